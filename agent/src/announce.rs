@@ -1,0 +1,106 @@
+//! When the neighbours are told where the addresses live. The first announcements leave at once; the rest is spread
+//! out, so that thousands of addresses neither hold up adverts nor are dropped by a switch that limits ARP.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::vrrp::Instant;
+
+/// Addresses announced in one go.
+const BATCH: usize = 16;
+/// Between two batches of a round.
+const BATCH_PAUSE: Duration = Duration::from_millis(1);
+/// From one round over all addresses to the next: a single announcement may be lost.
+const ROUND_PAUSES: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+/// After the last round: neighbours that came later, switches that forgot.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// The schedule of one virtual router's announcements.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Announcer {
+    due: Option<Instant>,
+    round: usize,
+    next: usize,
+}
+
+impl Announcer {
+    /// Starts over: everything is due now.
+    pub fn start(&mut self, now: Instant) {
+        *self = Self { due: Some(now), round: 0, next: 0 };
+    }
+
+    /// Falls silent.
+    pub fn stop(&mut self) {
+        self.due = None;
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The addresses, by their indices below `count`, that are to be announced now.
+    pub fn poll(&mut self, count: usize, now: Instant) -> Range<usize> {
+        if self.due.is_none_or(|due| due > now) {
+            return 0..0;
+        }
+        let batch = self.next..count.min(self.next + BATCH);
+        if batch.end < count {
+            self.next = batch.end;
+            self.due = Some(now + BATCH_PAUSE);
+        } else {
+            self.next = 0;
+            self.due = Some(now + ROUND_PAUSES.get(self.round).copied().unwrap_or(REFRESH));
+            self.round += 1;
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_nanos(1_000_000_000);
+
+    fn at(millis: u64) -> Instant {
+        START + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn one_address_is_announced_five_times_and_then_refreshed() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        for millis in [0, 10, 110, 1110, 6110, 66_110, 126_110] {
+            assert_eq!(announcer.deadline(), Some(at(millis)));
+            assert_eq!(announcer.poll(1, at(millis)), 0..1);
+            assert_eq!(announcer.poll(1, at(millis)), 0..0);
+        }
+    }
+
+    #[test]
+    fn many_addresses_go_out_in_batches() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        assert_eq!(announcer.poll(40, at(0)), 0..16);
+        assert_eq!(announcer.poll(40, at(0)), 0..0);
+        assert_eq!(announcer.poll(40, at(1)), 16..32);
+        assert_eq!(announcer.poll(40, at(2)), 32..40);
+        assert_eq!(announcer.deadline(), Some(at(12)));
+        assert_eq!(announcer.poll(40, at(12)), 0..16);
+    }
+
+    #[test]
+    fn a_stopped_announcer_says_nothing() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        announcer.stop();
+        assert_eq!(announcer.deadline(), None);
+        assert_eq!(announcer.poll(1, at(100_000)), 0..0);
+    }
+}

@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Moves virtual IP addresses between hosts faster than a client can notice.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Take part in the election and serve the addresses while this host owns them.
+    ///
+    /// SIGTERM hands over and ends. The programs and addresses stay on the host, fenced; `baton detach` removes them.
+    Run(ConfigPath),
+    /// Check a configuration file and change nothing.
+    ///
+    /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.
+    Check(ConfigPath),
+    /// Show what a running agent is doing and why.
+    Status {
+        /// The agent's configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give virtual routers to a Backup without losing a packet, and go on as Backup.
+    ///
+    /// Exit code 1 when no Backup took over; this host is still Active then.
+    Handover {
+        /// The agent's configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Only this virtual router.
+        #[arg(long)]
+        vrid: Option<u8>,
+        /// Only on this interface.
+        #[arg(long)]
+        interface: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
+    Detach(ConfigPath),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigPath {
+    /// The configuration file.
+    #[arg(long = "config", value_name = "FILE", default_value = "/etc/baton/baton.toml")]
+    pub(crate) path: PathBuf,
+}

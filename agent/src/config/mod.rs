@@ -1,0 +1,130 @@
+//! The agent's configuration: `file` is what stands in `baton.toml`, this module is what it means. Nothing of the
+//! host is looked at here; `check` and `run` read the same types.
+
+mod file;
+mod problem;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use baton_common::vrid::Vrid;
+
+pub use problem::{ConfigError, Problem};
+
+use crate::vrrp::{ChecksumMode, Interval, Priority};
+
+/// A checked configuration: every value is in range and no two virtual routers collide.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the agent itself runs.
+    pub runtime: Runtime,
+    /// The virtual routers, in the order of the file.
+    pub routers: Vec<RouterConfig>,
+}
+
+/// The `[runtime]` table.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// Control socket and the record of what was changed on the host.
+    pub directory: PathBuf,
+    /// Where links and maps are pinned; on a BPF file system, which is mounted there if it is missing.
+    pub pins: PathBuf,
+    /// SCHED_FIFO priority of the election thread, 1 to 99; 0 leaves it an ordinary thread.
+    pub realtime_priority: u8,
+    /// Which XDP modes to try.
+    pub xdp: XdpChoice,
+    /// Which events of the data plane are logged.
+    pub datapath_log: DatapathLog,
+}
+
+/// Which XDP modes to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpChoice {
+    /// Native, and generic where the driver refuses it.
+    Auto,
+    /// Native only.
+    Native,
+    /// Generic only.
+    Generic,
+}
+
+/// Which events of the data plane are logged. Below the level the program carries no logging code at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatapathLog {
+    /// None; costs nothing.
+    Off,
+    /// Every frame with a verdict of ours.
+    Debug,
+}
+
+/// A `[[router]]` table.
+#[derive(Clone, Debug)]
+pub struct RouterConfig {
+    /// Name of the interface that the clients are behind.
+    pub interface: String,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Priority in the election.
+    pub priority: Priority,
+    /// Advertisement_Interval.
+    pub interval: Interval,
+    /// Preempt_Mode.
+    pub preempt: bool,
+    /// Which MAC stands for the addresses.
+    pub mac: MacMode,
+    /// Which VRRPv3 checksums are sent and accepted.
+    pub checksum: ChecksumMode,
+    /// The virtual addresses, 1 to 255.
+    pub vips: Vec<Ipv4Addr>,
+}
+
+/// Which MAC stands for the virtual addresses in ARP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacMode {
+    /// The virtual router MAC: neighbours keep their ARP entry, the switch learns the new port.
+    Virtual,
+    /// The interface's own MAC: neighbours' ARP entries move to the new host's.
+    Interface,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or it holds mistakes: all of them, each with its line and a remedy.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text)
+            .map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+    }
+
+    /// Checks the text of a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes in it.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        file::parse(text)
+    }
+
+    /// The interfaces in use, each once, in the order of the file.
+    pub fn interfaces(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for router in &self.routers {
+            if !names.contains(&router.interface.as_str()) {
+                names.push(&router.interface);
+            }
+        }
+        names
+    }
+
+    /// The virtual routers on `interface`.
+    pub fn routers_on<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a RouterConfig> {
+        self.routers.iter().filter(move |router| router.interface == interface)
+    }
+}

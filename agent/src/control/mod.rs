@@ -1,0 +1,14 @@
+//! The control socket: one line of JSON in, one line out, then the connection ends. `protocol` is what is said, `server`
+//! answers in the agent, `client` asks from the command line, `render` makes the answer readable.
+
+pub mod client;
+pub mod protocol;
+pub mod render;
+pub mod server;
+
+use std::path::{Path, PathBuf};
+
+/// Where the control socket is, for an agent whose runtime directory is `directory`.
+pub fn socket_path(directory: &Path) -> PathBuf {
+    directory.join("control.sock")
+}

@@ -1,0 +1,147 @@
+//! What is said over the control socket. Times that end in `_ns` are CLOCK_MONOTONIC of the host.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// A question or an order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Describe yourself.
+    Status,
+    /// Give virtual routers to a Backup and go on as Backup.
+    Handover {
+        /// Only this VRID; without it, every virtual router that this host is Active for.
+        vrid: Option<u8>,
+        /// Only on this interface.
+        interface: Option<String>,
+    },
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// To `status`.
+    Status(Status),
+    /// To `handover`.
+    Handover(Vec<HandoverResult>),
+    /// The request could not be served; what is wrong and what to do.
+    Error(String),
+}
+
+/// What became of the handover of one virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverResult {
+    /// The interface.
+    pub interface: String,
+    /// The virtual router.
+    pub vrid: u8,
+    /// Whether a successor has spoken.
+    pub moved: bool,
+    /// The successor, or why there is none.
+    pub detail: String,
+}
+
+/// The whole agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the agent.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its interfaces.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Its virtual routers.
+    pub routers: Vec<RouterStatus>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub interface: String,
+    /// `native` or `generic`.
+    pub xdp_mode: String,
+    /// Receive queues.
+    pub queues: u32,
+    /// `af-xdp`, or `raw-socket` where AF_XDP is refused.
+    pub ear: String,
+    /// Frames by verdict since the maps were made.
+    pub verdicts: BTreeMap<String, u64>,
+    /// Frames that XDP let through and the agent's own parser refused.
+    pub discarded: u64,
+}
+
+/// A virtual router.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// The interface.
+    pub interface: String,
+    /// The virtual router.
+    pub vrid: u8,
+    /// `Initialize`, `Backup` or `Active`.
+    pub role: String,
+    /// When the role was taken.
+    pub since_ns: Option<u64>,
+    /// How long ago that was.
+    pub since_ms: Option<u64>,
+    /// Why the role was taken.
+    pub reason: Option<String>,
+    /// Configured priority.
+    pub priority: u8,
+    /// Advertisement_Interval.
+    pub interval_cs: u16,
+    /// Whether it has said priority 0 and serves until a successor speaks.
+    pub leaving: bool,
+    /// Whether it has handed over and does not preempt.
+    pub yielded: bool,
+    /// What is left of the lease; 0 when this host does not own the addresses.
+    pub lease_left_us: u64,
+    /// The virtual addresses.
+    pub vips: Vec<Ipv4Addr>,
+    /// The MAC that stands for them.
+    pub mac: String,
+    /// Takeovers since the maps were made.
+    pub epoch: u32,
+    /// Who was heard.
+    pub peers: Vec<PeerStatus>,
+    /// The last role changes, oldest first.
+    pub transitions: Vec<TransitionStatus>,
+}
+
+/// Another router of the same VRID.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its primary address.
+    pub address: Ipv4Addr,
+    /// The priority it last said; 0 when it left.
+    pub priority: u8,
+    /// Its Max Advertise Interval.
+    pub interval_cs: u16,
+    /// How long ago it was heard.
+    pub last_heard_ms: u64,
+    /// Whether its list of addresses is ours.
+    pub same_vips: bool,
+}
+
+/// A role change and when its stages were reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TransitionStatus {
+    /// The role before.
+    pub from: String,
+    /// The role after.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+    /// The core was asked.
+    pub decided_ns: u64,
+    /// The lease was in the map.
+    pub stored_ns: Option<u64>,
+    /// The first advertisement was handed to the wire.
+    pub transmitted_ns: Option<u64>,
+    /// The first gratuitous ARP was handed to the wire.
+    pub announced_ns: Option<u64>,
+}

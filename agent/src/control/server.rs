@@ -1,0 +1,274 @@
+//! Answering on the control socket. The answers come from the election thread, which is asked without being held up.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::protocol::{
+    HandoverResult, InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus,
+};
+use crate::clock;
+use crate::config::RouterConfig;
+use crate::datapath::Counters;
+use crate::driver::{Command, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot};
+use crate::recorder::Record;
+use crate::vrrp::{Instant, Reason, Role};
+
+/// A request is a short line; whoever sends more is no client of ours.
+const LONGEST_REQUEST: u64 = 4096;
+/// Clients served at once; more wait.
+const CLIENTS: usize = 16;
+/// How long a client may take to say its line, or to read ours.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the election thread may take to answer before it counts as stuck.
+const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a handover in progress is looked at.
+const HANDOVER_POLL: Duration = Duration::from_millis(2);
+
+/// One interface as the server knows it.
+pub struct ServedPort {
+    /// Its name.
+    pub interface: String,
+    /// How XDP runs.
+    pub xdp_mode: String,
+    /// Receive queues.
+    pub queues: u32,
+    /// How adverts are heard.
+    pub ear: String,
+    /// The verdict counters.
+    pub counters: Counters,
+    /// Its virtual routers, with the MAC that stands for their addresses; in the driver's order.
+    pub routers: Vec<(RouterConfig, [u8; 6])>,
+}
+
+/// What the answers are made from.
+pub struct Server {
+    /// The interfaces, in the driver's order.
+    pub ports: Vec<ServedPort>,
+    /// The election thread.
+    pub remote: Remote,
+}
+
+/// The election thread did not answer in time.
+const STUCK: &str = "the election thread does not answer; its leases lapse, restart the agent";
+
+/// Makes the socket, which only the owner and the group of the agent may use. One that an earlier run has left is
+/// replaced: the interface lock has shown that nobody uses it.
+///
+/// # Errors
+///
+/// The socket cannot be made at `path`.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves clients until the future is dropped.
+pub async fn serve(listener: UnixListener, server: Arc<Server>) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let server = Arc::clone(&server);
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, &server).await {
+                        tracing::debug!(%error, "control client");
+                    }
+                    drop(place);
+                });
+            }
+            // Out of descriptors: wait for clients to go.
+            Err(error) => {
+                tracing::warn!(%error, "control socket");
+                sleep(CLIENT_PATIENCE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
+    timeout(CLIENT_PATIENCE, reader.read_line(&mut line)).await??;
+    let response = match serde_json::from_str(&line) {
+        Ok(request) => server.answer(request).await,
+        Err(error) => Response::Error(format!("the request is not understood: {error}")),
+    };
+    let mut text = serde_json::to_string(&response)?;
+    text.push('\n');
+    timeout(CLIENT_PATIENCE, writer.write_all(text.as_bytes())).await?
+}
+
+impl Server {
+    async fn answer(&self, request: Request) -> Response {
+        match request {
+            Request::Status => match self.snapshot().await {
+                Some(snapshot) => Response::Status(self.status(&snapshot)),
+                None => Response::Error(STUCK.to_owned()),
+            },
+            Request::Handover { vrid, interface } => self.hand_over(vrid, interface.as_deref()).await,
+        }
+    }
+
+    async fn snapshot(&self) -> Option<Snapshot> {
+        let with_room = |port: &ServedPort| PortSnapshot {
+            routers: Vec::with_capacity(port.routers.len()),
+            ..PortSnapshot::default()
+        };
+        let into = self.ports.iter().map(with_room).collect();
+        let (reply, answer) = oneshot::channel();
+        self.remote.send(Command::Status { into, reply }).ok()?;
+        timeout(DRIVER_PATIENCE, answer).await.ok()?.ok()
+    }
+
+    fn status(&self, snapshot: &Snapshot) -> Status {
+        let now = clock::now();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            interfaces: Vec::new(),
+            routers: Vec::new(),
+        };
+        for (port, seen) in self.ports.iter().zip(snapshot) {
+            let verdicts: BTreeMap<String, u64> =
+                port.counters.read().into_iter().map(|(verdict, count)| (verdict.name().to_owned(), count)).collect();
+            status.interfaces.push(InterfaceStatus {
+                interface: port.interface.clone(),
+                xdp_mode: port.xdp_mode.clone(),
+                queues: port.queues,
+                ear: port.ear.clone(),
+                verdicts,
+                discarded: seen.discarded,
+            });
+            for ((config, mac), router) in port.routers.iter().zip(&seen.routers) {
+                status.routers.push(router_status(&port.interface, config, *mac, router, now));
+            }
+        }
+        status
+    }
+
+    /// Hands over what matches and waits until every one has a successor or has come back.
+    async fn hand_over(&self, vrid: Option<u8>, interface: Option<&str>) -> Response {
+        let Some(before) = self.snapshot().await else { return Response::Error(STUCK.to_owned()) };
+        let mut chosen = Vec::new();
+        for (port, (served, seen)) in self.ports.iter().zip(&before).enumerate() {
+            for (router, ((config, _), state)) in served.routers.iter().zip(&seen.routers).enumerate() {
+                let wanted = vrid.is_none_or(|vrid| vrid == config.vrid.get())
+                    && interface.is_none_or(|name| name == served.interface);
+                if wanted && state.role == Role::Active {
+                    chosen.push((port, router, state.epoch));
+                }
+            }
+        }
+        if chosen.is_empty() {
+            return Response::Error("this host is Active for no such virtual router; see `baton status`".to_owned());
+        }
+        for &(port, router, _) in &chosen {
+            if self.remote.send(Command::Handover { port, router }).is_err() {
+                return Response::Error(STUCK.to_owned());
+            }
+        }
+        let mut results = Vec::new();
+        for (port, router, _) in chosen {
+            match self.outcome(port, router).await {
+                Some(result) => results.push(result),
+                None => return Response::Error(STUCK.to_owned()),
+            }
+        }
+        Response::Handover(results)
+    }
+
+    async fn outcome(&self, port: usize, router: usize) -> Option<HandoverResult> {
+        let served = self.ports.get(port)?;
+        loop {
+            let snapshot = self.snapshot().await?;
+            let state = snapshot.get(port)?.routers.get(router)?;
+            if state.leaving {
+                sleep(HANDOVER_POLL).await;
+                continue;
+            }
+            let moved = state.role != Role::Active;
+            let successor = newest_peer(state).map(|peer| peer.address.to_string());
+            return Some(HandoverResult {
+                interface: served.interface.clone(),
+                vrid: served.routers.get(router)?.0.vrid.get(),
+                moved,
+                detail: match (moved, successor) {
+                    (true, Some(address)) => address,
+                    (true, None) => "unknown".to_owned(),
+                    (false, _) => "no Backup took over; still Active".to_owned(),
+                },
+            });
+        }
+    }
+}
+
+fn newest_peer(router: &RouterSnapshot) -> Option<PeerSnapshot> {
+    router.peers.into_iter().flatten().max_by_key(|peer| peer.heard)
+}
+
+fn router_status(
+    interface: &str,
+    config: &RouterConfig,
+    mac: [u8; 6],
+    seen: &RouterSnapshot,
+    now: Instant,
+) -> RouterStatus {
+    let millis = |then: Instant| u64::try_from(now.saturating_since(then).as_millis()).unwrap_or(u64::MAX);
+    RouterStatus {
+        interface: interface.to_owned(),
+        vrid: config.vrid.get(),
+        role: seen.role.to_string(),
+        since_ns: seen.since.map(Instant::as_nanos),
+        since_ms: seen.since.map(millis),
+        reason: seen.reason.as_ref().map(Reason::to_string),
+        priority: config.priority.get(),
+        interval_cs: config.interval.centiseconds(),
+        leaving: seen.leaving,
+        yielded: seen.yielded,
+        lease_left_us: u64::try_from(seen.lease.saturating_since(now).as_micros()).unwrap_or(u64::MAX),
+        vips: config.vips.clone(),
+        mac: mac.map(|octet| format!("{octet:02x}")).join(":"),
+        epoch: seen.epoch,
+        peers: seen
+            .peers
+            .iter()
+            .flatten()
+            .map(|peer| PeerStatus {
+                address: peer.address,
+                priority: peer.standing.octet(),
+                interval_cs: peer.interval.centiseconds(),
+                last_heard_ms: millis(peer.heard),
+                same_vips: peer.same_vips,
+            })
+            .collect(),
+        transitions: seen.recorder.iter().map(transition_status).collect(),
+    }
+}
+
+fn transition_status(record: &Record) -> TransitionStatus {
+    TransitionStatus {
+        from: record.transition.from.to_string(),
+        to: record.transition.to.to_string(),
+        reason: record.transition.reason.to_string(),
+        decided_ns: record.stages.decided.as_nanos(),
+        stored_ns: record.stages.stored.map(Instant::as_nanos),
+        transmitted_ns: record.stages.transmitted.map(Instant::as_nanos),
+        announced_ns: record.stages.announced.map(Instant::as_nanos),
+    }
+}

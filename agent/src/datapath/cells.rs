@@ -1,0 +1,129 @@
+//! The ownership cells and the mailboxes, mapped into this process: reading and writing them is a memory access, no
+//! system call. The switchover is [`Ownerships::set_lease`].
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::{offset_of, size_of};
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::maps::MapData;
+use baton_common::maps::MAX_ROUTERS;
+use baton_common::ownership::{Mailbox, Ownership};
+
+use super::DatapathError;
+use crate::vrrp::Instant;
+
+/// The ownership map, one cell per slot. One writer only: the driver.
+pub struct Ownerships(Mapping<Ownership>);
+
+impl Ownerships {
+    pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
+        Mapping::new(map).map(Self)
+    }
+
+    /// Owns `slot` until the given time, or not at all. The XDP program sees it with its next frame.
+    pub fn set_lease(&self, slot: u32, until: Option<Instant>) {
+        let nanos = until.map_or(0, Instant::as_nanos);
+        self.lease_cell(slot).store(nanos, Ordering::Release);
+    }
+
+    /// The end of the lease of `slot`; zero when it is not owned.
+    pub fn lease(&self, slot: u32) -> Instant {
+        Instant::from_nanos(self.lease_cell(slot).load(Ordering::Acquire))
+    }
+
+    /// Sets the MAC that stands for the addresses of `slot`.
+    pub fn set_mac(&self, slot: u32, mac: [u8; 6]) {
+        // SAFETY: the pointer is to a live cell, aligned for its type; see `Mapping::cell`. Only this process's one
+        // writer writes, and the program reads the MAC octet by octet, so no reference is held on either side.
+        unsafe { (&raw mut (*self.0.cell(slot)).mac).write_volatile(mac) };
+    }
+
+    /// Counts one more takeover of `slot` and returns the count.
+    pub fn next_epoch(&self, slot: u32) -> u32 {
+        let cell = self.0.cell(slot);
+        // SAFETY: as in `set_mac`.
+        let epoch = unsafe { (&raw const (*cell).epoch).read_volatile() }.wrapping_add(1);
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw mut (*cell).epoch).write_volatile(epoch) };
+        epoch
+    }
+
+    /// The number of takeovers of `slot`.
+    pub fn epoch(&self, slot: u32) -> u32 {
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw const (*self.0.cell(slot)).epoch).read_volatile() }
+    }
+
+    fn lease_cell(&self, slot: u32) -> &AtomicU64 {
+        const { assert!(offset_of!(Ownership, lease_until_ns) == 0) };
+        // SAFETY: the cell is 8-byte aligned and lives as long as the mapping; the kernel side reads it with single
+        // aligned loads, which is how an atomic wants to be shared.
+        unsafe { AtomicU64::from_ptr(self.0.cell(slot).cast()) }
+    }
+}
+
+/// The mailboxes, one per slot. The XDP program is their only writer.
+pub struct Mailboxes(Mapping<Mailbox>);
+
+impl Mailboxes {
+    pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
+        Mapping::new(map).map(Self)
+    }
+
+    /// What was last heard for `slot`.
+    pub fn read(&self, slot: u32) -> Mailbox {
+        // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `Mailbox`. A torn
+        // read is allowed for by the type's contract.
+        unsafe { self.0.cell(slot).read_volatile() }
+    }
+}
+
+/// A whole array map in memory.
+struct Mapping<T> {
+    base: NonNull<u8>,
+    length: usize,
+    cells: PhantomData<T>,
+}
+
+// SAFETY: the mapping is shared memory without thread affinity; its users go through atomics or volatile accesses.
+unsafe impl<T> Send for Mapping<T> {}
+
+impl<T> Mapping<T> {
+    fn new(map: &MapData) -> Result<Self, DatapathError> {
+        const { assert!(size_of::<T>().is_multiple_of(8), "array cells lie 8 bytes apart or a multiple of it") };
+        let length = size_of::<T>() * MAX_ROUTERS as usize;
+        // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours; the map is as long
+        // as `length` because its capacity is part of the layout version, and the kernel checks it once more.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.fd().as_fd().as_raw_fd(),
+                0,
+            )
+        };
+        match NonNull::new(base.cast::<u8>()) {
+            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start, length, cells: PhantomData }),
+            _ => Err(DatapathError::Map(io::Error::last_os_error())),
+        }
+    }
+
+    /// The cell of `slot`. Slots come from the agent's own configuration, never from a frame.
+    fn cell(&self, slot: u32) -> *mut T {
+        assert!(slot < MAX_ROUTERS, "slot {slot} of a map with {MAX_ROUTERS}");
+        // SAFETY: the slot is inside the mapping, as checked.
+        unsafe { self.base.as_ptr().cast::<T>().add(slot as usize) }
+    }
+}
+
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: base and length are those of a mapping made in `new`, and no reference into it outlives `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}

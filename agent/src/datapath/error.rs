@@ -1,0 +1,89 @@
+//! Why the data plane is not there, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::pin::PinError;
+use aya::programs::ProgramError;
+use aya::programs::links::LinkError;
+
+/// Why the data plane could not be set up or taken down. What it says is still true: nothing was attached that had not
+/// been attached before.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// Another XDP program is on the interface.
+    #[error(
+        "{interface} carries the XDP program {program} already, which is not under {}; stop its owner first (`ip link set \
+         dev {interface} xdp off` removes one that nobody holds, `baton detach` with its configuration one of ours)",
+        pins.display()
+    )]
+    ForeignProgram {
+        /// The interface.
+        interface: String,
+        /// The program's id and name.
+        program: String,
+        /// Where our own link would be pinned.
+        pins: PathBuf,
+    },
+    /// The interface takes no XDP program in any mode that the configuration allows.
+    #[error("{interface} takes no XDP program ({attempts}); {remedy}")]
+    NoXdp {
+        /// The interface.
+        interface: String,
+        /// Each mode that was tried, with the system's answer.
+        attempts: String,
+        /// What to try.
+        remedy: String,
+    },
+    /// The kernel attached without a BPF link, so nothing could be pinned and a dead agent would not be fenced.
+    #[error("{interface}: the kernel gives no BPF link; Linux 6.6 or newer is needed")]
+    NoLink {
+        /// The interface.
+        interface: String,
+    },
+    /// The pin directory cannot be used.
+    #[error("{}: {what}: {source}", path.display())]
+    Pins {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The object lacks a map that the contract names.
+    #[error("the BPF object has no map {0}; build agent and object from one tree (`cargo xtask build`)")]
+    NoMap(&'static str),
+    /// The object lacks a program that the contract names.
+    #[error("the BPF object has no program {0}; build agent and object from one tree (`cargo xtask build`)")]
+    NoProgram(&'static str),
+    /// A cell array could not be mapped into memory.
+    #[error("mapping a BPF array into memory: {0}")]
+    Map(io::Error),
+    /// The event ring could not be watched.
+    #[error("watching the event ring: {0}")]
+    Ring(io::Error),
+    /// The kernel refused the object.
+    #[error("loading the BPF object: {0}")]
+    Load(#[from] EbpfError),
+    /// The kernel refused a program.
+    #[error("loading a BPF program: {0}")]
+    Program(#[from] ProgramError),
+    /// A map operation failed.
+    #[error("writing a BPF map: {0}")]
+    Write(#[from] MapError),
+    /// A link could not be read or replaced.
+    #[error("adopting a BPF link: {0}")]
+    Link(#[from] LinkError),
+    /// Something could not be pinned.
+    #[error("pinning: {0}")]
+    Pin(#[from] PinError),
+    /// The interface could not be looked at.
+    #[error(transparent)]
+    Host(#[from] Box<crate::host::HostError>),
+    /// The event ring could not be opened.
+    #[error("opening the event ring: {0}")]
+    Events(#[from] aya_log::Error),
+}

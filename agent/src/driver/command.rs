@@ -1,0 +1,171 @@
+//! What goes between the election thread and the rest of the process: commands in, events and snapshots out. All of it
+//! is plain data of fixed size; buffers for answers are brought by whoever asks.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::oneshot;
+
+use crate::recorder::{Record, Recorder};
+use crate::vrrp::{Instant, Interval, Reason, Role, Standing};
+
+/// Commands that may wait; more means that the election thread does not run, and the sender is told.
+const QUEUE: usize = 64;
+
+/// What the election thread can be told.
+#[derive(Debug)]
+pub enum Command {
+    /// Give every virtual router up and end.
+    Stop,
+    /// Give one virtual router to a Backup.
+    Handover {
+        /// Index of the port.
+        port: usize,
+        /// Index of the virtual router on it.
+        router: usize,
+    },
+    /// The interface became usable or ceased to be: carrier and primary address.
+    Link {
+        /// Index of the port.
+        port: usize,
+        /// Whether adverts can be sent.
+        usable: bool,
+    },
+    /// The XDP program is on the interface no more: ownership cannot be exercised.
+    DatapathLost {
+        /// Index of the port.
+        port: usize,
+    },
+    /// Describe yourself.
+    Status {
+        /// One snapshot per port, with room for its routers.
+        into: Vec<PortSnapshot>,
+        /// Where they go.
+        reply: oneshot::Sender<Vec<PortSnapshot>>,
+    },
+}
+
+/// All ports.
+pub type Snapshot = Vec<PortSnapshot>;
+
+/// A port at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct PortSnapshot {
+    /// Its virtual routers, in order.
+    pub routers: Vec<RouterSnapshot>,
+    /// Frames that the XDP program let through and the agent's own parser refused.
+    pub discarded: u64,
+}
+
+/// A virtual router at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterSnapshot {
+    /// Its state.
+    pub role: Role,
+    /// The last role change.
+    pub since: Option<Instant>,
+    /// Its reason.
+    pub reason: Option<Reason>,
+    /// Whether it has said priority 0 and serves until a successor speaks.
+    pub leaving: bool,
+    /// Whether it has handed over and does not preempt.
+    pub yielded: bool,
+    /// End of the lease as it stands in the map.
+    pub lease: Instant,
+    /// Takeovers since the map was made.
+    pub epoch: u32,
+    /// Who was heard.
+    pub peers: [Option<PeerSnapshot>; MAX_PEERS],
+    /// The last role changes.
+    pub recorder: Recorder,
+}
+
+/// Peers that are remembered per virtual router; the one that was silent longest makes way.
+pub const MAX_PEERS: usize = 8;
+
+/// Another router of the same VRID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerSnapshot {
+    /// Its primary address.
+    pub address: Ipv4Addr,
+    /// What it last said of itself.
+    pub standing: Standing,
+    /// Its Max Advertise Interval.
+    pub interval: Interval,
+    /// When it was last heard.
+    pub heard: Instant,
+    /// Whether its list of addresses was ours.
+    pub same_vips: bool,
+}
+
+/// Something for the log.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// A role changed, or a handover began or was refused.
+    Transition {
+        /// Index of the port.
+        port: usize,
+        /// Index of the virtual router on it.
+        router: usize,
+        /// What and when.
+        record: Record,
+    },
+    /// A peer was heard for the first time, or with other settings than before.
+    Peer {
+        /// Index of the port.
+        port: usize,
+        /// Index of the virtual router on it.
+        router: usize,
+        /// The peer.
+        peer: PeerSnapshot,
+    },
+}
+
+/// The rest of the process's end of the command channel.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    queue: SyncSender<Command>,
+    wake: Arc<EventFd>,
+}
+
+/// The election thread's end.
+pub struct Receiving {
+    pub(super) queue: Receiver<Command>,
+    pub(super) wake: Arc<EventFd>,
+}
+
+/// Makes the command channel.
+///
+/// # Errors
+///
+/// The process has no descriptor to spare.
+pub fn channel() -> nix::Result<(Remote, Receiving)> {
+    let (sender, queue) = sync_channel(QUEUE);
+    let wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+    Ok((Remote { queue: sender, wake: Arc::clone(&wake) }, Receiving { queue, wake }))
+}
+
+/// The election thread does not take commands.
+#[derive(Debug, thiserror::Error)]
+#[error("the election thread does not answer")]
+pub struct Unresponsive;
+
+impl Remote {
+    /// Sends `command` without waiting.
+    ///
+    /// # Errors
+    ///
+    /// The thread has ended, or has not looked at its commands for long.
+    pub fn send(&self, command: Command) -> Result<(), Unresponsive> {
+        match self.queue.try_send(command) {
+            Ok(()) => {
+                // A full counter wakes as well as a raised one.
+                let _ = self.wake.write(1);
+                Ok(())
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Unresponsive),
+        }
+    }
+}

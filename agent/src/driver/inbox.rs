@@ -1,0 +1,53 @@
+//! Advertisements on their way from the sockets to the core: parsed while the frame is borrowed, handled afterwards.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use super::router::Router;
+use crate::vrrp::Advertisement;
+use crate::wire::{Discard, Received};
+
+/// A parsed advertisement for one of the virtual routers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) router: usize,
+    pub(super) advertisement: Advertisement<Ipv4Addr>,
+    pub(super) same_vips: bool,
+}
+
+/// Advertisements that one round can bring: a batch from each of up to 64 queues and one from the socket.
+const CAPACITY: usize = 65 * 16;
+
+/// The advertisements of one round, in the order of arrival. It never grows beyond its first allocation.
+pub(super) struct Inbox {
+    heard: VecDeque<Heard>,
+    /// Frames that the agent's parser refused.
+    pub(super) discarded: u64,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self { heard: VecDeque::with_capacity(CAPACITY), discarded: 0 }
+    }
+
+    /// Keeps what was parsed, or counts it.
+    pub(super) fn put(&mut self, routers: &[Router], parsed: Result<Received<'_>, Discard>) {
+        let Ok(received) = parsed else {
+            self.discarded += 1;
+            return;
+        };
+        let index = routers.iter().position(|router| router.is(received.vlan, received.vrid));
+        if let Some(router) = index
+            && self.heard.len() < CAPACITY
+        {
+            let same_vips = received.addresses().eq(routers[router].vips().iter().copied());
+            let advertisement = received.advertisement;
+            self.heard.push_back(Heard { router, advertisement, same_vips });
+        }
+    }
+
+    /// Takes the oldest out.
+    pub(super) fn take(&mut self) -> Option<Heard> {
+        self.heard.pop_front()
+    }
+}

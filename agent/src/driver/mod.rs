@@ -1,0 +1,132 @@
+//! The driver: the one thread that runs the elections. It waits on the sockets, one deadline and the control channel,
+//! feeds the core one input at a time, carries out its actions in order, and sleeps to the next deadline.
+//!
+//! ```text
+//!  NIC -> XDP classify -> verdict
+//!           | answer / deliver / drop                     (agent not involved)
+//!           v redirect
+//!       AF_XDP ring -> wire::parse_frame -> vrrp core.handle(input, now) -> actions
+//!                                                            |- SetOwnership -> store into the mapped map
+//!                                                            |- Transmit     -> frame -> transmit ring
+//!                                                            |- Announce     -> gratuitous ARP, paced
+//!                                                            |- Report       -> recorder, log, status
+//!       one deadline -> one timer
+//! ```
+//!
+//! It never blocks on anything but that wait, and takes no lock: what may wait runs in tokio on another thread.
+
+mod command;
+mod inbox;
+mod mouth;
+mod port;
+mod router;
+mod wait;
+
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+pub use command::{Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot, channel};
+pub use mouth::Mouth;
+pub use port::{Port, PortParts};
+pub use router::Router;
+
+use crate::clock;
+use crate::vrrp::{Input, Instant};
+use wait::Waiter;
+
+/// The election thread's state: the interfaces with their virtual routers.
+pub struct Driver {
+    ports: Vec<Port>,
+    commands: Receiver<Command>,
+    waiter: Waiter,
+    stopping: bool,
+}
+
+impl Driver {
+    /// A driver for `ports`; `commands` and its eventfd come from [`channel`].
+    pub fn new(ports: Vec<Port>, commands: command::Receiving) -> Self {
+        let mut waiter = Waiter::new(commands.wake);
+        for port in &ports {
+            port.watched().for_each(|fd| waiter.watch(fd));
+        }
+        Self { ports, commands: commands.queue, waiter, stopping: false }
+    }
+
+    /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up.
+    pub fn run(mut self) {
+        let now = clock::now();
+        for port in &mut self.ports {
+            port.start(now);
+        }
+        while !self.is_done() {
+            self.waiter.wait(self.deadline());
+            // Frames first: a timer that fires late must not act on less than what has arrived.
+            for port in &mut self.ports {
+                port.receive();
+            }
+            self.obey();
+            for port in &mut self.ports {
+                port.fire_timers();
+                port.renew();
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping && self.ports.iter().all(Port::is_idle)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.ports.iter().filter_map(Port::deadline).min()
+    }
+
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.carry_out(command),
+                Err(TryRecvError::Empty) => return,
+                // Whoever could stop this thread is gone; leave in order.
+                Err(TryRecvError::Disconnected) => return self.stop(),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        let now = clock::now();
+        match command {
+            Command::Stop => self.stop(),
+            Command::Handover { port, router } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.feed(router, Input::Handover, now);
+                }
+            }
+            Command::Link { port, usable } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.set_usable(usable, now);
+                }
+            }
+            Command::DatapathLost { port } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.feed_all(Input::OwnershipFailed, now);
+                    port.set_usable(false, now);
+                }
+            }
+            Command::Status { mut into, reply } => {
+                for (port, snapshot) in self.ports.iter().zip(&mut into) {
+                    port.describe(snapshot);
+                }
+                // Whoever asked may have given up; that is no concern of the election.
+                let _ = reply.send(into);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if !self.stopping {
+            self.stopping = true;
+            let now = clock::now();
+            for port in &mut self.ports {
+                port.feed_all(Input::Shutdown, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A virtual router in the driver: the core's state machine with what surrounds it.
+
+use std::net::Ipv4Addr;
+
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, RouterKey, VlanId};
+use baton_common::ownership::Mailbox;
+use baton_common::vrid::{Family, Vrid};
+
+use super::command::{MAX_PEERS, PeerSnapshot};
+use crate::announce::Announcer;
+use crate::config::{MacMode, RouterConfig};
+use crate::datapath::Entry;
+use crate::recorder::{Recorder, Stages};
+use crate::vrrp::{
+    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Standing, VirtualRouter,
+};
+use crate::wire::{Expected, GratuitousArp, Mac, Operation, Outgoing};
+
+/// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
+const UNTAGGED: VlanId = 0;
+
+/// One virtual router.
+pub struct Router {
+    pub(super) core: VirtualRouter<Ipv4Addr>,
+    pub(super) slot: u32,
+    pub(super) announcer: Announcer,
+    pub(super) recorder: Recorder,
+    pub(super) peers: [Option<PeerSnapshot>; MAX_PEERS],
+    /// Stages of the input that is being handled.
+    pub(super) stages: Stages,
+    /// When an advertisement was last handled; what the mailbox has beyond that is news.
+    pub(super) heard: Instant,
+    mac: Mac,
+    vips: Vec<Ipv4Addr>,
+}
+
+impl Router {
+    /// A virtual router in Initialize. `slot` is its place in the maps, `mailbox` what an earlier run has heard.
+    pub fn new(config: &RouterConfig, entry: &Entry, slot: u32, mailbox: &Mailbox) -> Self {
+        let parameters = Parameters {
+            vrid: config.vrid,
+            priority: config.priority,
+            interval: config.interval,
+            preempt: config.preempt,
+            primary: entry.primary,
+            checksum: config.checksum,
+        };
+        Self {
+            core: VirtualRouter::new(parameters, flavour(mailbox)),
+            slot,
+            announcer: Announcer::default(),
+            recorder: Recorder::default(),
+            peers: [None; MAX_PEERS],
+            stages: Stages::default(),
+            heard: Instant::from_nanos(mailbox.arrived_ns),
+            mac: entry.mac,
+            vips: config.vips.clone(),
+        }
+    }
+
+    /// What the data plane has to know of the virtual router `config` on a device with `device_mac` and `primary`.
+    pub fn entry(config: &RouterConfig, device_mac: Mac, primary: Ipv4Addr) -> Entry {
+        let family = Family::Ipv4;
+        Entry {
+            key: RouterKey { vlan: UNTAGGED, vrid: config.vrid.get(), family: family as u8, _pad: [0; 2] },
+            checksums: match config.checksum {
+                ChecksumMode::Only(Checksum::Rfc9568) => ACCEPT_RFC9568,
+                ChecksumMode::Only(Checksum::Pseudo) => ACCEPT_PSEUDO,
+                ChecksumMode::Auto(_) => ACCEPT_RFC9568 | ACCEPT_PSEUDO,
+            },
+            primary,
+            mac: match config.mac {
+                MacMode::Virtual => config.vrid.virtual_mac(family),
+                MacMode::Interface => device_mac,
+            },
+            vips: config.vips.clone(),
+        }
+    }
+
+    pub(super) fn is(&self, vlan: VlanId, vrid: Vrid) -> bool {
+        vlan == UNTAGGED && self.core.parameters().vrid == vrid
+    }
+
+    pub(super) fn expected(&self) -> Expected {
+        let parameters = self.core.parameters();
+        Expected { primary: parameters.primary, checksum: parameters.checksum }
+    }
+
+    pub(super) fn vips(&self) -> &[Ipv4Addr] {
+        &self.vips
+    }
+
+    pub(super) fn advertisement(&self, standing: Standing, checksum: Checksum) -> Outgoing<'_> {
+        let parameters = self.core.parameters();
+        Outgoing {
+            mac: self.mac,
+            vlan: UNTAGGED,
+            source: parameters.primary,
+            vrid: parameters.vrid,
+            standing,
+            interval: parameters.interval,
+            checksum,
+            addresses: &self.vips,
+        }
+    }
+
+    pub(super) fn announcement(&self, operation: Operation, vip: usize) -> Option<GratuitousArp> {
+        let address = *self.vips.get(vip)?;
+        Some(GratuitousArp { operation, mac: self.mac, vlan: UNTAGGED, address })
+    }
+
+    /// When the core or the announcer wants to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.core.deadline(), self.announcer.deadline()].into_iter().flatten().min()
+    }
+
+    /// Remembers who was heard. Returns the peer when it is new, or has other settings than before.
+    pub(super) fn note_peer(
+        &mut self,
+        advertisement: &Advertisement<Ipv4Addr>,
+        same_vips: bool,
+        heard: Instant,
+    ) -> Option<PeerSnapshot> {
+        let Advertisement { source, standing, interval, .. } = *advertisement;
+        let peer = PeerSnapshot { address: source, standing, interval, heard, same_vips };
+        let known = self.peers.iter_mut().flatten().find(|known| known.address == source);
+        if let Some(known) = known {
+            let changed = known.interval != interval || known.same_vips != same_vips;
+            *known = peer;
+            return changed.then_some(peer);
+        }
+        // `None` sorts before every peer, so free places are used first.
+        let place = self.peers.iter_mut().min_by_key(|place| place.map(|peer| peer.heard))?;
+        *place = Some(peer);
+        Some(peer)
+    }
+
+    /// The advertisement in `mailbox`, when it came after the last that was handled.
+    pub(super) fn news(&self, mailbox: &Mailbox) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+        let arrived = Instant::from_nanos(mailbox.arrived_ns);
+        if arrived <= self.heard {
+            return None;
+        }
+        let [a, b, c, d, ..] = mailbox.source;
+        let advertisement = Advertisement {
+            source: Ipv4Addr::new(a, b, c, d),
+            standing: Standing::from_octet(mailbox.priority),
+            interval: Interval::from_centiseconds(mailbox.interval_cs)?,
+            checksum: flavour(mailbox)?,
+        };
+        Some((arrived, advertisement))
+    }
+}
+
+/// The checksum flavour that the mailbox's advertisement had.
+fn flavour(mailbox: &Mailbox) -> Option<Checksum> {
+    match u32::from(mailbox.checksum) {
+        ACCEPT_RFC9568 => Some(Checksum::Rfc9568),
+        ACCEPT_PSEUDO => Some(Checksum::Pseudo),
+        _ => None,
+    }
+}

@@ -1,0 +1,81 @@
+//! The host around the data plane: its interfaces, addresses, sysctls and rights. What the agent changes here is
+//! recorded, and `baton detach` takes it back.
+
+pub mod ethtool;
+pub mod lock;
+pub mod netlink;
+pub mod quiet;
+pub mod rights;
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the host could not be prepared, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// There is no such interface.
+    #[error("there is no interface {0}; `ip link` lists those that exist")]
+    NoInterface(String),
+    /// The interface carries no Ethernet frames.
+    #[error("{0} is no Ethernet interface; VRRP needs one")]
+    NotEthernet(String),
+    /// The interface has no address to speak from.
+    #[error("{0} has no IPv4 address besides the VIPs; adverts need one as their source: `ip address add ADDRESS/LENGTH dev {0}`")]
+    NoAddress(String),
+    /// The kernel would answer for a VIP by itself.
+    #[error("{vip} is an address of {interface}, where the kernel answers for it on every node; `ip address del {vip} dev {interface}`")]
+    VipOnInterface {
+        /// The address.
+        vip: std::net::Ipv4Addr,
+        /// Where it is.
+        interface: String,
+    },
+    /// Another agent has the interface.
+    #[error("another baton (process {pid}) runs on {interface}; stop it first")]
+    Locked {
+        /// The interface.
+        interface: String,
+        /// The other agent's process, 0 if unknown.
+        pid: i32,
+    },
+    /// The process may not do what it must.
+    #[error("missing {missing}; run as root, or grant the capabilities (systemd: AmbientCapabilities=)")]
+    NoRights {
+        /// Names of the capabilities.
+        missing: String,
+    },
+    /// The kernel lacks tcx links.
+    #[error("Linux {0} is too old; 6.6 or newer is needed")]
+    OldKernel(String),
+    /// A file or socket of the host could not be used.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried, with its object.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The kernel refused a netlink request.
+    #[error("{what}: {source}")]
+    Netlink {
+        /// What was asked for.
+        what: String,
+        /// What the kernel said.
+        source: rtnetlink::Error,
+    },
+    /// The record of changes is damaged.
+    #[error("{}: {source}; remove it when the host's addresses and sysctls are as you want them", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl HostError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

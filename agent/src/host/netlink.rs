@@ -1,0 +1,199 @@
+//! Interfaces and addresses, by rtnetlink. Nothing here is on the switchover path.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use futures_util::stream::{StreamExt, TryStreamExt};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, new_multicast_connection};
+use tokio::runtime::Runtime;
+
+use super::HostError;
+use crate::datapath::Mode;
+
+/// Index of the loopback interface in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// An interface as it is at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Its own MAC address.
+    pub mac: [u8; 6],
+    /// Whether it carries Ethernet frames.
+    pub ethernet: bool,
+    /// Whether it is up and has a carrier.
+    pub carrier: bool,
+    /// Its IPv4 addresses of global scope, in the kernel's order: primary addresses first.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The XDP program on it: id and mode.
+    pub xdp: Option<(u32, Mode)>,
+}
+
+impl Interface {
+    /// The address that adverts come from: the first that is none of `vips`.
+    pub fn primary(&self, vips: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+        self.addresses.iter().copied().find(|address| !vips.contains(address))
+    }
+}
+
+/// A netlink connection that is used from ordinary code, step by step.
+pub struct Netlink {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor to spare.
+    pub fn open() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (connection, handle, _) = {
+            let _guard = runtime.enter();
+            new_connection()?
+        };
+        runtime.spawn(connection);
+        Ok(Self { runtime, handle })
+    }
+
+    /// The interface called `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the kernel refuses to say.
+    pub fn interface(&self, name: &str) -> Result<Interface, HostError> {
+        self.runtime.block_on(interface(&self.handle, name))
+    }
+
+    /// Binds `vip` on the loopback interface, as a host route; one that is there already is left alone and `false` is
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn bind(&self, vip: Ipv4Addr) -> Result<bool, HostError> {
+        let request = self.handle.address().add(LOOPBACK, IpAddr::V4(vip), 32);
+        match self.runtime.block_on(request.execute()) {
+            Ok(()) => Ok(true),
+            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(false),
+            Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
+        }
+    }
+
+    /// Takes `vip` off the loopback interface; one that is not there is no mistake.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn unbind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build();
+        match self.runtime.block_on(self.handle.address().del(message).execute()) {
+            Ok(()) => Ok(()),
+            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => Ok(()),
+            Err(source) => Err(HostError::Netlink { what: format!("taking {vip} off lo"), source }),
+        }
+    }
+}
+
+/// Watches the kernel's notices about links and addresses.
+pub struct Watch {
+    handle: Handle,
+    notices: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>,
+}
+
+impl Watch {
+    /// Begins to watch; needs a running tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The netlink socket cannot be opened.
+    pub fn open() -> io::Result<Self> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+        let (connection, handle, messages) = new_multicast_connection(&groups)?;
+        tokio::spawn(connection);
+        Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
+    }
+
+    /// Waits for the next notice of any kind.
+    pub async fn changed(&mut self) {
+        if self.notices.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The interface called `name`, or `None` when it is gone.
+    pub async fn interface(&self, name: &str) -> Option<Interface> {
+        interface(&self.handle, name).await.ok()
+    }
+}
+
+async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> {
+    let mut links = Box::pin(handle.link().get().match_name(name).execute());
+    let link = match links.try_next().await {
+        Ok(Some(link)) => link,
+        Ok(None) => return Err(HostError::NoInterface(name.to_owned())),
+        Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::ENODEV => {
+            return Err(HostError::NoInterface(name.to_owned()));
+        }
+        Err(source) => return Err(HostError::Netlink { what: format!("looking at {name}"), source }),
+    };
+    let addresses = addresses(handle, link.header.index)
+        .await
+        .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
+    Ok(Interface {
+        name: name.to_owned(),
+        index: link.header.index,
+        mac: mac(&link),
+        ethernet: link.header.link_layer_type == LinkLayerType::Ether,
+        carrier: link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        addresses,
+        xdp: xdp(&link),
+    })
+}
+
+async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Ipv4Addr>, rtnetlink::Error> {
+    let messages: Vec<_> =
+        handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
+    Ok(messages
+        .iter()
+        .filter(|message| message.header.family == AddressFamily::Inet)
+        .filter(|message| message.header.scope == AddressScope::Universe)
+        .filter_map(|message| {
+            message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+                _ => None,
+            })
+        })
+        .collect())
+}
+
+fn mac(link: &LinkMessage) -> [u8; 6] {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(octets) => octets.as_slice().try_into().ok(),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn xdp(link: &LinkMessage) -> Option<(u32, Mode)> {
+    let details = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(details) => Some(details),
+        _ => None,
+    })?;
+    let program = details.iter().find_map(|detail| match detail {
+        LinkXdp::ProgId(id) => Some(*id),
+        _ => None,
+    })?;
+    let generic = details.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
+    Some((program, if generic { Mode::Generic } else { Mode::Native }))
+}

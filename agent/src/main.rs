@@ -1,0 +1,71 @@
+//! The agent's binary.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use baton::config::{Config, ConfigError};
+use baton::control::protocol::{Request, Response};
+use baton::control::{client, render, socket_path};
+use clap::Parser;
+use cli::{Cli, ConfigPath, Verb};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match obey(Cli::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("baton: {error:#}");
+            match error.downcast_ref::<ConfigError>() {
+                Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
+                Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
+        Verb::Check(ConfigPath { path }) => {
+            let config = Config::load(&path)?;
+            println!("{}: valid, {} virtual router(s)", path.display(), config.routers.len());
+        }
+        Verb::Status { config, json } => match ask(&config, &Request::Status)? {
+            Response::Status(status) if json => println!("{}", serde_json::to_string_pretty(&status)?),
+            Response::Status(status) => print!("{}", render::status(&status)),
+            other => return refused(&other),
+        },
+        Verb::Handover { config, vrid, interface, json } => {
+            let request = Request::Handover { vrid, interface };
+            let results = match ask(&config, &request)? {
+                Response::Handover(results) => results,
+                other => return refused(&other),
+            };
+            if json {
+                println!("{}", serde_json::to_string_pretty(&results)?);
+            } else {
+                print!("{}", render::handover(&results));
+            }
+            if results.iter().any(|result| !result.moved) {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Verb::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
+    let config = Config::load(&config.path)?;
+    Ok(client::ask(&socket_path(&config.runtime.directory), request)?)
+}
+
+fn refused(response: &Response) -> anyhow::Result<ExitCode> {
+    match response {
+        Response::Error(message) => anyhow::bail!("{message}"),
+        Response::Status(_) | Response::Handover(_) => anyhow::bail!("the agent answered another question"),
+    }
+}

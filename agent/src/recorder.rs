@@ -1,0 +1,68 @@
+//! The flight recorder: the last role changes of a virtual router with the time of each stage, in a ring that never
+//! grows. All stamps are CLOCK_MONOTONIC, the clock of the XDP program.
+
+use crate::vrrp::{Instant, Transition};
+
+/// Role changes that are kept.
+const KEPT: usize = 16;
+
+/// When each stage of a role change was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// The core was asked.
+    pub decided: Instant,
+    /// The lease was in the map, where XDP sees it.
+    pub stored: Option<Instant>,
+    /// The first advertisement was handed to the wire.
+    pub transmitted: Option<Instant>,
+    /// The first gratuitous ARP was handed to the wire.
+    pub announced: Option<Instant>,
+}
+
+/// A role change and its stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What changed and why.
+    pub transition: Transition,
+    /// When.
+    pub stages: Stages,
+}
+
+/// The last records, oldest first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recorder {
+    records: [Option<Record>; KEPT],
+    next: usize,
+}
+
+impl Recorder {
+    /// Keeps `record` in the place of the oldest.
+    pub fn push(&mut self, record: Record) {
+        self.records[self.next % KEPT] = Some(record);
+        self.next = (self.next + 1) % KEPT;
+    }
+
+    /// The records, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        let (newer, older) = self.records.split_at(self.next);
+        older.iter().chain(newer).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::{Reason, Role};
+
+    #[test]
+    fn the_ring_keeps_the_newest_in_order() {
+        let mut recorder = Recorder::default();
+        let transition = Transition { from: Role::Backup, to: Role::Active, reason: Reason::ActiveDown };
+        for nanos in 0..40 {
+            let stages = Stages { decided: Instant::from_nanos(nanos), ..Stages::default() };
+            recorder.push(Record { transition, stages });
+        }
+        let kept: Vec<u64> = recorder.iter().map(|record| record.stages.decided.as_nanos()).collect();
+        assert_eq!(kept, (24..40).collect::<Vec<u64>>());
+    }
+}

@@ -1,0 +1,175 @@
+//! Raising the fence, opening the sockets, binding the addresses: all that can fail before the election begins.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use baton_common::maps::MAX_QUEUES;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::serve::Watched;
+use crate::config::Config;
+use crate::control::server::{self, ServedPort};
+use crate::control::socket_path;
+use crate::datapath::{Datapath, Pins};
+use crate::driver::{Event, Mouth, PortParts, Router};
+use crate::host::HostError;
+use crate::host::ethtool::Ethtool;
+use crate::host::netlink::{Interface, Netlink, Watch};
+use crate::host::quiet::Quiet;
+use crate::socket::{PacketSocket, VrrpSocket};
+use crate::xsk::{Ring, RingError};
+
+/// Events that may wait for the log.
+const EVENTS: usize = 1024;
+/// A queue that is busy may belong to an agent that died this moment: the kernel frees it within some 50 ms.
+const BUSY_TRIES: u32 = 10;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Everything that the election and its service need.
+pub(super) struct Ready<'a> {
+    pub(super) config: &'a Config,
+    pub(super) runtime: Runtime,
+    pub(super) listener: UnixListener,
+    pub(super) watch: Watch,
+    pub(super) watched: Vec<Watched>,
+    pub(super) parts: Vec<PortParts>,
+    pub(super) served: Vec<ServedPort>,
+    pub(super) events: mpsc::Receiver<Event>,
+    /// They close their links' descriptors when they go, not the pins.
+    pub(super) datapaths: &'a mut [Datapath],
+}
+
+/// Raises the fence on every interface, opens the sockets, and binds the addresses behind the fence.
+pub(super) fn prepare<'a>(
+    config: &'a Config,
+    netlink: &Netlink,
+    interfaces: &[Interface],
+    quiet: &mut Quiet<'_>,
+    datapaths: &'a mut Vec<Datapath>,
+) -> anyhow::Result<Ready<'a>> {
+    for interface in interfaces {
+        let pins = Pins::new(&config.runtime.pins, &interface.name);
+        let (xdp, log) = (config.runtime.xdp, config.runtime.datapath_log);
+        datapaths.push(Datapath::open(netlink, &interface.name, pins, xdp, log)?);
+    }
+    let (sender, events) = mpsc::channel(EVENTS);
+    let (mut parts, mut served, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, (interface, datapath)) in interfaces.iter().zip(datapaths.iter_mut()).enumerate() {
+        let port = Opening { config, interface, datapath, index, events: &sender };
+        let (port_parts, port_served) =
+            port.open().with_context(|| format!("setting up {}", interface.name))?;
+        parts.push(port_parts);
+        served.push(port_served);
+        let program = netlink.interface(&interface.name)?.xdp.map(|(id, _)| id);
+        watched.push(Watched { name: interface.name.clone(), primary: primary(interface)?, program });
+    }
+    let vips: Vec<_> = config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect();
+    quiet.apply(&config.interfaces(), &vips)?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let path = socket_path(&config.runtime.directory);
+    let (listener, watch) = {
+        let _inside = runtime.enter();
+        let listener = server::bind(&path)
+            .with_context(|| format!("making the control socket {}", path.display()))?;
+        (listener, Watch::open().context("opening a netlink socket")?)
+    };
+    Ok(Ready { config, runtime, listener, watch, watched, parts, served, events, datapaths })
+}
+
+/// The address that adverts come from.
+fn primary(interface: &Interface) -> Result<std::net::Ipv4Addr, HostError> {
+    interface.addresses.first().copied().ok_or_else(|| HostError::NoAddress(interface.name.clone()))
+}
+
+/// One interface on its way to become a port.
+struct Opening<'a> {
+    config: &'a Config,
+    interface: &'a Interface,
+    datapath: &'a mut Datapath,
+    index: usize,
+    events: &'a mpsc::Sender<Event>,
+}
+
+impl Opening<'_> {
+    fn open(self) -> anyhow::Result<(PortParts, ServedPort)> {
+        let Interface { name, index, mac, .. } = self.interface;
+        let primary = primary(self.interface)?;
+        let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
+        let entries: Vec<_> = configs.iter().map(|config| Router::entry(config, *mac, primary)).collect();
+        let slots = self.datapath.configure(*mac, &entries)?;
+        let mailboxes = self.datapath.mailboxes()?;
+        let routers = configs
+            .iter()
+            .zip(&entries)
+            .zip(&slots)
+            .map(|((config, entry), &slot)| Router::new(config, entry, slot, &mailboxes.read(slot)))
+            .collect();
+
+        let ethtool = Ethtool::open(name)?;
+        let queues = ethtool.receive_queues().min(MAX_QUEUES);
+        let rings = open_rings(name, queues, self.datapath);
+        let ear = if rings.is_empty() { "raw-socket" } else { "af-xdp" };
+        let packet = PacketSocket::open(*index).context("opening a packet socket")?;
+        for virtual_mac in entries.iter().map(|entry| entry.mac).filter(|entry| entry != mac) {
+            packet.accept_unicast(*index, virtual_mac).context("adding the virtual MAC to the NIC's filter")?;
+        }
+        let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
+        tracing::info!(interface = name, %xdp, queues, ear, adopted, "data plane up");
+        let served = ServedPort {
+            interface: name.clone(),
+            xdp_mode: xdp.to_string(),
+            queues,
+            ear: ear.to_owned(),
+            counters: self.datapath.take_counters()?,
+            routers: configs.into_iter().zip(entries.iter().map(|entry| entry.mac)).collect(),
+        };
+        let parts = PortParts {
+            index: self.index,
+            mouth: Mouth::new(rings, packet),
+            ear: VrrpSocket::open(name, *index).context("opening a VRRP socket")?,
+            ethtool,
+            ownerships: self.datapath.ownerships()?,
+            mailboxes,
+            routers,
+            events: self.events.clone(),
+            usable: self.interface.carrier,
+        };
+        Ok((parts, served))
+    }
+}
+
+/// An AF_XDP socket for every receive queue, or none: with some queues deaf, what is heard would depend on the
+/// sender's hash. Without sockets XDP passes the adverts on, and the VRRP socket hears them.
+fn open_rings<T: Copy>(interface: &str, queues: u32, datapath: &mut Datapath) -> Vec<Ring<T>> {
+    let mut rings = Vec::new();
+    for queue in 0..queues {
+        let opened = open_ring(interface, queue).map_err(anyhow::Error::from).and_then(|ring| {
+            datapath.set_socket(queue, ring.raw_fd())?;
+            Ok(ring)
+        });
+        match opened {
+            Ok(ring) => rings.push(ring),
+            Err(error) => {
+                tracing::warn!(interface, %error, "no AF_XDP; adverts go through raw sockets");
+                return Vec::new();
+            }
+        }
+    }
+    rings
+}
+
+fn open_ring<T: Copy>(interface: &str, queue: u32) -> Result<Ring<T>, RingError> {
+    let mut result = Ring::open(interface, queue);
+    for _ in 1..BUSY_TRIES {
+        match &result {
+            Err(error) if error.is_busy() => thread::sleep(BUSY_PAUSE),
+            Ok(_) | Err(_) => break,
+        }
+        result = Ring::open(interface, queue);
+    }
+    result
+}

@@ -1,0 +1,24 @@
+//! The election: RFC 9568 as a state machine that does no IO.
+//!
+//! [`VirtualRouter::handle`] takes one [`Input`] and the time and answers with ordered [`Action`]s;
+//! [`VirtualRouter::deadline`] says when it wants [`Input::Timer`]. The caller's rule: feed one input, carry out all
+//! actions in their order, sleep to the deadline. The core reads no clock, draws no random number, logs nothing,
+//! allocates nothing and depends on std and `baton-common` only.
+//!
+//! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
+//! planned move ([`LINGER_MARGIN`]), and the Backup that has handed over ([`VirtualRouter::yielded`]).
+
+mod action;
+mod enter;
+mod router;
+mod state;
+mod table;
+mod timers;
+mod types;
+
+pub use action::{Action, Actions, Input, MAX_ACTIONS, Transition};
+pub use router::{Parameters, VirtualRouter};
+pub use timers::{
+    DOWN_INTERVALS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, lease_interval, linger, skew_time,
+};
+pub use types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Priority, Reason, Role, Standing};

@@ -1,0 +1,133 @@
+//! A virtual router as its caller sees it: parameters in, actions out.
+
+use std::fmt::Debug;
+
+use baton_common::vrid::Vrid;
+
+use super::action::{Actions, Input};
+use super::state::{Backup, State};
+use super::types::{Checksum, ChecksumMode, Instant, Interval, Priority, Reason, Role};
+
+/// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters<A> {
+    /// Virtual Router Identifier.
+    pub vrid: Vrid,
+    /// Priority in the election.
+    pub priority: Priority,
+    /// Advertisement_Interval.
+    pub interval: Interval,
+    /// Preempt_Mode: take the role from an Active router of lower priority. An address owner preempts always.
+    pub preempt: bool,
+    /// Primary address of the interface; it breaks ties and is the source of the advertisements.
+    pub primary: A,
+    /// Checksums to accept and to send.
+    pub checksum: ChecksumMode,
+}
+
+/// One virtual router on this host.
+#[derive(Clone, Debug)]
+pub struct VirtualRouter<A> {
+    pub(super) parameters: Parameters<A>,
+    pub(super) state: State,
+    pub(super) heard: Option<Checksum>,
+    pub(super) changed: Option<(Instant, Reason)>,
+}
+
+impl<A: Copy + Ord + Debug> VirtualRouter<A> {
+    /// A virtual router in Initialize. `heard` is the checksum flavour that a peer used before a restart.
+    #[must_use]
+    pub const fn new(parameters: Parameters<A>, heard: Option<Checksum>) -> Self {
+        Self {
+            parameters,
+            state: State::Initialize,
+            heard,
+            changed: None,
+        }
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters<A> {
+        &self.parameters
+    }
+
+    /// The role. A router that is [leaving](Self::leaving) is still Active.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.state.role()
+    }
+
+    /// When the role last changed; `None` before the first Startup.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.changed.map(|(at, _)| at)
+    }
+
+    /// Why the role last changed; `None` before the first Startup.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.changed.map(|(_, reason)| reason)
+    }
+
+    /// When [`Input::Timer`] is due. Earlier calls are harmless.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state.deadline()
+    }
+
+    /// The end of the lease as the core last asked for it; `None` when this host is not to own the virtual router.
+    #[must_use]
+    pub const fn lease_until(&self) -> Option<Instant> {
+        self.state.lease_until()
+    }
+
+    /// The checksum flavour of the last advertisement heard: what has to be remembered over a restart.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Checksum> {
+        self.heard
+    }
+
+    /// Whether this is a Backup that handed the role over by request. It does not preempt its successor until it has
+    /// been Active again or was restarted. That holds for an address owner too: the operator's word counts.
+    #[must_use]
+    pub const fn yielded(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { yielded: true, .. }))
+    }
+
+    /// Whether priority 0 has been said and the linger of a planned move runs.
+    #[must_use]
+    pub const fn leaving(&self) -> bool {
+        matches!(self.state, State::Leaving(_))
+    }
+
+    /// Takes one input at time `now` and answers with what is to be done, in that order.
+    pub fn handle(&mut self, input: Input<A>, now: Instant) -> Actions {
+        let mut actions = Actions::none();
+        if let State::Active(active) = self.state
+            && now >= active.lease_until
+        {
+            // Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since.
+            // Only the wait of a Backup can tell; what has just arrived is judged as one.
+            self.release(
+                Reason::LeaseLapsed,
+                self.parameters.interval,
+                false,
+                now,
+                &mut actions,
+            );
+        }
+        if let Input::Advertisement(advertisement) = &input
+            && self.state != State::Initialize
+        {
+            self.heard = Some(advertisement.checksum);
+        }
+        match self.state {
+            State::Initialize => self.in_initialize(input, now, &mut actions),
+            State::Backup(backup) => self.in_backup(backup, input, now, &mut actions),
+            State::Active(active) => self.in_active(active, input, now, &mut actions),
+            State::Leaving(leaving) => self.in_leaving(leaving, input, now, &mut actions),
+        }
+        actions
+    }
+}

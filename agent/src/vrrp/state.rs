@@ -1,0 +1,108 @@
+//! The states of a virtual router, each with the timers that run in it.
+
+use super::types::{Instant, Interval, Reason, Role};
+
+/// The state machine of RFC 9568 6.4. `Leaving` is Baton's: still the role Active, for the linger of a planned move.
+///
+/// ```text
+///                          Startup, priority 255
+///        +----------------------------------------------------------------+
+///        |                                                                v
+///  +------------+  Startup   +---------+  Active_Down_Timer         +----------+  Adver_Timer,
+///  |            |----------->|         |--------------------------->|          |  weaker or leaving peer:
+///  | Initialize |  Shutdown, | Backup  |                            |  Active  |  advertise, stay
+///  |            |<-----------|         |<---------------------------|          |
+///  +------------+  LinkDown  +---------+  better peer,              +----------+
+///    ^    ^                       ^       lease lapsed,               |  |   ^
+///    |    |                       |       map write failed            |  |   | nobody took over
+///    |    |                       |                                   |  |   | (handover refused)
+///    |    |                       |  successor spoke (handover),      |  v   |
+///    |    |                       |  stalled in the linger,         +----------+
+///    |    |                       |  map write failed               |          |
+///    |    |                       +---------------------------------| Leaving  | from Active by
+///    |    |     successor spoke or linger over (shutdown), LinkDown |          | Shutdown or Handover
+///    |    +---------------------------------------------------------+----------+
+///    |                                                                |
+///    +--------------- LinkDown (from Active) -------------------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Waiting for Startup; nothing is sent or heard.
+    Initialize,
+    /// Watching the Active router.
+    Backup(Backup),
+    /// Serving the addresses.
+    Active(Active),
+    /// Serving the addresses for the last time: priority 0 has been said.
+    Leaving(Leaving),
+}
+
+/// What a Backup keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Backup {
+    /// Active_Adver_Interval: learned from the Active router, at first our own.
+    pub(super) active_adver_interval: Interval,
+    /// When Active_Down_Timer fires.
+    pub(super) active_down_timer: Instant,
+    /// What it means when Active_Down_Timer fires.
+    pub(super) cause: Reason,
+    /// This router handed over by request and does not preempt its successor.
+    pub(super) yielded: bool,
+}
+
+/// What an Active router keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Active {
+    /// When Adver_Timer fires.
+    pub(super) adver_timer: Instant,
+    /// End of the lease that the ownership map holds.
+    pub(super) lease_until: Instant,
+}
+
+/// What a leaving router keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    /// End of the linger and of the lease.
+    pub(super) until: Instant,
+    /// Where it goes from here.
+    pub(super) errand: Errand,
+}
+
+/// Why a router leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// The agent exits: Initialize follows.
+    Shutdown,
+    /// The operator wants another router to be Active: Backup follows, or Active again when nobody takes over.
+    Handover,
+}
+
+impl State {
+    /// The role that the state belongs to.
+    pub(super) const fn role(&self) -> Role {
+        match self {
+            Self::Initialize => Role::Initialize,
+            Self::Backup(_) => Role::Backup,
+            Self::Active(_) | Self::Leaving(_) => Role::Active,
+        }
+    }
+
+    /// When the state wants to hear of the time.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Initialize => None,
+            Self::Backup(backup) => Some(backup.active_down_timer),
+            Self::Active(active) => Some(active.adver_timer.min(active.lease_until)),
+            Self::Leaving(leaving) => Some(leaving.until),
+        }
+    }
+
+    /// The end of the lease that the ownership map is to hold.
+    pub(super) const fn lease_until(&self) -> Option<Instant> {
+        match self {
+            Self::Initialize | Self::Backup(_) => None,
+            Self::Active(active) => Some(active.lease_until),
+            Self::Leaving(leaving) => Some(leaving.until),
+        }
+    }
+}

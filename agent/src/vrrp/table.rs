@@ -1,0 +1,242 @@
+//! The state table: every cell of (state, input). A cell decides; how a state is entered is in `enter`.
+
+use std::fmt::Debug;
+
+use super::action::{Action, Actions, Input};
+use super::router::VirtualRouter;
+use super::state::{Active, Backup, Errand, Leaving, State};
+use super::timers::{LINGER_MARGIN, lease_interval, skew_time};
+use super::types::{Advertisement, Instant, Priority, Reason, Standing};
+
+impl<A: Copy + Ord + Debug> VirtualRouter<A> {
+    /// RFC 9568 6.4.1.
+    pub(super) fn in_initialize(&mut self, input: Input<A>, now: Instant, actions: &mut Actions) {
+        match input {
+            Input::Startup if self.parameters.priority == Priority::ADDRESS_OWNER => {
+                self.become_active(Reason::AddressOwner, now, actions);
+            }
+            Input::Startup => {
+                self.become_backup(Reason::Startup, self.parameters.interval, false, now, actions);
+            }
+            Input::Shutdown
+            | Input::Handover
+            | Input::LinkDown
+            | Input::Advertisement(_)
+            | Input::Timer
+            | Input::Transmitted(_)
+            | Input::TransmitFailed
+            | Input::OwnershipFailed => {}
+        }
+    }
+
+    /// RFC 9568 6.4.2.
+    pub(super) fn in_backup(&mut self, backup: Backup, input: Input<A>, now: Instant, actions: &mut Actions) {
+        match input {
+            Input::Shutdown => self.become_initialize(Reason::Shutdown, now, actions),
+            Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
+            Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
+            Input::Advertisement(Advertisement {
+                standing: Standing::Leaving,
+                ..
+            }) => {
+                // Skew_Time with the interval learned earlier: a priority-0 advertisement teaches none.
+                let skew = skew_time(self.parameters.priority, backup.active_adver_interval);
+                self.state = State::Backup(Backup {
+                    active_down_timer: now + skew,
+                    cause: Reason::ActiveLeft,
+                    ..backup
+                });
+            }
+            Input::Advertisement(Advertisement {
+                standing: Standing::Active(priority),
+                interval,
+                ..
+            }) => {
+                // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a
+                // handover.
+                let preempt = !backup.yielded
+                    && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
+                self.state = State::Backup(if preempt && priority < self.parameters.priority {
+                    // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
+                    Backup {
+                        cause: Reason::Preempted,
+                        ..backup
+                    }
+                } else {
+                    self.backup(interval, backup.yielded, now)
+                });
+            }
+            Input::Startup
+            | Input::Handover
+            | Input::Timer
+            | Input::Transmitted(_)
+            | Input::TransmitFailed
+            | Input::OwnershipFailed => {}
+        }
+    }
+
+    /// RFC 9568 6.4.3, with an unexpired lease.
+    pub(super) fn in_active(&mut self, active: Active, input: Input<A>, now: Instant, actions: &mut Actions) {
+        let interval = self.parameters.interval;
+        match input {
+            Input::Shutdown => self.leave(active, Errand::Shutdown, now, actions),
+            Input::Handover => self.leave(active, Errand::Handover, now, actions),
+            Input::LinkDown => {
+                actions.push(Action::SetOwnership(None));
+                self.become_initialize(Reason::LinkDown, now, actions);
+            }
+            Input::Timer if now >= active.adver_timer => {
+                actions.push(self.advertise());
+                // From the previous deadline, so that late wake-ups do not add up to a longer interval; but no burst
+                // after a pause.
+                let late = now.saturating_since(active.adver_timer);
+                let from = if late > interval.duration() {
+                    now
+                } else {
+                    active.adver_timer
+                };
+                self.state = State::Active(Active {
+                    adver_timer: from + interval.duration(),
+                    ..active
+                });
+            }
+            Input::Advertisement(Advertisement {
+                standing: Standing::Leaving,
+                ..
+            }) => {
+                actions.push(self.advertise());
+                self.state = State::Active(Active {
+                    adver_timer: now + interval.duration(),
+                    ..active
+                });
+            }
+            Input::Advertisement(Advertisement {
+                standing: Standing::Active(priority),
+                source,
+                interval,
+                ..
+            }) => {
+                // Erratum 8298: a second address owner is compared like anybody, or both would stay Active.
+                if (priority, source) > (self.parameters.priority, self.parameters.primary) {
+                    self.release(Reason::HigherPriority, interval, false, now, actions);
+                } else {
+                    // New in RFC 9568: answered at once, without touching Adver_Timer. Baton announces again because
+                    // the weaker router has just turned the neighbours' caches to itself.
+                    actions.push(self.advertise());
+                    actions.push(Action::Announce);
+                }
+            }
+            Input::Transmitted(begun) => {
+                let lease_until = begun.min(now) + lease_interval(interval);
+                if lease_until > active.lease_until {
+                    actions.push(Action::SetOwnership(Some(lease_until)));
+                    self.state = State::Active(Active {
+                        lease_until,
+                        ..active
+                    });
+                }
+            }
+            Input::OwnershipFailed => {
+                actions.push(Action::SetOwnership(None));
+                actions.push(self.say_leaving());
+                self.become_backup(Reason::OwnershipFailed, interval, false, now, actions);
+            }
+            // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
+            Input::Startup | Input::Timer | Input::TransmitFailed => {}
+        }
+    }
+
+    /// Not in the RFC: the linger of a planned move.
+    pub(super) fn in_leaving(
+        &mut self,
+        leaving: Leaving,
+        input: Input<A>,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let interval = self.parameters.interval;
+        match (input, leaving.errand) {
+            (
+                Input::Advertisement(Advertisement {
+                    standing: Standing::Active(_),
+                    interval,
+                    ..
+                }),
+                errand,
+            ) => {
+                // Whoever speaks is the successor, whatever its priority: it was asked to take over.
+                match errand {
+                    Errand::Shutdown => {
+                        actions.push(Action::SetOwnership(None));
+                        self.become_initialize(Reason::Succeeded, now, actions);
+                    }
+                    Errand::Handover => self.release(Reason::Succeeded, interval, true, now, actions),
+                }
+            }
+            (Input::Timer, Errand::Shutdown) if now >= leaving.until => {
+                actions.push(Action::SetOwnership(None));
+                self.become_initialize(Reason::Shutdown, now, actions);
+            }
+            (Input::Timer, Errand::Handover) if now > leaving.until + LINGER_MARGIN => {
+                // This host was stalled: somebody may have taken over long ago.
+                self.release(Reason::LeaseLapsed, interval, true, now, actions);
+            }
+            (Input::Timer, Errand::Handover) if now >= leaving.until => {
+                let lease_until = now + lease_interval(interval);
+                actions.push(Action::SetOwnership(Some(lease_until)));
+                actions.push(self.advertise());
+                self.enter(
+                    State::Active(Active {
+                        adver_timer: now + interval.duration(),
+                        lease_until,
+                    }),
+                    Reason::HandoverRefused,
+                    now,
+                    actions,
+                );
+            }
+            (Input::Shutdown, Errand::Handover) => {
+                self.enter(
+                    State::Leaving(Leaving {
+                        errand: Errand::Shutdown,
+                        ..leaving
+                    }),
+                    Reason::Shutdown,
+                    now,
+                    actions,
+                );
+            }
+            (Input::LinkDown, Errand::Shutdown | Errand::Handover) => {
+                actions.push(Action::SetOwnership(None));
+                self.become_initialize(Reason::LinkDown, now, actions);
+            }
+            (Input::OwnershipFailed, errand) => {
+                actions.push(Action::SetOwnership(None));
+                actions.push(self.say_leaving());
+                match errand {
+                    Errand::Shutdown => self.become_initialize(Reason::OwnershipFailed, now, actions),
+                    Errand::Handover => {
+                        self.become_backup(Reason::OwnershipFailed, interval, true, now, actions);
+                    }
+                }
+            }
+            // Another router that leaves is no successor.
+            (
+                Input::Advertisement(Advertisement {
+                    standing: Standing::Leaving,
+                    ..
+                }),
+                Errand::Shutdown | Errand::Handover,
+            )
+            | (Input::Shutdown, Errand::Shutdown)
+            | (
+                Input::Startup
+                | Input::Handover
+                | Input::Timer
+                | Input::Transmitted(_)
+                | Input::TransmitFailed,
+                Errand::Shutdown | Errand::Handover,
+            ) => {}
+        }
+    }
+}

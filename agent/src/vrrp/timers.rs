@@ -1,0 +1,46 @@
+//! The spans of time that the election waits, in nanoseconds (RFC 9568 6.1). Computed in centiseconds, Skew_Time would
+//! vanish at short intervals.
+
+use std::time::Duration;
+
+use super::types::{Interval, Priority};
+
+/// Advertisements that a Backup misses before it takes over: the 3 in Active_Down_Interval (RFC 9568 6.1).
+pub const DOWN_INTERVALS: u32 = 3;
+
+/// Advertisement intervals that an Active router owns its addresses for, counted from the beginning of the last
+/// advertisement that left. Not in the RFC.
+pub const LEASE_INTERVALS: u32 = 3;
+
+// A Backup waits DOWN_INTERVALS and its Skew_Time, counted from the arrival of an advertisement. A lease that is
+// counted from the transmission and is no longer than that has run out before anybody takes over.
+const _: () = assert!(LEASE_INTERVALS <= DOWN_INTERVALS);
+
+/// What a planned move lingers beyond one Advertisement_Interval: time for the successor's first advertisement to
+/// arrive. Also how late the end of the linger may be noticed before it counts as a stall.
+pub const LINGER_MARGIN: Duration = Duration::from_millis(2);
+
+/// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1).
+#[must_use]
+pub fn skew_time(priority: Priority, active_adver_interval: Interval) -> Duration {
+    active_adver_interval.duration() * (256 - u32::from(priority.get())) / 256
+}
+
+/// Active_Down_Interval = 3 * Active_Adver_Interval + Skew_Time (RFC 9568 6.1).
+#[must_use]
+pub fn active_down_interval(priority: Priority, active_adver_interval: Interval) -> Duration {
+    active_adver_interval.duration() * DOWN_INTERVALS + skew_time(priority, active_adver_interval)
+}
+
+/// The lease that one transmitted advertisement is worth.
+#[must_use]
+pub fn lease_interval(advertisement_interval: Interval) -> Duration {
+    advertisement_interval.duration() * LEASE_INTERVALS
+}
+
+/// How long a router that says priority 0 goes on serving. A Backup waits its Skew_Time, which is shorter than one
+/// Advertisement_Interval, so the successor speaks within the linger and no frame falls between the two.
+#[must_use]
+pub fn linger(advertisement_interval: Interval) -> Duration {
+    advertisement_interval.duration() + LINGER_MARGIN
+}

@@ -1,0 +1,23 @@
+//! Frames: what arrives is parsed once, here, into the election's own types; what leaves is built, here, into the
+//! caller's buffer. Nothing is allocated, and no octet that arrives can cause a panic.
+//!
+//! The XDP program checks advertisements too. That is another program with other bugs, and the raw socket has no such
+//! filter in front of it, so everything is checked again.
+
+mod advert;
+mod arp;
+mod checksum;
+mod discard;
+mod link;
+
+pub use advert::{Expected, Outgoing, Received, parse_datagram, parse_frame};
+pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
+pub use discard::Discard;
+pub use link::{BuildError, Mac};
+
+use link::MAX_HEADER;
+
+/// The largest advertisement: 255 addresses are 1062 octets untagged, and two VLAN tags are 8 more.
+pub const MAX_ADVERTISEMENT_FRAME: usize = MAX_HEADER + advert::MAX_DATAGRAM;
+
+const _: () = assert!(MAX_ADVERTISEMENT_FRAME == 1062 + 8);

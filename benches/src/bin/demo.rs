@@ -1,0 +1,206 @@
+//! The demo: a virtual IP moves between two nodes in five ways while a client watches. Told for people, judged for
+//! machines: the exit code says whether every move was made, and with one owner at a time.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use baton_benches::report::{Row, Series, bars, table};
+use baton_benches::rounds::{self, Round, complaint};
+use baton_tests::lab::{Echo, Fault, Host, Lab, Mac, Nginx, Pair, System, VIP, catch_signals, leftovers};
+use clap::Parser;
+use serde::Serialize;
+
+/// Shows how fast a virtual IP moves, in a network of its own inside this machine.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How often each kind of move is shown.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where to write the figures.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Leave the network up at the end.
+    #[arg(long)]
+    keep: bool,
+    /// What to show: baton, baton-interface-mac, keepalived.
+    #[arg(long, value_delimiter = ',', default_values_t = ["baton".to_owned(), "baton-interface-mac".to_owned()])]
+    systems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    rows: &'a [Row],
+    complaints: &'a [String],
+}
+
+/// What was seen and what was wrong.
+#[derive(Default)]
+struct Story {
+    series: Vec<Series>,
+    complaints: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    ensure!((1..=1000).contains(&arguments.rounds), "--rounds wants 1 to 1000");
+    let known = |name: &String| rounds::system(name).with_context(|| format!("no system is called `{name}`"));
+    let systems = arguments.systems.iter().map(known).collect::<Result<Vec<System>>>()?;
+    catch_signals()?;
+
+    let mut story = Story::default();
+    let lab = Lab::up()?;
+    let id = lab.id().to_owned();
+    let result = tell(lab, &systems, &arguments, &mut story);
+    result?;
+    if !arguments.keep {
+        let left = leftovers(&id);
+        if left.is_empty() {
+            println!("\nCleaned up: no namespace, process, mount or file is left.");
+        } else {
+            story.complaints.push(format!("left behind: {}", left.join(", ")));
+        }
+    }
+    finish(&arguments, &story)
+}
+
+fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
+    let rows = story.series.iter().map(|series| series.row(1, "none")).collect::<Result<Vec<Row>>>()?;
+    println!("\n{}", table(&rows));
+    if let Some(file) = &arguments.json {
+        let report = Report { rows: &rows, complaints: &story.complaints };
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
+    }
+    for complaint in &story.complaints {
+        println!("WRONG: {complaint}");
+    }
+    if !story.complaints.is_empty() {
+        bail!("{} thing(s) went wrong", story.complaints.len());
+    }
+    println!("Every move was made, and never did two nodes answer longer than stated.");
+    Ok(())
+}
+
+fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Story) -> Result<()> {
+    heading("A network: switch, node a, node b, a client");
+    for host in Host::ALL {
+        println!("  {:<2} {:<10} {}", host.name(), host.address(), host.mac());
+    }
+    println!("  the virtual IP {VIP} belongs to one of the nodes; the client probes it every 50 us");
+    let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
+    for (number, system) in systems.iter().enumerate() {
+        let mut pair = Pair::start(&lab, *system, 1)?;
+        if *system == System::Keepalived {
+            // keepalived brings the VIP only when it owns it, nginx has to listen before.
+            for host in Host::NODES {
+                lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
+            }
+        }
+        let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
+        act(&lab, &mut pair, arguments.rounds, story)?;
+        if arguments.keep && number + 1 == systems.len() {
+            pair.detach();
+            servers.into_iter().for_each(Nginx::detach);
+            echoes.into_iter().for_each(Echo::detach);
+            lab.keep()?;
+            println!("\nThe network stays up (files in {}):", lab.directory().display());
+            println!("  lab exec a|b|cl [COMMAND]   enter a node or the client");
+            println!("  lab exec cl curl http://{VIP}/\n  lab down                    remove it all");
+            return Ok(());
+        }
+        drop(servers);
+        pair.stop()?;
+    }
+    Ok(())
+}
+
+/// Everything with one system.
+fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Result<()> {
+    let system = pair.system();
+    heading(match system {
+        System::Baton(Mac::Virtual) => "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns",
+        System::Baton(Mac::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
+        System::Keepalived => "keepalived: clients learn the new owner's MAC",
+    });
+    pair.settle()?;
+    show(lab, pair)?;
+    println!("  neighbours of the client:");
+    for line in lab.neighbours()?.lines() {
+        println!("    {}", line.trim());
+    }
+    for fault in Fault::ALL {
+        let title = match fault {
+            Fault::Planned => "a planned handover",
+            Fault::AgentHang => "a stopped agent (SIGSTOP)",
+            Fault::AgentDeath => "a killed agent (SIGKILL)",
+            Fault::SilentDeath => "a cut cable (the switch port forwards nothing, no carrier change)",
+        };
+        scene(lab, pair, title, fault.name(), count, story, |pair| rounds::run(lab, pair, fault))?;
+    }
+    scene(lab, pair, "the failback: a handover back to a", "failback", count, story, |pair| {
+        if pair.settle()? == Host::A {
+            pair.inject(Fault::Planned)?;
+            lab.wait_served_by(pair.probed(), Host::B, std::time::Duration::from_secs(3))?;
+            pair.restore()?;
+        }
+        rounds::run(lab, pair, Fault::Planned)
+    })
+}
+
+/// `count` rounds of one kind, with what the client and the switch know before and after.
+fn scene(
+    lab: &Lab,
+    pair: &mut Pair<'_>,
+    title: &str,
+    kind: &'static str,
+    count: usize,
+    story: &mut Story,
+    mut round: impl FnMut(&mut Pair<'_>) -> Result<Round>,
+) -> Result<()> {
+    println!("\n  * {title}");
+    let mut rounds = Vec::new();
+    for number in 1..=count {
+        print!("    round {number}/{count} ...");
+        io::stdout().flush()?;
+        pair.settle()?;
+        let before = whereabouts(lab)?;
+        let done = round(pair).with_context(|| title.to_owned())?;
+        let (from, to) = (done.victim.name(), done.outcome.after.map_or("nobody", Host::name));
+        println!(
+            "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
+            done.outcome.outage_us, done.outcome.lost_probes, done.outcome.overlap_us
+        );
+        println!("      client and switch before: {before}, after: {}", whereabouts(lab)?);
+        if let Some(complaint) = complaint(&done) {
+            println!("      WRONG: {complaint}");
+            story.complaints.push(format!("{}: round {number}: {complaint}", pair.system().name()));
+        }
+        rounds.push(done);
+    }
+    print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
+    pair.settle()?;
+    show(lab, pair)?;
+    story.series.push(Series { system: pair.system().name(), kind, rounds });
+    Ok(())
+}
+
+/// Who owns the VIP, by everybody's account.
+fn show(lab: &Lab, pair: &Pair<'_>) -> Result<()> {
+    let owners: Vec<&str> = pair.owners()?.into_iter().map(Host::name).collect();
+    let body = lab.fetch(VIP).unwrap_or_else(|error| format!("{error:#}"));
+    println!("    owner {}; curl http://{VIP}/ says \"{body}\"", owners.join(" and "));
+    println!("    the client's entry for {VIP}, and where the switch has that MAC: {}", whereabouts(lab)?);
+    Ok(())
+}
+
+/// The client's neighbour entry for the VIP and the switch port behind which that address was learned.
+fn whereabouts(lab: &Lab) -> Result<String> {
+    let Some(mac) = lab.neighbour(VIP)? else { return Ok("no entry".to_owned()) };
+    Ok(format!("{mac} at {}", lab.learned_at(&mac)?.map_or("nowhere", Host::name)))
+}
+
+fn heading(text: &str) {
+    println!("\n== {text}");
+}

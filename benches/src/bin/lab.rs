@@ -1,0 +1,109 @@
+//! The demo's network to play with: it stays up until `lab down`.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use baton_benches::rounds::system;
+use baton_tests::lab::{Echo, Host, Lab, Nginx, Pair, VIP, catch_signals, leftovers};
+use clap::{Parser, Subcommand};
+
+/// Builds, enters and removes a network of two nodes and a client.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the network and leave it up.
+    Up {
+        /// What runs on the nodes: baton, baton-interface-mac, keepalived or none.
+        #[arg(long, default_value = "baton")]
+        system: String,
+    },
+    /// Remove the network and everything in it.
+    Down {
+        /// Which one, when there are several.
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Run a command on node a, node b or the client (cl).
+    Exec {
+        /// Which network, when there are several.
+        #[arg(long)]
+        id: Option<String>,
+        /// a, b or cl.
+        node: String,
+        /// The command; a shell if there is none.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().verb {
+        Verb::Up { system } => up(&system),
+        Verb::Down { id } => down(id),
+        Verb::Exec { id, node, command } => exec(id, &node, &command),
+    }
+}
+
+fn up(name: &str) -> Result<()> {
+    catch_signals()?;
+    let system = match name {
+        "none" => None,
+        name => Some(system(name).with_context(|| format!("no system is called `{name}`"))?),
+    };
+    let mut lab = Lab::up()?;
+    let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
+    let pair = system.map(|system| Pair::start(&lab, system, 1)).transpose()?;
+    for host in Host::NODES {
+        lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
+    }
+    let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
+    if let Some(pair) = pair {
+        pair.detach();
+    }
+    servers.into_iter().for_each(Nginx::detach);
+    echoes.into_iter().for_each(Echo::detach);
+    lab.keep()?;
+    println!("lab {} is up, files in {}", lab.id(), lab.directory().display());
+    for host in Host::ALL {
+        println!("  {:<2}  {:<10}  lab exec {} ip address", host.name(), host.address(), host.name());
+    }
+    println!("  the VIP is {VIP}: lab exec cl curl http://{VIP}/\n  lab down removes it all");
+    Ok(())
+}
+
+fn down(id: Option<String>) -> Result<()> {
+    let lab = Lab::open(&choose(id)?)?;
+    let id = lab.id().to_owned();
+    lab.down();
+    let left = leftovers(&id);
+    ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+    Ok(())
+}
+
+fn exec(id: Option<String>, node: &str, command: &[String]) -> Result<()> {
+    let host = Host::from_name(node).with_context(|| format!("no node is called `{node}`: a, b or cl"))?;
+    let lab = Lab::open(&choose(id)?)?;
+    let shell = [std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())];
+    let (program, arguments) = match command {
+        [] => (&shell[0], &[][..]),
+        [program, arguments @ ..] => (program, arguments),
+    };
+    let error = lab.foreground(host, program).args(arguments).exec();
+    Err(error).with_context(|| format!("run {program}"))
+}
+
+fn choose(id: Option<String>) -> Result<String> {
+    if let Some(id) = id {
+        return Ok(id);
+    }
+    match &Lab::kept()[..] {
+        [] => bail!("no lab is up: start one with `lab up`"),
+        [id] => Ok(id.clone()),
+        several => bail!("several labs are up, say which with --id: {}", several.join(", ")),
+    }
+}

@@ -1,0 +1,238 @@
+//! Rows of results: as JSON for machines, as a table for people.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use baton_tests::lab::{Fault, System};
+use serde::Serialize;
+
+use crate::rounds::Round;
+use crate::stats::{Distribution, Quantiles};
+
+/// All rounds of one kind on one system.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The system's name.
+    pub system: &'static str,
+    /// The kind of event.
+    pub kind: &'static str,
+    /// What happened.
+    pub rounds: Vec<Round>,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The system's name.
+    pub system: &'static str,
+    /// `switch`, `planned`, `agent-death`, `agent-hang`, `silent-death` or `false-alarm`.
+    pub kind: &'static str,
+    /// How many addresses moved.
+    pub vips: u16,
+    /// `none`, or what kept the machine busy.
+    pub stress: &'static str,
+    /// How often it was tried.
+    pub rounds: u64,
+    /// After how many of them the other node served the client.
+    pub moved: u64,
+    /// The client's outage.
+    pub outage_us: Quantiles,
+    /// Probes without an answer.
+    pub lost_probes: Quantiles,
+    /// How long both nodes answered.
+    pub overlap_us: Quantiles,
+    /// How often the answering node changed in all.
+    pub role_changes: u64,
+    /// How long the prober itself could not look.
+    pub prober_stall_us: Quantiles,
+}
+
+impl Series {
+    /// The series as a row of the report.
+    pub fn row(&self, vips: u16, stress: &'static str) -> Result<Row> {
+        let quantiles = |value: fn(&Round) -> u64| -> Result<Quantiles> {
+            Ok(Distribution::of(self.rounds.iter().map(value))?.quantiles())
+        };
+        Ok(Row {
+            system: self.system,
+            kind: self.kind,
+            vips,
+            stress,
+            rounds: self.rounds.len() as u64,
+            moved: self.rounds.iter().filter(|round| round.outcome.moved()).count() as u64,
+            outage_us: quantiles(|round| round.outcome.outage_us)?,
+            lost_probes: quantiles(|round| round.outcome.lost_probes)?,
+            overlap_us: quantiles(|round| round.outcome.overlap_us)?,
+            role_changes: self.rounds.iter().map(|round| round.outcome.flips).sum(),
+            prober_stall_us: quantiles(|round| round.outcome.stall_us)?,
+        })
+    }
+}
+
+/// The stages of all takeovers of one system: decision to lease, advert, gratuitous ARP, first VIP frame.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageRow {
+    /// The system's name.
+    pub system: &'static str,
+    /// The kinds of events that the takeovers followed.
+    pub kind: &'static str,
+    /// How many takeovers.
+    pub takeovers: u64,
+    /// Decision to lease stored.
+    pub stored_ns: Quantiles,
+    /// Decision to advert on its way.
+    pub transmitted_ns: Quantiles,
+    /// Decision to gratuitous ARP on its way.
+    pub announced_ns: Quantiles,
+    /// Decision to first VIP frame at the service.
+    pub accepted_ns: Quantiles,
+}
+
+impl StageRow {
+    /// The stages of `series`, if its system tells them.
+    pub fn of(series: &Series) -> Result<Option<Self>> {
+        let stages: Vec<_> = series.rounds.iter().filter_map(|round| round.stages).collect();
+        if stages.is_empty() {
+            return Ok(None);
+        }
+        let quantiles = |values: Vec<u64>| -> Result<Quantiles> { Ok(Distribution::of(values)?.quantiles()) };
+        Ok(Some(Self {
+            system: series.system,
+            kind: series.kind,
+            takeovers: stages.len() as u64,
+            stored_ns: quantiles(stages.iter().map(|stages| stages.stored_ns).collect())?,
+            transmitted_ns: quantiles(stages.iter().map(|stages| stages.transmitted_ns).collect())?,
+            announced_ns: quantiles(stages.iter().map(|stages| stages.announced_ns).collect())?,
+            accepted_ns: quantiles(stages.iter().map(|stages| stages.accepted_ns).collect())?,
+        }))
+    }
+}
+
+/// The `switch` row of a system: from the decision to the first VIP frame at the service behind the new owner, over
+/// the takeovers of all its series. Nothing is lost between these two, so the other columns are those of `switch`.
+pub fn switch_row(all: &[Series], system: &'static str, vips: u16, stress: &'static str) -> Result<Option<Row>> {
+    let takeovers = || all.iter().filter(|series| series.system == system).flat_map(|series| &series.rounds);
+    let spans: Vec<u64> =
+        takeovers().filter_map(|round| round.stages).map(|stages| stages.accepted_ns.div_ceil(1000)).collect();
+    if spans.is_empty() {
+        return Ok(None);
+    }
+    let rounds: Vec<Round> = takeovers().filter(|round| round.stages.is_some()).copied().collect();
+    let row = Series { system, kind: "switch", rounds }.row(vips, stress)?;
+    Ok(Some(Row { outage_us: Distribution::of(spans)?.quantiles(), ..row }))
+}
+
+/// The table of the rows.
+pub fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9}\n",
+        "kind", "system", "rounds", "moved", "p50 us", "p90", "p99", "max", "lost50", "max", "overlap50", "max"
+    );
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9}",
+            row.kind,
+            row.system,
+            row.rounds,
+            row.moved,
+            row.outage_us.p50,
+            row.outage_us.p90,
+            row.outage_us.p99,
+            row.outage_us.max,
+            row.lost_probes.p50,
+            row.lost_probes.max,
+            row.overlap_us.p50,
+            row.overlap_us.max
+        );
+    }
+    text
+}
+
+/// The table of the stages.
+pub fn stage_table(rows: &[StageRow]) -> String {
+    let mut text = format!(
+        "{:<13} {:<20} {:>5} | {:>17} | {:>17} | {:>17} | {:>17}\n",
+        "decision to", "system", "n", "lease p50/p99 us", "advert p50/p99", "announced p50/p99", "1st frame p50/p99"
+    );
+    for row in rows {
+        let pair = |quantiles: Quantiles| {
+            let tenths = |ns: u64| format!("{}.{}", ns / 1000, ns % 1000 / 100);
+            format!("{} / {}", tenths(quantiles.p50), tenths(quantiles.p99))
+        };
+        let _ = writeln!(
+            text,
+            "{:<13} {:<20} {:>5} | {:>17} | {:>17} | {:>17} | {:>17}",
+            row.kind,
+            row.system,
+            row.takeovers,
+            pair(row.stored_ns),
+            pair(row.transmitted_ns),
+            pair(row.announced_ns),
+            pair(row.accepted_ns)
+        );
+    }
+    text
+}
+
+/// For each kind of fault how Baton compares with keepalived, in words that keep the difference between a short outage
+/// and a VIP owned twice.
+pub fn comparison(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for fault in Fault::ALL {
+        let find = |system: System| rows.iter().find(|row| row.kind == fault.name() && row.system == system.name());
+        let Some(rival) = find(System::Keepalived) else { continue };
+        for row in System::ALL.into_iter().filter(|system| *system != System::Keepalived).filter_map(find) {
+            let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs.max(1) as f64 / ours.max(1) as f64);
+            let _ = writeln!(
+                text,
+                "{:<13} keepalived / {:<20} outage p50 x{}, p99 x{}; overlap p50 {} us against {} us",
+                fault.name(),
+                row.system,
+                ratio(row.outage_us.p50, rival.outage_us.p50),
+                ratio(row.outage_us.p99, rival.outage_us.p99),
+                rival.overlap_us.p50,
+                row.overlap_us.p50
+            );
+        }
+    }
+    text
+}
+
+/// Bars of a distribution for a terminal, from 50 us to 100 ms, leaving out empty ranges at both ends.
+pub fn bars(values: &[u64]) -> Result<String> {
+    const MARKS: [(u64, &str); 11] = [
+        (50, "50 us"),
+        (100, "100 us"),
+        (200, "200 us"),
+        (500, "500 us"),
+        (1_000, "1 ms"),
+        (2_000, "2 ms"),
+        (5_000, "5 ms"),
+        (10_000, "10 ms"),
+        (20_000, "20 ms"),
+        (50_000, "50 ms"),
+        (100_000, "100 ms"),
+    ];
+    let counts = Distribution::of(values.iter().copied())?.counts(&MARKS.map(|(bound, _)| bound));
+    let mut text = String::new();
+    let (first, last) = (counts.iter().position(|count| *count > 0), counts.iter().rposition(|count| *count > 0));
+    let (first, end) = (first.unwrap_or(0), last.map_or(0, |last| last + 1));
+    for (at, count) in counts.iter().enumerate().take(end).skip(first) {
+        let label = MARKS.get(at).map_or_else(|| "more".to_owned(), |(_, label)| format!("to {label}"));
+        let bar = "#".repeat(usize::try_from(*count).unwrap_or(usize::MAX).min(60));
+        let _ = writeln!(text, "      {label:>9} | {bar} {count}");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_show_the_range_that_has_values() {
+        let expected = "       to 50 us | ## 2\n      to 100 us |  0\n      to 200 us | # 1\n";
+        assert_eq!(bars(&[50, 50, 150]).expect("values"), expected);
+    }
+}

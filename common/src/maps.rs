@@ -1,0 +1,99 @@
+//! Map names, capacities, keys and the values that the agent writes and the XDP program only reads.
+//!
+//! All types are plain bytes: `repr(C)`, explicit padding, sizes asserted. Addresses are in network order, counts
+//! and identifiers in the byte order of the host, which both sides share.
+
+use core::mem::size_of;
+
+/// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
+/// adopts maps whose layout it does not know. Raise it with every change of a type, name or capacity here.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// One [`Device`]: the interface that the programs run on.
+pub const DEVICE: &str = "DEVICE";
+/// [`RouterKey`] to [`Router`]: the virtual routers configured on the interface.
+pub const ROUTERS: &str = "ROUTERS";
+/// [`VipKey`] to the slot of the virtual router that the address belongs to.
+pub const VIPS: &str = "VIPS";
+/// One [`crate::ownership::Ownership`] per slot, memory-mapped. The agent's driver is its only writer.
+pub const OWNERSHIP: &str = "OWNERSHIP";
+/// One [`crate::ownership::Mailbox`] per slot, memory-mapped. The XDP program is its only writer.
+pub const MAILBOXES: &str = "MAILBOXES";
+/// AF_XDP socket per receive queue. Not pinned: nothing whose loss matters may depend on it.
+pub const XSKS: &str = "XSKS";
+/// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
+pub const COUNTERS: &str = "COUNTERS";
+
+/// The XDP program's name.
+pub const XDP_PROGRAM: &str = "baton_xdp";
+/// The tcx ingress program's name: marks frames to a virtual MAC as frames for this host.
+pub const TCX_INGRESS_PROGRAM: &str = "baton_ingress";
+/// The tcx egress program's name: keeps the kernel from speaking for a VIP that this host does not own.
+pub const TCX_EGRESS_PROGRAM: &str = "baton_egress";
+
+/// Virtual routers per interface: 255 per address family, and one slot to spare each.
+pub const MAX_ROUTERS: u32 = 512;
+/// Virtual addresses per interface.
+pub const MAX_VIPS: u32 = 8192;
+/// Receive queues per interface.
+pub const MAX_QUEUES: u32 = 64;
+
+/// The interface that the programs run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Device {
+    /// The interface's own MAC address.
+    pub mac: [u8; 6],
+    /// Always zero.
+    pub _pad: [u8; 2],
+}
+
+/// VLAN tags of a frame, folded into one number: 0 for an untagged or priority-tagged frame (VID 0), the VID for one
+/// tag, `outer VID << 12 | inner VID` for two (802.1Q, 802.1ad).
+pub type VlanId = u32;
+
+/// What identifies a virtual router on an interface (RFC 9568 5.2.3; VLANs are links of their own).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct RouterKey {
+    /// The link.
+    pub vlan: VlanId,
+    /// The virtual router identifier, 1 to 255.
+    pub vrid: u8,
+    /// A [`crate::vrid::Family`] as its number.
+    pub family: u8,
+    /// Always zero.
+    pub _pad: [u8; 2],
+}
+
+/// A virtual router as the XDP program needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Router {
+    /// Index of its cells in [`OWNERSHIP`] and [`MAILBOXES`], below [`MAX_ROUTERS`].
+    pub slot: u32,
+    /// Checksums that are accepted: [`ACCEPT_RFC9568`], [`ACCEPT_PSEUDO`] or both.
+    pub checksums: u32,
+    /// This host's primary address; IPv4 in the first four octets, the rest zero. Adverts from it are our own.
+    pub primary: [u8; 16],
+}
+
+/// Flag in [`Router::checksums`]: the sum covers the VRRP message alone (RFC 9568 5.2.8).
+pub const ACCEPT_RFC9568: u32 = 1;
+/// Flag in [`Router::checksums`]: the sum covers an IPv4 pseudo-header too (keepalived, FRR).
+pub const ACCEPT_PSEUDO: u32 = 2;
+
+/// A virtual IPv4 address on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct VipKey {
+    /// The link.
+    pub vlan: VlanId,
+    /// The address.
+    pub address: [u8; 4],
+}
+
+const _: () = assert!(size_of::<Device>() == 8);
+const _: () = assert!(size_of::<RouterKey>() == 8);
+const _: () = assert!(size_of::<Router>() == 24);
+const _: () = assert!(size_of::<VipKey>() == 8);

@@ -1,0 +1,50 @@
+//! The two memory-mapped cells of a virtual router: who owns it (written by the agent, read by the XDP program), and
+//! what was last heard (written by the XDP program, read by the agent).
+
+use core::mem::{offset_of, size_of};
+
+/// Who may answer and serve for a virtual router's addresses, and until when.
+///
+/// This host owns the virtual router while `bpf_ktime_get_ns() < lease_until_ns`, which is CLOCK_MONOTONIC. One
+/// aligned 8-byte store of `lease_until_ns` is the whole switchover; the other fields are set before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Ownership {
+    /// End of the lease in ns of CLOCK_MONOTONIC; 0 when this host does not own the virtual router.
+    pub lease_until_ns: u64,
+    /// How often this host has become Active since the map was made.
+    pub epoch: u32,
+    /// Always zero.
+    pub _pad: [u8; 4],
+    /// The MAC that stands for the VIPs in ARP: the virtual MAC, or the device's own for `mac = "interface"`.
+    pub mac: [u8; 6],
+    /// Always zero.
+    pub _pad2: [u8; 10],
+}
+
+/// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).
+///
+/// The cell is not written atomically as a whole: a reader that races with a writer may see the fields of two valid
+/// advertisements mixed. A mailbox can therefore confirm that somebody is Active, or postpone a takeover; it never
+/// causes one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Mailbox {
+    /// Arrival in ns of CLOCK_MONOTONIC; written last, 0 while nothing has arrived.
+    pub arrived_ns: u64,
+    /// Advertisements so far.
+    pub count: u64,
+    /// The sender; IPv4 in the first four octets, the rest zero.
+    pub source: [u8; 16],
+    /// Its Max Advertise Interval in centiseconds, 1 to 4095.
+    pub interval_cs: u16,
+    /// Its priority, 0 to 255.
+    pub priority: u8,
+    /// The checksum flavour it used: [`crate::maps::ACCEPT_RFC9568`] or [`crate::maps::ACCEPT_PSEUDO`].
+    pub checksum: u8,
+    /// Always zero.
+    pub _pad: [u8; 28],
+}
+
+const _: () = assert!(size_of::<Ownership>() == 32 && offset_of!(Ownership, lease_until_ns) == 0);
+const _: () = assert!(size_of::<Mailbox>() == 64 && offset_of!(Mailbox, arrived_ns) == 0);

@@ -1,0 +1,116 @@
+//! What the data plane decided about a frame. One exhaustive match in the XDP program turns verdicts into actions;
+//! every verdict has a counter.
+
+/// The decision about one frame. The number is the index of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Verdict {
+    /// Nothing of ours: passed to the kernel unchanged.
+    Other = 0,
+    /// ARP request for a VIP that this host owns: answered in place.
+    ArpAnswered,
+    /// ARP request for a VIP that this host does not own: dropped, so that the kernel cannot answer either.
+    ArpNotOwner,
+    /// Somebody announced one of the VIPs (sender address = VIP): dropped, the kernel must not learn it.
+    VipAnnounced,
+    /// Valid advertisement of a configured virtual router: stamped and redirected to AF_XDP.
+    VrrpReceived,
+    /// VRRP for a virtual router that is not configured here: passed, somebody else on this host may want it.
+    VrrpUnknownRouter,
+    /// Our own advertisement came back: dropped.
+    VrrpOwn,
+    /// Discarded: IPv4 header of the advertisement broken (length, checksum, fragment, source address).
+    VrrpIpHeader,
+    /// Discarded: TTL not 255 (RFC 9568 5.1.1.3).
+    VrrpTtl,
+    /// Discarded: version not 3.
+    VrrpVersion,
+    /// Discarded: type not ADVERTISEMENT.
+    VrrpType,
+    /// Discarded: address count 0, or the message is not as long as its address count says.
+    VrrpLength,
+    /// Discarded: Max Advertise Interval 0.
+    VrrpInterval,
+    /// Discarded: checksum matches none of the accepted flavours.
+    VrrpChecksum,
+    /// Traffic to an owned VIP: destination MAC rewritten to the device's, passed to the kernel.
+    VipDelivered,
+    /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
+    VipNotOwner,
+    /// Frame to the virtual MAC of a virtual router that this host does not own: dropped.
+    VirtualMacNotOwner,
+    /// Frame to an owned virtual MAC that is not for one of its VIPs: dropped, this host is no gateway.
+    VirtualMacNotVip,
+    /// Egress: the kernel tried to say ARP for a VIP, with a MAC or at a time that is not its to use: dropped.
+    EgressArp,
+    /// Egress: the kernel tried to send from a virtual MAC that this host does not own: dropped.
+    EgressVirtualMac,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of the counters.
+    pub const ALL: [Self; 20] = [
+        Self::Other,
+        Self::ArpAnswered,
+        Self::ArpNotOwner,
+        Self::VipAnnounced,
+        Self::VrrpReceived,
+        Self::VrrpUnknownRouter,
+        Self::VrrpOwn,
+        Self::VrrpIpHeader,
+        Self::VrrpTtl,
+        Self::VrrpVersion,
+        Self::VrrpType,
+        Self::VrrpLength,
+        Self::VrrpInterval,
+        Self::VrrpChecksum,
+        Self::VipDelivered,
+        Self::VipNotOwner,
+        Self::VirtualMacNotOwner,
+        Self::VirtualMacNotVip,
+        Self::EgressArp,
+        Self::EgressVirtualMac,
+    ];
+
+    /// Number of verdicts, the capacity of the counters map.
+    #[expect(clippy::cast_possible_truncation, reason = "twenty fits")]
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// The counter's name in `baton status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::ArpAnswered => "arp-answered",
+            Self::ArpNotOwner => "arp-not-owner",
+            Self::VipAnnounced => "vip-announced",
+            Self::VrrpReceived => "vrrp-received",
+            Self::VrrpUnknownRouter => "vrrp-unknown-router",
+            Self::VrrpOwn => "vrrp-own",
+            Self::VrrpIpHeader => "vrrp-ip-header",
+            Self::VrrpTtl => "vrrp-ttl",
+            Self::VrrpVersion => "vrrp-version",
+            Self::VrrpType => "vrrp-type",
+            Self::VrrpLength => "vrrp-length",
+            Self::VrrpInterval => "vrrp-interval",
+            Self::VrrpChecksum => "vrrp-checksum",
+            Self::VipDelivered => "vip-delivered",
+            Self::VipNotOwner => "vip-not-owner",
+            Self::VirtualMacNotOwner => "virtual-mac-not-owner",
+            Self::VirtualMacNotVip => "virtual-mac-not-vip",
+            Self::EgressArp => "egress-arp",
+            Self::EgressVirtualMac => "egress-virtual-mac",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_counter_order() {
+        for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, index, "{}", verdict.name());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From a frame to its verdict: Ethernet, VLAN tags, and which protocol looks closer.
+
+use baton_common::maps::VlanId;
+use baton_common::verdict::Verdict;
+use baton_common::vrid::Vrid;
+
+use crate::packet::Frame;
+use crate::{arp, maps, vip, vrrp};
+
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+
+/// Where the destination address is in the Ethernet header, and where the source.
+pub(crate) const ETH_DESTINATION: usize = 0;
+pub(crate) const ETH_SOURCE: usize = 6;
+const ETH_TYPE: usize = 12;
+
+/// Tags that are looked behind: QinQ has two. The kernel is left to deal with deeper stacks.
+const MAX_TAGS: usize = 2;
+
+/// What the Ethernet header and the VLAN tags say.
+pub(crate) struct Link {
+    /// The link that the frame is on.
+    pub(crate) vlan: VlanId,
+    /// The protocol behind the tags, of which there may be still more.
+    pub(crate) ethertype: u16,
+    /// Where that protocol's header starts.
+    pub(crate) payload: usize,
+}
+
+impl Link {
+    /// Parses the Ethernet header and the tags, behind those that the kernel has already taken out of the frame.
+    ///
+    /// A tag with VID 0 carries a priority and names no VLAN (802.1Q 9.6). The kernel looks through it wherever it
+    /// stands, and so does this: what it would take for traffic of a link must be judged as traffic of that link.
+    #[inline(always)]
+    pub(crate) fn parse(frame: &Frame<'_>, beside: Option<u16>) -> Option<Self> {
+        let mut vlan = beside.map_or(0, vid);
+        let mut ethertype = u16::from_be_bytes(*frame.get(ETH_TYPE)?);
+        let mut payload = ETH_TYPE + 2;
+        for _ in usize::from(beside.is_some())..MAX_TAGS {
+            if !is_tag(ethertype) {
+                break;
+            }
+            let [tci_high, tci_low, type_high, type_low] = *frame.get(payload)?;
+            let vid = vid(u16::from_be_bytes([tci_high, tci_low]));
+            if vid != 0 {
+                vlan = vlan << 12 | vid;
+            }
+            ethertype = u16::from_be_bytes([type_high, type_low]);
+            payload += 4;
+        }
+        Some(Self {
+            vlan,
+            ethertype,
+            payload,
+        })
+    }
+}
+
+/// 802.1Q, 802.1ad, and what QinQ was before 802.1ad.
+#[inline(always)]
+fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
+}
+
+#[inline(always)]
+fn vid(tci: u16) -> VlanId {
+    VlanId::from(tci & 0x0fff)
+}
+
+/// Whether `mac` is a multicast or the broadcast address.
+#[inline(always)]
+pub(crate) fn is_group(mac: &[u8; 6]) -> bool {
+    mac[0] & 1 != 0
+}
+
+/// The verdict about a received frame, which is rewritten where the verdict implies it.
+#[inline(always)]
+pub(crate) fn received(frame: &mut Frame<'_>) -> Verdict {
+    let Some(link) = Link::parse(frame, None) else {
+        return Verdict::Other;
+    };
+    let verdict = match link.ethertype {
+        ETHERTYPE_IPV4 => ipv4(frame, &link),
+        ETHERTYPE_ARP => arp::received(frame, &link),
+        _ => None,
+    };
+    verdict
+        .or_else(|| to_virtual_mac(frame, &link))
+        .unwrap_or(Verdict::Other)
+}
+
+/// The fixed part of an IPv4 header. Fragments and options make no difference to what is decided by it.
+#[inline(always)]
+fn ipv4(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
+    let header = frame.get::<{ vrrp::IPV4_HEADER }>(link.payload)?;
+    let protocol = header[9];
+    let destination = [header[16], header[17], header[18], header[19]];
+    if destination == vrrp::GROUP {
+        return (protocol == vrrp::PROTOCOL)
+            .then(|| vrrp::received(frame, link).unwrap_or_else(|broken| broken));
+    }
+    let slot = maps::slot_of_vip(link.vlan, destination)?;
+    Some(vip::received(frame, slot))
+}
+
+/// Frames that a virtual router's MAC address drew here and that are none of its business: it is no gateway.
+#[inline(always)]
+fn to_virtual_mac(frame: &Frame<'_>, link: &Link) -> Option<Verdict> {
+    let (family, vrid) = Vrid::of_virtual_mac(*frame.get(ETH_DESTINATION)?)?;
+    let router = maps::router(link.vlan, family, vrid.get())?;
+    Some(match maps::owner_mac(router.slot) {
+        Some(_) => Verdict::VirtualMacNotVip,
+        None => Verdict::VirtualMacNotOwner,
+    })
+}

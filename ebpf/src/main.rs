@@ -1,0 +1,104 @@
+//! Baton's data plane. `baton_xdp` decides for every received frame whether this host may answer it, serve it or hear
+//! it; `baton_ingress` and `baton_egress` do at the tcx hooks what XDP cannot. The README of the repository shows where
+//! they stand, `baton_common` holds what they share with the agent.
+//!
+//! ```text
+//! frame -> classify -> arp | vrrp | vip | virtual MAC -> Verdict -> counter, event, action
+//! ```
+//!
+//! Loops are bounded and everything is inlined, so that the verifier sees one function per program.
+#![no_std]
+#![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya hands a program its context by value"
+)]
+
+mod arp;
+mod checksum;
+mod classify;
+mod maps;
+mod packet;
+mod tc;
+mod vip;
+mod vrrp;
+
+use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
+use aya_ebpf::bindings::{TC_ACT_SHOT, xdp_action};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_log_ebpf::debug;
+use baton_common::verdict::Verdict;
+
+use crate::packet::Frame;
+
+/// Judges a received frame. Works on frames in several buffers too: all headers of interest are in the first.
+#[xdp(frags)]
+fn baton_xdp(ctx: XdpContext) -> u32 {
+    let verdict = classify::received(&mut Frame::received(&ctx));
+    maps::count(verdict);
+    // The two verdicts of ordinary traffic cause no events. Nor does any, unless the agent sets AYA_LOG_LEVEL when it
+    // loads the program: the verifier removes what a constant forbids.
+    if verdict != Verdict::Other && verdict != Verdict::VipDelivered {
+        debug!(
+            &ctx,
+            "verdict {} interface {} queue {}",
+            verdict as u32,
+            ctx.ingress_ifindex(),
+            ctx.rx_queue_index()
+        );
+    }
+    match verdict {
+        Verdict::Other | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => xdp_action::XDP_PASS,
+        Verdict::ArpAnswered => xdp_action::XDP_TX,
+        // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
+        Verdict::VrrpReceived => maps::XSKS
+            .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))
+            .unwrap_or_else(|fallback| fallback),
+        Verdict::ArpNotOwner
+        | Verdict::VipAnnounced
+        | Verdict::VrrpOwn
+        | Verdict::VrrpIpHeader
+        | Verdict::VrrpTtl
+        | Verdict::VrrpVersion
+        | Verdict::VrrpType
+        | Verdict::VrrpLength
+        | Verdict::VrrpInterval
+        | Verdict::VrrpChecksum
+        | Verdict::VipNotOwner
+        | Verdict::VirtualMacNotOwner
+        | Verdict::VirtualMacNotVip
+        | Verdict::EgressArp
+        | Verdict::EgressVirtualMac => xdp_action::XDP_DROP,
+    }
+}
+
+/// Marks frames that XDP has readdressed to this interface as frames for this host.
+#[classifier]
+fn baton_ingress(ctx: TcContext) -> i32 {
+    tc::ingress(&ctx);
+    TCX_NEXT
+}
+
+/// Keeps the host from speaking for a VIP or a virtual MAC that it does not own. Counts only what it drops.
+#[classifier]
+fn baton_egress(ctx: TcContext) -> i32 {
+    let verdict = tc::egress(&ctx);
+    if verdict == Verdict::Other {
+        return TCX_NEXT;
+    }
+    maps::count(verdict);
+    debug!(&ctx, "verdict {} length {}", verdict as u32, ctx.len());
+    TC_ACT_SHOT
+}
+
+/// The verifier proves that no panic is reachable; the compiler wants a handler all the same.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Some helpers are for GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,123 @@
+//! The maps, by the names and with the capacities that `baton_common::maps` fixes, and safe access to their cells.
+
+use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use baton_common::maps::{Device, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, Router, RouterKey, VipKey, VlanId};
+use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::verdict::Verdict;
+use baton_common::vrid::Family;
+
+#[map]
+static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
+
+#[map]
+static ROUTERS: HashMap<RouterKey, Router> = HashMap::with_max_entries(MAX_ROUTERS, 0);
+
+#[map]
+static VIPS: HashMap<VipKey, u32> = HashMap::with_max_entries(MAX_VIPS, 0);
+
+#[map]
+static OWNERSHIP: Array<Ownership> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
+static MAILBOXES: Array<Mailbox> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
+pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
+
+/// The MAC address of the interface.
+#[inline(always)]
+pub(crate) fn device_mac() -> Option<[u8; 6]> {
+    DEVICE.get(0).map(|device| device.mac)
+}
+
+/// The virtual router that is configured under this VRID on this link.
+///
+/// The agent replaces and removes entries while frames arrive. The kernel may reuse an entry that a program is still
+/// looking at, so that one frame is judged by the router that follows; its slot is a valid one all the same.
+#[inline(always)]
+pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static Router> {
+    let key = RouterKey {
+        vlan,
+        vrid,
+        family: family as u8,
+        _pad: [0; 2],
+    };
+    // SAFETY: entries live as long as the map, and mixing two of them up is harmless, as said above.
+    unsafe { ROUTERS.get(key) }
+}
+
+/// The slot of the virtual router that `address` belongs to on this link. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn slot_of_vip(vlan: VlanId, address: [u8; 4]) -> Option<u32> {
+    // SAFETY: as in `router`.
+    unsafe { VIPS.get(VipKey { vlan, address }) }.copied()
+}
+
+/// The MAC address that stands for the VIPs of a virtual router, if this host owns it at this moment. This is the one
+/// place that decides about ownership.
+#[inline(always)]
+pub(crate) fn owner_mac(slot: u32) -> Option<[u8; 6]> {
+    let cell = OWNERSHIP.get_ptr(slot)?;
+    // SAFETY: the map returned the cell, it lives as long as the map. The agent stores into the same memory at any
+    // time; the lease is an aligned word, which the processor reads in one piece, and volatile keeps the compiler from
+    // splitting or repeating the read.
+    let lease_until_ns = unsafe { read_volatile(addr_of!((*cell).lease_until_ns)) };
+    // SAFETY: the helper reads a clock.
+    if unsafe { bpf_ktime_get_ns() } >= lease_until_ns {
+        return None;
+    }
+    // SAFETY: as above; the MAC was set before the lease.
+    Some(unsafe { read_volatile(addr_of!((*cell).mac)) })
+}
+
+/// An advertisement that passed all checks.
+pub(crate) struct Advert {
+    pub(crate) source: [u8; 4],
+    pub(crate) interval_cs: u16,
+    pub(crate) priority: u8,
+    /// `ACCEPT_RFC9568` or `ACCEPT_PSEUDO`.
+    pub(crate) checksum: u32,
+}
+
+/// Puts an advertisement into the mailbox of a virtual router, stamped with the time.
+#[inline(always)]
+pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
+    let cell = MAILBOXES.get_ptr_mut(slot)?;
+    let [a, b, c, d] = advert.source;
+    #[expect(clippy::cast_possible_truncation, reason = "both flags are below 256")]
+    let checksum = advert.checksum as u8;
+    // SAFETY: the map returned the cell, it lives as long as the map. The agent only reads it, and knows that it may
+    // see the fields of two adverts mixed. Volatile keeps the order of the stores: the arrival comes last.
+    unsafe {
+        write_volatile(
+            addr_of_mut!((*cell).count),
+            read_volatile(addr_of!((*cell).count)).wrapping_add(1),
+        );
+        write_volatile(
+            addr_of_mut!((*cell).source),
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        );
+        write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
+        write_volatile(addr_of_mut!((*cell).priority), advert.priority);
+        write_volatile(addr_of_mut!((*cell).checksum), checksum);
+        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_ns());
+    }
+    Some(())
+}
+
+/// Counts a frame on this CPU.
+#[inline(always)]
+pub(crate) fn count(verdict: Verdict) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(verdict as u32) {
+        // SAFETY: the map returned this CPU's cell, and no other program runs on it until this one has returned.
+        unsafe { *counter += 1 };
+    }
+}

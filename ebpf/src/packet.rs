@@ -1,0 +1,95 @@
+//! Reading and writing the octets of a frame, and what a socket buffer says about it. All unsafe code that touches
+//! packet memory or a program's context is here.
+
+use core::marker::PhantomData;
+use core::ptr::read_volatile;
+
+use aya_ebpf::programs::{TcContext, XdpContext};
+
+/// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
+/// buffer, which holds every header that this program reads.
+pub(crate) struct Frame<'a> {
+    start: usize,
+    end: usize,
+    context: PhantomData<&'a ()>,
+}
+
+impl<'a> Frame<'a> {
+    /// The frame that an XDP program is called for.
+    #[inline(always)]
+    pub(crate) fn received(ctx: &'a XdpContext) -> Self {
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+            context: PhantomData,
+        }
+    }
+
+    /// The frame in a socket buffer, of which at least the first `wanted` octets (or all, if it is shorter) are made
+    /// linear.
+    #[inline(always)]
+    pub(crate) fn of_buffer(ctx: &'a TcContext, wanted: u32) -> Self {
+        if ctx.data() + wanted as usize > ctx.data_end() {
+            // On failure the linear part stays as it is, and a reader is told of the missing octets by `get`.
+            let _ = ctx.pull_data(wanted.min(ctx.len()));
+        }
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+            context: PhantomData,
+        }
+    }
+
+    /// The `N` octets at `at`, unless the frame ends before.
+    #[inline(always)]
+    pub(crate) fn get<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        let octets = self.start + at;
+        if octets + N > self.end {
+            return None;
+        }
+        // SAFETY: start and end delimit one packet, which the context keeps alive for `'a` and which nothing else
+        // accesses while the program runs; `octets + N` is inside it, as the verifier proves once more. Octets have
+        // no alignment and no invalid values.
+        Some(unsafe { &*(octets as *const [u8; N]) })
+    }
+
+    /// Overwrites the `N` octets at `at`; `None` and no change if the frame ends before.
+    #[inline(always)]
+    pub(crate) fn set<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> Option<()> {
+        let place = self.start + at;
+        if place + N > self.end {
+            return None;
+        }
+        // SAFETY: as in `get`, and `&mut self` excludes references that `get` has given out.
+        unsafe { (place as *mut [u8; N]).write(*octets) };
+        Some(())
+    }
+
+    /// Whether the frame has octets up to `at`, exclusive.
+    ///
+    /// The compiler must not conclude from this that a later `get` in those bounds succeeds and drop its comparison:
+    /// the verifier cannot follow such reasoning and wants to see one for every access.
+    #[inline(always)]
+    pub(crate) fn reaches(&self, at: usize) -> bool {
+        // SAFETY: a local variable is readable.
+        let opaque = unsafe { read_volatile(&at) };
+        self.start + opaque <= self.end
+    }
+}
+
+/// The VLAN tag that the kernel keeps beside the frame instead of in it.
+#[inline(always)]
+pub(crate) fn tag_beside(ctx: &TcContext) -> Option<u16> {
+    let buffer = ctx.skb.skb;
+    // SAFETY: the kernel hands the program a valid context, and both fields may be read by every tc program.
+    let (present, tci) = unsafe { ((*buffer).vlan_present, (*buffer).vlan_tci) };
+    #[expect(clippy::cast_possible_truncation, reason = "a TCI has 16 bits")]
+    (present != 0).then_some(tci as u16)
+}
+
+/// What the kernel takes the frame for: `PACKET_HOST`, `PACKET_OTHERHOST`...
+#[inline(always)]
+pub(crate) fn packet_type(ctx: &TcContext) -> u32 {
+    // SAFETY: as in `tag_beside`.
+    unsafe { (*ctx.skb.skb).pkt_type }
+}

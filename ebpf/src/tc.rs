@@ -1,0 +1,64 @@
+//! What XDP cannot do: correct the kernel's opinion about a rewritten frame, and look at what the host sends.
+
+use aya_ebpf::programs::TcContext;
+use baton_common::verdict::Verdict;
+use baton_common::vrid::Vrid;
+
+use crate::arp::Message;
+use crate::classify::{ETH_DESTINATION, ETH_SOURCE, ETHERTYPE_ARP, Link};
+use crate::maps;
+use crate::packet::{Frame, packet_type, tag_beside};
+
+/// `PACKET_HOST` and `PACKET_OTHERHOST` of linux/if_packet.h.
+const PACKET_HOST: u32 = 0;
+const PACKET_OTHERHOST: u32 = 3;
+
+/// Ethernet, two tags and an ARP message.
+const HEADERS: u32 = 14 + 2 * 4 + 28;
+
+/// Tells the kernel that a frame to the device's own MAC is for this host.
+///
+/// veth, and generic XDP on old kernels, decide whom a frame is for before XDP rewrites the destination, and do not
+/// decide again: the kernel would drop the frame as one for another host.
+#[inline(always)]
+pub(crate) fn ingress(ctx: &TcContext) {
+    if packet_type(ctx) != PACKET_OTHERHOST {
+        return;
+    }
+    let frame = Frame::of_buffer(ctx, 6);
+    if let (Some(destination), Some(mac)) = (frame.get::<6>(ETH_DESTINATION), maps::device_mac())
+        && *destination == mac
+    {
+        // It fails for types that the kernel does not let a program set, and PACKET_HOST is not one of them.
+        let _ = ctx.change_type(PACKET_HOST);
+    }
+}
+
+/// The verdict about a frame that the host is about to send: `Other`, or why it must not.
+#[inline(always)]
+pub(crate) fn egress(ctx: &TcContext) -> Verdict {
+    let frame = Frame::of_buffer(ctx, HEADERS);
+    let Some(link) = Link::parse(&frame, tag_beside(ctx)) else {
+        return Verdict::Other;
+    };
+    // Whatever the operation, a receiver may learn the sender's addresses from it (RFC 826).
+    if link.ethertype == ETHERTYPE_ARP
+        && let Some(message) = Message::parse(&frame, link.payload)
+        && let Some(slot) = maps::slot_of_vip(link.vlan, message.sender)
+        && maps::owner_mac(slot) != Some(message.sender_mac)
+    {
+        return Verdict::EgressArp;
+    }
+    if from_unowned_virtual_mac(&frame, &link).is_some() {
+        return Verdict::EgressVirtualMac;
+    }
+    Verdict::Other
+}
+
+/// Switches would send the owner's traffic here (RFC 9568 7.3: only the Active Router uses the virtual MAC).
+#[inline(always)]
+fn from_unowned_virtual_mac(frame: &Frame<'_>, link: &Link) -> Option<()> {
+    let (family, vrid) = Vrid::of_virtual_mac(*frame.get(ETH_SOURCE)?)?;
+    let router = maps::router(link.vlan, family, vrid.get())?;
+    maps::owner_mac(router.slot).is_none().then_some(())
+}

@@ -1,0 +1,29 @@
+//! Traffic to the VIPs, which ends on this host or nowhere.
+
+use baton_common::verdict::Verdict;
+
+use crate::classify::{ETH_DESTINATION, is_group};
+use crate::maps;
+use crate::packet::Frame;
+
+/// The verdict about a frame whose IPv4 destination is a VIP of the virtual router at `slot`.
+#[inline(always)]
+pub(crate) fn received(frame: &mut Frame<'_>, slot: u32) -> Verdict {
+    let Some(mac) = maps::owner_mac(slot) else {
+        return Verdict::VipNotOwner;
+    };
+    let (Some(&destination), Some(device_mac)) = (frame.get::<6>(ETH_DESTINATION), maps::device_mac()) else {
+        return Verdict::Other;
+    };
+    if is_group(&destination) || destination == device_mac {
+        return Verdict::VipDelivered;
+    }
+    if destination != mac {
+        // Somebody else's frame, seen because a switch floods it or the interface is promiscuous.
+        return Verdict::Other;
+    }
+    match frame.set(ETH_DESTINATION, &device_mac) {
+        Some(()) => Verdict::VipDelivered,
+        None => Verdict::Other,
+    }
+}

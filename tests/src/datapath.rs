@@ -1,0 +1,291 @@
+//! The BPF object under BPF_PROG_TEST_RUN: loaded into the kernel with maps of its own, attached to nothing, fed one
+//! frame at a time.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
+use baton::datapath::object::OBJECT;
+use baton_common::maps::{self, Device, Router, RouterKey, VipKey, VlanId};
+use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::verdict::Verdict;
+use baton_common::vrid::Family;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::geteuid;
+
+/// XDP: drop the frame.
+pub const XDP_DROP: u32 = 1;
+/// XDP: the kernel gets the frame.
+pub const XDP_PASS: u32 = 2;
+/// XDP: the frame goes out where it came in.
+pub const XDP_TX: u32 = 3;
+/// tcx: the next program decides. As the kernel returns it, -1.
+pub const TCX_NEXT: u32 = u32::MAX;
+/// tc: drop the frame.
+pub const TC_ACT_SHOT: u32 = 2;
+
+/// A lease that no test outlives.
+pub const FOREVER: u64 = u64::MAX;
+
+/// One type of the contract as aya wants map keys and values.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Bytes<T>(T);
+
+// SAFETY: used with the types of baton-common's maps alone, which are `repr(C)` integers and byte arrays without
+// implicit padding.
+unsafe impl<T: Copy + 'static> Pod for Bytes<T> {}
+
+/// What became of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The program's return value.
+    pub action: u32,
+    /// The counters that moved, and by how much.
+    pub counted: BTreeMap<Verdict, u64>,
+    /// The frame as the program left it.
+    pub frame: Vec<u8>,
+}
+
+/// The loaded object.
+pub struct Datapath {
+    bpf: Ebpf,
+}
+
+impl Datapath {
+    /// Loads the object without events, as the agent does.
+    pub fn load() -> Self {
+        Self::load_with_log_level(0)
+    }
+
+    /// Loads the object with events up to `level`, of which 0 is none and 4 is debug.
+    pub fn load_with_log_level(level: u8) -> Self {
+        assert!(
+            geteuid().is_root(),
+            "loading BPF programs needs root: run this suite with `cargo xtask test`"
+        );
+        let mut bpf = EbpfLoader::new()
+            .override_global("AYA_LOG_LEVEL", &level, true)
+            .load(OBJECT)
+            .expect("the kernel accepts the maps");
+        let xdp: &mut Xdp = program_mut(&mut bpf, maps::XDP_PROGRAM);
+        xdp.load()
+            .unwrap_or_else(|error| refused(maps::XDP_PROGRAM, &error));
+        for name in [maps::TCX_INGRESS_PROGRAM, maps::TCX_EGRESS_PROGRAM] {
+            let classifier: &mut SchedClassifier = program_mut(&mut bpf, name);
+            classifier.load().unwrap_or_else(|error| refused(name, &error));
+        }
+        Self { bpf }
+    }
+
+    /// The object as aya sees it.
+    pub fn bpf(&self) -> &Ebpf {
+        &self.bpf
+    }
+
+    /// The object as aya sees it, to be changed.
+    pub fn bpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.bpf
+    }
+
+    /// Sets the interface's MAC address.
+    pub fn set_device_mac(&mut self, mac: [u8; 6]) {
+        let device = Device { mac, _pad: [0; 2] };
+        self.array(maps::DEVICE)
+            .set(0, Bytes(device), 0)
+            .expect("DEVICE has one cell");
+    }
+
+    /// Configures an IPv4 virtual router.
+    pub fn add_router(&mut self, vlan: VlanId, vrid: u8, slot: u32, checksums: u32, primary: [u8; 4]) {
+        let key = RouterKey {
+            vlan,
+            vrid,
+            family: Family::Ipv4 as u8,
+            _pad: [0; 2],
+        };
+        let mut router = Router {
+            slot,
+            checksums,
+            primary: [0; 16],
+        };
+        router.primary[..4].copy_from_slice(&primary);
+        self.hash(maps::ROUTERS)
+            .insert(Bytes(key), Bytes(router), 0)
+            .expect("ROUTERS has room");
+    }
+
+    /// Configures a virtual address of the virtual router at `slot`.
+    pub fn add_vip(&mut self, vlan: VlanId, address: [u8; 4], slot: u32) {
+        self.hash(maps::VIPS)
+            .insert(Bytes(VipKey { vlan, address }), slot, 0)
+            .expect("VIPS has room");
+    }
+
+    /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.
+    pub fn set_ownership(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
+        let ownership = Ownership {
+            lease_until_ns,
+            epoch: 1,
+            _pad: [0; 4],
+            mac,
+            _pad2: [0; 10],
+        };
+        self.array(maps::OWNERSHIP)
+            .set(slot, Bytes(ownership), 0)
+            .expect("OWNERSHIP has the slot");
+    }
+
+    /// The mailbox of the virtual router at `slot`.
+    pub fn mailbox(&self, slot: u32) -> Mailbox {
+        let map: Array<_, Bytes<Mailbox>> = Array::try_from(self.map(maps::MAILBOXES)).expect("an array");
+        map.get(&slot, 0).expect("MAILBOXES has the slot").0
+    }
+
+    /// The counters of all verdicts, summed over the CPUs.
+    pub fn counters(&self) -> BTreeMap<Verdict, u64> {
+        let map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map(maps::COUNTERS)).expect("an array");
+        let sum = |verdict: Verdict| {
+            map.get(&(verdict as u32), 0)
+                .expect("a cell for every verdict")
+                .iter()
+                .sum()
+        };
+        Verdict::ALL
+            .into_iter()
+            .map(|verdict| (verdict, sum(verdict)))
+            .collect()
+    }
+
+    /// Lets the XDP program judge `frame`.
+    pub fn receive(&self, frame: &[u8]) -> Outcome {
+        self.observe(frame, self.xdp())
+    }
+
+    /// Lets the tcx ingress program see `frame`.
+    pub fn ingress(&self, frame: &[u8]) -> Outcome {
+        self.observe(frame, self.classifier(maps::TCX_INGRESS_PROGRAM))
+    }
+
+    /// Lets the tcx egress program judge `frame`.
+    pub fn egress(&self, frame: &[u8]) -> Outcome {
+        self.observe(frame, self.classifier(maps::TCX_EGRESS_PROGRAM))
+    }
+
+    /// The time that the XDP program takes for `frame`, the mean over `repeat` runs. A frame that the program rewrites
+    /// is rewritten once: the runs after the first see what it became.
+    pub fn time_receive(&self, frame: &[u8], repeat: u32) -> Duration {
+        time(frame, repeat, self.xdp())
+    }
+
+    /// The time that the tcx egress program takes, measured likewise.
+    pub fn time_egress(&self, frame: &[u8], repeat: u32) -> Duration {
+        time(frame, repeat, self.classifier(maps::TCX_EGRESS_PROGRAM))
+    }
+
+    fn observe<P>(&self, frame: &[u8], program: &P) -> Outcome
+    where
+        P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
+    {
+        let before = self.counters();
+        let mut out = vec![0; frame.len()];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..Default::default()
+        };
+        let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
+        assert_eq!(
+            result.data_size_out as usize,
+            frame.len(),
+            "no program changes the length of a frame"
+        );
+        let mut counted = self.counters();
+        counted.retain(|verdict, count| {
+            *count -= before[verdict];
+            *count != 0
+        });
+        Outcome {
+            action: result.return_value,
+            counted,
+            frame: out,
+        }
+    }
+
+    fn xdp(&self) -> &Xdp {
+        let program = self
+            .bpf
+            .program(maps::XDP_PROGRAM)
+            .expect("the object has the program");
+        program.try_into().expect("an XDP program")
+    }
+
+    fn classifier(&self, name: &str) -> &SchedClassifier {
+        self.bpf
+            .program(name)
+            .expect("the object has the program")
+            .try_into()
+            .expect("a tc program")
+    }
+
+    fn map(&self, name: &str) -> &Map {
+        self.bpf
+            .map(name)
+            .unwrap_or_else(|| panic!("the object has no map {name}"))
+    }
+
+    fn map_mut(&mut self, name: &str) -> &mut Map {
+        self.bpf
+            .map_mut(name)
+            .unwrap_or_else(|| panic!("the object has no map {name}"))
+    }
+
+    fn array<T: Copy + 'static>(&mut self, name: &str) -> Array<&mut MapData, Bytes<T>> {
+        Array::try_from(self.map_mut(name)).expect("an array of that type")
+    }
+
+    fn hash<K: Copy + 'static, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, Bytes<K>, V> {
+        HashMap::try_from(self.map_mut(name)).expect("a hash map of those types")
+    }
+}
+
+fn time<P>(frame: &[u8], repeat: u32, program: &P) -> Duration
+where
+    P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
+{
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        repeat,
+        ..Default::default()
+    };
+    program.test_run(options).expect("BPF_PROG_TEST_RUN").duration
+}
+
+/// Panics with the end of the verifier's log, which has the reason; the whole has thousands of lines.
+fn refused(program: &str, error: &ProgramError) -> ! {
+    let report = format!("{error:?}");
+    let lines: Vec<&str> = report.lines().collect();
+    panic!(
+        "the verifier refuses {program}:\n{}",
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    );
+}
+
+fn program_mut<'a, P>(bpf: &'a mut Ebpf, name: &str) -> &'a mut P
+where
+    &'a mut P: TryFrom<&'a mut Program, Error: Debug>,
+{
+    bpf.program_mut(name)
+        .expect("the object has the program")
+        .try_into()
+        .expect("a program of that type")
+}
+
+/// The time on the clock of the leases and mailboxes, in ns.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has the clock");
+    Duration::from(now).as_nanos().try_into().expect("centuries fit")
+}

@@ -1,0 +1,190 @@
+//! What a recording says about a move of the VIP.
+
+use super::recording::{Probe, Recording};
+use super::Host;
+
+/// How the client fared around one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The largest distance, in send time, between two consecutive answered probes with a lost one between them; the
+    /// distance of the probes when none was lost. (A stall of the prober itself is no outage: see `stall_us`.)
+    pub outage_us: u64,
+    /// Probes without an answer.
+    pub lost_probes: u64,
+    /// How long both nodes answered, by the UDP answers and by ARP requests with two answers; 0 if never.
+    pub overlap_us: u64,
+    /// How often the answering node changed from one probe to the next; 1 for a clean move.
+    pub flips: u64,
+    /// Who answered before the event.
+    pub before: Option<Host>,
+    /// Who answered last.
+    pub after: Option<Host>,
+    /// The largest distance between two probes sent: what the prober could not see.
+    pub stall_us: u64,
+}
+
+impl Outcome {
+    /// Whether the VIP went from one node to the other.
+    pub fn moved(&self) -> bool {
+        self.before.is_some() && self.after.is_some() && self.before != self.after
+    }
+}
+
+/// Judges the probes sent from `event_ns` (with the last answered one before it) to the end. The last 5 ms are left
+/// out: their answers may have been under way when the prober stopped.
+pub fn analyse(recording: &Recording, event_ns: u64) -> Outcome {
+    let sent = || recording.probes.iter().filter(|probe| probe.sent_ns != 0);
+    let end_ns = sent().next_back().map_or(0, |probe| probe.sent_ns.saturating_sub(5_000_000));
+    let last_before = sent().rposition_before(event_ns);
+    let window: Vec<&Probe> =
+        sent().skip(last_before.unwrap_or(0)).take_while(|probe| probe.sent_ns <= end_ns).collect();
+    let answered: Vec<&Probe> = window.iter().copied().filter(|probe| probe.is_answered()).collect();
+
+    Outcome {
+        outage_us: outage_ns(&window, recording.every_ns) / 1000,
+        lost_probes: (window.len() - answered.len()) as u64,
+        overlap_us: udp_overlap_ns(&answered).max(arp_overlap_ns(recording, event_ns)) / 1000,
+        flips: answered.windows(2).filter(|pair| pair[0].node != pair[1].node).count() as u64,
+        before: answered.first().and_then(|probe| probe.node),
+        after: answered.last().and_then(|probe| probe.node),
+        stall_us: window.windows(2).map(|pair| pair[1].sent_ns - pair[0].sent_ns).max().unwrap_or(0) / 1000,
+    }
+}
+
+/// Finds where the story of an event begins.
+trait Before {
+    fn rposition_before(self, event_ns: u64) -> Option<usize>;
+}
+
+impl<'a, I: Iterator<Item = &'a Probe>> Before for I {
+    /// The position of the last answered probe that was sent before `event_ns`.
+    fn rposition_before(self, event_ns: u64) -> Option<usize> {
+        let before = self.enumerate().take_while(|(_, probe)| probe.sent_ns < event_ns);
+        before.filter(|(_, probe)| probe.is_answered()).last().map(|(at, _)| at)
+    }
+}
+
+fn outage_ns(window: &[&Probe], every_ns: u64) -> u64 {
+    let (mut longest, mut last_answered, mut lost) = (every_ns, None, false);
+    for probe in window {
+        if !probe.is_answered() {
+            lost = true;
+            continue;
+        }
+        if let (true, Some(last)) = (lost, last_answered) {
+            longest = longest.max(probe.sent_ns - last);
+        }
+        (last_answered, lost) = (Some(probe.sent_ns), false);
+    }
+    // An outage that never ended lasts at least as long as it was watched.
+    match (lost, last_answered, window.last()) {
+        (true, Some(last), Some(end)) => longest.max(end.sent_ns - last),
+        (true, None, Some(end)) => longest.max(end.sent_ns - window[0].sent_ns),
+        (true, _, None) | (false, _, _) => longest,
+    }
+}
+
+/// From the first probe that a second node served to the last one that the first node served.
+fn udp_overlap_ns(answered: &[&Probe]) -> u64 {
+    let Some(before) = answered.first().map(|probe| probe.node) else { return 0 };
+    let second = answered.iter().filter(|probe| probe.node != before).map(|probe| probe.server_ns).min();
+    let first = answered.iter().filter(|probe| probe.node == before).map(|probe| probe.server_ns).max();
+    match (first, second) {
+        (Some(first), Some(second)) => first.saturating_sub(second),
+        (None, _) | (_, None) => 0,
+    }
+}
+
+/// From the first ARP request with two answers to the last one, and one distance more: it is not known what a request
+/// sent in between would have got.
+fn arp_overlap_ns(recording: &Recording, event_ns: u64) -> u64 {
+    let double = || recording.arps.iter().filter(|arp| arp.sent_ns >= event_ns && arp.answers > 1);
+    match (double().next(), double().next_back()) {
+        (Some(first), Some(last)) => last.sent_ns - first.sent_ns + recording.arp_every_ns,
+        (None, _) | (_, None) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recording::ArpProbe;
+    use super::*;
+
+    const EVERY: u64 = 50_000;
+
+    /// One probe per letter, 50 us apart: `a` and `b` answered, `.` lost; then 10 ms of the last letter.
+    fn recording(story: &str) -> Recording {
+        let tail = story.chars().last().expect("a story");
+        let letters = story.chars().chain(std::iter::repeat_n(tail, 200));
+        let probes = letters.zip(1..).map(|(letter, at)| {
+            let sent_ns = at * EVERY;
+            let node = Host::from_name(&letter.to_string());
+            let answered_ns = if node.is_some() { sent_ns + 20_000 } else { 0 };
+            Probe { sent_ns, answered_ns, server_ns: if node.is_some() { sent_ns + 10_000 } else { 0 }, node }
+        });
+        Recording { every_ns: EVERY, arp_every_ns: 250_000, probes: probes.collect(), ..Recording::default() }
+    }
+
+    #[test]
+    fn a_move_without_loss_counts_one_probe_distance() {
+        let outcome = analyse(&recording("aaaabbbb"), 3 * EVERY);
+        assert_eq!(
+            outcome,
+            Outcome {
+                outage_us: 50,
+                lost_probes: 0,
+                overlap_us: 0,
+                flips: 1,
+                before: Some(Host::A),
+                after: Some(Host::B),
+                stall_us: 50
+            }
+        );
+        assert!(outcome.moved());
+    }
+
+    #[test]
+    fn the_outage_runs_from_the_last_to_the_next_answered_probe() {
+        let outcome = analyse(&recording("aaaa...bbbb"), 3 * EVERY);
+        assert_eq!((outcome.outage_us, outcome.lost_probes, outcome.flips), (200, 3, 1));
+    }
+
+    #[test]
+    fn losses_before_the_event_do_not_count() {
+        let outcome = analyse(&recording("a...aaaaabbbb"), 7 * EVERY);
+        assert_eq!((outcome.outage_us, outcome.lost_probes), (50, 0));
+    }
+
+    #[test]
+    fn an_outage_that_never_ends_lasts_to_the_end_of_the_watch() {
+        let outcome = analyse(&recording("aaaa......"), 3 * EVERY);
+        // 200 probes of tail less the 5 ms that are left out.
+        assert_eq!((outcome.outage_us, outcome.moved()), (106 * 50, false));
+    }
+
+    #[test]
+    fn two_nodes_that_answer_in_turns_overlap() {
+        let outcome = analyse(&recording("aaaababbbb"), 3 * EVERY);
+        assert_eq!((outcome.overlap_us, outcome.flips, outcome.outage_us), (50, 3, 50));
+    }
+
+    #[test]
+    fn two_arp_answers_are_two_owners_even_with_one_mac() {
+        let mut recording = recording("aaaabbbb");
+        let answered = |sent_ns, answers| ArpProbe { sent_ns, answers, first: 1, last: 1 };
+        recording.arps = vec![answered(100_000, 2), answered(350_000, 2), answered(600_000, 1), answered(850_000, 2)];
+        assert_eq!(analyse(&recording, 200_000).overlap_us, 750);
+        recording.arps.truncate(1);
+        assert_eq!(analyse(&recording, 200_000).overlap_us, 0);
+    }
+
+    #[test]
+    fn a_stall_of_the_prober_is_no_outage() {
+        let mut recording = recording("aaaabbbb");
+        for probe in &mut recording.probes[4..] {
+            probe.sent_ns += 1_000_000;
+        }
+        let outcome = analyse(&recording, 3 * EVERY);
+        assert_eq!((outcome.outage_us, outcome.stall_us), (50, 1050));
+    }
+}

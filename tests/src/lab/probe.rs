@@ -1,0 +1,93 @@
+//! The prober and its echo service, which run as processes of their own with real-time priority.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Host, Lab, Process, Recording, binary, wait_until};
+
+/// The port of the echo service on the VIP.
+pub const ECHO_PORT: u16 = 7;
+
+/// An echo service on a node. It binds the VIP before the node has it.
+#[derive(Debug)]
+pub struct Echo {
+    process: Process,
+}
+
+impl Echo {
+    /// Starts the service for `vip` on `host`.
+    pub fn start(lab: &Lab, host: Host, vip: Ipv4Addr) -> Result<Self> {
+        let mut command = lab.command(host, binary("prober")?);
+        command.args(["echo", "--bind", &format!("{vip}:{ECHO_PORT}"), "--node", host.name()]);
+        let log = lab.host_directory(host).join("echo.log");
+        Ok(Self { process: Process::start(&mut command, &log)? })
+    }
+
+    /// Leaves it running after this process.
+    pub fn detach(self) {
+        self.process.detach();
+    }
+}
+
+/// A prober at work in the client.
+#[derive(Debug)]
+pub struct Prober {
+    process: Process,
+    file: PathBuf,
+}
+
+impl Prober {
+    /// Starts probing `vip`, for at most `limit`, and returns when the first probes are out.
+    pub fn start(lab: &Lab, vip: Ipv4Addr, limit: Duration) -> Result<Self> {
+        let file = lab.directory().join("recording");
+        let mut command = lab.command(Host::Client, binary("prober")?);
+        command.args(["probe", "--interface", "eth0", "--every-us", "50", "--arp-every-us", "250"]);
+        command.args(["--target", &format!("{vip}:{ECHO_PORT}"), "--seconds", &limit.as_secs().max(1).to_string()]);
+        command.arg("--out").arg(&file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::spawn(&mut command)?;
+        let output = process.child().stdout.take().context("the prober's output is a pipe")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(line.trim() == "probing", "the prober did not start: see its message above");
+        Ok(Self { process, file })
+    }
+
+    /// Stops it and reads what it saw.
+    pub fn finish(mut self) -> Result<Recording> {
+        let status = self.process.stop(Duration::from_secs(5))?;
+        ensure!(status.success(), "the prober failed: {status}");
+        let mut file = BufReader::new(File::open(&self.file).context("open the recording")?);
+        Recording::read_from(&mut file).context("read the recording")
+    }
+}
+
+impl Lab {
+    /// Asks the echo service on `vip` once, from the client, and gives the node that answered.
+    pub fn ask(&self, vip: Ipv4Addr) -> Result<Option<Host>> {
+        self.namespace(Host::Client).within(|| {
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+            socket.connect((vip, ECHO_PORT))?;
+            let mut answer = [0; 24];
+            let answered = socket.send(&[0; 8]).and_then(|_| socket.recv(&mut answer));
+            Ok(answered.ok().and_then(|_| match answer[8] {
+                1 => Some(Host::A),
+                2 => Some(Host::B),
+                _ => None,
+            }))
+        })
+    }
+
+    /// Waits until the client's probes reach `host`.
+    pub fn wait_served_by(&self, vip: Ipv4Addr, host: Host, limit: Duration) -> Result<()> {
+        let what = format!("node {} to answer the client on {vip}", host.name());
+        wait_until(&what, limit, || Ok(self.ask(vip)? == Some(host)))
+    }
+}

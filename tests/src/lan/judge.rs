@@ -1,0 +1,298 @@
+//! The invariants of the simulation. `README.md` states them in full; the names here are the ones used there.
+
+use std::fmt;
+use std::time::Duration;
+
+use baton::vrrp::{Instant, Reason, Role, Transition};
+
+use super::host::{Agent, Host};
+use super::network::Network;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub rule: Rule,
+    /// When.
+    pub at: Instant,
+    /// Who and how.
+    pub details: String,
+}
+
+/// The invariants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A lease is no longer than three intervals from the last proof of life.
+    Lease,
+    /// Nobody takes over from a silent router before its lease has run out.
+    Takeover,
+    /// Two owners that hear each other settle it at once.
+    Settle,
+    /// Somebody owns within a stated time.
+    Liveness,
+    /// A planned move leaves no gap.
+    NoGap,
+    /// In the end there is one owner, and the right one.
+    Outcome,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} violated at {}: {}",
+            self.rule,
+            super::text::time(self.at),
+            self.details
+        )
+    }
+}
+
+/// What the judge has to remember.
+#[derive(Debug)]
+pub struct Judge {
+    /// Every disturbance has died down before the next: nothing but a planned move or preemption excuses two owners.
+    strict: bool,
+    /// Advertisement_Interval of all hosts.
+    interval: Duration,
+    /// How long a contest may take.
+    settling: Duration,
+    /// When each host last claimed the role, was resumed, or came back to the others.
+    stirred: Vec<Instant>,
+    /// Per sender and receiver: advertisements lost since the last that arrived, and when the last was lost.
+    lost: Vec<Vec<(u32, Option<Instant>)>>,
+    /// The end of the time that somebody owned.
+    covered: Instant,
+    /// The last disturbance from outside.
+    disturbed: Instant,
+    /// Until when a planned move must leave no gap.
+    planned: Instant,
+}
+
+impl Judge {
+    /// A judge over `hosts` with that Advertisement_Interval.
+    pub fn new(strict: bool, interval: Duration, settling: Duration, hosts: usize) -> Self {
+        let zero = Instant::default();
+        Self {
+            strict,
+            interval,
+            settling,
+            stirred: vec![zero; hosts],
+            lost: vec![vec![(0, None); hosts]; hosts],
+            covered: zero,
+            disturbed: zero,
+            planned: zero,
+        }
+    }
+
+    /// The world was disturbed at `now`; a planned move stops being one.
+    pub fn disturb(&mut self, now: Instant) {
+        self.disturbed = now;
+        self.planned = Instant::default();
+    }
+
+    /// A planned move away from an owner begins, and others are there to take over. They can only do so without a gap
+    /// when they hear of it.
+    pub fn plan(&mut self, now: Instant) {
+        if self.strict {
+            self.planned = now + self.patience();
+        }
+    }
+
+    /// `host` has had no chance to hear the others until `now`.
+    pub fn stir(&mut self, host: usize, now: Instant) {
+        self.stirred[host] = now;
+    }
+
+    /// An advertisement got lost.
+    pub fn lose(&mut self, from: usize, to: usize, now: Instant) {
+        let (count, at) = &mut self.lost[from][to];
+        (*count, *at) = (*count + 1, Some(now));
+    }
+
+    /// An advertisement arrived.
+    pub fn arrive(&mut self, from: usize, to: usize) {
+        self.lost[from][to].0 = 0;
+    }
+
+    /// How long nobody may own although somebody could: a Backup waits for at most four intervals, and may have been
+    /// told to begin anew by a frame that was still under way.
+    fn patience(&self) -> Duration {
+        self.interval * 5 + self.settling
+    }
+
+    /// Rule Lease: judges what the core of `host` asks for.
+    pub fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
+        if until > host.proof + self.interval * 3 {
+            let details = format!("asks for {} on proof of {}", text(until), text(host.proof));
+            return Err(Violation {
+                rule: Rule::Lease,
+                at: now,
+                details,
+            });
+        }
+        Ok(())
+    }
+
+    /// Rule Takeover: judges a transition of `who` while the cells still are what the others left.
+    pub fn transition(
+        &mut self,
+        hosts: &[Host],
+        network: &Network,
+        who: usize,
+        transition: Transition,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        if transition.to != Role::Active
+            || (transition.from == Role::Active && transition.reason != Reason::HandoverRefused)
+        {
+            return Ok(());
+        }
+        for (other, host) in hosts.iter().enumerate() {
+            if other == who || !host.owns(now) || host.lingers || !hears(hosts, network, who, other) {
+                continue;
+            }
+            let silent = host.agent != Agent::Running;
+            // A router that has been Active for long has sent three advertisements in the time that a Backup waits,
+            // and the third may still be under way. One that stopped or began within that time has sent fewer.
+            let began = now <= self.stirred[other] + self.interval * 3 + self.settling;
+            let excused = if transition.reason == Reason::ActiveDown {
+                self.lost[other][who].0 >= if silent || began { 1 } else { 2 }
+            } else {
+                // Against a router that runs, these are contests, which rule Settle watches.
+                !silent || !self.strict
+            };
+            if !excused && now > self.stirred[other] + self.settling {
+                let details = format!(
+                    "{who} takes over ({}) while {other} ({:?}) owns until {}",
+                    transition.reason,
+                    host.agent,
+                    text(host.lease_until)
+                );
+                return Err(Violation {
+                    rule: Rule::Takeover,
+                    at: now,
+                    details,
+                });
+            }
+        }
+        self.stirred[who] = now;
+        Ok(())
+    }
+
+    /// Rules Settle, Liveness and NoGap: judges the time from `since` to `until`, in which no cell is written.
+    pub fn span(
+        &mut self,
+        hosts: &[Host],
+        network: &Network,
+        since: Instant,
+        until: Instant,
+    ) -> Result<(), Violation> {
+        for one in 0..hosts.len() {
+            for other in one + 1..hosts.len() {
+                self.overlap(hosts, network, (one, other), since, until)?;
+            }
+        }
+        let served = hosts
+            .iter()
+            .map(|host| host.lease_until)
+            .max()
+            .unwrap_or_default();
+        if served > since {
+            self.covered = served.min(until);
+        }
+        if self.covered < until && self.covered < self.planned {
+            let details = format!("nobody serves from {} to {}", text(self.covered), text(until));
+            return Err(Violation {
+                rule: Rule::NoGap,
+                at: until,
+                details,
+            });
+        }
+        let electable = hosts
+            .iter()
+            .any(|host| host.agent == Agent::Running && host.carrier);
+        let from = self.covered.max(self.disturbed);
+        if electable && network.is_whole() && until > from + self.patience() {
+            let details = format!("nobody serves from {} to {}", text(from), text(until));
+            return Err(Violation {
+                rule: Rule::Liveness,
+                at: until,
+                details,
+            });
+        }
+        Ok(())
+    }
+
+    fn overlap(
+        &self,
+        hosts: &[Host],
+        network: &Network,
+        (one, other): (usize, usize),
+        since: Instant,
+        until: Instant,
+    ) -> Result<(), Violation> {
+        let (a, b) = (&hosts[one], &hosts[other]);
+        let end = until.min(a.lease_until).min(b.lease_until);
+        let runs = a.agent == Agent::Running && b.agent == Agent::Running;
+        if end <= since || !runs || a.lingers || b.lingers || !hears(hosts, network, one, other) {
+            return Ok(());
+        }
+        let mut limit = self.stirred[one].max(self.stirred[other]) + self.settling;
+        // The next advertisement of either comes within an interval.
+        let losses = [self.lost[one][other].1, self.lost[other][one].1];
+        for lost in losses.into_iter().flatten() {
+            limit = limit.max(lost + self.interval + self.settling);
+        }
+        if end > limit {
+            let details = format!(
+                "{one} and {other} both own until {}, allowed until {}",
+                text(end),
+                text(limit)
+            );
+            return Err(Violation {
+                rule: Rule::Settle,
+                at: end,
+                details,
+            });
+        }
+        Ok(())
+    }
+
+    /// Rule Outcome: judges a LAN that has been whole and undisturbed for long.
+    pub fn outcome(&self, hosts: &[Host], now: Instant) -> Result<(), Violation> {
+        let wrong = |details: String| {
+            Err(Violation {
+                rule: Rule::Outcome,
+                at: now,
+                details,
+            })
+        };
+        let owners: Vec<usize> = (0..hosts.len()).filter(|host| hosts[*host].owns(now)).collect();
+        let [owner] = owners[..] else {
+            return wrong(format!("owners {owners:?}"));
+        };
+        let priority = hosts[owner].router.parameters().priority;
+        for (who, host) in hosts.iter().enumerate() {
+            let own = host.router.parameters();
+            let expected = if who == owner { Role::Active } else { Role::Backup };
+            if host.router.role() != expected {
+                return wrong(format!("{who} is {}, {owner} owns", host.router.role()));
+            }
+            let preempts = own.preempt || own.priority.get() == 255;
+            if who != owner && own.priority > priority && preempts && !host.router.yielded() {
+                return wrong(format!("{who} does not preempt {owner}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether frames can pass between two hosts.
+fn hears(hosts: &[Host], network: &Network, one: usize, other: usize) -> bool {
+    network.connects(one, other) && hosts[one].carrier && hosts[other].carrier
+}
+
+fn text(at: Instant) -> String {
+    super::text::time(at)
+}

@@ -1,0 +1,64 @@
+//! Inputs and actions as text: for transcripts, and to show what led to a violated invariant.
+
+use std::fmt::Debug;
+
+use baton::vrrp::{Action, Actions, Checksum, Input, Instant, Standing};
+
+/// `at` in milliseconds.
+pub fn time(at: Instant) -> String {
+    let nanos = at.as_nanos();
+    let text = format!("{}.{:06}", nanos / 1_000_000, nanos % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// One input in a few words.
+pub fn input<A: Debug>(input: &Input<A>) -> String {
+    match input {
+        Input::Startup => "startup".into(),
+        Input::Shutdown => "shutdown".into(),
+        Input::Handover => "handover".into(),
+        Input::LinkDown => "link down".into(),
+        Input::Advertisement(advertisement) => {
+            format!(
+                "hears {} from {:?}",
+                advertisement.standing.octet(),
+                advertisement.source
+            )
+        }
+        Input::Timer => "timer".into(),
+        Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
+        Input::TransmitFailed => "transmit failed".into(),
+        Input::OwnershipFailed => "ownership failed".into(),
+    }
+}
+
+/// All actions of one input, in order.
+pub fn actions(actions: Actions) -> String {
+    let words: Vec<String> = actions.into_iter().map(action).collect();
+    if words.is_empty() {
+        "nothing".into()
+    } else {
+        words.join("; ")
+    }
+}
+
+fn action(action: Action) -> String {
+    match action {
+        Action::SetOwnership(Some(until)) => format!("own until {}", time(until)),
+        Action::SetOwnership(None) => "disown".into(),
+        Action::Transmit { standing, checksum } => {
+            let flavour = match checksum {
+                Checksum::Rfc9568 => "",
+                Checksum::Pseudo => " pseudo",
+            };
+            match standing {
+                Standing::Leaving => format!("send 0{flavour}"),
+                Standing::Active(priority) => format!("send {}{flavour}", priority.get()),
+            }
+        }
+        Action::Announce => "announce".into(),
+        Action::Report(transition) => {
+            format!("{} -> {} ({})", transition.from, transition.to, transition.reason)
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The data plane without an interface: the object that the agent carries, under BPF_PROG_TEST_RUN. Every test loads
+//! its own copy with its own maps, sets it up, puts frames in, and looks at all that comes out: the action, the
+//! counters, the frame, the mailbox.
+
+mod arp;
+mod events;
+mod layout;
+mod lease;
+mod random;
+mod setup;
+mod tc;
+mod vectors;
+mod vip;
+mod vlan;
+mod vrrp;

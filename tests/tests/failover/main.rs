@@ -1,0 +1,214 @@
+//! Real agents in the namespace lab: the VIP moves on every kind of failure, and never has two owners beyond what is
+//! stated. Order and safety only; how fast is the failover benchmark's business.
+//!
+//! Needs root, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
+
+mod refusals;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton_tests::lab::{
+    Echo, Fault, Host, Lab, Mac, Outcome, Pair, Prober, Recording, System, VIP, analyse, leftovers, pause, wait_until,
+};
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
+
+/// One advert interval and the linger: how long both may serve on a planned move.
+const PLANNED_OVERLAP_US: u64 = 12_000;
+const SOON: Duration = Duration::from_secs(5);
+const WATCH: Duration = Duration::from_millis(400);
+
+#[test]
+fn a_stopped_agent_hands_the_vip_over_and_leaves_its_fence() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        let (outcome, _) = watch(lab, || pair.agent(Host::A)?.signal(Signal::SIGTERM))?;
+        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        pair.end_of(Host::A)?;
+        let links = lab.run(Host::A, "ip", &["link", "show", "eth0"])?;
+        ensure!(links.contains("xdp"), "the fence went with the agent: {links}");
+        pair.restart(Host::A)?;
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        let mac = lab.neighbour(VIP)?;
+        for successor in [Host::B, Host::A] {
+            let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
+            assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
+            pair.restore()?;
+            assert_sole_owner(pair, successor)?;
+            assert_eq!(lab.neighbour(VIP)?, mac, "the client keeps its neighbour entry");
+            assert_eq!(lab.learned_at("00:00:5e:00:01:33")?, Some(successor), "the switch has learned the move");
+        }
+        assert_eq!(mac.as_deref(), Some("00:00:5e:00:01:33"));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<()> {
+    with_pair(Mac::Interface, |lab, pair| {
+        assert_eq!(lab.neighbour(VIP)?.as_deref(), Some(Host::A.mac()));
+        for successor in [Host::B, Host::A] {
+            let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
+            assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
+            pair.restore()?;
+            assert_sole_owner(pair, successor)?;
+            assert_eq!(lab.neighbour(VIP)?.as_deref(), Some(successor.mac()), "the client has learned the new MAC");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hung_agent_is_fenced_before_the_successor_speaks_and_stays_out_when_it_wakes() -> Result<()> {
+    with_pair(Mac::Interface, |lab, pair| {
+        let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        assert_silent_before(&recording, Host::A, Host::B)?;
+
+        let (outcome, _) = watch(lab, || pair.restore())?;
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
+        assert_sole_owner(pair, Host::B)?;
+        let status = lab.baton_status(Host::A)?;
+        let interface = status.interfaces.first().context("an agent has an interface")?;
+        // The client broadcasts its ARP requests, so the fenced node has seen and refused some.
+        let refused = interface.verdicts.get("arp-not-owner").copied().unwrap_or_default();
+        ensure!(refused > 0, "node a refused no ARP request: {:?}", interface.verdicts);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hung_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        let (outcome, _) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        let (outcome, _) = watch(lab, || pair.restore())?;
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() -> Result<()> {
+    with_pair(Mac::Interface, |lab, pair| {
+        let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        assert_silent_before(&recording, Host::A, Host::B)?;
+        let (outcome, _) = watch(lab, || pair.restore())?;
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_killed_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        for successor in [Host::B, Host::A] {
+            let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
+            assert_moved(&outcome, successor, 0);
+            pair.restore()?;
+            assert_sole_owner(pair, successor)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_cut_cable_moves_the_vip_and_a_mended_one_leaves_a_single_owner() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        let (outcome, _) = watch(lab, || pair.inject(Fault::SilentDeath).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        pair.restore()?;
+        pair.settle().map(drop)
+    })
+}
+
+#[test]
+fn a_lost_carrier_moves_the_vip_and_its_return_leaves_a_single_owner() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        let (outcome, _) = watch(lab, || lab.link_down(Host::A))?;
+        assert_moved(&outcome, Host::B, 0);
+        // The kernel delays the next link change of a device that flaps faster than that.
+        pause(Duration::from_secs(2))?;
+        lab.link_up(Host::A)?;
+        pause(Duration::from_secs(1))?;
+        pair.settle().map(drop)
+    })
+}
+
+#[test]
+fn a_second_handover_without_a_live_peer_keeps_the_vip_served() -> Result<()> {
+    with_pair(Mac::Virtual, |lab, pair| {
+        pair.agent(Host::B)?.signal_tree(Signal::SIGSTOP)?;
+        let before = monotonic_ns()?;
+        let prober = Prober::start(lab, VIP, SOON)?;
+        // Whether the command succeeds is its own business: the VIP must not go to nobody.
+        let _ = lab.baton(Host::A, "handover")?.output()?;
+        pause(WATCH)?;
+        let outcome = analyse(&prober.finish()?, before);
+        assert_eq!((outcome.after, outcome.flips), (Some(Host::A), 0), "{outcome:?}");
+        pair.agent(Host::B)?.signal_tree(Signal::SIGCONT)?;
+        pair.settle().map(drop)
+    })
+}
+
+/// Runs `test` on a lab with Baton on both nodes, node a owning the VIP, and checks that nothing is left.
+fn with_pair(mac: Mac, test: impl FnOnce(&Lab, &mut Pair<'_>) -> Result<()>) -> Result<()> {
+    let lab = Lab::up()?;
+    let id = lab.id().to_owned();
+    let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
+    let mut pair = Pair::start(&lab, System::Baton(mac), 1)?;
+    assert_eq!(pair.settle()?, Host::A);
+    test(&lab, &mut pair)?;
+    pair.stop()?;
+    drop(echoes);
+    drop(lab);
+    assert_eq!(leftovers(&id), Vec::<String>::new());
+    Ok(())
+}
+
+/// What a client sees while `event` happens and for a while after.
+fn watch(lab: &Lab, event: impl FnOnce() -> Result<()>) -> Result<(Outcome, Recording)> {
+    let prober = Prober::start(lab, VIP, Duration::from_secs(20))?;
+    let event_ns = monotonic_ns()?;
+    event()?;
+    pause(WATCH)?;
+    let recording = prober.finish()?;
+    Ok((analyse(&recording, event_ns), recording))
+}
+
+fn monotonic_ns() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    Ok(u64::try_from(Duration::from(now).as_nanos())?)
+}
+
+fn assert_moved(outcome: &Outcome, successor: Host, overlap_us: u64) {
+    assert_eq!((outcome.before, outcome.after), (Some(successor.other()), Some(successor)), "{outcome:?}");
+    assert!(outcome.overlap_us <= overlap_us, "two nodes answered: {outcome:?}");
+}
+
+/// Asserts that `old` answered its last ARP request and its last probe before `new` announced itself or answered.
+/// Needs distinct MACs.
+fn assert_silent_before(recording: &Recording, old: Host, new: Host) -> Result<()> {
+    let (old_mac, new_mac) = (old.mac_number(), new.mac_number());
+    let last_arp = recording.arps.iter().filter(|arp| arp.answers > 0 && arp.last == old_mac).map(|arp| arp.sent_ns);
+    let last_served = recording.probes.iter().filter(|probe| probe.node == Some(old)).map(|probe| probe.server_ns);
+    let last = last_arp.chain(last_served).max().context("the old owner answered before its fault")?;
+    let spoken = recording.announcements.iter().filter(|heard| heard.source == new_mac).map(|heard| heard.seen_ns);
+    let served = recording.probes.iter().filter(|probe| probe.node == Some(new)).map(|probe| probe.server_ns);
+    let first = spoken.chain(served).min().context("the new owner announced itself or answered")?;
+    ensure!(last < first, "node {} answered {} us after node {} spoke", old.name(), (last - first) / 1000, new.name());
+    Ok(())
+}
+
+fn assert_sole_owner(pair: &Pair<'_>, owner: Host) -> Result<()> {
+    wait_until(&format!("node {} to be the only owner", owner.name()), SOON, || Ok(pair.owners()? == [owner]))?;
+    assert_eq!(pair.settle()?, owner);
+    Ok(())
+}

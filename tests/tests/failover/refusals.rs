@@ -1,0 +1,173 @@
+//! What an agent does on a host that is not as it should be: it says why, fails, and leaves the host as it was. And
+//! what `detach` leaves: nothing.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use baton_tests::lab::{Echo, Host, Lab, Mac, Pair, Process, System, VIP, binary, differences, output, wait_until};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn detach_leaves_the_host_as_it_was() -> Result<()> {
+    let lab = Lab::up()?;
+    let before = [lab.snapshot(Host::A)?, lab.snapshot(Host::B)?];
+    let _echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
+    let pair = Pair::start(&lab, System::Baton(Mac::Virtual), 3)?;
+    pair.settle()?;
+    ensure!(!differences(&before[0], &lab.snapshot(Host::A)?).is_empty(), "an agent without a trace does nothing");
+    pair.stop()?;
+    for (host, before) in Host::NODES.into_iter().zip(&before) {
+        assert_eq!(differences(before, &lab.snapshot(host)?), Vec::<String>::new(), "node {}", host.name());
+    }
+    Ok(())
+}
+
+#[test]
+fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let before = lab.snapshot(Host::A)?;
+    let agent = start_alone(&lab)?;
+    drop(agent);
+    output(&mut lab.baton(Host::A, "detach")?)?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let _agent = start_alone(&lab)?;
+    let before = lab.snapshot(Host::A)?;
+    refused(lab.baton(Host::A, "run")?, &["another", "eth0"])?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
+    Ok(())
+}
+
+#[test]
+fn a_foreign_xdp_program_is_left_alone() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let foreign = lab.directory().join("bpf/xdp-pass");
+    lab.run(Host::A, "ip", &["link", "set", "dev", "eth0", "xdpdrv", "pinned", &foreign.to_string_lossy()])?;
+    refused_and_unchanged(&lab, &["eth0", "XDP program"])
+}
+
+#[test]
+fn a_missing_interface_is_named() -> Result<()> {
+    let lab = Lab::up()?;
+    reconfigure(&lab, "interface = \"eth0\"", "interface = \"eth7\"")?;
+    refused_and_unchanged(&lab, &["eth7", "no interface"])
+}
+
+#[test]
+fn an_interface_without_ethernet_is_refused() -> Result<()> {
+    let lab = Lab::up()?;
+    reconfigure(&lab, "interface = \"eth0\"", "interface = \"lo\"")?;
+    refused_and_unchanged(&lab, &["lo", "Ethernet"])
+}
+
+#[test]
+fn an_interface_without_an_address_is_refused() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    lab.run(Host::A, "ip", &["address", "flush", "dev", "eth0"])?;
+    refused_and_unchanged(&lab, &["eth0", "address"])
+}
+
+#[test]
+fn an_interface_whose_driver_has_no_xdp_is_refused_when_native_is_demanded() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.run(Host::A, "ip", &["link", "add", "br7", "type", "bridge"])?;
+    lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "br7"])?;
+    lab.run(Host::A, "ip", &["link", "set", "br7", "up"])?;
+    let file = reconfigure(&lab, "interface = \"eth0\"", "interface = \"br7\"")?;
+    let text = fs::read_to_string(&file)?.replace("[runtime]\n", "[runtime]\nxdp = \"native\"\n");
+    fs::write(&file, text)?;
+    refused_and_unchanged(&lab, &["br7", "XDP", "native"])
+}
+
+#[test]
+fn missing_rights_are_named() -> Result<()> {
+    let lab = Lab::up()?;
+    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let before = lab.snapshot(Host::A)?;
+    // nobody may not look into every directory where a build ends up.
+    let program = lab.directory().join("baton");
+    fs::copy(binary("baton")?, &program)?;
+    let mut command = lab.command(Host::A, "setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    command.args(["run", "--config"]).arg(file);
+    refused(command, &["missing", "CAP_"])?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_bad_configuration_is_named_with_its_lines() -> Result<()> {
+    let lab = Lab::up()?;
+    let file = reconfigure(&lab, "vrid = 51", "vrid = 0")?;
+    let text = fs::read_to_string(&file)?.replace("interval_ms = 10", "interval_ms = 5");
+    fs::write(&file, text)?;
+    refused_and_unchanged(&lab, &["vrid 0", "interval_ms 5"])
+}
+
+#[test]
+fn a_missing_configuration_is_named() -> Result<()> {
+    let lab = Lab::up()?;
+    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    fs::remove_file(file)?;
+    refused_and_unchanged(&lab, &["baton.toml"])
+}
+
+/// Starts an agent on node a alone and waits until it is Active.
+fn start_alone(lab: &Lab) -> Result<Process> {
+    let mut agent = lab.start_baton(Host::A)?;
+    let log = lab.baton_log(Host::A);
+    wait_until("a lone agent to become Active", SOON, || {
+        ensure!(agent.is_running(), "the agent ended: {}", fs::read_to_string(&log)?);
+        Ok(lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
+    })?;
+    Ok(agent)
+}
+
+/// The usual configuration of node a with one line changed.
+fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
+    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let text = fs::read_to_string(&file)?;
+    ensure!(text.contains(from), "the configuration has no `{from}`");
+    fs::write(&file, text.replace(from, to))?;
+    Ok(file)
+}
+
+fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
+    let before = lab.snapshot(Host::A)?;
+    refused(lab.baton(Host::A, "run")?, words)?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    Ok(())
+}
+
+/// Runs `command` and asserts that it fails soon, saying all of `words`.
+fn refused(mut command: Command, words: &[&str]) -> Result<()> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut agent = Process::spawn(command.stderr(Stdio::piped()))?;
+    let status = agent.wait(SOON)?;
+    let mut said = String::new();
+    if let Some(mut stderr) = agent.child().stderr.take() {
+        stderr.read_to_string(&mut said)?;
+    }
+    ensure!(!status.success(), "it succeeded: {said}");
+    ensure!(status.code().is_some(), "it was killed: {status}: {said}");
+    for word in words {
+        ensure!(said.contains(word), "nothing about `{word}` in: {said}");
+    }
+    ensure!(!said.contains("panicked"), "it panicked: {said}");
+    Ok(())
+}

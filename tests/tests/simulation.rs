@@ -1,0 +1,221 @@
+//! Elections on a simulated LAN: thousands of seeded runs, the invariants judged between any two events.
+//!
+//! `BATON_RUNS=N` sets the number of runs of each kind, `BATON_SEED=S` where the seeds begin. A failure prints what
+//! happened last and how to replay it.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority};
+use baton_common::vrid::Vrid;
+use baton_tests::lan::{Conditions, Disturbance, Lan, Random, Rule, Sabotage, Violation};
+
+/// Runs of each kind without `BATON_RUNS`.
+const RUNS: u64 = 1500;
+/// Intervals after which a single disturbance of a lossless LAN has died down: a lapse, a wait, and a preemption.
+const QUIET: u32 = 12;
+/// Intervals after which a LAN that was anything but quiet has come to its outcome.
+const PEACE: u32 = 20;
+
+/// Lossless LAN, one disturbance at a time: no two owners but for a planned move or a contest under way, no gap in a
+/// planned move, an owner soon after everything else.
+#[test]
+fn on_a_lossless_lan_no_stall_or_death_makes_two_owners_and_no_planned_move_leaves_none() {
+    check("on_a_lossless_lan", strict, None);
+}
+
+/// Loss, repetition, reordering, partitions, and disturbances on top of each other.
+#[test]
+fn on_a_bad_lan_owners_that_hear_each_other_settle_and_somebody_always_serves_soon() {
+    check("on_a_bad_lan", rough, None);
+}
+
+#[test]
+fn a_run_is_replayed_exactly_by_its_seed() {
+    let log = |seed| rough(seed, None, true).0.recorded();
+    assert_eq!(log(7), log(7));
+    assert_ne!(log(7), log(8));
+}
+
+#[test]
+fn a_lease_of_five_intervals_is_caught_as_a_takeover_before_the_lapse() {
+    assert_eq!(caught(strict, Sabotage::LongLease), Rule::Takeover);
+}
+
+#[test]
+fn a_router_that_goes_on_serving_after_it_gave_up_is_caught_by_the_settling_rule() {
+    assert_eq!(caught(rough, Sabotage::KeepsServing), Rule::Settle);
+}
+
+#[test]
+fn a_planned_move_without_a_linger_is_caught_as_a_gap() {
+    assert_eq!(caught(strict, Sabotage::NoLinger), Rule::NoGap);
+}
+
+#[test]
+fn missed_deadlines_are_caught_as_nobody_serving() {
+    assert_eq!(caught(strict, Sabotage::NoTimers), Rule::Liveness);
+    assert_eq!(caught(rough, Sabotage::NoTimers), Rule::Liveness);
+}
+
+/// A kind of run: seed, fault, whether to record; answers with the LAN at its end.
+type Kind = fn(u64, Option<Sabotage>, bool) -> (Lan, Result<(), Violation>);
+
+fn check(name: &str, kind: Kind, sabotage: Option<Sabotage>) {
+    let first = number("BATON_SEED").unwrap_or(1);
+    for seed in first..first + number("BATON_RUNS").unwrap_or(RUNS) {
+        if let (_, Err(violation)) = kind(seed, sabotage, false) {
+            let log = kind(seed, sabotage, true).0.recorded();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            panic!(
+                "{tail}\n{violation}\nreplay: BATON_SEED={seed} BATON_RUNS=1 \
+                 cargo test --locked -p baton-tests --test simulation {name}"
+            );
+        }
+    }
+}
+
+/// The rule that first catches a fault.
+fn caught(kind: Kind, sabotage: Sabotage) -> Rule {
+    (1..=200)
+        .find_map(|seed| kind(seed, Some(sabotage), false).1.err())
+        .unwrap_or_else(|| panic!("{sabotage:?} went unnoticed"))
+        .rule
+}
+
+fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(), Violation>) {
+    let mut random = Random::new(seed);
+    let members = members(&mut random);
+    let delay = random.between(20_000, 200_000);
+    let conditions = Conditions {
+        delay: (delay, delay + random.between(0, 200_000)),
+        latency: random.between(0, 100_000),
+        ..Conditions::EXACT
+    };
+    let mut lan = Lan::new(&members, conditions, true, random.draw());
+    let outcome = prepare(&mut lan, sabotage, record, members.len()).and_then(|()| {
+        let interval = members[0].interval.duration();
+        lan.run_for(interval * QUIET)?;
+        for _ in 0..5 {
+            let who = target(&lan, members.len(), &mut random);
+            let (disturbance, remedy) = match random.between(0, 6) {
+                0 => (Disturbance::Kill(who), Some(Disturbance::Start(who))),
+                1 => (Disturbance::CutPower(who), Some(Disturbance::Start(who))),
+                2 | 3 => (Disturbance::Stall(who, span(&mut random, interval, 8000)), None),
+                4 => (Disturbance::Handover(who), None),
+                5 => (Disturbance::Shutdown(who), Some(Disturbance::Start(who))),
+                _ => (Disturbance::Unplug(who), Some(Disturbance::Plug(who))),
+            };
+            lan.run_for(span(&mut random, interval, 1000))?;
+            lan.disturb(&disturbance)?;
+            lan.run_for(interval * (8 + QUIET))?;
+            if let Some(remedy) = remedy {
+                lan.disturb(&remedy)?;
+                lan.run_for(interval * QUIET)?;
+            }
+        }
+        lan.outcome()
+    });
+    (lan, outcome)
+}
+
+fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(), Violation>) {
+    let mut random = Random::new(seed);
+    let members = members(&mut random);
+    let interval = members[0].interval.duration();
+    let shortest = random.between(20_000, 200_000);
+    let conditions = Conditions {
+        delay: (shortest, shortest + random.between(0, 500_000)),
+        latency: random.between(0, 200_000),
+        loss: random.pick(&[0, 10, 100, 300]),
+        duplicates: random.pick(&[0, 0, 50]),
+        stragglers: random.pick(&[0, 0, 50]),
+        straggle: u64::try_from(interval.as_nanos()).expect("below 41 s") / 4,
+    };
+    let mut lan = Lan::new(&members, conditions, false, random.draw());
+    let outcome = prepare(&mut lan, sabotage, record, members.len()).and_then(|()| {
+        for _ in 0..20 {
+            lan.run_for(span(&mut random, interval, 6000))?;
+            let who = target(&lan, members.len(), &mut random);
+            let disturbance = match random.between(0, 12) {
+                0 => Disturbance::Kill(who),
+                1 => Disturbance::CutPower(who),
+                2 | 3 => Disturbance::Stall(who, span(&mut random, interval, 8000)),
+                4 => Disturbance::Handover(who),
+                5 => Disturbance::Shutdown(who),
+                6 => Disturbance::Unplug(who),
+                7 => Disturbance::FailWrite(who),
+                8 => Disturbance::Partition(members.iter().map(|_| random.pick(&[0, 1])).collect()),
+                9 => Disturbance::Heal,
+                10 => Disturbance::Plug(who),
+                _ => Disturbance::Start(who),
+            };
+            lan.disturb(&disturbance)?;
+        }
+        // A stall may last for eight intervals more.
+        lan.run_for(interval * 9)?;
+        lan.disturb(&Disturbance::Heal)?;
+        for who in 0..members.len() {
+            lan.disturb(&Disturbance::Plug(who))?;
+            lan.disturb(&Disturbance::Start(who))?;
+        }
+        lan.run_for(interval * PEACE)?;
+        lan.outcome()
+    });
+    (lan, outcome)
+}
+
+/// Two to seven routers of any priorities, ties and address owners among them, all with the same interval.
+fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
+    let centiseconds = random.pick(&[1, 2, 10, 100]);
+    let preempt = random.chance(700);
+    let falling = random.chance(500);
+    let checksum = random.pick(&[
+        ChecksumMode::Only(Checksum::Rfc9568),
+        ChecksumMode::Only(Checksum::Pseudo),
+        ChecksumMode::Auto(Checksum::Pseudo),
+    ]);
+    (0..u8::try_from(random.between(2, 7)).expect("seven"))
+        .map(|member| Parameters {
+            vrid: Vrid::new(51).expect("not 0"),
+            priority: Priority::new(random.pick(&[1, 50, 100, 100, 101, 150, 200, 253, 254, 255]))
+                .expect("not 0"),
+            interval: Interval::from_centiseconds(centiseconds).expect("1 to 4095"),
+            preempt: preempt && random.chance(900),
+            primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),
+            checksum,
+        })
+        .collect()
+}
+
+fn prepare(lan: &mut Lan, sabotage: Option<Sabotage>, record: bool, hosts: usize) -> Result<(), Violation> {
+    if let Some(sabotage) = sabotage {
+        lan.sabotage(sabotage);
+    }
+    if record {
+        lan.record();
+    }
+    (0..hosts).try_for_each(|who| lan.disturb(&Disturbance::Start(who)))
+}
+
+/// Half the time somebody who owns, else anybody.
+fn target(lan: &Lan, hosts: usize, random: &mut Random) -> usize {
+    let anybody = usize::try_from(random.between(0, hosts as u64 - 1)).expect("seven");
+    match lan.owners().first() {
+        Some(owner) if random.chance(500) => *owner,
+        Some(_) | None => anybody,
+    }
+}
+
+/// Up to `permille` thousandths of an interval.
+fn span(random: &mut Random, interval: Duration, permille: u64) -> Duration {
+    let permille = u32::try_from(random.between(0, permille)).expect("a few thousand");
+    interval * permille / 1000
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
+}

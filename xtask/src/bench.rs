@@ -1,0 +1,39 @@
+//! `cargo xtask bench`: measurements. The work is done by the crate `benches`.
+
+use clap::Subcommand;
+
+use crate::command::{become_command, built, cargo, command, need_root, step};
+use crate::{build, setup};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Client outage per kind of failure, beside keepalived, in one lab and run. `-- --help` lists the options.
+    Failover {
+        /// Options of the benchmark: `--rounds N`, `--quick`, `--kinds`, `--systems`, `--json FILE`, `--svg-dir DIR`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Parser, builder and election (criterion), and the XDP program's ns per frame and verdict.
+    Micro,
+}
+
+/// Builds in release mode and measures.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    need_root("measuring")?;
+    match &args.what {
+        What::Failover { options } => {
+            build::with_tools()?;
+            become_command(&mut command(&built("failover").display().to_string(), options))
+        }
+        What::Micro => {
+            setup::run()?;
+            step(&mut cargo(["bench", "--locked", "--package", "baton-benches", "--benches"]))
+        }
+    }
+}

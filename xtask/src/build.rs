@@ -1,0 +1,18 @@
+//! `cargo xtask build`: the agent, and through its build script the BPF object.
+
+use crate::command::{built, cargo, step};
+use crate::setup;
+
+/// Builds the agent.
+pub(crate) fn run() -> anyhow::Result<()> {
+    setup::run()?;
+    step(&mut cargo(["build", "--locked", "--release", "--package", "baton"]))?;
+    println!("built {}", built("baton").display());
+    Ok(())
+}
+
+/// Builds the agent and the programs of the lab.
+pub(crate) fn with_tools() -> anyhow::Result<()> {
+    setup::run()?;
+    step(&mut cargo(["build", "--locked", "--release", "--package", "baton", "--package", "baton-benches", "--bins"]))
+}
