@@ -48,8 +48,9 @@ pub struct Device {
     pub _pad: [u8; 2],
 }
 
-/// VLAN tags of a frame, folded into one number: 0 for an untagged or priority-tagged frame (VID 0), the VID for one
-/// tag, `outer VID << 12 | inner VID` for two (802.1Q, 802.1ad).
+/// VLAN tags of a frame, folded into one number: 0 for an untagged frame, the VID for one tag,
+/// `outer VID << 12 | inner VID` for two (802.1Q, 802.1ad). A tag with VID 0 carries a priority and names no VLAN: it
+/// does not count, wherever it stands.
 pub type VlanId = u32;
 
 /// What identifies a virtual router on an interface (RFC 9568 5.2.3; VLANs are links of their own).

@@ -105,13 +105,14 @@ impl Port {
         }
     }
 
-    /// Fires the timers that are due. A Backup looks into its mailbox first: an advertisement that XDP has stamped may
-    /// not have been read yet, because the ring is full or this thread was not scheduled.
+    /// Fires the timers that are due. Whoever waits for another router's word looks into the mailbox first: an
+    /// advertisement that XDP has stamped may not have been read yet, because the ring is full or this thread was not
+    /// scheduled.
     pub(super) fn fire_timers(&mut self) {
         for index in 0..self.parts.routers.len() {
             let now = clock::now();
             if self.parts.is_due(index, now)
-                && self.parts.routers[index].core.role() == Role::Backup
+                && self.parts.routers[index].is_listening()
                 && let Some((arrived, advertisement)) = self.parts.news(index)
             {
                 self.feed(index, Input::Advertisement(advertisement), arrived);

@@ -12,7 +12,7 @@ use crate::config::{MacMode, RouterConfig};
 use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Standing, VirtualRouter,
+    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
 };
 use crate::wire::{Expected, GratuitousArp, Mac, Operation, Outgoing};
 
@@ -79,6 +79,11 @@ impl Router {
 
     pub(super) fn is(&self, vlan: VlanId, vrid: Vrid) -> bool {
         vlan == UNTAGGED && self.core.parameters().vrid == vrid
+    }
+
+    /// Whether another router's advertisement changes what the next deadline means.
+    pub(super) fn is_listening(&self) -> bool {
+        self.core.role() == Role::Backup || self.core.leaving()
     }
 
     pub(super) fn expected(&self) -> Expected {

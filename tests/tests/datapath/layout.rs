@@ -21,10 +21,10 @@ const XSKMAP: u32 = 17;
 const MMAPABLE: u32 = 0x400;
 
 fn data(map: &Map) -> &MapData {
-    match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::XskMap(data) => data,
-        other => panic!("a map of an unexpected type: {other:?}"),
+    if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::XskMap(data) = map {
+        return data;
     }
+    panic!("a map of an unexpected type: {map:?}")
 }
 
 /// Type, key size, value size, capacity and flags, as the kernel tells them of a descriptor.

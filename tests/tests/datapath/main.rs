@@ -10,6 +10,7 @@ mod random;
 mod setup;
 mod tc;
 mod vectors;
+mod veth;
 mod vip;
 mod vlan;
 mod vrrp;

@@ -1,0 +1,176 @@
+//! What needs a socket buffer as an interface makes them: the kernel's opinion about whom a frame is for, and the tag
+//! that it keeps beside the frame. Every test has a network namespace of its own.
+//!
+//! ```text
+//! near === far          left === left-port  bridge  right-port === right
+//! AF_PACKET   XDP, tcx  AF_PACKET                   tcx egress
+//! ```
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::time::Duration;
+
+use aya::programs::tc::{SchedClassifier, TcAttachType};
+use aya::programs::xdp::{Xdp, XdpMode};
+use baton_common::maps::{TCX_EGRESS_PROGRAM, TCX_INGRESS_PROGRAM, XDP_PROGRAM};
+use baton_common::verdict::Verdict::{EgressArp, EgressVirtualMac, VipDelivered};
+use baton_tests::datapath::{Datapath, FOREVER};
+use baton_tests::frames;
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, ip_checksummed, tagged, with};
+
+/// Moves this thread to an empty network and runs `ip` there for every line of `script`.
+fn network(script: &str) {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let status = Command::new("ip")
+            .args(line.split(' '))
+            .status()
+            .expect("iproute2 is installed");
+        assert!(status.success(), "ip {line}");
+    }
+}
+
+fn attach_tcx(host: &mut Datapath, program: &str, interface: &str, hook: TcAttachType) {
+    let program = host
+        .bpf_mut()
+        .program_mut(program)
+        .expect("the object has the program");
+    let program: &mut SchedClassifier = program.try_into().expect("a tc program");
+    program.attach(interface, hook).expect("kernel 6.6 or newer");
+}
+
+/// Sends `frame` out of `interface` as it is.
+fn send(interface: &str, frame: &[u8]) {
+    let index = if_nametoindex(interface).expect("the interface");
+    // SAFETY: the call takes numbers.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    assert!(socket >= 0, "a packet socket: {}", io::Error::last_os_error());
+    // SAFETY: the kernel has just made the descriptor for this process.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let address = libc::sockaddr_ll {
+        sll_family: u16::try_from(libc::AF_PACKET).expect("17"),
+        sll_protocol: 0,
+        sll_ifindex: i32::try_from(index).expect("a small number"),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = u32::try_from(size_of_val(&address)).expect("a small number");
+    // SAFETY: frame and address are live and as long as stated.
+    let sent = unsafe {
+        let address = (&raw const address).cast();
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            0,
+            address,
+            length,
+        )
+    };
+    assert_eq!(
+        usize::try_from(sent).ok(),
+        Some(frame.len()),
+        "{}",
+        io::Error::last_os_error()
+    );
+}
+
+/// UDP to 192.0.2.100, port 7, sent to the virtual MAC. No checksum, as IPv4 allows.
+fn datagram() -> Vec<u8> {
+    let traffic = frames::octets("lb-tcp-syn-vip");
+    let ip = with(&with(&traffic[..34], 16, &[0, 32]), 23, &[17]);
+    [
+        &ip_checksummed(&with(&ip, 26, &[192, 0, 2, 3]))[..],
+        &[0x30, 0x39, 0, 7, 0, 12, 0, 0],
+        b"ping",
+    ]
+    .concat()
+}
+
+/// The kernel has looked at the virtual MAC before XDP rewrites it, and takes the frame for another host's.
+#[test]
+fn a_delivered_frame_reaches_its_socket_with_the_ingress_program_and_not_without() {
+    network(
+        "link set lo up
+        address add 192.0.2.100/32 dev lo
+        link add near type veth peer name far address 02:00:00:00:00:01
+        address add 192.0.2.9/24 dev far
+        link set near up
+        link set far up",
+    );
+    let mut host = host(Role::Active);
+    let xdp: &mut Xdp = host
+        .bpf_mut()
+        .program_mut(XDP_PROGRAM)
+        .expect("the program")
+        .try_into()
+        .expect("XDP");
+    xdp.attach("far", XdpMode::Driver).expect("veth has native XDP");
+    let service = UdpSocket::bind("192.0.2.100:7").expect("the VIP is bound on lo");
+    service
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("not zero");
+    let mut received = [0; 16];
+
+    send("near", &datagram());
+    assert!(
+        service.recv(&mut received).is_err(),
+        "the kernel decides by itself: {received:?}"
+    );
+    assert_eq!(host.counters()[&VipDelivered], 1);
+
+    attach_tcx(&mut host, TCX_INGRESS_PROGRAM, "far", TcAttachType::Ingress);
+    send("near", &datagram());
+    let length = service.recv(&mut received).expect("the datagram");
+    assert_eq!(&received[..length], b"ping");
+    assert_eq!(host.counters()[&VipDelivered], 2);
+}
+
+/// A frame that a bridge forwards has its tag beside it, not in it, when it comes to the egress hook.
+#[test]
+fn a_tag_beside_the_frame_counts() {
+    network(
+        "link add bridge type bridge
+        link add left type veth peer name left-port
+        link add right type veth peer name right-port
+        link set left-port master bridge
+        link set right-port master bridge
+        link set bridge up
+        link set left up
+        link set left-port up
+        link set right up
+        link set right-port up",
+    );
+    let mut host = Datapath::load();
+    host.set_device_mac(DEVICE_MAC);
+    host.add_router(100, 51, SLOT, BOTH, PRIMARY);
+    host.add_vip(100, [192, 0, 2, 100], SLOT);
+    host.set_ownership(SLOT, 0, VIRTUAL_MAC);
+    attach_tcx(&mut host, TCX_EGRESS_PROGRAM, "right-port", TcAttachType::Egress);
+
+    let (garp, advert) = (
+        frames::octets("arp-garp-request-rfc9568"),
+        frames::octets("vrrp3-v4-std-p100"),
+    );
+    let counted = |host: &Datapath| [EgressArp, EgressVirtualMac].map(|verdict| host.counters()[&verdict]);
+    for tags in [&[][..], &[(0x8100, 200)], &[(0x8100, 100), (0x8100, 7)]] {
+        send("left", &tagged(&garp, tags));
+        send("left", &tagged(&advert, tags));
+        assert_eq!(counted(&host), [0, 0], "{tags:?}");
+    }
+    send("left", &tagged(&garp, &[(0x8100, 100)]));
+    assert_eq!(counted(&host), [1, 0]);
+    send("left", &tagged(&advert, &[(0x8100, 100)]));
+    assert_eq!(counted(&host), [1, 1]);
+    host.set_ownership(SLOT, FOREVER, VIRTUAL_MAC);
+    send("left", &tagged(&garp, &[(0x8100, 100)]));
+    send("left", &tagged(&advert, &[(0x8100, 100)]));
+    assert_eq!(counted(&host), [1, 1]);
+}
