@@ -31,7 +31,11 @@ pub struct Announcer {
 impl Announcer {
     /// Starts over: everything is due now.
     pub fn start(&mut self, now: Instant) {
-        *self = Self { due: Some(now), round: 0, next: 0 };
+        *self = Self {
+            due: Some(now),
+            round: 0,
+            next: 0,
+        };
     }
 
     /// Falls silent.

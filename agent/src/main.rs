@@ -5,6 +5,7 @@ mod cli;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, render, socket_path};
@@ -12,10 +13,16 @@ use clap::Parser;
 use cli::{Cli, ConfigPath, Verb};
 use tracing_subscriber::EnvFilter;
 
+const OTHER_ANSWER: &str = "the agent answered another question; is it of another version than this command?";
+
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
     match obey(Cli::parse().verb) {
         Ok(code) => code,
         Err(error) => {
@@ -33,18 +40,31 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
         Verb::Check(ConfigPath { path }) => {
             let config = Config::load(&path)?;
-            println!("{}: valid, {} virtual router(s)", path.display(), config.routers.len());
+            println!(
+                "{}: valid, {} virtual router(s)",
+                path.display(),
+                config.routers.len()
+            );
         }
-        Verb::Status { config, json } => match ask(&config, &Request::Status)? {
-            Response::Status(status) if json => println!("{}", serde_json::to_string_pretty(&status)?),
-            Response::Status(status) => print!("{}", render::status(&status)),
-            other => return refused(&other),
-        },
-        Verb::Handover { config, vrid, interface, json } => {
+        Verb::Status { config, json } => {
+            let Response::Status(status) = ask(&config, &Request::Status)? else {
+                bail!(OTHER_ANSWER)
+            };
+            if json {
+                println!("{}", serde_json::to_string_pretty(&status)?);
+            } else {
+                print!("{}", render::status(&status));
+            }
+        }
+        Verb::Handover {
+            config,
+            vrid,
+            interface,
+            json,
+        } => {
             let request = Request::Handover { vrid, interface };
-            let results = match ask(&config, &request)? {
-                Response::Handover(results) => results,
-                other => return refused(&other),
+            let Response::Handover(results) = ask(&config, &request)? else {
+                bail!(OTHER_ANSWER)
             };
             if json {
                 println!("{}", serde_json::to_string_pretty(&results)?);
@@ -60,14 +80,11 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Asks the agent; what it refuses is an error.
 fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     let config = Config::load(&config.path)?;
-    Ok(client::ask(&socket_path(&config.runtime.directory), request)?)
-}
-
-fn refused(response: &Response) -> anyhow::Result<ExitCode> {
-    match response {
-        Response::Error(message) => anyhow::bail!("{message}"),
-        Response::Status(_) | Response::Handover(_) => anyhow::bail!("the agent answered another question"),
+    match client::ask(&socket_path(&config.runtime.directory), request)? {
+        Response::Error(message) => bail!(message),
+        answer @ (Response::Status(_) | Response::Handover(_)) => Ok(answer),
     }
 }

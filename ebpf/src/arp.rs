@@ -1,4 +1,4 @@
-//! ARP for the VIPs (RFC 826, RFC 5227, RFC 9568 8.2.1).
+//! ARP for the VIPs (RFC 826, RFC 5227, RFC 9568 8.1.2).
 
 use baton_common::verdict::Verdict;
 
@@ -70,7 +70,7 @@ pub(crate) fn received(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
     };
 
     // The Ethernet source is the device's own MAC, so that switches learn the virtual MAC from adverts and
-    // announcements alone; the body has the virtual MAC (RFC 9568 8.2.1). Requests with sender address 0 are probes,
+    // announcements alone; the body has the virtual MAC (RFC 9568 8.1.2). Requests with sender address 0 are probes,
     // and must be answered too (RFC 5227 2.5).
     frame.set(ETH_DESTINATION, &asker)?;
     frame.set(ETH_SOURCE, &device_mac)?;

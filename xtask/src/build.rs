@@ -6,7 +6,13 @@ use crate::setup;
 /// Builds the agent.
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
-    step(&mut cargo(["build", "--locked", "--release", "--package", "baton"]))?;
+    step(&mut cargo([
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "baton",
+    ]))?;
     println!("built {}", built("baton").display());
     Ok(())
 }
@@ -14,5 +20,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// Builds the agent and the programs of the lab.
 pub(crate) fn with_tools() -> anyhow::Result<()> {
     setup::run()?;
-    step(&mut cargo(["build", "--locked", "--release", "--package", "baton", "--package", "baton-benches", "--bins"]))
+    step(&mut cargo([
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "baton",
+        "--package",
+        "baton-benches",
+        "--bins",
+    ]))
 }

@@ -10,7 +10,11 @@ pub fn status(status: &Status) -> String {
     for interface in &status.interfaces {
         // Writing to a String cannot fail.
         let _ = write_interface(&mut text, interface);
-        for router in status.routers.iter().filter(|router| router.interface == interface.interface) {
+        for router in status
+            .routers
+            .iter()
+            .filter(|router| router.interface == interface.interface)
+        {
             let _ = write_router(&mut text, router);
         }
     }
@@ -29,18 +33,35 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
         .filter(|(_, count)| **count > 0)
         .map(|(verdict, count)| format!("{verdict} {count}"))
         .collect();
-    writeln!(text, "  frames by verdict: {}", if seen.is_empty() { "none yet".to_owned() } else { seen.join(", ") })
+    writeln!(
+        text,
+        "  frames by verdict: {}",
+        if seen.is_empty() {
+            "none yet".to_owned()
+        } else {
+            seen.join(", ")
+        }
+    )
 }
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
-    let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
-    let reason = router.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let since = router
+        .since_ms
+        .map_or_else(String::new, |millis| format!(" for {}", span(millis)));
+    let reason = router
+        .reason
+        .as_ref()
+        .map_or_else(String::new, |reason| format!(" ({reason})"));
     let note = match (router.leaving, router.yielded) {
         (true, _) => ", serving until a successor speaks",
         (false, true) => ", handed over and not preempting",
         (false, false) => "",
     };
-    writeln!(text, "  vrid {}: {}{since}{reason}{note}", router.vrid, router.role)?;
+    writeln!(
+        text,
+        "  vrid {}: {}{since}{reason}{note}",
+        router.vrid, router.role
+    )?;
     let vips: Vec<String> = router.vips.iter().map(ToString::to_string).collect();
     writeln!(text, "    vips {} at {}", vips.join(", "), router.mac)?;
     writeln!(
@@ -57,7 +78,12 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
             0 => "left".to_owned(),
             priority => format!("priority {priority}"),
         };
-        writeln!(text, "    peer {}: {standing}, heard {} ago{vips}", peer.address, span(peer.last_heard_ms))?;
+        writeln!(
+            text,
+            "    peer {}: {standing}, heard {} ago{vips}",
+            peer.address,
+            span(peer.last_heard_ms)
+        )?;
     }
     Ok(())
 }
@@ -75,8 +101,17 @@ fn span(millis: u64) -> String {
 /// The text of `baton handover`.
 pub fn handover(results: &[HandoverResult]) -> String {
     let line = |result: &HandoverResult| {
-        let HandoverResult { interface, vrid, moved, detail } = result;
-        let outcome = if *moved { "handed over to" } else { "not handed over:" };
+        let HandoverResult {
+            interface,
+            vrid,
+            moved,
+            detail,
+        } = result;
+        let outcome = if *moved {
+            "handed over to"
+        } else {
+            "not handed over:"
+        };
         format!("{interface} vrid {vrid}: {outcome} {detail}\n")
     };
     results.iter().map(line).collect()

@@ -80,7 +80,9 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, server: Arc<Server>) {
     let places = Arc::new(Semaphore::new(CLIENTS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let server = Arc::clone(&server);
@@ -145,8 +147,12 @@ impl Server {
             routers: Vec::new(),
         };
         for (port, seen) in self.ports.iter().zip(snapshot) {
-            let verdicts: BTreeMap<String, u64> =
-                port.counters.read().into_iter().map(|(verdict, count)| (verdict.name().to_owned(), count)).collect();
+            let verdicts: BTreeMap<String, u64> = port
+                .counters
+                .read()
+                .into_iter()
+                .map(|(verdict, count)| (verdict.name().to_owned(), count))
+                .collect();
             status.interfaces.push(InterfaceStatus {
                 interface: port.interface.clone(),
                 xdp_mode: port.xdp_mode.clone(),
@@ -156,7 +162,9 @@ impl Server {
                 discarded: seen.discarded,
             });
             for ((config, mac), router) in port.routers.iter().zip(&seen.routers) {
-                status.routers.push(router_status(&port.interface, config, *mac, router, now));
+                status
+                    .routers
+                    .push(router_status(&port.interface, config, *mac, router, now));
             }
         }
         status
@@ -164,7 +172,9 @@ impl Server {
 
     /// Hands over what matches and waits until every one has a successor or has come back.
     async fn hand_over(&self, vrid: Option<u8>, interface: Option<&str>) -> Response {
-        let Some(before) = self.snapshot().await else { return Response::Error(STUCK.to_owned()) };
+        let Some(before) = self.snapshot().await else {
+            return Response::Error(STUCK.to_owned());
+        };
         let mut chosen = Vec::new();
         for (port, (served, seen)) in self.ports.iter().zip(&before).enumerate() {
             for (router, ((config, _), state)) in served.routers.iter().zip(&seen.routers).enumerate() {
@@ -176,7 +186,9 @@ impl Server {
             }
         }
         if chosen.is_empty() {
-            return Response::Error("this host is Active for no such virtual router; see `baton status`".to_owned());
+            return Response::Error(
+                "this host is Active for no such virtual router; see `baton status`".to_owned(),
+            );
         }
         for &(port, router, _) in &chosen {
             if self.remote.send(Command::Handover { port, router }).is_err() {

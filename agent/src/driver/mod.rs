@@ -24,7 +24,9 @@ mod wait;
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-pub use command::{Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot, channel};
+pub use command::{
+    Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot, channel,
+};
 pub use mouth::Mouth;
 pub use port::{Port, PortParts};
 pub use router::Router;
@@ -48,7 +50,12 @@ impl Driver {
         for port in &ports {
             port.watched().for_each(|fd| waiter.watch(fd));
         }
-        Self { ports, commands: commands.queue, waiter, stopping: false }
+        Self {
+            ports,
+            commands: commands.queue,
+            waiter,
+            stopping: false,
+        }
     }
 
     /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up.

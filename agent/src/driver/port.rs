@@ -60,11 +60,18 @@ impl Port {
     /// A port whose virtual routers have not started yet.
     pub fn new(parts: PortParts) -> Self {
         let outcomes = Vec::with_capacity(2 * parts.routers.len());
-        Self { parts, inbox: Inbox::new(), outcomes }
+        Self {
+            parts,
+            inbox: Inbox::new(),
+            outcomes,
+        }
     }
 
     pub(super) fn watched(&self) -> impl Iterator<Item = RawFd> {
-        self.parts.mouth.raw_fds().chain([self.parts.ear.as_fd().as_raw_fd()])
+        self.parts
+            .mouth
+            .raw_fds()
+            .chain([self.parts.ear.as_fd().as_raw_fd()])
     }
 
     pub(super) fn start(&mut self, now: Instant) {
@@ -74,12 +81,24 @@ impl Port {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.parts.routers.iter().all(|router| router.core.role() == Role::Initialize)
+        self.parts
+            .routers
+            .iter()
+            .all(|router| router.core.role() == Role::Initialize)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let completion = self.parts.mouth.is_sending().then(|| clock::now() + COMPLETION_POLL);
-        self.parts.routers.iter().filter_map(Router::deadline).chain(completion).min()
+        let completion = self
+            .parts
+            .mouth
+            .is_sending()
+            .then(|| clock::now() + COMPLETION_POLL);
+        self.parts
+            .routers
+            .iter()
+            .filter_map(Router::deadline)
+            .chain(completion)
+            .min()
     }
 
     pub(super) fn set_usable(&mut self, usable: bool, now: Instant) {
@@ -97,7 +116,11 @@ impl Port {
             let router = &mut self.parts.routers[heard.router];
             router.heard = now;
             if let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now) {
-                let event = Event::Peer { port: self.parts.index, router: heard.router, peer };
+                let event = Event::Peer {
+                    port: self.parts.index,
+                    router: heard.router,
+                    peer,
+                };
                 // A full log loses lines, never time.
                 let _ = self.parts.events.try_send(event);
             }
@@ -136,8 +159,13 @@ impl Port {
 
     /// Feeds one input and carries out all its actions, in their order.
     pub(super) fn feed(&mut self, index: usize, input: Input<Ipv4Addr>, now: Instant) {
-        let Some(router) = self.parts.routers.get_mut(index) else { return };
-        router.stages = Stages { decided: now, ..Stages::default() };
+        let Some(router) = self.parts.routers.get_mut(index) else {
+            return;
+        };
+        router.stages = Stages {
+            decided: now,
+            ..Stages::default()
+        };
         for action in router.core.handle(input, now) {
             match action {
                 Action::SetOwnership(until) => self.parts.set_ownership(index, until),
@@ -163,38 +191,50 @@ impl Port {
     pub(super) fn describe(&self, snapshot: &mut PortSnapshot) {
         snapshot.discarded = self.inbox.discarded;
         snapshot.routers.clear();
-        snapshot.routers.extend(self.parts.routers.iter().map(|router| RouterSnapshot {
-            role: router.core.role(),
-            since: router.core.since(),
-            reason: router.core.reason(),
-            leaving: router.core.leaving(),
-            yielded: router.core.yielded(),
-            lease: self.parts.ownerships.lease(router.slot),
-            epoch: self.parts.ownerships.epoch(router.slot),
-            peers: router.peers,
-            recorder: router.recorder,
-        }));
+        snapshot
+            .routers
+            .extend(self.parts.routers.iter().map(|router| RouterSnapshot {
+                role: router.core.role(),
+                since: router.core.since(),
+                reason: router.core.reason(),
+                leaving: router.core.leaving(),
+                yielded: router.core.yielded(),
+                lease: self.parts.ownerships.lease(router.slot),
+                epoch: self.parts.ownerships.epoch(router.slot),
+                peers: router.peers,
+                recorder: router.recorder,
+            }));
     }
 }
 
 impl PortParts {
     fn listen(&mut self, inbox: &mut Inbox) {
-        let Self { mouth, ear, routers, .. } = self;
+        let Self {
+            mouth, ear, routers, ..
+        } = self;
         let find = |vlan, vrid: Vrid| -> Option<Expected> {
-            routers.iter().find(|router| router.is(vlan, vrid)).map(Router::expected)
+            routers
+                .iter()
+                .find(|router| router.is(vlan, vrid))
+                .map(Router::expected)
         };
         for ring in mouth.rings() {
             ring.receive(|frame| inbox.put(routers, parse_frame(frame, find)));
         }
         let mut buffer = [0; EAR_BUFFER];
         for _ in 0..EAR_BATCH {
-            let Some(packet) = ear.receive(&mut buffer) else { break };
+            let Some(packet) = ear.receive(&mut buffer) else {
+                break;
+            };
             inbox.put(routers, parse_datagram(packet, 0, find));
         }
     }
 
     fn is_due(&self, index: usize, now: Instant) -> bool {
-        self.routers[index].core.deadline().is_some_and(|deadline| deadline <= now)
+        self.routers[index]
+            .core
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
     }
 
     /// What the mailbox has that was not read from the sockets.
@@ -223,7 +263,9 @@ impl PortParts {
             Standing::Active(_) => Sent::renewal_of(index),
             Standing::Leaving => Sent::Nothing,
         };
-        match self.mouth.send(sent, |frame| router.advertisement(standing, checksum).build(frame)) {
+        match self.mouth.send(sent, |frame| {
+            router.advertisement(standing, checksum).build(frame)
+        }) {
             Ok(left) => {
                 self.routers[index].stages.transmitted = Some(clock::now());
                 left.into_iter().for_each(|sent| self.has_left(sent, outcomes));
@@ -238,7 +280,11 @@ impl PortParts {
         match sent {
             Sent::Renew { router, begun } => {
                 let running = self.ethtool.is_running();
-                let outcome = if running { Input::Transmitted(begun) } else { Input::TransmitFailed };
+                let outcome = if running {
+                    Input::Transmitted(begun)
+                } else {
+                    Input::TransmitFailed
+                };
                 outcomes.push((router, outcome));
             }
             Sent::Nothing => {}
@@ -267,8 +313,15 @@ impl PortParts {
         if transition.to == Role::Active && transition.from != Role::Active {
             self.ownerships.next_epoch(router.slot);
         }
-        let record = Record { transition, stages: router.stages };
+        let record = Record {
+            transition,
+            stages: router.stages,
+        };
         router.recorder.push(record);
-        let _ = self.events.try_send(Event::Transition { port: self.index, router: index, record });
+        let _ = self.events.try_send(Event::Transition {
+            port: self.index,
+            router: index,
+            record,
+        });
     }
 }

@@ -20,10 +20,14 @@ pub enum HostError {
     #[error("{0} is no Ethernet interface; VRRP needs one")]
     NotEthernet(String),
     /// The interface has no address to speak from.
-    #[error("{0} has no IPv4 address besides the VIPs; adverts need one as their source: `ip address add ADDRESS/LENGTH dev {0}`")]
+    #[error(
+        "{0} has no IPv4 address besides the VIPs; adverts need one as their source: `ip address add ADDRESS/LENGTH dev {0}`"
+    )]
     NoAddress(String),
     /// The kernel would answer for a VIP by itself.
-    #[error("{vip} is an address of {interface}, where the kernel answers for it on every node; `ip address del {vip} dev {interface}`")]
+    #[error(
+        "{vip} is an address of {interface}, where the kernel answers for it on every node; `ip address del {vip} dev {interface}`"
+    )]
     VipOnInterface {
         /// The address.
         vip: std::net::Ipv4Addr,

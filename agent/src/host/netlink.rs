@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::link::{
+    LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
 use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, new_multicast_connection};
 use tokio::runtime::Runtime;
 
@@ -38,7 +40,10 @@ pub struct Interface {
 impl Interface {
     /// The address that adverts come from: the first that is none of `vips`.
     pub fn primary(&self, vips: &[Ipv4Addr]) -> Option<Ipv4Addr> {
-        self.addresses.iter().copied().find(|address| !vips.contains(address))
+        self.addresses
+            .iter()
+            .copied()
+            .find(|address| !vips.contains(address))
     }
 }
 
@@ -55,7 +60,9 @@ impl Netlink {
     ///
     /// The process has no descriptor to spare.
     pub fn open() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
         let (connection, handle, _) = {
             let _guard = runtime.enter();
             new_connection()?
@@ -84,7 +91,10 @@ impl Netlink {
         match self.runtime.block_on(request.execute()) {
             Ok(()) => Ok(true),
             Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(false),
-            Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
+            Err(source) => Err(HostError::Netlink {
+                what: format!("binding {vip} on lo"),
+                source,
+            }),
         }
     }
 
@@ -94,11 +104,22 @@ impl Netlink {
     ///
     /// The kernel refuses it.
     pub fn unbind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build();
-        match self.runtime.block_on(self.handle.address().del(message).execute()) {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(LOOPBACK)
+            .address(vip, 32)
+            .build();
+        match self
+            .runtime
+            .block_on(self.handle.address().del(message).execute())
+        {
             Ok(()) => Ok(()),
-            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => Ok(()),
-            Err(source) => Err(HostError::Netlink { what: format!("taking {vip} off lo"), source }),
+            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => {
+                Ok(())
+            }
+            Err(source) => Err(HostError::Netlink {
+                what: format!("taking {vip} off lo"),
+                source,
+            }),
         }
     }
 }
@@ -119,7 +140,10 @@ impl Watch {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
         let (connection, handle, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(connection);
-        Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
+        Ok(Self {
+            handle,
+            notices: Box::pin(messages.map(|_| ())),
+        })
     }
 
     /// Waits for the next notice of any kind.
@@ -143,11 +167,19 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::ENODEV => {
             return Err(HostError::NoInterface(name.to_owned()));
         }
-        Err(source) => return Err(HostError::Netlink { what: format!("looking at {name}"), source }),
+        Err(source) => {
+            return Err(HostError::Netlink {
+                what: format!("looking at {name}"),
+                source,
+            });
+        }
     };
     let addresses = addresses(handle, link.header.index)
         .await
-        .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
+        .map_err(|source| HostError::Netlink {
+            what: format!("listing the addresses of {name}"),
+            source,
+        })?;
     Ok(Interface {
         name: name.to_owned(),
         index: link.header.index,
@@ -160,39 +192,48 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
 }
 
 async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Ipv4Addr>, rtnetlink::Error> {
-    let messages: Vec<_> =
-        handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
+    let messages: Vec<_> = handle
+        .address()
+        .get()
+        .set_link_index_filter(index)
+        .execute()
+        .try_collect()
+        .await?;
     Ok(messages
         .iter()
         .filter(|message| message.header.family == AddressFamily::Inet)
         .filter(|message| message.header.scope == AddressScope::Universe)
-        .filter_map(|message| {
-            message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-                _ => None,
-            })
-        })
+        .filter_map(|message| message.attributes.iter().find_map(local_address))
         .collect())
 }
 
+fn local_address(attribute: &AddressAttribute) -> Option<Ipv4Addr> {
+    let AddressAttribute::Local(IpAddr::V4(address)) = attribute else {
+        return None;
+    };
+    Some(*address)
+}
+
 fn mac(link: &LinkMessage) -> [u8; 6] {
-    link.attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            LinkAttribute::Address(octets) => octets.as_slice().try_into().ok(),
-            _ => None,
-        })
-        .unwrap_or_default()
+    let address = link.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::Address(octets) = attribute else {
+            return None;
+        };
+        octets.as_slice().try_into().ok()
+    });
+    address.unwrap_or_default()
 }
 
 fn xdp(link: &LinkMessage) -> Option<(u32, Mode)> {
-    let details = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Xdp(details) => Some(details),
-        _ => None,
+    let details = link.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::Xdp(details) = attribute else {
+            return None;
+        };
+        Some(details)
     })?;
-    let program = details.iter().find_map(|detail| match detail {
-        LinkXdp::ProgId(id) => Some(*id),
-        _ => None,
+    let program = details.iter().find_map(|detail| {
+        let LinkXdp::ProgId(id) = detail else { return None };
+        Some(*id)
     })?;
     let generic = details.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
     Some((program, if generic { Mode::Generic } else { Mode::Native }))

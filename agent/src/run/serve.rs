@@ -33,7 +33,17 @@ pub(super) struct Watched {
 
 /// Runs the election until the agent is told to stop.
 pub(super) fn serve(ready: Ready<'_>) -> anyhow::Result<()> {
-    let Ready { config, runtime, listener, watch, watched, parts, served, events, datapaths } = ready;
+    let Ready {
+        config,
+        runtime,
+        listener,
+        watch,
+        watched,
+        parts,
+        served,
+        events,
+        datapaths,
+    } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     let _inside = runtime.enter();
     for datapath in datapaths {
@@ -44,7 +54,10 @@ pub(super) fn serve(ready: Ready<'_>) -> anyhow::Result<()> {
     }
     let ports = parts.into_iter().map(Port::new).collect();
     let ended = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
-    let server = Arc::new(Server { ports: served, remote: remote.clone() });
+    let server = Arc::new(Server {
+        ports: served,
+        remote: remote.clone(),
+    });
     runtime.spawn(log_events(events, Arc::clone(&server)));
     runtime.spawn(watch_interfaces(watch, watched, remote.clone()));
     runtime.spawn(server::serve(listener, server));
@@ -98,8 +111,12 @@ async fn until_stopped(remote: &Remote, mut ended: oneshot::Receiver<()>) -> any
 async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
     while let Some(event) = events.recv().await {
         let (Event::Transition { port, router, .. } | Event::Peer { port, router, .. }) = event;
-        let Some(served) = server.ports.get(port) else { continue };
-        let Some((config, _)) = served.routers.get(router) else { continue };
+        let Some(served) = server.ports.get(port) else {
+            continue;
+        };
+        let Some((config, _)) = served.routers.get(router) else {
+            continue;
+        };
         let (interface, vrid) = (served.interface.as_str(), config.vrid.get());
         match event {
             Event::Transition { record, .. } => {
@@ -129,9 +146,9 @@ async fn watch_interfaces(mut watch: Watch, watched: Vec<Watched>, remote: Remot
     loop {
         for (port, expected) in watched.iter().enumerate() {
             let now = watch.interface(&expected.name).await;
-            let usable = now
-                .as_ref()
-                .is_some_and(|interface| interface.carrier && interface.addresses.contains(&expected.primary));
+            let usable = now.as_ref().is_some_and(|interface| {
+                interface.carrier && interface.addresses.contains(&expected.primary)
+            });
             let program = now.and_then(|interface| interface.xdp).map(|(id, _)| id);
             if program != expected.program && !lost[port] {
                 lost[port] = true;
@@ -141,7 +158,10 @@ async fn watch_interfaces(mut watch: Watch, watched: Vec<Watched>, remote: Remot
                 );
                 let _ = remote.send(Command::DatapathLost { port });
             }
-            let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+            let _ = remote.send(Command::Link {
+                port,
+                usable: usable && !lost[port],
+            });
         }
         // Either way it is time to look again.
         let _ = timeout(WATCH_INTERVAL, watch.changed()).await;

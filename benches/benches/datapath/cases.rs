@@ -1,0 +1,173 @@
+//! The host whose data plane is measured, and the frames.
+
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+use baton_common::verdict::Verdict;
+use baton_tests::datapath::Datapath;
+use baton_tests::frames;
+
+const DEVICE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+const SLOT: u32 = 0;
+
+/// The interface of the test vectors, among other virtual routers.
+pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
+    let mut host = Datapath::load_with_log_level(log_level);
+    host.set_device_mac(DEVICE_MAC);
+    for vrid in 51..59 {
+        let slot = SLOT + u32::from(vrid) - 51;
+        host.add_router(0, vrid, slot, ACCEPT_RFC9568 | ACCEPT_PSEUDO, [192, 0, 2, 9]);
+        host.set_ownership(slot, lease_until_ns, [0x00, 0x00, 0x5e, 0x00, 0x01, vrid]);
+    }
+    host.add_vip(0, [192, 0, 2, 100], SLOT);
+    for index in 1..4_000_u16 {
+        let [high, low] = index.to_be_bytes();
+        host.add_vip(0, [198, 18, high, low], SLOT);
+    }
+    host
+}
+
+/// A received frame for every verdict; whether this host is the owner.
+pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
+    let traffic = frames::octets("lb-tcp-syn-vip");
+    let with = |at: usize, octets: &[u8]| {
+        let mut frame = traffic.clone();
+        frame[at..at + octets.len()].copy_from_slice(octets);
+        frame
+    };
+    let to_host = [&DEVICE_MAC[..], &with(30, &[192, 0, 2, 9])[6..]].concat();
+    let tagged = [&to_host[..12], &[0x81, 0x00, 0x00, 0x0a], &to_host[12..]].concat();
+    let not_vip = with(30, &[192, 0, 2, 99]);
+    vec![
+        (Verdict::Other, true, "TCP to the host", to_host),
+        (Verdict::Other, true, "TCP to the host, one tag", tagged),
+        (
+            Verdict::Other,
+            true,
+            "IPv6 neighbour solicitation",
+            frames::octets("nd-ns-vip"),
+        ),
+        (
+            Verdict::ArpAnswered,
+            true,
+            "ARP request",
+            frames::octets("arp-request-vip"),
+        ),
+        (
+            Verdict::ArpNotOwner,
+            false,
+            "ARP request",
+            frames::octets("arp-request-vip"),
+        ),
+        (
+            Verdict::VipAnnounced,
+            true,
+            "gratuitous ARP",
+            frames::octets("arp-garp-request-rfc9568"),
+        ),
+        (
+            Verdict::VrrpReceived,
+            false,
+            "advert, 1 address",
+            frames::octets("vrrp3-v4-std-p100"),
+        ),
+        (
+            Verdict::VrrpReceived,
+            false,
+            "advert, 1 address, pseudo-header",
+            frames::octets("vrrp3-v4-ph-p100"),
+        ),
+        (
+            Verdict::VrrpReceived,
+            false,
+            "advert, 255 addresses",
+            frames::octets("vrrp3-v4-std-p100-255ip"),
+        ),
+        (
+            Verdict::VrrpUnknownRouter,
+            false,
+            "advert of VRID 0",
+            frames::octets("bad-vrrp3-vrid0"),
+        ),
+        (Verdict::VrrpOwn, false, "advert from the host", own_advert()),
+        (
+            Verdict::VrrpIpHeader,
+            false,
+            "advert, fragment",
+            frames::octets("bad-vrrp3-frag-mf"),
+        ),
+        (
+            Verdict::VrrpTtl,
+            false,
+            "advert, TTL 254",
+            frames::octets("bad-vrrp3-std-ttl254"),
+        ),
+        (
+            Verdict::VrrpVersion,
+            false,
+            "advert, version 2",
+            frames::octets("vrrp2-v4-noauth-p100-3ip"),
+        ),
+        (
+            Verdict::VrrpType,
+            false,
+            "advert, type 0",
+            frames::octets("bad-vrrp3-std-type0"),
+        ),
+        (
+            Verdict::VrrpLength,
+            false,
+            "advert, no address",
+            frames::octets("bad-vrrp3-std-count0"),
+        ),
+        (
+            Verdict::VrrpInterval,
+            false,
+            "advert, interval 0",
+            frames::octets("bad-vrrp3-std-adv0"),
+        ),
+        (
+            Verdict::VrrpChecksum,
+            false,
+            "advert, checksum wrong",
+            frames::octets("bad-vrrp3-std-checksum"),
+        ),
+        (Verdict::VipDelivered, true, "TCP", traffic.clone()),
+        (Verdict::VipNotOwner, false, "TCP", traffic),
+        (
+            Verdict::VirtualMacNotOwner,
+            false,
+            "TCP to another address",
+            not_vip.clone(),
+        ),
+        (Verdict::VirtualMacNotVip, true, "TCP to another address", not_vip),
+    ]
+}
+
+/// The vector's source and checksum, of 192.0.2.1, changed to those of 192.0.2.9.
+fn own_advert() -> Vec<u8> {
+    let mut frame = frames::octets("vrrp3-v4-std-p100");
+    frame[29] += 8;
+    frame[25] -= 8;
+    frame
+}
+
+/// A frame of the host for everything that the egress program does; `None` is to let it pass, uncounted.
+pub(crate) fn sent() -> Vec<(Option<Verdict>, bool, &'static str, Vec<u8>)> {
+    let advert = || frames::octets("vrrp3-v4-std-p100");
+    vec![
+        (None, true, "TCP from the host", frames::octets("lb-dsr-l2")),
+        (None, true, "advert", advert()),
+        (
+            None,
+            true,
+            "gratuitous ARP",
+            frames::octets("arp-garp-request-rfc9568"),
+        ),
+        (
+            Some(Verdict::EgressArp),
+            false,
+            "gratuitous ARP",
+            frames::octets("arp-garp-request-rfc9568"),
+        ),
+        (Some(Verdict::EgressVirtualMac), false, "advert", advert()),
+    ]
+}
