@@ -51,7 +51,6 @@ fn main() {
     ] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
-    println!("cargo::rerun-if-env-changed=PATH");
 
     let out_dir = PathBuf::from(variable("OUT_DIR"));
     let target_dir = target_dir(&out_dir).join("bpf");

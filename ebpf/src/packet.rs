@@ -25,13 +25,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The frame in a socket buffer, of which at least the first `wanted` octets (or all, if it is shorter) are made
-    /// linear.
+    /// The frame in a socket buffer. At least its first `wanted` octets, or all if there are less, are made linear.
     #[inline(always)]
     pub(crate) fn of_buffer(ctx: &'a TcContext, wanted: u32) -> Self {
+        let wanted = wanted.min(ctx.len());
         if ctx.data() + wanted as usize > ctx.data_end() {
             // On failure the linear part stays as it is, and a reader is told of the missing octets by `get`.
-            let _ = ctx.pull_data(wanted.min(ctx.len()));
+            let _ = ctx.pull_data(wanted);
         }
         Self {
             start: ctx.data(),

@@ -42,7 +42,7 @@ pub fn octets(name: &str) -> Vec<u8> {
 
 /// The octets that `digits` spells, two hexadecimal digits each.
 pub fn hex(digits: &str) -> Vec<u8> {
-    assert!(digits.len() % 2 == 0 && digits.is_ascii(), "odd or non-ASCII hexadecimal: {digits}");
+    assert!(digits.len().is_multiple_of(2) && digits.is_ascii(), "odd or non-ASCII hexadecimal: {digits}");
     (0..digits.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits"))

@@ -74,7 +74,11 @@ impl Port {
             .chain([self.parts.ear.as_fd().as_raw_fd()])
     }
 
+    /// Begins the elections. What an earlier run left in the cells ends here: this one has to win its role first.
     pub(super) fn start(&mut self, now: Instant) {
+        for router in &self.parts.routers {
+            self.parts.ownerships.set_lease(router.slot, None);
+        }
         if self.parts.usable {
             self.feed_all(Input::Startup, now);
         }

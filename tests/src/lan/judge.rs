@@ -22,7 +22,7 @@ pub struct Violation {
 /// The invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// A lease is no longer than three intervals from the last proof of life.
+    /// A lease is no longer than three intervals from the last proof of life, and is not renewed once it has lapsed.
     Lease,
     /// Nobody takes over from a silent router before its lease has run out.
     Takeover,
@@ -125,6 +125,19 @@ impl Judge {
     pub fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
         if until > host.proof + self.interval * 3 {
             let details = format!("asks for {} on proof of {}", text(until), text(host.proof));
+            return Err(Violation {
+                rule: Rule::Lease,
+                at: now,
+                details,
+            });
+        }
+        Ok(())
+    }
+
+    /// Rule Lease: judges a write to the cell of `host` that comes without a claim.
+    pub fn renewal(&self, host: &Host, now: Instant) -> Result<(), Violation> {
+        if !host.owns(now) {
+            let details = format!("renews a lease that lapsed at {}", text(host.lease_until));
             return Err(Violation {
                 rule: Rule::Lease,
                 at: now,

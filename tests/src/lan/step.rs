@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Action, Checksum, Input, Instant, Reason, Role, Standing};
+use baton::vrrp::{Action, Checksum, Input, Instant, Reason, Role, Standing, Transition};
 
 use super::{Agent, Lan, Sabotage, Violation, text};
 
@@ -72,9 +72,13 @@ impl Lan {
                     format!("{name}  {}: {}", text::input(&input), text::actions(actions))
                 });
             }
+            let claims = actions.into_iter().any(claims);
             for action in actions {
                 match action {
                     Action::SetOwnership(until) => {
+                        if until.is_some() && !claims {
+                            self.judge.renewal(&self.hosts[who], self.now)?;
+                        }
                         if !self.write(who, until) {
                             inputs.push_back(Input::OwnershipFailed);
                         }
@@ -177,5 +181,15 @@ impl Lan {
         if let Some(deadline) = deadline {
             self.push(deadline.max(self.now) + latency, Event::Wake { who, wake });
         }
+    }
+}
+
+/// Whether an action tells of a router that has just claimed the role, or a handover taken back.
+fn claims(action: Action) -> bool {
+    match action {
+        Action::Report(Transition { from, to, reason }) => {
+            to == Role::Active && (from != Role::Active || reason == Reason::HandoverRefused)
+        }
+        Action::SetOwnership(_) | Action::Transmit { .. } | Action::Announce => false,
     }
 }
