@@ -110,23 +110,56 @@ impl StageRow {
 
 /// The `switch` row of a system: from the decision to the first VIP frame at the service behind the new owner, over
 /// the takeovers of all its series. Nothing is lost between these two, so the other columns are those of `switch`.
-pub fn switch_row(all: &[Series], system: &'static str, vips: u16, stress: &'static str) -> Result<Option<Row>> {
-    let takeovers = || all.iter().filter(|series| series.system == system).flat_map(|series| &series.rounds);
-    let spans: Vec<u64> =
-        takeovers().filter_map(|round| round.stages).map(|stages| stages.accepted_ns.div_ceil(1000)).collect();
+pub fn switch_row(
+    all: &[Series],
+    system: &'static str,
+    vips: u16,
+    stress: &'static str,
+) -> Result<Option<Row>> {
+    let takeovers = || {
+        all.iter()
+            .filter(|series| series.system == system)
+            .flat_map(|series| &series.rounds)
+    };
+    let spans: Vec<u64> = takeovers()
+        .filter_map(|round| round.stages)
+        .map(|stages| stages.accepted_ns.div_ceil(1000))
+        .collect();
     if spans.is_empty() {
         return Ok(None);
     }
-    let rounds: Vec<Round> = takeovers().filter(|round| round.stages.is_some()).copied().collect();
-    let row = Series { system, kind: "switch", rounds }.row(vips, stress)?;
-    Ok(Some(Row { outage_us: Distribution::of(spans)?.quantiles(), ..row }))
+    let rounds: Vec<Round> = takeovers()
+        .filter(|round| round.stages.is_some())
+        .copied()
+        .collect();
+    let row = Series {
+        system,
+        kind: "switch",
+        rounds,
+    }
+    .row(vips, stress)?;
+    Ok(Some(Row {
+        outage_us: Distribution::of(spans)?.quantiles(),
+        ..row
+    }))
 }
 
 /// The table of the rows.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9}\n",
-        "kind", "system", "rounds", "moved", "p50 us", "p90", "p99", "max", "lost50", "max", "overlap50", "max"
+        "kind",
+        "system",
+        "rounds",
+        "moved",
+        "p50 us",
+        "p90",
+        "p99",
+        "max",
+        "lost50",
+        "max",
+        "overlap50",
+        "max"
     );
     for row in rows {
         let _ = writeln!(
@@ -153,7 +186,13 @@ pub fn table(rows: &[Row]) -> String {
 pub fn stage_table(rows: &[StageRow]) -> String {
     let mut text = format!(
         "{:<13} {:<20} {:>5} | {:>17} | {:>17} | {:>17} | {:>17}\n",
-        "decision to", "system", "n", "lease p50/p99 us", "advert p50/p99", "announced p50/p99", "1st frame p50/p99"
+        "decision to",
+        "system",
+        "n",
+        "lease p50/p99 us",
+        "advert p50/p99",
+        "announced p50/p99",
+        "1st frame p50/p99"
     );
     for row in rows {
         let pair = |quantiles: Quantiles| {
@@ -180,9 +219,18 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 pub fn comparison(rows: &[Row]) -> String {
     let mut text = String::new();
     for fault in Fault::ALL {
-        let find = |system: System| rows.iter().find(|row| row.kind == fault.name() && row.system == system.name());
-        let Some(rival) = find(System::Keepalived) else { continue };
-        for row in System::ALL.into_iter().filter(|system| *system != System::Keepalived).filter_map(find) {
+        let find = |system: System| {
+            rows.iter()
+                .find(|row| row.kind == fault.name() && row.system == system.name())
+        };
+        let Some(rival) = find(System::Keepalived) else {
+            continue;
+        };
+        for row in System::ALL
+            .into_iter()
+            .filter(|system| *system != System::Keepalived)
+            .filter_map(find)
+        {
             let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs.max(1) as f64 / ours.max(1) as f64);
             let _ = writeln!(
                 text,
@@ -216,10 +264,15 @@ pub fn bars(values: &[u64]) -> Result<String> {
     ];
     let counts = Distribution::of(values.iter().copied())?.counts(&MARKS.map(|(bound, _)| bound));
     let mut text = String::new();
-    let (first, last) = (counts.iter().position(|count| *count > 0), counts.iter().rposition(|count| *count > 0));
+    let (first, last) = (
+        counts.iter().position(|count| *count > 0),
+        counts.iter().rposition(|count| *count > 0),
+    );
     let (first, end) = (first.unwrap_or(0), last.map_or(0, |last| last + 1));
     for (at, count) in counts.iter().enumerate().take(end).skip(first) {
-        let label = MARKS.get(at).map_or_else(|| "more".to_owned(), |(_, label)| format!("to {label}"));
+        let label = MARKS
+            .get(at)
+            .map_or_else(|| "more".to_owned(), |(_, label)| format!("to {label}"));
         let bar = "#".repeat(usize::try_from(*count).unwrap_or(usize::MAX).min(60));
         let _ = writeln!(text, "      {label:>9} | {bar} {count}");
     }

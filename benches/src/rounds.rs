@@ -4,7 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_tests::lab::{Fault, Host, Lab, Mac, Outcome, Pair, Process, Prober, Recording, System, analyse, pause};
+use baton_tests::lab::{
+    Fault, Host, Lab, Mac, Outcome, Pair, Prober, Process, Recording, System, analyse, pause,
+};
 use serde::Serialize;
 
 use crate::realtime::now_ns;
@@ -53,8 +55,14 @@ pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
         System::Baton(_) => stages(lab, victim.other(), event_ns, &recording)?,
         System::Keepalived => None,
     };
-    pair.restore().with_context(|| format!("put things in order after {}", fault.name()))?;
-    Ok(Round { fault, victim, outcome: analyse(&recording, event_ns), stages })
+    pair.restore()
+        .with_context(|| format!("put things in order after {}", fault.name()))?;
+    Ok(Round {
+        fault,
+        victim,
+        outcome: analyse(&recording, event_ns),
+        stages,
+    })
 }
 
 /// Watches a quiet pair for `span`: nothing should happen.
@@ -87,14 +95,27 @@ pub fn allowed_overlap_us(fault: Fault) -> u64 {
 
 /// What is wrong with a round, if anything.
 pub fn complaint(round: &Round) -> Option<String> {
-    let Round { fault, outcome, victim, .. } = round;
+    let Round {
+        fault,
+        outcome,
+        victim,
+        ..
+    } = round;
     let allowed = allowed_overlap_us(*fault);
     if outcome.after != Some(victim.other()) {
         let after = outcome.after.map_or("nobody", Host::name);
-        return Some(format!("{}: the VIP did not move from node {}, {after} answers", fault.name(), victim.name()));
+        return Some(format!(
+            "{}: the VIP did not move from node {}, {after} answers",
+            fault.name(),
+            victim.name()
+        ));
     }
     (outcome.overlap_us > allowed).then(|| {
-        format!("{}: two nodes answered for {} us, {allowed} us are allowed", fault.name(), outcome.overlap_us)
+        format!(
+            "{}: two nodes answered for {} us, {allowed} us are allowed",
+            fault.name(),
+            outcome.overlap_us
+        )
     })
 }
 
@@ -114,16 +135,40 @@ pub const fn vip_mac(mac: Mac, host: Host) -> &'static str {
 fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Result<Option<Stages>> {
     let status = lab.baton_status(owner)?;
     let transition = status.routers.first().and_then(|router| {
-        router.transitions.iter().rfind(|change| change.to == "Active" && change.decided_ns >= event_ns)
+        router
+            .transitions
+            .iter()
+            .rfind(|change| change.to == "Active" && change.decided_ns >= event_ns)
     });
     let Some(change) = transition else { return Ok(None) };
-    let served = recording.probes.iter().filter(|probe| probe.node == Some(owner)).map(|probe| probe.server_ns);
+    let served = recording
+        .probes
+        .iter()
+        .filter(|probe| probe.node == Some(owner))
+        .map(|probe| probe.server_ns);
     let accepted = served.filter(|server_ns| *server_ns >= change.decided_ns).min();
     let since = |at: Option<u64>| at.map(|at| at.saturating_sub(change.decided_ns));
-    Ok(match [change.stored_ns, change.transmitted_ns, change.announced_ns, accepted].map(since) {
-        [Some(stored_ns), Some(transmitted_ns), Some(announced_ns), Some(accepted_ns)] => {
-            Some(Stages { stored_ns, transmitted_ns, announced_ns, accepted_ns })
-        }
-        _ => None,
-    })
+    Ok(
+        match [
+            change.stored_ns,
+            change.transmitted_ns,
+            change.announced_ns,
+            accepted,
+        ]
+        .map(since)
+        {
+            [
+                Some(stored_ns),
+                Some(transmitted_ns),
+                Some(announced_ns),
+                Some(accepted_ns),
+            ] => Some(Stages {
+                stored_ns,
+                transmitted_ns,
+                announced_ns,
+                accepted_ns,
+            }),
+            _ => None,
+        },
+    )
 }

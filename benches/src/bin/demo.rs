@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use baton_benches::report::{Row, Series, bars, table};
-use baton_benches::rounds::{self, Round, complaint};
+use baton_benches::rounds::{self, complaint};
 use baton_tests::lab::{Echo, Fault, Host, Lab, Mac, Nginx, Pair, System, VIP, catch_signals, leftovers};
 use clap::Parser;
 use serde::Serialize;
@@ -35,6 +35,48 @@ struct Report<'a> {
     complaints: &'a [String],
 }
 
+/// One way in which the VIP moves.
+struct Scene {
+    title: &'static str,
+    kind: &'static str,
+    fault: Fault,
+    /// Who must own the VIP before, if that matters.
+    from: Option<Host>,
+}
+
+const SCENES: [Scene; 5] = [
+    Scene {
+        title: "a planned handover",
+        kind: "planned",
+        fault: Fault::Planned,
+        from: None,
+    },
+    Scene {
+        title: "a stopped agent (SIGSTOP)",
+        kind: "agent-hang",
+        fault: Fault::AgentHang,
+        from: None,
+    },
+    Scene {
+        title: "a killed agent (SIGKILL)",
+        kind: "agent-death",
+        fault: Fault::AgentDeath,
+        from: None,
+    },
+    Scene {
+        title: "a cut cable (the switch forwards nothing, the carrier stays)",
+        kind: "silent-death",
+        fault: Fault::SilentDeath,
+        from: None,
+    },
+    Scene {
+        title: "the failback: a handover from b to a",
+        kind: "failback",
+        fault: Fault::Planned,
+        from: Some(Host::B),
+    },
+];
+
 /// What was seen and what was wrong.
 #[derive(Default)]
 struct Story {
@@ -46,7 +88,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=1000).contains(&arguments.rounds), "--rounds wants 1 to 1000");
     let known = |name: &String| rounds::system(name).with_context(|| format!("no system is called `{name}`"));
-    let systems = arguments.systems.iter().map(known).collect::<Result<Vec<System>>>()?;
+    let systems = arguments
+        .systems
+        .iter()
+        .map(known)
+        .collect::<Result<Vec<System>>>()?;
     catch_signals()?;
 
     let mut story = Story::default();
@@ -66,10 +112,17 @@ fn main() -> Result<()> {
 }
 
 fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
-    let rows = story.series.iter().map(|series| series.row(1, "none")).collect::<Result<Vec<Row>>>()?;
+    let rows = story
+        .series
+        .iter()
+        .map(|series| series.row(1, "none"))
+        .collect::<Result<Vec<Row>>>()?;
     println!("\n{}", table(&rows));
     if let Some(file) = &arguments.json {
-        let report = Report { rows: &rows, complaints: &story.complaints };
+        let report = Report {
+            rows: &rows,
+            complaints: &story.complaints,
+        };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
@@ -98,7 +151,10 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
                 lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
             }
         }
-        let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
+        let servers = [
+            Nginx::start(&lab, Host::A, VIP)?,
+            Nginx::start(&lab, Host::B, VIP)?,
+        ];
         act(&lab, &mut pair, arguments.rounds, story)?;
         if arguments.keep && number + 1 == systems.len() {
             pair.detach();
@@ -120,7 +176,9 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
 fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Result<()> {
     let system = pair.system();
     heading(match system {
-        System::Baton(Mac::Virtual) => "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns",
+        System::Baton(Mac::Virtual) => {
+            "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns"
+        }
         System::Baton(Mac::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
         System::Keepalived => "keepalived: clients learn the new owner's MAC",
     });
@@ -130,59 +188,64 @@ fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Resul
     for line in lab.neighbours()?.lines() {
         println!("    {}", line.trim());
     }
-    for fault in Fault::ALL {
-        let title = match fault {
-            Fault::Planned => "a planned handover",
-            Fault::AgentHang => "a stopped agent (SIGSTOP)",
-            Fault::AgentDeath => "a killed agent (SIGKILL)",
-            Fault::SilentDeath => "a cut cable (the switch port forwards nothing, no carrier change)",
-        };
-        scene(lab, pair, title, fault.name(), count, story, |pair| rounds::run(lab, pair, fault))?;
+    for scene in SCENES {
+        play(lab, pair, &scene, count, story)?;
     }
-    scene(lab, pair, "the failback: a handover back to a", "failback", count, story, |pair| {
-        if pair.settle()? == Host::A {
-            pair.inject(Fault::Planned)?;
-            lab.wait_served_by(pair.probed(), Host::B, std::time::Duration::from_secs(3))?;
-            pair.restore()?;
-        }
-        rounds::run(lab, pair, Fault::Planned)
-    })
+    Ok(())
 }
 
 /// `count` rounds of one kind, with what the client and the switch know before and after.
-fn scene(
-    lab: &Lab,
-    pair: &mut Pair<'_>,
-    title: &str,
-    kind: &'static str,
-    count: usize,
-    story: &mut Story,
-    mut round: impl FnMut(&mut Pair<'_>) -> Result<Round>,
-) -> Result<()> {
-    println!("\n  * {title}");
+fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut Story) -> Result<()> {
+    println!("\n  * {}", scene.title);
     let mut rounds = Vec::new();
     for number in 1..=count {
         print!("    round {number}/{count} ...");
         io::stdout().flush()?;
+        if scene
+            .from
+            .is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from))
+        {
+            rounds::run(lab, pair, Fault::Planned).context("prepare the failback")?;
+        }
         pair.settle()?;
         let before = whereabouts(lab)?;
-        let done = round(pair).with_context(|| title.to_owned())?;
-        let (from, to) = (done.victim.name(), done.outcome.after.map_or("nobody", Host::name));
+        let round = rounds::run(lab, pair, scene.fault).context(scene.title)?;
+        let (from, to) = (
+            round.victim.name(),
+            round.outcome.after.map_or("nobody", Host::name),
+        );
         println!(
             "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
-            done.outcome.outage_us, done.outcome.lost_probes, done.outcome.overlap_us
+            round.outcome.outage_us, round.outcome.lost_probes, round.outcome.overlap_us
         );
-        println!("      client and switch before: {before}, after: {}", whereabouts(lab)?);
-        if let Some(complaint) = complaint(&done) {
+        println!(
+            "      the client's entry, and where the switch has it: {before} -> {}",
+            whereabouts(lab)?
+        );
+        if let Some(complaint) = complaint(&round) {
             println!("      WRONG: {complaint}");
-            story.complaints.push(format!("{}: round {number}: {complaint}", pair.system().name()));
+            story
+                .complaints
+                .push(format!("{}: round {number}: {complaint}", pair.system().name()));
         }
-        rounds.push(done);
+        rounds.push(round);
     }
-    print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
+    print!(
+        "{}",
+        bars(
+            &rounds
+                .iter()
+                .map(|round| round.outcome.outage_us)
+                .collect::<Vec<_>>()
+        )?
+    );
     pair.settle()?;
     show(lab, pair)?;
-    story.series.push(Series { system: pair.system().name(), kind, rounds });
+    story.series.push(Series {
+        system: pair.system().name(),
+        kind: scene.kind,
+        rounds,
+    });
     Ok(())
 }
 
@@ -190,15 +253,26 @@ fn scene(
 fn show(lab: &Lab, pair: &Pair<'_>) -> Result<()> {
     let owners: Vec<&str> = pair.owners()?.into_iter().map(Host::name).collect();
     let body = lab.fetch(VIP).unwrap_or_else(|error| format!("{error:#}"));
-    println!("    owner {}; curl http://{VIP}/ says \"{body}\"", owners.join(" and "));
-    println!("    the client's entry for {VIP}, and where the switch has that MAC: {}", whereabouts(lab)?);
+    println!(
+        "    owner {}; curl http://{VIP}/ says \"{body}\"",
+        owners.join(" and ")
+    );
+    println!(
+        "    the client's entry for {VIP}, and where the switch has that MAC: {}",
+        whereabouts(lab)?
+    );
     Ok(())
 }
 
 /// The client's neighbour entry for the VIP and the switch port behind which that address was learned.
 fn whereabouts(lab: &Lab) -> Result<String> {
-    let Some(mac) = lab.neighbour(VIP)? else { return Ok("no entry".to_owned()) };
-    Ok(format!("{mac} at {}", lab.learned_at(&mac)?.map_or("nowhere", Host::name)))
+    let Some(mac) = lab.neighbour(VIP)? else {
+        return Ok("no entry".to_owned());
+    };
+    Ok(format!(
+        "{mac} at {}",
+        lab.learned_at(&mac)?.map_or("nowhere", Host::name)
+    ))
 }
 
 fn heading(text: &str) {

@@ -64,7 +64,14 @@ enum Verb {
 fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Echo { bind, node } => echo(bind, &node),
-        Verb::Probe { target, interface, every_us, arp_every_us, seconds, out } => {
+        Verb::Probe {
+            target,
+            interface,
+            every_us,
+            arp_every_us,
+            seconds,
+            out,
+        } => {
             let recording = probe(target, &interface, every_us * 1000, arp_every_us * 1000, seconds)?;
             let file = File::create(&out).with_context(|| format!("create {}", out.display()))?;
             let mut file = BufWriter::new(file);
@@ -85,7 +92,9 @@ fn echo(address: SocketAddrV4, node: &str) -> Result<()> {
     let mut answer = [0; 24];
     loop {
         // A client that went away leaves an ICMP error behind: it is not the service's business.
-        let Ok((length, client)) = service.recv_from(&mut answer[..8]) else { continue };
+        let Ok((length, client)) = service.recv_from(&mut answer[..8]) else {
+            continue;
+        };
         answer[8] = if length == 8 { node } else { continue };
         answer[16..].copy_from_slice(&now_ns().to_le_bytes());
         let _ = service.send_to(&answer, client);
@@ -94,7 +103,12 @@ fn echo(address: SocketAddrV4, node: &str) -> Result<()> {
 
 /// A UDP socket on an address that may not be on this host (yet).
 fn bind_free(address: SocketAddrV4) -> Result<UdpSocket> {
-    let descriptor = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let descriptor = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     setsockopt(&descriptor, sockopt::IpFreebind, &true).context("IP_FREEBIND")?;
     setsockopt(&descriptor, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
     bind(descriptor.as_raw_fd(), &SockaddrIn::from(address)).with_context(|| format!("bind {address}"))?;
@@ -102,8 +116,17 @@ fn bind_free(address: SocketAddrV4) -> Result<UdpSocket> {
     Ok(unsafe { UdpSocket::from_raw_fd(descriptor.into_raw_fd()) })
 }
 
-fn probe(target: SocketAddrV4, interface: &str, every: u64, arp_every: u64, seconds: u64) -> Result<Recording> {
-    ensure!(every > 0 && arp_every > 0 && (1..=3600).contains(&seconds), "intervals and seconds must be positive");
+fn probe(
+    target: SocketAddrV4,
+    interface: &str,
+    every: u64,
+    arp_every: u64,
+    seconds: u64,
+) -> Result<Recording> {
+    ensure!(
+        every > 0 && arp_every > 0 && (1..=3600).contains(&seconds),
+        "intervals and seconds must be positive"
+    );
     let span = seconds * 1_000_000_000;
     let mut recording = Recording {
         every_ns: every,
@@ -129,7 +152,11 @@ fn probe(target: SocketAddrV4, interface: &str, every: u64, arp_every: u64, seco
         sleep_until(next)?;
         let now = now_ns();
         let stopping = check_interrupted().is_err() || now >= end;
-        let stop_at = if stopping { *stop_at.get_or_insert(now + GRACE_NS) } else { u64::MAX };
+        let stop_at = if stopping {
+            *stop_at.get_or_insert(now + GRACE_NS)
+        } else {
+            u64::MAX
+        };
         if now >= stop_at {
             break;
         }
@@ -173,7 +200,12 @@ fn collect(socket: &UdpSocket, probes: &mut [Probe]) {
             octets.copy_from_slice(&answer[at..at + 8]);
             u64::from_le_bytes(octets)
         });
-        let Some(probe) = usize::try_from(number).ok().and_then(|number| probes.get_mut(number)) else { continue };
+        let Some(probe) = usize::try_from(number)
+            .ok()
+            .and_then(|number| probes.get_mut(number))
+        else {
+            continue;
+        };
         probe.answered_ns = now_ns();
         probe.server_ns = server_ns;
         probe.node = match node {

@@ -93,14 +93,24 @@ pub struct Transition {
 }
 
 /// Writes the configuration of `host` and gives its path.
-pub(super) fn configure(lab: &Lab, host: Host, mac: Mac, interval_ms: u32, vips: &[Ipv4Addr]) -> Result<PathBuf> {
+pub(super) fn configure(
+    lab: &Lab,
+    host: Host,
+    mac: Mac,
+    interval_ms: u32,
+    vips: &[Ipv4Addr],
+) -> Result<PathBuf> {
     let pins = lab.directory().join("bpf").join(host.name());
     fs::create_dir_all(&pins)?;
     let mac = match mac {
         Mac::Virtual => "virtual",
         Mac::Interface => "interface",
     };
-    let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
+    let vips = vips
+        .iter()
+        .map(|vip| format!("\"{vip}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
     let text = format!(
         "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n\n[[router]]\n\
          interface = \"eth0\"\nvrid = {VRID}\npriority = {priority}\ninterval_ms = {interval_ms}\npreempt = false\n\
@@ -145,7 +155,13 @@ impl Lab {
 
     /// Writes the usual configuration of `host`: an advert each `interval_ms`, priority 254 for a and 253 for b, no
     /// preemption.
-    pub fn configure_baton(&self, host: Host, mac: Mac, interval_ms: u32, vips: &[Ipv4Addr]) -> Result<PathBuf> {
+    pub fn configure_baton(
+        &self,
+        host: Host,
+        mac: Mac,
+        interval_ms: u32,
+        vips: &[Ipv4Addr],
+    ) -> Result<PathBuf> {
         configure(self, host, mac, interval_ms, vips)
     }
 }

@@ -39,7 +39,10 @@ impl Namespace {
     /// Opens the existing namespace `name`.
     pub(super) fn open(name: &str) -> Result<Self> {
         let handle = File::open(path(name)).with_context(|| format!("open network namespace {name}"))?;
-        Ok(Self { name: name.to_owned(), handle: Arc::new(handle) })
+        Ok(Self {
+            name: name.to_owned(),
+            handle: Arc::new(handle),
+        })
     }
 
     /// Its name for `ip netns`.
@@ -98,12 +101,17 @@ pub(super) fn path(name: &str) -> PathBuf {
 /// The names of all network namespaces that start with `prefix`.
 pub(super) fn named(prefix: &str) -> Vec<String> {
     let entries = fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(prefix)).collect()
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
 }
 
 /// The processes inside the namespace `name`.
 pub(super) fn processes(name: &str) -> Vec<Pid> {
-    let Ok(namespace) = fs::metadata(path(name)) else { return Vec::new() };
+    let Ok(namespace) = fs::metadata(path(name)) else {
+        return Vec::new();
+    };
     let inside = |pid: &Pid| {
         fs::metadata(format!("/proc/{pid}/ns/net"))
             .is_ok_and(|found| (found.dev(), found.ino()) == (namespace.dev(), namespace.ino()))

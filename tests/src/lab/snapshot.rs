@@ -27,7 +27,10 @@ impl Lab {
             ("bpftool", &["net", "show"]),
         ];
         for (program, arguments) in commands {
-            snapshot.insert(format!("{program} {}", arguments.join(" ")), self.run(host, program, arguments)?);
+            snapshot.insert(
+                format!("{program} {}", arguments.join(" ")),
+                self.run(host, program, arguments)?,
+            );
         }
         let pins = self.directory().join("bpf").join(host.name());
         collect_names(&pins, &mut snapshot);
@@ -43,10 +46,21 @@ impl Lab {
 
 /// What differs, for people: nothing when both are the same.
 pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
-    let titles = before.keys().chain(after.keys().filter(|title| !before.contains_key(*title)));
-    let text = |snapshot: &Snapshot, title: &String| snapshot.get(title).map_or_else(String::new, Clone::clone);
+    let titles = before
+        .keys()
+        .chain(after.keys().filter(|title| !before.contains_key(*title)));
+    let text =
+        |snapshot: &Snapshot, title: &String| snapshot.get(title).map_or_else(String::new, Clone::clone);
     let changed = titles.filter(|title| before.get(*title) != after.get(*title));
-    changed.map(|title| format!("{title}: before `{}`, after `{}`", text(before, title), text(after, title))).collect()
+    changed
+        .map(|title| {
+            format!(
+                "{title}: before `{}`, after `{}`",
+                text(before, title),
+                text(after, title)
+            )
+        })
+        .collect()
 }
 
 fn collect_names(directory: &Path, snapshot: &mut Snapshot) {

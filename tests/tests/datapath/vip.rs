@@ -93,6 +93,17 @@ fn fragments_and_protocols_make_no_difference() {
     }
 }
 
+/// Frames that the kernel keeps in several buffers, which a driver hands over for an MTU above a page.
+#[test]
+fn jumbo_frames_are_gated_like_others() {
+    let frame = [traffic(), vec![0xa5; 9000]].concat();
+    assert_eq!(host(Role::Active).receive(&frame), delivered(&frame));
+    assert_eq!(
+        host(Role::Backup).receive(&frame),
+        outcome(XDP_DROP, VipNotOwner, &frame)
+    );
+}
+
 /// T-056, and what an Active Router makes of it: it is no gateway.
 #[test]
 fn a_virtual_mac_draws_nothing_but_vip_traffic() {

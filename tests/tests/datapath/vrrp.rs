@@ -217,6 +217,17 @@ fn the_message_is_as_long_as_the_address_count_says() {
     }
 }
 
+/// A packet that goes on in further buffers than the first is longer than any advert, whatever the rest of it says.
+#[test]
+fn a_jumbo_frame_is_no_advert() {
+    let host = host(Role::Backup);
+    let jumbo = [frames::octets("vrrp3-v4-std-p100-255ip"), vec![0; 8000]].concat();
+    let frame = ip_checksummed(&with(&jumbo, TOTAL_LENGTH, &9048_u16.to_be_bytes()));
+    assert_eq!(host.receive(&frame), outcome(XDP_DROP, VrrpIpHeader, &frame));
+    // Padding, however much, is not part of the packet.
+    assert_eq!(host.receive(&jumbo), outcome(XDP_PASS, VrrpReceived, &jumbo));
+}
+
 /// Every single flipped bit is noticed, and none makes an advert something that concerns nobody: but where the bit
 /// says that it is VRRP to the group at all.
 #[test]

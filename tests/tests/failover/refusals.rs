@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use baton_tests::lab::{Echo, Host, Lab, Mac, Pair, Process, System, VIP, binary, differences, output, wait_until};
+use baton_tests::lab::{
+    Echo, Host, Lab, Mac, Pair, Process, System, VIP, binary, differences, output, wait_until,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -19,10 +21,18 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
     let _echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
     let pair = Pair::start(&lab, System::Baton(Mac::Virtual), 3)?;
     pair.settle()?;
-    ensure!(!differences(&before[0], &lab.snapshot(Host::A)?).is_empty(), "an agent without a trace does nothing");
+    ensure!(
+        !differences(&before[0], &lab.snapshot(Host::A)?).is_empty(),
+        "an agent without a trace does nothing"
+    );
     pair.stop()?;
     for (host, before) in Host::NODES.into_iter().zip(&before) {
-        assert_eq!(differences(before, &lab.snapshot(host)?), Vec::<String>::new(), "node {}", host.name());
+        assert_eq!(
+            differences(before, &lab.snapshot(host)?),
+            Vec::<String>::new(),
+            "node {}",
+            host.name()
+        );
     }
     Ok(())
 }
@@ -35,7 +45,10 @@ fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
     let agent = start_alone(&lab)?;
     drop(agent);
     output(&mut lab.baton(Host::A, "detach")?)?;
-    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    assert_eq!(
+        differences(&before, &lab.snapshot(Host::A)?),
+        Vec::<String>::new()
+    );
     Ok(())
 }
 
@@ -46,7 +59,10 @@ fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Resul
     let _agent = start_alone(&lab)?;
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, &["another", "eth0"])?;
-    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    assert_eq!(
+        differences(&before, &lab.snapshot(Host::A)?),
+        Vec::<String>::new()
+    );
     assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
     Ok(())
 }
@@ -56,7 +72,19 @@ fn a_foreign_xdp_program_is_left_alone() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
     let foreign = lab.directory().join("bpf/xdp-pass");
-    lab.run(Host::A, "ip", &["link", "set", "dev", "eth0", "xdpdrv", "pinned", &foreign.to_string_lossy()])?;
+    lab.run(
+        Host::A,
+        "ip",
+        &[
+            "link",
+            "set",
+            "dev",
+            "eth0",
+            "xdpdrv",
+            "pinned",
+            &foreign.to_string_lossy(),
+        ],
+    )?;
     refused_and_unchanged(&lab, &["eth0", "XDP program"])
 }
 
@@ -103,10 +131,15 @@ fn missing_rights_are_named() -> Result<()> {
     let program = lab.directory().join("baton");
     fs::copy(binary("baton")?, &program)?;
     let mut command = lab.command(Host::A, "setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program);
     command.args(["run", "--config"]).arg(file);
     refused(command, &["missing", "CAP_"])?;
-    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    assert_eq!(
+        differences(&before, &lab.snapshot(Host::A)?),
+        Vec::<String>::new()
+    );
     Ok(())
 }
 
@@ -132,8 +165,14 @@ fn start_alone(lab: &Lab) -> Result<Process> {
     let mut agent = lab.start_baton(Host::A)?;
     let log = lab.baton_log(Host::A);
     wait_until("a lone agent to become Active", SOON, || {
-        ensure!(agent.is_running(), "the agent ended: {}", fs::read_to_string(&log)?);
-        Ok(lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
+        ensure!(
+            agent.is_running(),
+            "the agent ended: {}",
+            fs::read_to_string(&log)?
+        );
+        Ok(lab
+            .baton_status(Host::A)
+            .is_ok_and(|status| status.routers[0].role == "Active"))
     })?;
     Ok(agent)
 }
@@ -150,7 +189,10 @@ fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
 fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, words)?;
-    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    assert_eq!(
+        differences(&before, &lab.snapshot(Host::A)?),
+        Vec::<String>::new()
+    );
     Ok(())
 }
 
