@@ -132,7 +132,11 @@ impl<T: Copy> Ring<T> {
     pub fn transmit(&mut self, frame: &[u8], tag: T) -> Result<(), RingError> {
         let mut desc = self.free.pop().ok_or(RingError::Full)?;
         // SAFETY: `desc` was on the stack of free frames of this UMEM, so nobody else uses it.
-        let written = unsafe { self.umem.data_mut(&mut desc) }.cursor().write_all(frame);
+        let mut data = unsafe { self.umem.data_mut(&mut desc) };
+        let mut cursor = data.cursor();
+        // The descriptor remembers the frame that it last carried, and the cursor would append to that.
+        cursor.set_pos(0);
+        let written = cursor.write_all(frame);
         if let Err(error) = written {
             self.free.push(desc);
             return Err(error.into());

@@ -6,7 +6,7 @@ use anyhow::Result;
 use baton_tests::lab::{Fault, System};
 use serde::Serialize;
 
-use crate::rounds::Round;
+use crate::rounds::{self, Round};
 use crate::stats::{Distribution, Quantiles};
 
 /// All rounds of one kind on one system.
@@ -37,10 +37,10 @@ pub struct Row {
     pub moved: u64,
     /// The client's outage.
     pub outage_us: Quantiles,
-    /// Probes without an answer.
-    pub lost_probes: Quantiles,
-    /// How long both nodes answered.
-    pub overlap_us: Quantiles,
+    /// Probes without an answer; not for `switch`, which is no client's view.
+    pub lost_probes: Option<Quantiles>,
+    /// How long both nodes answered; not for `switch`.
+    pub overlap_us: Option<Quantiles>,
     /// How often the answering node changed in all.
     pub role_changes: u64,
     /// How long the prober itself could not look.
@@ -61,8 +61,8 @@ impl Series {
             rounds: self.rounds.len() as u64,
             moved: self.rounds.iter().filter(|round| round.outcome.moved()).count() as u64,
             outage_us: quantiles(|round| round.outcome.outage_us)?,
-            lost_probes: quantiles(|round| round.outcome.lost_probes)?,
-            overlap_us: quantiles(|round| round.outcome.overlap_us)?,
+            lost_probes: Some(quantiles(|round| round.outcome.lost_probes)?),
+            overlap_us: Some(quantiles(|round| round.outcome.overlap_us)?),
             role_changes: self.rounds.iter().map(|round| round.outcome.flips).sum(),
             prober_stall_us: quantiles(|round| round.outcome.stall_us)?,
         })
@@ -109,7 +109,7 @@ impl StageRow {
 }
 
 /// The `switch` row of a system: from the decision to the first VIP frame at the service behind the new owner, over
-/// the takeovers of all its series. Nothing is lost between these two, so the other columns are those of `switch`.
+/// the takeovers of all its series.
 pub fn switch_row(
     all: &[Series],
     system: &'static str,
@@ -140,6 +140,8 @@ pub fn switch_row(
     .row(vips, stress)?;
     Ok(Some(Row {
         outage_us: Distribution::of(spans)?.quantiles(),
+        lost_probes: None,
+        overlap_us: None,
         ..row
     }))
 }
@@ -147,7 +149,7 @@ pub fn switch_row(
 /// The table of the rows.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9}\n",
+        "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9} | {:>7}\n",
         "kind",
         "system",
         "rounds",
@@ -159,12 +161,13 @@ pub fn table(rows: &[Row]) -> String {
         "lost50",
         "max",
         "overlap50",
-        "max"
+        "max",
+        "stall"
     );
     for row in rows {
         let _ = writeln!(
             text,
-            "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9}",
+            "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9} | {:>7}",
             row.kind,
             row.system,
             row.rounds,
@@ -173,13 +176,19 @@ pub fn table(rows: &[Row]) -> String {
             row.outage_us.p90,
             row.outage_us.p99,
             row.outage_us.max,
-            row.lost_probes.p50,
-            row.lost_probes.max,
-            row.overlap_us.p50,
-            row.overlap_us.max
+            cell(row.lost_probes, |lost| lost.p50),
+            cell(row.lost_probes, |lost| lost.max),
+            cell(row.overlap_us, |overlap| overlap.p50),
+            cell(row.overlap_us, |overlap| overlap.max),
+            row.prober_stall_us.max
         );
     }
+    text.push_str("stall: the longest time in us that the prober itself could not look; outages of that size are the machine's\n");
     text
+}
+
+fn cell(quantiles: Option<Quantiles>, value: fn(Quantiles) -> u64) -> String {
+    quantiles.map_or_else(|| "-".to_owned(), |quantiles| value(quantiles).to_string())
 }
 
 /// The table of the stages.
@@ -214,8 +223,8 @@ pub fn stage_table(rows: &[StageRow]) -> String {
     text
 }
 
-/// For each kind of fault how Baton compares with keepalived, in words that keep the difference between a short outage
-/// and a VIP owned twice.
+/// For each kind of fault how Baton compares with keepalived. Where keepalived leaves two owners there is no outage to
+/// compare with, and the line says so instead.
 pub fn comparison(rows: &[Row]) -> String {
     let mut text = String::new();
     for fault in Fault::ALL {
@@ -226,21 +235,29 @@ pub fn comparison(rows: &[Row]) -> String {
         let Some(rival) = find(System::Keepalived) else {
             continue;
         };
-        for row in System::ALL
+        let ours = System::ALL
             .into_iter()
             .filter(|system| *system != System::Keepalived)
-            .filter_map(find)
-        {
-            let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs.max(1) as f64 / ours.max(1) as f64);
+            .filter_map(find);
+        for row in ours {
+            let overlap = |row: &Row| row.overlap_us.map_or(0, |overlap| overlap.p50);
+            let verdict = if overlap(rival) > rounds::allowed_overlap_us(Fault::Planned) {
+                let (theirs, ours) = (overlap(rival), overlap(row));
+                format!("two owners for {theirs} us (p50, to the end of the watch) against {ours} us")
+            } else {
+                let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs as f64 / ours.max(1) as f64);
+                let (ours, theirs) = (row.outage_us, rival.outage_us);
+                format!(
+                    "outage p50 x{}, p99 x{}",
+                    ratio(ours.p50, theirs.p50),
+                    ratio(ours.p99, theirs.p99)
+                )
+            };
             let _ = writeln!(
                 text,
-                "{:<13} keepalived / {:<20} outage p50 x{}, p99 x{}; overlap p50 {} us against {} us",
+                "{:<13} keepalived / {:<20} {verdict}",
                 fault.name(),
-                row.system,
-                ratio(row.outage_us.p50, rival.outage_us.p50),
-                ratio(row.outage_us.p99, rival.outage_us.p99),
-                rival.overlap_us.p50,
-                row.overlap_us.p50
+                row.system
             );
         }
     }

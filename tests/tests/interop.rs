@@ -164,6 +164,7 @@ fn keepalived() -> Keepalived {
     Keepalived {
         interval_cs: INTERVAL_CS,
         log: true,
+        realtime: false,
         ..Keepalived::fast(Host::B, &[VIP])
     }
 }

@@ -20,6 +20,9 @@ pub struct Keepalived {
     /// Whether it logs to its file. Off for measurements: the logging stalls the other core for 8 to 14 ms right at
     /// the switch.
     pub log: bool,
+    /// Whether it runs with real-time priority 50. Not together with `log`: while it logs a switch it exceeds the
+    /// RLIMIT_RTTIME that it sets itself, and the kernel kills it.
+    pub realtime: bool,
 }
 
 impl Keepalived {
@@ -30,6 +33,7 @@ impl Keepalived {
             priority: priority(host),
             vips: vips.to_vec(),
             log: false,
+            realtime: true,
         }
     }
 
@@ -108,10 +112,15 @@ impl Keepalived {
             .map(|vip| format!("    {vip}/32 dev eth0\n"))
             .collect();
         format!(
-            "global_defs {{\n  router_id {name}\n  vrrp_version 3\n  vrrp_rt_priority 50\n}}\n\
+            "global_defs {{\n  router_id {name}\n  vrrp_version 3\n{realtime}}}\n\
              vrrp_instance baton {{\n  state BACKUP\n  nopreempt\n  interface eth0\n  virtual_router_id {VRID}\n  \
              priority {priority}\n  advert_int {whole}.{hundredths:02}\n  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
             name = host.name(),
+            realtime = if self.realtime {
+                "  vrrp_rt_priority 50\n"
+            } else {
+                ""
+            },
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Everything about a host that an agent may change and has to put back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -44,22 +44,19 @@ impl Lab {
     }
 }
 
-/// What differs, for people: nothing when both are the same.
+/// The lines that differ, for people: nothing when both are the same.
 pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
-    let titles = before
-        .keys()
-        .chain(after.keys().filter(|title| !before.contains_key(*title)));
-    let text =
-        |snapshot: &Snapshot, title: &String| snapshot.get(title).map_or_else(String::new, Clone::clone);
-    let changed = titles.filter(|title| before.get(*title) != after.get(*title));
-    changed
-        .map(|title| {
-            format!(
-                "{title}: before `{}`, after `{}`",
-                text(before, title),
-                text(after, title)
-            )
-        })
+    let lines = |snapshot: &Snapshot| -> BTreeSet<String> {
+        let lines = |(title, text): (&String, &String)| {
+            text.lines()
+                .map(|line| format!("{title}: {}", line.trim()))
+                .collect::<Vec<_>>()
+        };
+        snapshot.iter().flat_map(lines).collect()
+    };
+    let (before, after) = (lines(before), lines(after));
+    let gone = before.difference(&after).map(|line| format!("gone: {line}"));
+    gone.chain(after.difference(&before).map(|line| format!("new: {line}")))
         .collect()
 }
 

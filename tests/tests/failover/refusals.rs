@@ -18,14 +18,18 @@ const SOON: Duration = Duration::from_secs(10);
 fn detach_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
     let before = [lab.snapshot(Host::A)?, lab.snapshot(Host::B)?];
-    let _echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
     let pair = Pair::start(&lab, System::Baton(Mac::Virtual), 3)?;
+    let echoes = [
+        Echo::start(&lab, Host::A, pair.probed())?,
+        Echo::start(&lab, Host::B, pair.probed())?,
+    ];
     pair.settle()?;
     ensure!(
         !differences(&before[0], &lab.snapshot(Host::A)?).is_empty(),
         "an agent without a trace does nothing"
     );
     pair.stop()?;
+    drop(echoes);
     for (host, before) in Host::NODES.into_iter().zip(&before) {
         assert_eq!(
             differences(before, &lab.snapshot(host)?),
@@ -113,13 +117,18 @@ fn an_interface_without_an_address_is_refused() -> Result<()> {
 #[test]
 fn an_interface_whose_driver_has_no_xdp_is_refused_when_native_is_demanded() -> Result<()> {
     let lab = Lab::up()?;
-    lab.run(Host::A, "ip", &["link", "add", "br7", "type", "bridge"])?;
-    lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "br7"])?;
-    lab.run(Host::A, "ip", &["link", "set", "br7", "up"])?;
-    let file = reconfigure(&lab, "interface = \"eth0\"", "interface = \"br7\"")?;
+    // A macvlan is Ethernet without XDP of its own.
+    lab.run(
+        Host::A,
+        "ip",
+        &["link", "add", "mv7", "link", "eth0", "type", "macvlan"],
+    )?;
+    lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "mv7"])?;
+    lab.run(Host::A, "ip", &["link", "set", "mv7", "up"])?;
+    let file = reconfigure(&lab, "interface = \"eth0\"", "interface = \"mv7\"")?;
     let text = fs::read_to_string(&file)?.replace("[runtime]\n", "[runtime]\nxdp = \"native\"\n");
     fs::write(&file, text)?;
-    refused_and_unchanged(&lab, &["br7", "XDP", "native"])
+    refused_and_unchanged(&lab, &["mv7", "XDP", "native"])
 }
 
 #[test]
