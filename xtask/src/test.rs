@@ -23,7 +23,7 @@ struct Suite {
 
 /// Suites that make labs run one test at a time: with two on a machine of two cores, each would disturb the other's
 /// clock.
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     Suite {
         name: "unit",
         args: &[
@@ -51,6 +51,10 @@ const SUITES: [Suite; 7] = [
     Suite {
         name: "datapath",
         args: &["--package", "baton-tests", "--test", "datapath"],
+    },
+    Suite {
+        name: "afxdp",
+        args: &["--package", "baton-tests", "--test", "afxdp"],
     },
     Suite {
         name: "failover",

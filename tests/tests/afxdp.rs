@@ -1,0 +1,165 @@
+//! The AF_XDP rings on a real interface. Every test has a network namespace of its own.
+//!
+//! ```text
+//! near ======= far
+//! AF_PACKET    baton_xdp, Ring on every queue
+//! ```
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use aya::maps::XskMap;
+use aya::programs::links::FdLink;
+use aya::programs::{Xdp, XdpMode};
+use baton::host::ethtool::Ethtool;
+use baton::socket::PacketSocket;
+use baton::xsk::{Ring, RingError};
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, XDP_PROGRAM, XSKS};
+use baton_common::verdict::Verdict;
+use baton_tests::datapath::Datapath;
+use baton_tests::frames;
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{MsgFlags, recv};
+
+const QUEUES: u32 = 2;
+/// More frames than any ring or UMEM holds, so that every frame is used several times.
+const FRAMES: usize = 500;
+
+/// Moves this thread to an empty network with the veth pair.
+fn network() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; run as root");
+    let pair = format!(
+        "link add near numrxqueues {QUEUES} numtxqueues {QUEUES} type veth peer name far numrxqueues {QUEUES} \
+         numtxqueues {QUEUES}"
+    );
+    for line in [pair.as_str(), "link set near up", "link set far up"] {
+        let status = Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
+        assert!(status.success(), "ip {line}");
+    }
+}
+
+/// The data plane on `far`, for VRID 51 with a primary address that no vector has.
+fn data_plane() -> Datapath {
+    let mut host = Datapath::load();
+    host.add_router(0, 51, 0, ACCEPT_RFC9568 | ACCEPT_PSEUDO, [192, 0, 2, 77]);
+    let program: &mut Xdp =
+        host.bpf_mut().program_mut(XDP_PROGRAM).expect("the program").try_into().expect("XDP");
+    program.attach("far", XdpMode::Driver).expect("veth has native XDP");
+    host
+}
+
+fn rings(host: &mut Datapath) -> Vec<Ring<usize>> {
+    let mut map = XskMap::try_from(host.bpf_mut().map_mut(XSKS).expect("the map")).expect("an XSKMAP");
+    (0..QUEUES)
+        .map(|queue| {
+            let ring = Ring::open("far", queue).expect("AF_XDP");
+            map.set(queue, ring.raw_fd(), 0).expect("room in the map");
+            ring
+        })
+        .collect()
+}
+
+/// Receives everything that arrives on `near`.
+fn listener() -> OwnedFd {
+    let protocol = i32::from(u16::try_from(libc::ETH_P_ALL).expect("3").to_be());
+    // SAFETY: the call takes numbers.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, protocol) };
+    assert!(fd >= 0, "a packet socket: {}", io::Error::last_os_error());
+    // SAFETY: the kernel has just made the descriptor for this process.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The next frame with `mac` as its source.
+fn next_from(listener: &OwnedFd, mac: [u8; 6]) -> Option<Vec<u8>> {
+    let mut buffer = [0; 2048];
+    loop {
+        let length = recv(listener.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+        if buffer[6..12] == mac {
+            return Some(buffer[..length].to_vec());
+        }
+    }
+}
+
+/// Calls `attempt` until it answers, for a bounded time.
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(answer) = attempt() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{what}");
+        sleep(Duration::from_micros(200));
+    }
+}
+
+#[test]
+fn the_driver_tells_the_number_of_queues() {
+    network();
+    assert_eq!(Ethtool::open("far").expect("a socket").receive_queues(), QUEUES);
+    assert!(Ethtool::open("far").expect("a socket").is_running());
+}
+
+#[test]
+fn every_frame_leaves_as_it_was_given_however_often_its_memory_was_used() {
+    network();
+    let mut host = data_plane();
+    let mut rings = rings(&mut host);
+    let near = listener();
+    let mac = [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33];
+    let long = frames::octets("vrrp3-v4-std-p100-255ip");
+    let short = frames::octets("arp-garp-request-rfc9568");
+    for number in 0..FRAMES {
+        let frame = if number % 3 == 0 { &long } else { &short };
+        rings[0].transmit(frame, number).expect("a free frame");
+        assert_eq!(eventually("no completion", || rings[0].completed()), number);
+        assert_eq!(&eventually("nothing arrived", || next_from(&near, mac)), frame, "frame {number}");
+    }
+    assert!(!rings[0].is_sending());
+}
+
+#[test]
+fn adverts_reach_the_ring_of_whatever_queue_they_arrive_on_and_none_is_lost() {
+    network();
+    let mut host = data_plane();
+    let mut rings = rings(&mut host);
+    let near = PacketSocket::open(if_nametoindex("near").expect("the interface")).expect("a packet socket");
+    let advert = frames::octets("vrrp3-v4-ph-p100");
+    for number in 0..FRAMES {
+        near.transmit(&advert).expect("near is up");
+        let mut heard = Vec::new();
+        eventually("no advert in any ring", || {
+            rings.iter_mut().any(|ring| ring.receive(|frame| heard.push(frame.to_vec()))).then_some(())
+        });
+        assert_eq!(heard, [advert.as_slice()], "advert {number}");
+    }
+    assert_eq!(host.counters()[&Verdict::VrrpReceived], FRAMES as u64);
+}
+
+#[test]
+fn opening_a_ring_puts_no_other_program_on_the_interface() {
+    network();
+    let mut host = Datapath::load();
+    let program: &mut Xdp =
+        host.bpf_mut().program_mut(XDP_PROGRAM).expect("the program").try_into().expect("XDP");
+    let id = program.attach("far", XdpMode::Driver).expect("veth has native XDP");
+    let ours = program.info().expect("loaded").id();
+    let link: FdLink = program.take_link(id).expect("attached").try_into().expect("a BPF link");
+    let _rings = rings(&mut host);
+    assert_eq!(link.info().expect("a live link").program_id(), ours);
+    let shown = Command::new("ip").args(["link", "show", "dev", "far"]).output().expect("iproute2");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains(&format!("prog/xdp id {ours} ")), "{shown:?}");
+}
+
+#[test]
+fn a_queue_has_one_socket_and_a_second_one_is_told_that_it_is_busy() {
+    network();
+    let mut host = data_plane();
+    let _rings = rings(&mut host);
+    let second = Ring::<usize>::open("far", 0).map(|_| ()).expect_err("the queue is taken");
+    assert!(second.is_busy(), "{second}");
+    assert!(matches!(second, RingError::Open { queue: 0, .. }));
+}
