@@ -41,14 +41,9 @@ enum Compiler {
 fn main() {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let workspace = manifest_dir.parent().unwrap_or(&manifest_dir);
-    for input in [
-        "ebpf/src",
-        "ebpf/Cargo.toml",
-        "common/src",
-        "common/Cargo.toml",
-        "Cargo.toml",
-        "Cargo.lock",
-    ] {
+    for input in
+        ["ebpf/src", "ebpf/Cargo.toml", "common/src", "common/Cargo.toml", "Cargo.toml", "Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
 
@@ -74,15 +69,7 @@ fn main() {
             rustup
         }
     };
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "baton-ebpf",
-        "--target",
-        TARGET,
-    ]);
+    cargo.args(["build", "--locked", "--release", "--package", "baton-ebpf", "--target", TARGET]);
     for name in OUTER {
         cargo.env_remove(name);
     }
@@ -92,9 +79,7 @@ fn main() {
             cargo.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
         }
         Compiler::Nightly => {
-            cargo
-                .env_remove("RUSTUP_TOOLCHAIN")
-                .args(["-Z", "build-std=core"]);
+            cargo.env_remove("RUSTUP_TOOLCHAIN").args(["-Z", "build-std=core"]);
         }
     }
     let status = cargo
@@ -106,9 +91,7 @@ fn main() {
         .status();
     match status {
         Ok(status) if status.success() => {}
-        Ok(status) => fail(&format!(
-            "the build of crate ebpf for {TARGET} failed ({status}), see above"
-        )),
+        Ok(status) => fail(&format!("the build of crate ebpf for {TARGET} failed ({status}), see above")),
         Err(error) => fail(&format!("cannot run {cargo:?}: {error}")),
     }
 
@@ -116,11 +99,7 @@ fn main() {
     let built = target_dir.join(TARGET).join("release").join("baton-ebpf");
     let object = out_dir.join("baton-ebpf.o");
     if let Err(error) = fs::copy(&built, &object) {
-        fail(&format!(
-            "cannot copy {} to {}: {error}",
-            built.display(),
-            object.display()
-        ));
+        fail(&format!("cannot copy {} to {}: {error}", built.display(), object.display()));
     }
     println!("cargo::rustc-env=BATON_BPF_OBJECT={}", object.display());
 }
@@ -145,10 +124,7 @@ fn search_path() -> OsString {
 
 /// Every file called `program` on `path`, in order.
 fn find_all(program: &str, path: &OsStr) -> Vec<PathBuf> {
-    env::split_paths(path)
-        .map(|dir| dir.join(program))
-        .filter(|file| file.is_file())
-        .collect()
+    env::split_paths(path).map(|dir| dir.join(program)).filter(|file| file.is_file()).collect()
 }
 
 fn find_compiler(path: &OsStr) -> Option<Compiler> {
@@ -168,18 +144,13 @@ fn has_core(libraries: &Path) -> bool {
     let Ok(entries) = fs::read_dir(libraries) else {
         return false;
     };
-    entries
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
 }
 
 /// What `command` prints on one line, if it succeeds.
 fn output(command: &mut Command) -> Option<String> {
-    let output = command
-        .env_remove("RUSTC_WRAPPER")
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
+    let output =
+        command.env_remove("RUSTC_WRAPPER").output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 

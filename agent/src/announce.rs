@@ -11,12 +11,8 @@ const BATCH: usize = 16;
 /// Between two batches of a round.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
 /// From one round over all addresses to the next: a single announcement may be lost.
-const ROUND_PAUSES: [Duration; 4] = [
-    Duration::from_millis(10),
-    Duration::from_millis(100),
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-];
+const ROUND_PAUSES: [Duration; 4] =
+    [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 /// After the last round: neighbours that came later, switches that forgot.
 const REFRESH: Duration = Duration::from_secs(60);
 
@@ -31,11 +27,7 @@ pub struct Announcer {
 impl Announcer {
     /// Starts over: everything is due now.
     pub fn start(&mut self, now: Instant) {
-        *self = Self {
-            due: Some(now),
-            round: 0,
-            next: 0,
-        };
+        *self = Self { due: Some(now), round: 0, next: 0 };
     }
 
     /// Falls silent.

@@ -7,8 +7,6 @@ use crate::vrrp::Instant;
 /// The present.
 pub fn now() -> Instant {
     // CLOCK_MONOTONIC exists on every Linux, so the call cannot fail; time zero would only delay timers.
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map(std::time::Duration::from)
-        .unwrap_or_default();
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from).unwrap_or_default();
     Instant::from_nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }

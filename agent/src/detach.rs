@@ -18,11 +18,8 @@ use crate::host::rights;
 /// the call can be repeated.
 pub fn detach(config: &Config) -> anyhow::Result<()> {
     rights::check()?;
-    let _locks: Vec<InterfaceLock> = config
-        .interfaces()
-        .into_iter()
-        .map(InterfaceLock::take)
-        .collect::<Result<_, _>>()?;
+    let _locks: Vec<InterfaceLock> =
+        config.interfaces().into_iter().map(InterfaceLock::take).collect::<Result<_, _>>()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let directory = &config.runtime.directory;
     Quiet::open(&netlink, directory)?.revert()?;

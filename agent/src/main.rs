@@ -18,11 +18,7 @@ const OTHER_ANSWER: &str = "the agent answered another question; is it of anothe
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match obey(Cli::parse().verb) {
         Ok(code) => code,
         Err(error) => {
@@ -40,32 +36,19 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
         Verb::Check(ConfigPath { path }) => {
             let config = Config::load(&path)?;
-            println!(
-                "{}: valid, {} virtual router(s)",
-                path.display(),
-                config.routers.len()
-            );
+            println!("{}: valid, {} virtual router(s)", path.display(), config.routers.len());
         }
         Verb::Status { config, json } => {
-            let Response::Status(status) = ask(&config, &Request::Status)? else {
-                bail!(OTHER_ANSWER)
-            };
+            let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             if json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
                 print!("{}", render::status(&status));
             }
         }
-        Verb::Handover {
-            config,
-            vrid,
-            interface,
-            json,
-        } => {
+        Verb::Handover { config, vrid, interface, json } => {
             let request = Request::Handover { vrid, interface };
-            let Response::Handover(results) = ask(&config, &request)? else {
-                bail!(OTHER_ANSWER)
-            };
+            let Response::Handover(results) = ask(&config, &request)? else { bail!(OTHER_ANSWER) };
             if json {
                 println!("{}", serde_json::to_string_pretty(&results)?);
             } else {

@@ -57,22 +57,12 @@ mod tests {
     #[test]
     fn the_ring_keeps_the_newest_in_order() {
         let mut recorder = Recorder::default();
-        let transition = Transition {
-            from: Role::Backup,
-            to: Role::Active,
-            reason: Reason::ActiveDown,
-        };
+        let transition = Transition { from: Role::Backup, to: Role::Active, reason: Reason::ActiveDown };
         for nanos in 0..40 {
-            let stages = Stages {
-                decided: Instant::from_nanos(nanos),
-                ..Stages::default()
-            };
+            let stages = Stages { decided: Instant::from_nanos(nanos), ..Stages::default() };
             recorder.push(Record { transition, stages });
         }
-        let kept: Vec<u64> = recorder
-            .iter()
-            .map(|record| record.stages.decided.as_nanos())
-            .collect();
+        let kept: Vec<u64> = recorder.iter().map(|record| record.stages.decided.as_nanos()).collect();
         assert_eq!(kept, (24..40).collect::<Vec<u64>>());
     }
 }

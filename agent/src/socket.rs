@@ -35,11 +35,7 @@ impl PacketSocket {
         address.sll_ifindex = interface_index(index)?;
         // SAFETY: the pointer and the length describe `address`, which outlives the call.
         let status = unsafe {
-            libc::bind(
-                fd.as_raw_fd(),
-                (&raw const address).cast(),
-                socklen_of::<libc::sockaddr_ll>(),
-            )
+            libc::bind(fd.as_raw_fd(), (&raw const address).cast(), socklen_of::<libc::sockaddr_ll>())
         };
         if status < 0 {
             return Err(io::Error::last_os_error());
@@ -96,9 +92,7 @@ impl VrrpSocket {
         // Linux otherwise delivers groups that other sockets joined on other interfaces.
         set_option(&fd, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0_i32)?;
         let membership = libc::ip_mreqn {
-            imr_multiaddr: libc::in_addr {
-                s_addr: u32::from_ne_bytes(GROUP.octets()),
-            },
+            imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP.octets()) },
             imr_address: libc::in_addr { s_addr: 0 },
             imr_ifindex: interface_index(index)?,
         };
@@ -132,30 +126,16 @@ fn raw_socket(family: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd>
 fn set_option<V>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &V) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, a plain C value that outlives the call.
     let status = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            socklen_of::<V>(),
-        )
+        libc::setsockopt(fd.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), socklen_of::<V>())
     };
-    if status < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn set_bytes(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(value.len()).unwrap_or_default();
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let status = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), length) };
-    if status < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn socklen_of<V>() -> libc::socklen_t {

@@ -82,9 +82,7 @@ impl<T: Copy> Ring<T> {
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
             .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP)
             .build();
-        let name = interface
-            .parse::<Interface>()
-            .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+        let name = interface.parse::<Interface>().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
         // SAFETY: the UMEM was made above and is shared with no other socket.
         let (tx, rx, queues) = unsafe { Socket::new(socket, &umem, &name, queue) }
             .map_err(|error| failed(root_cause(&error)))?;
@@ -93,15 +91,7 @@ impl<T: Copy> Ring<T> {
         let free = frames.split_off(RX_FRAMES);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.
         unsafe { fill.produce(&frames) };
-        Ok(Self {
-            umem,
-            rx,
-            fill,
-            tx,
-            completion,
-            free,
-            in_flight: Vec::with_capacity(TX_FRAMES),
-        })
+        Ok(Self { umem, rx, fill, tx, completion, free, in_flight: Vec::with_capacity(TX_FRAMES) })
     }
 
     /// The socket, for polling and for the XSKMAP.
@@ -160,10 +150,7 @@ impl<T: Copy> Ring<T> {
         if unsafe { self.completion.consume_one(&mut frame) } == 0 {
             return None;
         }
-        let sent = self
-            .in_flight
-            .iter()
-            .position(|(desc, _)| desc.addr() == frame.addr())?;
+        let sent = self.in_flight.iter().position(|(desc, _)| desc.addr() == frame.addr())?;
         let (desc, tag) = self.in_flight.swap_remove(sent);
         self.free.push(desc);
         Some(tag)
@@ -177,9 +164,7 @@ impl<T: Copy> Ring<T> {
 
 /// The system's error below `error`, which carries the number that says what to do.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match source.and_then(io::Error::raw_os_error) {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(error.to_string()),

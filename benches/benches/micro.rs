@@ -30,13 +30,8 @@ fn wire(criterion: &mut Criterion) {
         group.bench_function(format!("build-advert/{count}"), |bencher| {
             bencher.iter(|| black_box(&outgoing).build(black_box(&mut frame)));
         });
-        let length = outgoing
-            .build(&mut frame)
-            .expect("the frame has room for 255 addresses");
-        let expected = Expected {
-            primary: OURS,
-            checksum: ChecksumMode::Auto(Checksum::Pseudo),
-        };
+        let length = outgoing.build(&mut frame).expect("the frame has room for 255 addresses");
+        let expected = Expected { primary: OURS, checksum: ChecksumMode::Auto(Checksum::Pseudo) };
         group.bench_function(format!("parse-advert/{count}"), |bencher| {
             bencher.iter(|| parse_frame(black_box(&frame[..length]), |_, _| Some(expected)).is_ok());
         });
@@ -80,9 +75,7 @@ fn election(criterion: &mut Criterion) {
     });
     group.bench_function("takeover", |bencher| {
         let router = backup();
-        let at = router
-            .deadline()
-            .expect("a Backup waits for its Active_Down_Timer");
+        let at = router.deadline().expect("a Backup waits for its Active_Down_Timer");
         bencher.iter_batched(
             || router.clone(),
             |mut router| (router.handle(black_box(Input::Timer), at), router),
@@ -106,12 +99,7 @@ fn outgoing(addresses: &[Ipv4Addr]) -> Outgoing<'_> {
 }
 
 fn advertisement(standing: Standing) -> Advertisement<Ipv4Addr> {
-    Advertisement {
-        source: PEER,
-        standing,
-        interval: interval(),
-        checksum: Checksum::Pseudo,
-    }
+    Advertisement { source: PEER, standing, interval: interval(), checksum: Checksum::Pseudo }
 }
 
 fn backup() -> VirtualRouter<Ipv4Addr> {
@@ -131,9 +119,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
 
 fn active() -> (VirtualRouter<Ipv4Addr>, Instant) {
     let mut router = backup();
-    let at = router
-        .deadline()
-        .expect("a Backup waits for its Active_Down_Timer");
+    let at = router.deadline().expect("a Backup waits for its Active_Down_Timer");
     router.handle(Input::Timer, at);
     router.handle(Input::Transmitted(at), at);
     assert_eq!(router.role(), Role::Active);

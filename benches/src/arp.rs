@@ -83,10 +83,7 @@ impl ArpSocket {
                     arp.answers += 1;
                 }
                 Some(Heard::Announcement { source }) if announcements.len() < announcements.capacity() => {
-                    announcements.push(Announcement {
-                        seen_ns: now_ns,
-                        source,
-                    });
+                    announcements.push(Announcement { seen_ns: now_ns, source });
                 }
                 Some(Heard::Announcement { .. }) | None => {}
             }
@@ -109,9 +106,7 @@ fn request(vip: Ipv4Addr, number: usize) -> [u8; LENGTH] {
 
 fn parse(vip: Ipv4Addr, frame: &[u8]) -> Option<Heard> {
     let frame: &[u8; 42] = frame.first_chunk()?;
-    let source = frame[6..12]
-        .iter()
-        .fold(0, |mac, octet| mac << 8 | u64::from(*octet));
+    let source = frame[6..12].iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet));
     let (is_reply, sender, target_mac, target) =
         (frame[21] == 2, &frame[28..32], &frame[32..38], &frame[38..42]);
     if sender != vip.octets() {
@@ -120,14 +115,9 @@ fn parse(vip: Ipv4Addr, frame: &[u8]) -> Option<Heard> {
     if target == vip.octets() {
         return Some(Heard::Announcement { source });
     }
-    let number = target_mac
-        .strip_prefix(&COUNTED)?
-        .iter()
-        .fold(0, |number, octet| number << 8 | usize::from(*octet));
-    is_reply.then_some(Heard::Answer {
-        request: number,
-        source,
-    })
+    let number =
+        target_mac.strip_prefix(&COUNTED)?.iter().fold(0, |number, octet| number << 8 | usize::from(*octet));
+    is_reply.then_some(Heard::Answer { request: number, source })
 }
 
 #[cfg(test)]
@@ -144,18 +134,9 @@ mod tests {
         frame[6..12].copy_from_slice(&[0, 0, 0x5e, 0, 1, 0x33]);
         frame[21] = 2;
         frame[28..32].copy_from_slice(&VIP.octets());
-        assert_eq!(
-            parse(VIP, &frame),
-            Some(Heard::Answer {
-                request: 0x01_0203,
-                source: 0x5e00_0133
-            })
-        );
+        assert_eq!(parse(VIP, &frame), Some(Heard::Answer { request: 0x01_0203, source: 0x5e00_0133 }));
         frame[38..42].copy_from_slice(&VIP.octets());
-        assert_eq!(
-            parse(VIP, &frame),
-            Some(Heard::Announcement { source: 0x5e00_0133 })
-        );
+        assert_eq!(parse(VIP, &frame), Some(Heard::Announcement { source: 0x5e00_0133 }));
         assert_eq!(parse(VIP, &frame[..41]), None);
     }
 }

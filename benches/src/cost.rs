@@ -64,10 +64,7 @@ fn program(system: System) -> Result<PathBuf> {
         System::Keepalived => {
             let path = std::env::var_os("PATH").unwrap_or_default();
             let found = std::env::split_paths(&path).map(|directory| directory.join("keepalived"));
-            found
-                .into_iter()
-                .find(|program| program.is_file())
-                .context("find keepalived on the PATH")
+            found.into_iter().find(|program| program.is_file()).context("find keepalived on the PATH")
         }
     }
 }
@@ -77,26 +74,14 @@ fn ticks(tree: &[Pid]) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("an agent's process ended")?;
         let (_, fields) = text.rsplit_once(')').context("a stat file names the process")?;
         // utime and stime, fields 14 and 15 of proc(5); the state is field 3.
-        fields
-            .split_ascii_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| Ok(field.parse::<u64>()?))
-            .sum()
+        fields.split_ascii_whitespace().skip(11).take(2).map(|field| Ok(field.parse::<u64>()?)).sum()
     };
     tree.iter().map(of).sum()
 }
 
 fn resident(pid: Pid) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("an agent's process ended")?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("a process has memory")?;
-    let kibibytes: u64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .context("VmRSS is a number")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has memory")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is a number")?;
     Ok(kibibytes * 1024)
 }

@@ -9,9 +9,7 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
 /// Puts this process under SCHED_FIFO and keeps all its memory, present and future, in RAM.
 pub fn become_realtime(priority: i32) -> Result<()> {
-    let parameters = libc::sched_param {
-        sched_priority: priority,
-    };
+    let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the call only reads the parameters, which live on this stack frame; 0 is the calling thread.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) } != 0 {
         return Err(io::Error::last_os_error()).context("get real-time priority (SCHED_FIFO)");

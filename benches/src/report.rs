@@ -116,11 +116,7 @@ pub fn switch_row(
     vips: u16,
     stress: &'static str,
 ) -> Result<Option<Row>> {
-    let takeovers = || {
-        all.iter()
-            .filter(|series| series.system == system)
-            .flat_map(|series| &series.rounds)
-    };
+    let takeovers = || all.iter().filter(|series| series.system == system).flat_map(|series| &series.rounds);
     let spans: Vec<u64> = takeovers()
         .filter_map(|round| round.stages)
         .map(|stages| stages.accepted_ns.div_ceil(1000))
@@ -128,16 +124,8 @@ pub fn switch_row(
     if spans.is_empty() {
         return Ok(None);
     }
-    let rounds: Vec<Round> = takeovers()
-        .filter(|round| round.stages.is_some())
-        .copied()
-        .collect();
-    let row = Series {
-        system,
-        kind: "switch",
-        rounds,
-    }
-    .row(vips, stress)?;
+    let rounds: Vec<Round> = takeovers().filter(|round| round.stages.is_some()).copied().collect();
+    let row = Series { system, kind: "switch", rounds }.row(vips, stress)?;
     Ok(Some(Row {
         outage_us: Distribution::of(spans)?.quantiles(),
         lost_probes: None,
@@ -228,17 +216,12 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 pub fn comparison(rows: &[Row]) -> String {
     let mut text = String::new();
     for fault in Fault::ALL {
-        let find = |system: System| {
-            rows.iter()
-                .find(|row| row.kind == fault.name() && row.system == system.name())
-        };
+        let find =
+            |system: System| rows.iter().find(|row| row.kind == fault.name() && row.system == system.name());
         let Some(rival) = find(System::Keepalived) else {
             continue;
         };
-        let ours = System::ALL
-            .into_iter()
-            .filter(|system| *system != System::Keepalived)
-            .filter_map(find);
+        let ours = System::ALL.into_iter().filter(|system| *system != System::Keepalived).filter_map(find);
         for row in ours {
             let overlap = |row: &Row| row.overlap_us.map_or(0, |overlap| overlap.p50);
             let verdict = if overlap(rival) > rounds::allowed_overlap_us(Fault::Planned) {
@@ -247,18 +230,9 @@ pub fn comparison(rows: &[Row]) -> String {
             } else {
                 let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs as f64 / ours.max(1) as f64);
                 let (ours, theirs) = (row.outage_us, rival.outage_us);
-                format!(
-                    "outage p50 x{}, p99 x{}",
-                    ratio(ours.p50, theirs.p50),
-                    ratio(ours.p99, theirs.p99)
-                )
+                format!("outage p50 x{}, p99 x{}", ratio(ours.p50, theirs.p50), ratio(ours.p99, theirs.p99))
             };
-            let _ = writeln!(
-                text,
-                "{:<13} keepalived / {:<20} {verdict}",
-                fault.name(),
-                row.system
-            );
+            let _ = writeln!(text, "{:<13} keepalived / {:<20} {verdict}", fault.name(), row.system);
         }
     }
     text
@@ -281,15 +255,11 @@ pub fn bars(values: &[u64]) -> Result<String> {
     ];
     let counts = Distribution::of(values.iter().copied())?.counts(&MARKS.map(|(bound, _)| bound));
     let mut text = String::new();
-    let (first, last) = (
-        counts.iter().position(|count| *count > 0),
-        counts.iter().rposition(|count| *count > 0),
-    );
+    let (first, last) =
+        (counts.iter().position(|count| *count > 0), counts.iter().rposition(|count| *count > 0));
     let (first, end) = (first.unwrap_or(0), last.map_or(0, |last| last + 1));
     for (at, count) in counts.iter().enumerate().take(end).skip(first) {
-        let label = MARKS
-            .get(at)
-            .map_or_else(|| "more".to_owned(), |(_, label)| format!("to {label}"));
+        let label = MARKS.get(at).map_or_else(|| "more".to_owned(), |(_, label)| format!("to {label}"));
         let bar = "#".repeat(usize::try_from(*count).unwrap_or(usize::MAX).min(60));
         let _ = writeln!(text, "      {label:>9} | {bar} {count}");
     }

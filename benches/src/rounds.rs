@@ -55,14 +55,8 @@ pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
         System::Baton(_) => stages(lab, victim.other(), event_ns, &recording)?,
         System::Keepalived => None,
     };
-    pair.restore()
-        .with_context(|| format!("put things in order after {}", fault.name()))?;
-    Ok(Round {
-        fault,
-        victim,
-        outcome: analyse(&recording, event_ns),
-        stages,
-    })
+    pair.restore().with_context(|| format!("put things in order after {}", fault.name()))?;
+    Ok(Round { fault, victim, outcome: analyse(&recording, event_ns), stages })
 }
 
 /// Watches a quiet pair for `span`: nothing should happen.
@@ -95,12 +89,7 @@ pub fn allowed_overlap_us(fault: Fault) -> u64 {
 
 /// What is wrong with a round, if anything.
 pub fn complaint(round: &Round) -> Option<String> {
-    let Round {
-        fault,
-        outcome,
-        victim,
-        ..
-    } = round;
+    let Round { fault, outcome, victim, .. } = round;
     let allowed = allowed_overlap_us(*fault);
     if outcome.after != Some(victim.other()) {
         let after = outcome.after.map_or("nobody", Host::name);
@@ -135,40 +124,17 @@ pub const fn vip_mac(mac: Mac, host: Host) -> &'static str {
 fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Result<Option<Stages>> {
     let status = lab.baton_status(owner)?;
     let transition = status.routers.first().and_then(|router| {
-        router
-            .transitions
-            .iter()
-            .rfind(|change| change.to == "Active" && change.decided_ns >= event_ns)
+        router.transitions.iter().rfind(|change| change.to == "Active" && change.decided_ns >= event_ns)
     });
     let Some(change) = transition else { return Ok(None) };
-    let served = recording
-        .probes
-        .iter()
-        .filter(|probe| probe.node == Some(owner))
-        .map(|probe| probe.server_ns);
+    let served =
+        recording.probes.iter().filter(|probe| probe.node == Some(owner)).map(|probe| probe.server_ns);
     let accepted = served.filter(|server_ns| *server_ns >= change.decided_ns).min();
     let since = |at: Option<u64>| at.map(|at| at.saturating_sub(change.decided_ns));
-    Ok(
-        match [
-            change.stored_ns,
-            change.transmitted_ns,
-            change.announced_ns,
-            accepted,
-        ]
-        .map(since)
-        {
-            [
-                Some(stored_ns),
-                Some(transmitted_ns),
-                Some(announced_ns),
-                Some(accepted_ns),
-            ] => Some(Stages {
-                stored_ns,
-                transmitted_ns,
-                announced_ns,
-                accepted_ns,
-            }),
-            _ => None,
-        },
-    )
+    Ok(match [change.stored_ns, change.transmitted_ns, change.announced_ns, accepted].map(since) {
+        [Some(stored_ns), Some(transmitted_ns), Some(announced_ns), Some(accepted_ns)] => {
+            Some(Stages { stored_ns, transmitted_ns, announced_ns, accepted_ns })
+        }
+        _ => None,
+    })
 }

@@ -28,9 +28,7 @@ impl Distribution {
     pub fn of(values: impl IntoIterator<Item = u64>) -> Result<Self> {
         let mut histogram = Histogram::new(5).context("five digits are possible")?;
         for value in values {
-            histogram
-                .record(value)
-                .context("a growing histogram takes every value")?;
+            histogram.record(value).context("a growing histogram takes every value")?;
         }
         Ok(Self { histogram })
     }
@@ -42,17 +40,8 @@ impl Distribution {
 
     /// The quantiles of the report; all 0 without values.
     pub fn quantiles(&self) -> Quantiles {
-        let at = |quantile| {
-            self.histogram
-                .value_at_quantile(quantile)
-                .min(self.histogram.max())
-        };
-        Quantiles {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: self.histogram.max(),
-        }
+        let at = |quantile| self.histogram.value_at_quantile(quantile).min(self.histogram.max());
+        Quantiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: self.histogram.max() }
     }
 
     /// How many values lie in each of the ranges that `bounds` cut: up to and with the first, ..., above the last.
@@ -93,20 +82,9 @@ mod tests {
     #[test]
     fn quantiles_are_values_that_occurred() {
         let distribution = Distribution::of([50, 50, 100, 700]).expect("values");
-        assert_eq!(
-            distribution.quantiles(),
-            Quantiles {
-                p50: 50,
-                p90: 700,
-                p99: 700,
-                max: 700
-            }
-        );
+        assert_eq!(distribution.quantiles(), Quantiles { p50: 50, p90: 700, p99: 700, max: 700 });
         assert_eq!(distribution.count(), 4);
-        assert_eq!(
-            Distribution::of([]).expect("no values").quantiles(),
-            Quantiles::default()
-        );
+        assert_eq!(Distribution::of([]).expect("no values").quantiles(), Quantiles::default());
     }
 
     #[test]

@@ -71,10 +71,7 @@ fn panel(svg: &mut String, base: f64, name: &str, values: &[u64], colour: &str) 
     // The ranges below the first bound and above the last are drawn at the axis' ends.
     for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let from = if at == 0 { LEFT } else { position(bounds[at - 1]) };
-        let to = bounds
-            .get(at)
-            .map_or(WIDTH - RIGHT, |bound| position(*bound))
-            .max(from + 3.0);
+        let to = bounds.get(at).map_or(WIDTH - RIGHT, |bound| position(*bound)).max(from + 3.0);
         let height = *count as f64 / most as f64 * (PANEL - 16.0);
         let _ = writeln!(
             svg,

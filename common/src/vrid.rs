@@ -70,14 +70,8 @@ mod tests {
     #[test]
     fn virtual_macs_are_those_of_the_rfc() {
         let vrid = Vrid::new(51).expect("51 is not 0");
-        assert_eq!(
-            vrid.virtual_mac(Family::Ipv4),
-            [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33]
-        );
-        assert_eq!(
-            vrid.virtual_mac(Family::Ipv6),
-            [0x00, 0x00, 0x5e, 0x00, 0x02, 0x33]
-        );
+        assert_eq!(vrid.virtual_mac(Family::Ipv4), [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33]);
+        assert_eq!(vrid.virtual_mac(Family::Ipv6), [0x00, 0x00, 0x5e, 0x00, 0x02, 0x33]);
     }
 
     #[test]
@@ -85,10 +79,7 @@ mod tests {
         for octet in 1..=255 {
             let vrid = Vrid::new(octet).expect("not 0");
             for family in [Family::Ipv4, Family::Ipv6] {
-                assert_eq!(
-                    Vrid::of_virtual_mac(vrid.virtual_mac(family)),
-                    Some((family, vrid))
-                );
+                assert_eq!(Vrid::of_virtual_mac(vrid.virtual_mac(family)), Some((family, vrid)));
             }
         }
     }

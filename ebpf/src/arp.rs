@@ -31,9 +31,7 @@ impl Message {
         }
         Some(Self {
             operation: u16::from_be_bytes([octets[6], octets[7]]),
-            sender_mac: [
-                octets[8], octets[9], octets[10], octets[11], octets[12], octets[13],
-            ],
+            sender_mac: [octets[8], octets[9], octets[10], octets[11], octets[12], octets[13]],
             sender: [octets[14], octets[15], octets[16], octets[17]],
             target: [octets[24], octets[25], octets[26], octets[27]],
         })
@@ -79,9 +77,7 @@ pub(crate) fn received(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
     let ([a0, a1, a2, a3, a4, a5], [s0, s1, s2, s3]) = (message.sender_mac, message.sender);
     frame.set(
         link.payload + SENDER_MAC,
-        &[
-            m0, m1, m2, m3, m4, m5, v0, v1, v2, v3, a0, a1, a2, a3, a4, a5, s0, s1, s2, s3,
-        ],
+        &[m0, m1, m2, m3, m4, m5, v0, v1, v2, v3, a0, a1, a2, a3, a4, a5, s0, s1, s2, s3],
     )?;
     Some(Verdict::ArpAnswered)
 }

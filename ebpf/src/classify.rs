@@ -50,11 +50,7 @@ impl Link {
             ethertype = u16::from_be_bytes([type_high, type_low]);
             payload += 4;
         }
-        Some(Self {
-            vlan,
-            ethertype,
-            payload,
-        })
+        Some(Self { vlan, ethertype, payload })
     }
 }
 
@@ -86,9 +82,7 @@ pub(crate) fn received(frame: &mut Frame<'_>) -> Verdict {
         ETHERTYPE_ARP => arp::received(frame, &link),
         _ => None,
     };
-    verdict
-        .or_else(|| to_virtual_mac(frame, &link))
-        .unwrap_or(Verdict::Other)
+    verdict.or_else(|| to_virtual_mac(frame, &link)).unwrap_or(Verdict::Other)
 }
 
 /// The fixed part of an IPv4 header. Fragments and options make no difference to what is decided by it.

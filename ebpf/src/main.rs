@@ -9,10 +9,7 @@
 //! Loops are bounded and everything is inlined, so that the verifier sees one function per program.
 #![no_std]
 #![no_main]
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "aya hands a program its context by value"
-)]
+#![expect(clippy::needless_pass_by_value, reason = "aya hands a program its context by value")]
 
 mod arp;
 mod checksum;

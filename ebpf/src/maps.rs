@@ -44,12 +44,7 @@ pub(crate) fn device_mac() -> Option<[u8; 6]> {
 /// looking at, so that one frame is judged by the router that follows; its slot is a valid one all the same.
 #[inline(always)]
 pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static Router> {
-    let key = RouterKey {
-        vlan,
-        vrid,
-        family: family as u8,
-        _pad: [0; 2],
-    };
+    let key = RouterKey { vlan, vrid, family: family as u8, _pad: [0; 2] };
     // SAFETY: entries live as long as the map, and mixing two of them up is harmless, as said above.
     unsafe { ROUTERS.get(key) }
 }
@@ -97,14 +92,8 @@ pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
     // SAFETY: the map returned the cell, it lives as long as the map. The agent only reads it, and knows that it may
     // see the fields of two adverts mixed. Volatile keeps the order of the stores: the arrival comes last.
     unsafe {
-        write_volatile(
-            addr_of_mut!((*cell).count),
-            read_volatile(addr_of!((*cell).count)).wrapping_add(1),
-        );
-        write_volatile(
-            addr_of_mut!((*cell).source),
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        );
+        write_volatile(addr_of_mut!((*cell).count), read_volatile(addr_of!((*cell).count)).wrapping_add(1));
+        write_volatile(addr_of_mut!((*cell).source), [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
         write_volatile(addr_of_mut!((*cell).priority), advert.priority);
         write_volatile(addr_of_mut!((*cell).checksum), checksum);

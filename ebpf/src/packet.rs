@@ -18,11 +18,7 @@ impl<'a> Frame<'a> {
     /// The frame that an XDP program is called for.
     #[inline(always)]
     pub(crate) fn received(ctx: &'a XdpContext) -> Self {
-        Self {
-            start: ctx.data(),
-            end: ctx.data_end(),
-            context: PhantomData,
-        }
+        Self { start: ctx.data(), end: ctx.data_end(), context: PhantomData }
     }
 
     /// The frame in a socket buffer. At least its first `wanted` octets, or all if there are less, are made linear.
@@ -33,11 +29,7 @@ impl<'a> Frame<'a> {
             // On failure the linear part stays as it is, and a reader is told of the missing octets by `get`.
             let _ = ctx.pull_data(wanted);
         }
-        Self {
-            start: ctx.data(),
-            end: ctx.data_end(),
-            context: PhantomData,
-        }
+        Self { start: ctx.data(), end: ctx.data_end(), context: PhantomData }
     }
 
     /// The `N` octets at `at`, unless the frame ends before.

@@ -34,9 +34,7 @@ const MAX_WORDS: usize = (HEADER + 255 * 4) / 4;
 /// message may be for another implementation on this host. The address list is the agent's business.
 #[inline(always)]
 pub(crate) fn received(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Verdict> {
-    let ip = frame
-        .get::<IPV4_HEADER>(link.payload)
-        .ok_or(Verdict::VrrpIpHeader)?;
+    let ip = frame.get::<IPV4_HEADER>(link.payload).ok_or(Verdict::VrrpIpHeader)?;
     let ip_words = usize::from(ip[0] & 0x0f);
     let ip_length = 4 * ip_words;
     let total_length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
@@ -88,12 +86,7 @@ pub(crate) fn received(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Verdic
     let sum = Sum::of::<MAX_WORDS>(frame, at, length / 4).ok_or(Verdict::VrrpLength)?;
     let checksum = flavour(sum, source, length, router.checksums).ok_or(Verdict::VrrpChecksum)?;
 
-    let advert = Advert {
-        source,
-        interval_cs,
-        priority: message[2],
-        checksum,
-    };
+    let advert = Advert { source, interval_cs, priority: message[2], checksum };
     // A router without a mailbox is one that the agent has not set up.
     maps::deliver(router.slot, &advert).ok_or(Verdict::VrrpUnknownRouter)?;
     Ok(Verdict::VrrpReceived)

@@ -72,8 +72,7 @@ impl Datapath {
             .load(OBJECT)
             .expect("the kernel accepts the maps");
         let xdp: &mut Xdp = program_mut(&mut bpf, maps::XDP_PROGRAM);
-        xdp.load()
-            .unwrap_or_else(|error| refused(maps::XDP_PROGRAM, &error));
+        xdp.load().unwrap_or_else(|error| refused(maps::XDP_PROGRAM, &error));
         for name in [maps::TCX_INGRESS_PROGRAM, maps::TCX_EGRESS_PROGRAM] {
             let classifier: &mut SchedClassifier = program_mut(&mut bpf, name);
             classifier.load().unwrap_or_else(|error| refused(name, &error));
@@ -94,49 +93,26 @@ impl Datapath {
     /// Sets the interface's MAC address.
     pub fn set_device_mac(&mut self, mac: [u8; 6]) {
         let device = Device { mac, _pad: [0; 2] };
-        self.array(maps::DEVICE)
-            .set(0, Bytes(device), 0)
-            .expect("DEVICE has one cell");
+        self.array(maps::DEVICE).set(0, Bytes(device), 0).expect("DEVICE has one cell");
     }
 
     /// Configures an IPv4 virtual router.
     pub fn add_router(&mut self, vlan: VlanId, vrid: u8, slot: u32, checksums: u32, primary: [u8; 4]) {
-        let key = RouterKey {
-            vlan,
-            vrid,
-            family: Family::Ipv4 as u8,
-            _pad: [0; 2],
-        };
-        let mut router = Router {
-            slot,
-            checksums,
-            primary: [0; 16],
-        };
+        let key = RouterKey { vlan, vrid, family: Family::Ipv4 as u8, _pad: [0; 2] };
+        let mut router = Router { slot, checksums, primary: [0; 16] };
         router.primary[..4].copy_from_slice(&primary);
-        self.hash(maps::ROUTERS)
-            .insert(Bytes(key), Bytes(router), 0)
-            .expect("ROUTERS has room");
+        self.hash(maps::ROUTERS).insert(Bytes(key), Bytes(router), 0).expect("ROUTERS has room");
     }
 
     /// Configures a virtual address of the virtual router at `slot`.
     pub fn add_vip(&mut self, vlan: VlanId, address: [u8; 4], slot: u32) {
-        self.hash(maps::VIPS)
-            .insert(Bytes(VipKey { vlan, address }), slot, 0)
-            .expect("VIPS has room");
+        self.hash(maps::VIPS).insert(Bytes(VipKey { vlan, address }), slot, 0).expect("VIPS has room");
     }
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.
     pub fn set_ownership(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
-        let ownership = Ownership {
-            lease_until_ns,
-            epoch: 1,
-            _pad: [0; 4],
-            mac,
-            _pad2: [0; 10],
-        };
-        self.array(maps::OWNERSHIP)
-            .set(slot, Bytes(ownership), 0)
-            .expect("OWNERSHIP has the slot");
+        let ownership = Ownership { lease_until_ns, epoch: 1, _pad: [0; 4], mac, _pad2: [0; 10] };
+        self.array(maps::OWNERSHIP).set(slot, Bytes(ownership), 0).expect("OWNERSHIP has the slot");
     }
 
     /// The mailbox of the virtual router at `slot`.
@@ -148,16 +124,9 @@ impl Datapath {
     /// The counters of all verdicts, summed over the CPUs.
     pub fn counters(&self) -> BTreeMap<Verdict, u64> {
         let map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map(maps::COUNTERS)).expect("an array");
-        let sum = |verdict: Verdict| {
-            map.get(&(verdict as u32), 0)
-                .expect("a cell for every verdict")
-                .iter()
-                .sum()
-        };
-        Verdict::ALL
-            .into_iter()
-            .map(|verdict| (verdict, sum(verdict)))
-            .collect()
+        let sum =
+            |verdict: Verdict| map.get(&(verdict as u32), 0).expect("a cell for every verdict").iter().sum();
+        Verdict::ALL.into_iter().map(|verdict| (verdict, sum(verdict))).collect()
     }
 
     /// Lets the XDP program judge `frame`.
@@ -192,55 +161,32 @@ impl Datapath {
     {
         let before = self.counters();
         let mut out = vec![0; frame.len()];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ..Default::default()
-        };
+        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
         let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
-        assert_eq!(
-            result.data_size_out as usize,
-            frame.len(),
-            "no program changes the length of a frame"
-        );
+        assert_eq!(result.data_size_out as usize, frame.len(), "no program changes the length of a frame");
         let mut counted = self.counters();
         counted.retain(|verdict, count| {
             *count -= before[verdict];
             *count != 0
         });
-        Outcome {
-            action: result.return_value,
-            counted,
-            frame: out,
-        }
+        Outcome { action: result.return_value, counted, frame: out }
     }
 
     fn xdp(&self) -> &Xdp {
-        let program = self
-            .bpf
-            .program(maps::XDP_PROGRAM)
-            .expect("the object has the program");
+        let program = self.bpf.program(maps::XDP_PROGRAM).expect("the object has the program");
         program.try_into().expect("an XDP program")
     }
 
     fn classifier(&self, name: &str) -> &SchedClassifier {
-        self.bpf
-            .program(name)
-            .expect("the object has the program")
-            .try_into()
-            .expect("a tc program")
+        self.bpf.program(name).expect("the object has the program").try_into().expect("a tc program")
     }
 
     fn map(&self, name: &str) -> &Map {
-        self.bpf
-            .map(name)
-            .unwrap_or_else(|| panic!("the object has no map {name}"))
+        self.bpf.map(name).unwrap_or_else(|| panic!("the object has no map {name}"))
     }
 
     fn map_mut(&mut self, name: &str) -> &mut Map {
-        self.bpf
-            .map_mut(name)
-            .unwrap_or_else(|| panic!("the object has no map {name}"))
+        self.bpf.map_mut(name).unwrap_or_else(|| panic!("the object has no map {name}"))
     }
 
     fn array<T: Copy + 'static>(&mut self, name: &str) -> Array<&mut MapData, Bytes<T>> {
@@ -256,11 +202,7 @@ fn time<P>(frame: &[u8], repeat: u32, program: &P) -> Duration
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
 {
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        repeat,
-        ..Default::default()
-    };
+    let options = TestRunOptions { data_in: Some(frame), repeat, ..Default::default() };
     program.test_run(options).expect("BPF_PROG_TEST_RUN").duration
 }
 
@@ -268,20 +210,14 @@ where
 fn refused(program: &str, error: &ProgramError) -> ! {
     let report = format!("{error:?}");
     let lines: Vec<&str> = report.lines().collect();
-    panic!(
-        "the verifier refuses {program}:\n{}",
-        lines[lines.len().saturating_sub(30)..].join("\n")
-    );
+    panic!("the verifier refuses {program}:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
 }
 
 fn program_mut<'a, P>(bpf: &'a mut Ebpf, name: &str) -> &'a mut P
 where
     &'a mut P: TryFrom<&'a mut Program, Error: Debug>,
 {
-    bpf.program_mut(name)
-        .expect("the object has the program")
-        .try_into()
-        .expect("a program of that type")
+    bpf.program_mut(name).expect("the object has the program").try_into().expect("a program of that type")
 }
 
 /// The time on the clock of the leases and mailboxes, in ns.

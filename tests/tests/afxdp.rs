@@ -37,7 +37,8 @@ fn network() {
          numtxqueues {QUEUES}"
     );
     for line in [pair.as_str(), "link set near up", "link set far up"] {
-        let status = Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
+        let status =
+            Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
         assert!(status.success(), "ip {line}");
     }
 }

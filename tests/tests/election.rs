@@ -56,11 +56,7 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
     ];
     for (octet, interval, skew, down) in table {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
-        assert_eq!(
-            skew_time(priority, interval),
-            Duration::from_nanos(skew),
-            "{octet} {interval:?}"
-        );
+        assert_eq!(skew_time(priority, interval), Duration::from_nanos(skew), "{octet} {interval:?}");
         assert_eq!(
             active_down_interval(priority, interval),
             Duration::from_nanos(down),
@@ -87,27 +83,18 @@ fn a_backup_waits_by_the_interval_it_learned_and_advertises_its_own() {
 fn an_address_owner_is_active_at_once_and_advertises_before_it_announces() {
     let mut router = router(255);
     let actions = feed(&mut router, Startup, ms(0.0));
-    assert_eq!(
-        actions,
-        "own until 3000; send 255; announce; Initialize -> Active (address-owner)"
-    );
+    assert_eq!(actions, "own until 3000; send 255; announce; Initialize -> Active (address-owner)");
 }
 
 /// T-039.
 #[test]
 fn priority_254_sends_nothing_before_its_down_timer_expires() {
     let mut router = router(254);
-    assert_eq!(
-        feed(&mut router, Startup, ms(0.0)),
-        "Initialize -> Backup (startup)"
-    );
+    assert_eq!(feed(&mut router, Startup, ms(0.0)), "Initialize -> Backup (startup)");
     assert_eq!(router.deadline(), Some(ms(3007.8125)));
     assert_eq!(feed(&mut router, Timer, ms(3007.8124)), "nothing");
     let actions = feed(&mut router, Timer, ms(3007.8125));
-    assert_eq!(
-        actions,
-        "own until 6007.8125; send 254; announce; Backup -> Active (active-down)"
-    );
+    assert_eq!(actions, "own until 6007.8125; send 254; announce; Backup -> Active (active-down)");
 }
 
 /// T-040.
@@ -126,10 +113,7 @@ fn preemption_comes_when_the_timer_set_before_expires_and_not_later() {
     feed(&mut router, Startup, ms(0.0));
     for second in 1..=3 {
         let weaker = Input::Advertisement(advertisement(99, HIGHER, 100));
-        assert_eq!(
-            text::actions(router.handle(weaker, ms(f64::from(second) * 1000.0))),
-            "nothing"
-        );
+        assert_eq!(text::actions(router.handle(weaker, ms(f64::from(second) * 1000.0))), "nothing");
         assert_eq!(router.deadline(), Some(ms(3609.375)));
     }
     feed(&mut router, TimerDue, ms(3609.375));
@@ -139,13 +123,7 @@ fn preemption_comes_when_the_timer_set_before_expires_and_not_later() {
 /// T-042.
 #[test]
 fn without_preempt_mode_any_advertisement_keeps_a_backup_waiting() {
-    let mut router = VirtualRouter::new(
-        Parameters {
-            preempt: false,
-            ..parameters(100, LOCAL)
-        },
-        None,
-    );
+    let mut router = VirtualRouter::new(Parameters { preempt: false, ..parameters(100, LOCAL) }, None);
     feed(&mut router, Startup, ms(0.0));
     router.handle(Input::Advertisement(advertisement(1, LOWER, 10)), ms(3000.0));
     assert_eq!(router.deadline(), Some(ms(3360.9375)));
@@ -156,13 +134,7 @@ fn without_preempt_mode_any_advertisement_keeps_a_backup_waiting() {
 /// T-043.
 #[test]
 fn an_address_owner_preempts_without_preempt_mode_unless_it_handed_over() {
-    let mut owner = VirtualRouter::new(
-        Parameters {
-            preempt: false,
-            ..parameters(255, LOCAL)
-        },
-        None,
-    );
+    let mut owner = VirtualRouter::new(Parameters { preempt: false, ..parameters(255, LOCAL) }, None);
     feed(&mut owner, Startup, ms(0.0));
     assert_eq!(
         feed(&mut owner, OwnershipFailed, ms(100.0)),
@@ -185,18 +157,9 @@ fn an_address_owner_preempts_without_preempt_mode_unless_it_handed_over() {
 fn ties_go_to_the_higher_address_compared_as_unsigned_octets() {
     assert!(active_keeps(LOCAL, LOWER));
     assert!(!active_keeps(LOCAL, HIGHER));
-    assert!(active_keeps(
-        Ipv4Addr::new(192, 0, 2, 1),
-        Ipv4Addr::new(10, 0, 0, 9)
-    ));
-    assert!(!active_keeps(
-        Ipv4Addr::new(192, 0, 2, 1),
-        Ipv4Addr::new(200, 0, 0, 1)
-    ));
-    assert!(!active_keeps(
-        Ipv4Addr::new(10, 0, 0, 9),
-        Ipv4Addr::new(192, 0, 2, 1)
-    ));
+    assert!(active_keeps(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(10, 0, 0, 9)));
+    assert!(!active_keeps(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(200, 0, 0, 1)));
+    assert!(!active_keeps(Ipv4Addr::new(10, 0, 0, 9), Ipv4Addr::new(192, 0, 2, 1)));
     let link_local = |last| Ipv6Addr::from(0xfe80_u128 << 112 | last);
     assert!(active_keeps(link_local(0x1_0000), link_local(0xffff)));
     assert!(!active_keeps(link_local(0xffff), link_local(0x1_0000)));
@@ -207,24 +170,15 @@ fn ties_go_to_the_higher_address_compared_as_unsigned_octets() {
 fn of_two_address_owners_the_higher_address_stays() {
     let mut owner = router(255);
     feed(&mut owner, Startup, ms(0.0));
-    assert_eq!(
-        feed(&mut owner, Hears(255, LOWER), ms(100.0)),
-        "send 255; announce"
-    );
-    assert_eq!(
-        feed(&mut owner, Hears(255, HIGHER), ms(200.0)),
-        "disown; Active -> Backup (higher-priority)"
-    );
+    assert_eq!(feed(&mut owner, Hears(255, LOWER), ms(100.0)), "send 255; announce");
+    assert_eq!(feed(&mut owner, Hears(255, HIGHER), ms(200.0)), "disown; Active -> Backup (higher-priority)");
 }
 
 /// T-046, T-047.
 #[test]
 fn an_active_router_answers_a_weaker_and_a_leaving_one_at_once() {
     let mut router = active();
-    assert_eq!(
-        feed(&mut router, Hears(50, HIGHER), ms(4200.0)),
-        "send 100; announce"
-    );
+    assert_eq!(feed(&mut router, Hears(50, HIGHER), ms(4200.0)), "send 100; announce");
     assert_eq!(router.deadline(), Some(ms(5000.0)));
     assert_eq!(feed(&mut router, Hears(0, HIGHER), ms(4300.0)), "send 100");
     assert_eq!(router.deadline(), Some(ms(5300.0)));
@@ -243,10 +197,7 @@ fn shutdown_says_priority_0_once_and_it_is_the_last_word() {
     said.retain(|actions| actions != "nothing");
     assert_eq!(
         said,
-        [
-            "own until 5502; send 0; Active -> Active (shutdown)",
-            "disown; Active -> Initialize (shutdown)"
-        ]
+        ["own until 5502; send 0; Active -> Active (shutdown)", "disown; Active -> Initialize (shutdown)"]
     );
 }
 
@@ -312,20 +263,11 @@ fn of_two_equal_backups_the_higher_address_remains_and_the_other_is_quiet() {
 fn a_lease_is_renewed_from_the_beginning_of_a_transmission_and_never_shortened() {
     let mut router = active();
     assert_eq!(router.lease_until(), Some(ms(7000.0)));
-    assert_eq!(
-        text::actions(router.handle(Input::Transmitted(ms(3990.0)), ms(4010.0))),
-        "nothing"
-    );
-    assert_eq!(
-        text::actions(router.handle(Input::Transmitted(ms(5000.0)), ms(5020.0))),
-        "own until 8000"
-    );
+    assert_eq!(text::actions(router.handle(Input::Transmitted(ms(3990.0)), ms(4010.0))), "nothing");
+    assert_eq!(text::actions(router.handle(Input::Transmitted(ms(5000.0)), ms(5020.0))), "own until 8000");
     assert_eq!(router.lease_until(), Some(ms(8000.0)));
     // A transmission cannot have begun in the future.
-    assert_eq!(
-        text::actions(router.handle(Input::Transmitted(ms(9999.0)), ms(5030.0))),
-        "own until 8030"
-    );
+    assert_eq!(text::actions(router.handle(Input::Transmitted(ms(9999.0)), ms(5030.0))), "own until 8030");
 }
 
 #[test]
@@ -347,14 +289,7 @@ fn a_router_that_cannot_transmit_loses_its_lease() {
         said.push(format!("{} {}", text::time(due), feed(&mut router, Timer, due)));
         feed(&mut router, TransmitFailed, due);
     }
-    assert_eq!(
-        said,
-        [
-            "5000 send 100",
-            "6000 send 100",
-            "7000 disown; Active -> Backup (lease-lapsed)"
-        ]
-    );
+    assert_eq!(said, ["5000 send 100", "6000 send 100", "7000 disown; Active -> Backup (lease-lapsed)"]);
 }
 
 /// A stop that reaches an agent just before its lease ends must not make it serve on.
@@ -379,26 +314,17 @@ fn a_handover_is_taken_back_at_the_end_of_the_linger_but_not_after_a_stall() {
 /// T-013.
 #[test]
 fn in_auto_mode_the_flavour_last_heard_is_sent_and_remembered() {
-    let parameters = Parameters {
-        checksum: ChecksumMode::Auto(Checksum::Rfc9568),
-        ..parameters(100, LOCAL)
-    };
+    let parameters = Parameters { checksum: ChecksumMode::Auto(Checksum::Rfc9568), ..parameters(100, LOCAL) };
     let mut router = VirtualRouter::new(parameters, None);
     feed(&mut router, Startup, ms(0.0));
     assert_eq!(router.heard(), None);
-    let heard = Advertisement {
-        checksum: Checksum::Pseudo,
-        ..advertisement(99, LOWER, 100)
-    };
+    let heard = Advertisement { checksum: Checksum::Pseudo, ..advertisement(99, LOWER, 100) };
     router.handle(Input::Advertisement(heard), ms(1000.0));
     assert_eq!(router.heard(), Some(Checksum::Pseudo));
     let mut restarted = VirtualRouter::new(parameters, router.heard());
     feed(&mut restarted, Startup, ms(0.0));
     let actions = feed(&mut restarted, TimerDue, ms(3609.375));
-    assert_eq!(
-        actions,
-        "own until 6609.375; send 100 pseudo; announce; Backup -> Active (active-down)"
-    );
+    assert_eq!(actions, "own until 6609.375; send 100 pseudo; announce; Backup -> Active (active-down)");
 }
 
 #[test]
@@ -409,10 +335,7 @@ fn the_last_change_is_remembered_with_its_reason() {
     feed(&mut router, Timer, ms(4000.0));
     feed(&mut router, Handover, ms(4500.0));
     assert_eq!(router.since(), Some(ms(4000.0)));
-    assert_eq!(
-        router.reason().map(|reason| reason.to_string()).as_deref(),
-        Some("active-down")
-    );
+    assert_eq!(router.reason().map(|reason| reason.to_string()).as_deref(), Some("active-down"));
 }
 
 fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> String {
@@ -496,11 +419,9 @@ fn start_all(lan: &mut Lan, hosts: usize) {
 }
 
 fn happen(lan: &mut Lan, disturbance: &Disturbance) {
-    lan.disturb(disturbance)
-        .unwrap_or_else(|violation| panic!("{violation}"));
+    lan.disturb(disturbance).unwrap_or_else(|violation| panic!("{violation}"));
 }
 
 fn run(lan: &mut Lan, millis: f64) {
-    lan.run_for(Duration::from_secs_f64(millis / 1000.0))
-        .unwrap_or_else(|violation| panic!("{violation}"));
+    lan.run_for(Duration::from_secs_f64(millis / 1000.0)).unwrap_or_else(|violation| panic!("{violation}"));
 }

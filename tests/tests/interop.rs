@@ -85,11 +85,7 @@ fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
         keepalived.signal_tree(Signal::SIGKILL)?;
         wait_until("baton to be Active", SOON, || Ok(role(lab) == "Active"))?;
         // The kernel of a killed keepalived still has the VIP and answers for it. That is what Baton's lease is for.
-        lab.run(
-            Host::B,
-            "ip",
-            &["address", "del", &format!("{VIP}/32"), "dev", "eth0"],
-        )?;
+        lab.run(Host::B, "ip", &["address", "del", &format!("{VIP}/32"), "dev", "eth0"])?;
         lab.forget_neighbours()?;
         lab.wait_served_by(VIP, Host::A, SOON)
     })
@@ -122,10 +118,7 @@ fn keepalived_backup(lab: &Lab) -> Result<Process> {
     pause(A_WHILE)?;
     assert_eq!(lab.ask(VIP)?, Some(Host::A), "Baton keeps the VIP");
     let log = log(lab)?;
-    ensure!(
-        log.contains("BACKUP STATE"),
-        "keepalived did not become Backup:\n{log}"
-    );
+    ensure!(log.contains("BACKUP STATE"), "keepalived did not become Backup:\n{log}");
     ensure!(!log.contains("MASTER STATE"), "keepalived became Active:\n{log}");
     assert_no_protest(lab)?;
     Ok(keepalived)
@@ -140,42 +133,24 @@ fn keepalived_active(lab: &Lab) -> Result<Process> {
 /// Starts Baton beside an Active keepalived and asserts that it hears it and waits.
 fn baton_backup(lab: &Lab) -> Result<Process> {
     let baton = lab.start_baton(Host::A)?;
-    wait_until("baton to be Backup", Duration::from_secs(10), || {
-        Ok(role(lab) == "Backup")
-    })?;
+    wait_until("baton to be Backup", Duration::from_secs(10), || Ok(role(lab) == "Backup"))?;
     pause(A_WHILE)?;
     let status = lab.baton_status(Host::A)?;
     let router = &status.routers[0];
-    assert_eq!(
-        (router.role.as_str(), lab.ask(VIP)?),
-        ("Backup", Some(Host::B)),
-        "keepalived keeps the VIP"
-    );
+    assert_eq!((router.role.as_str(), lab.ask(VIP)?), ("Backup", Some(Host::B)), "keepalived keeps the VIP");
     let peer = router.peers.iter().find(|peer| peer.address == Host::B.address());
-    assert_eq!(
-        peer.map(|peer| peer.priority),
-        Some(253),
-        "Baton hears keepalived"
-    );
+    assert_eq!(peer.map(|peer| peer.priority), Some(253), "Baton hears keepalived");
     Ok(baton)
 }
 
 fn keepalived() -> Keepalived {
-    Keepalived {
-        interval_cs: INTERVAL_CS,
-        log: true,
-        realtime: false,
-        ..Keepalived::fast(Host::B, &[VIP])
-    }
+    Keepalived { interval_cs: INTERVAL_CS, log: true, realtime: false, ..Keepalived::fast(Host::B, &[VIP]) }
 }
 
 /// The role of the agent on node a; empty while it does not answer.
 fn role(lab: &Lab) -> String {
     let status = lab.baton_status(Host::A);
-    status
-        .ok()
-        .and_then(|status| Some(status.routers.into_iter().next()?.role))
-        .unwrap_or_default()
+    status.ok().and_then(|status| Some(status.routers.into_iter().next()?.role)).unwrap_or_default()
 }
 
 fn log(lab: &Lab) -> Result<String> {
@@ -185,15 +160,7 @@ fn log(lab: &Lab) -> Result<String> {
 /// Asserts that keepalived found nothing wrong with what Baton sent.
 fn assert_no_protest(lab: &Lab) -> Result<()> {
     let log = log(lab)?;
-    for word in [
-        "nvalid",
-        "mismatch",
-        "expected",
-        "hecksum",
-        "bogus",
-        "dropped",
-        "received an",
-    ] {
+    for word in ["nvalid", "mismatch", "expected", "hecksum", "bogus", "dropped", "received an"] {
         ensure!(!log.contains(word), "keepalived says `{word}`:\n{log}");
     }
     Ok(())

@@ -22,12 +22,7 @@ static FRAMES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| frames::all().values().map(Vector::octets).collect());
 /// Advertisements to be damaged in one octet, whose checksums have to notice.
 static DAMAGED: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
-    [
-        "vrrp3-v4-std-p100",
-        "vrrp3-v4-ph-p100",
-        "real-ka227-v3-owner-advert",
-    ]
-    .map(frames::octets)
+    ["vrrp3-v4-std-p100", "vrrp3-v4-ph-p100", "real-ka227-v3-owner-advert"].map(frames::octets)
 });
 const VIRTUAL_MAC: [u8; 6] = [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33];
 
@@ -42,26 +37,14 @@ fn every_valid_advertisement_to_the_group_is_accepted_with_its_fields() {
         let received = parse_frame(&frame, configured(AUTO)).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert_eq!(u64::from(received.vrid.get()), number(&vector, "vrid"), "{name}");
         assert_eq!(received.vlan, vlan(&vector), "{name}");
-        assert_eq!(
-            received.advertisement.source,
-            address(&vector.fields["ip_src"]),
-            "{name}"
-        );
-        assert_eq!(
-            u64::from(received.advertisement.standing.octet()),
-            number(&vector, "priority"),
-            "{name}"
-        );
+        assert_eq!(received.advertisement.source, address(&vector.fields["ip_src"]), "{name}");
+        assert_eq!(u64::from(received.advertisement.standing.octet()), number(&vector, "priority"), "{name}");
         assert_eq!(
             u64::from(received.advertisement.interval.centiseconds()),
             number(&vector, "max_adver_int_cs"),
             "{name}"
         );
-        assert_eq!(
-            received.addresses().collect::<Vec<_>>(),
-            addresses(&vector),
-            "{name}"
-        );
+        assert_eq!(received.addresses().collect::<Vec<_>>(), addresses(&vector), "{name}");
         accepted += 1;
     }
     assert_eq!(accepted, 46);
@@ -83,11 +66,7 @@ fn an_advertisement_is_accepted_under_its_own_checksum_and_refused_under_the_oth
         let heard = |mode| parse_frame(&frame, configured(mode)).map(|it| it.advertisement.checksum);
         assert_eq!(heard(own), Ok(flavour), "{name}");
         assert_eq!(heard(other), Err(Discard::Checksum), "{name}");
-        assert_eq!(
-            heard(ChecksumMode::Auto(Checksum::Rfc9568)),
-            Ok(flavour),
-            "{name}"
-        );
+        assert_eq!(heard(ChecksumMode::Auto(Checksum::Rfc9568)), Ok(flavour), "{name}");
         assert_eq!(heard(ChecksumMode::Auto(Checksum::Pseudo)), Ok(flavour), "{name}");
     }
 }
@@ -159,11 +138,7 @@ fn every_cut_frame_is_refused() {
         let frame = vector.octets();
         assert!(parse_frame(&frame, configured(AUTO)).is_err(), "{name}");
         if name.starts_with("short-vrrp3v4-") {
-            assert_eq!(
-                parse_frame(&frame, configured(AUTO)).err(),
-                Some(Discard::Length),
-                "{name}"
-            );
+            assert_eq!(parse_frame(&frame, configured(AUTO)).err(), Some(Discard::Length), "{name}");
         }
         refused += 1;
     }
@@ -188,18 +163,8 @@ fn an_advertisement_of_version_2_is_told_from_a_broken_one() {
 fn frames_of_other_protocols_and_families_are_none_of_the_parser_s_business() {
     let mut foreign = 0;
     for (name, vector) in frames::all() {
-        let prefixes = [
-            "arp-",
-            "bad-arp-",
-            "nd-",
-            "bad-nd-",
-            "sbfd",
-            "bad-sbfd",
-            "bfd-",
-            "icmp",
-            "lb-",
-            "vrrp3-v6-",
-        ];
+        let prefixes =
+            ["arp-", "bad-arp-", "nd-", "bad-nd-", "sbfd", "bad-sbfd", "bfd-", "icmp", "lb-", "vrrp3-v6-"];
         if prefixes.iter().any(|prefix| name.starts_with(prefix)) || name.starts_with("bad-vrrp3-v6-") {
             let heard = parse_frame(&vector.octets(), configured(AUTO)).map(|_| ());
             assert_eq!(heard, Err(Discard::NotVrrp), "{name}");
@@ -212,11 +177,7 @@ fn frames_of_other_protocols_and_families_are_none_of_the_parser_s_business() {
 /// Unicast peers are not supported: whoever sends to one is talking to somebody else.
 #[test]
 fn unicast_advertisements_are_none_of_the_parser_s_business() {
-    for name in [
-        "vrrp3-v4-std-unicast-p100",
-        "vrrp3-v4-ph-unicast-ttl64",
-        "real-ka227-v3-uni-advert",
-    ] {
+    for name in ["vrrp3-v4-std-unicast-p100", "vrrp3-v4-ph-unicast-ttl64", "real-ka227-v3-uni-advert"] {
         let heard = parse_frame(&frames::octets(name), configured(AUTO)).map(|_| ());
         assert_eq!(heard, Err(Discard::NotVrrp), "{name}");
     }
@@ -225,12 +186,7 @@ fn unicast_advertisements_are_none_of_the_parser_s_business() {
 /// T-029.
 #[test]
 fn an_advertisement_from_our_own_address_is_an_echo() {
-    let own = |_, _| {
-        Some(Expected {
-            primary: Ipv4Addr::new(192, 0, 2, 1),
-            checksum: AUTO,
-        })
-    };
+    let own = |_, _| Some(Expected { primary: Ipv4Addr::new(192, 0, 2, 1), checksum: AUTO });
     let frame = frames::octets("vrrp3-v4-std-p100");
     assert_eq!(parse_frame(&frame, own).map(|_| ()), Err(Discard::Own));
 }
@@ -256,12 +212,9 @@ fn a_virtual_router_is_looked_up_by_link_and_vrid() {
 
 #[test]
 fn what_a_raw_socket_delivers_is_parsed_like_the_frame() {
-    for name in [
-        "vrrp3-v4-std-p100",
-        "vrrp3-v4-std-p100-ipopt",
-        "vrrp3-v4-ph-p100-255ip",
-        "vrrp3-v4-std-p100-padff",
-    ] {
+    for name in
+        ["vrrp3-v4-std-p100", "vrrp3-v4-std-p100-ipopt", "vrrp3-v4-ph-p100-255ip", "vrrp3-v4-std-p100-padff"]
+    {
         let frame = frames::octets(name);
         let from_socket = parse_datagram(&frame[14..], 0, configured(AUTO));
         assert!(from_socket.is_ok(), "{name}");
@@ -318,9 +271,7 @@ fn the_builder_makes_the_recorded_advertisements_octet_for_octet() {
             renumber(&mut frame);
         }
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
-        let len = advertisement
-            .build(&mut buffer)
-            .unwrap_or_else(|why| panic!("{name}: {why}"));
+        let len = advertisement.build(&mut buffer).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert_eq!(hex(&buffer[..len]), hex(&frame), "{name}");
         built += 1;
     }
@@ -333,20 +284,10 @@ fn the_builder_makes_the_recorded_gratuitous_arps_octet_for_octet() {
         ("arp-garp-request-rfc9568", Operation::Request, 0, ""),
         ("arp-garp-reply", Operation::Reply, 0, ""),
         ("arp-garp-request-rfc9568", Operation::Request, 100, "81000064"),
-        (
-            "arp-garp-reply",
-            Operation::Reply,
-            (200 << 12) | 100,
-            "88a800c881000064",
-        ),
+        ("arp-garp-reply", Operation::Reply, (200 << 12) | 100, "88a800c881000064"),
     ];
     for (name, operation, vlan, tags) in table {
-        let arp = GratuitousArp {
-            operation,
-            mac: VIRTUAL_MAC,
-            vlan,
-            address: Ipv4Addr::new(192, 0, 2, 100),
-        };
+        let arp = GratuitousArp { operation, mac: VIRTUAL_MAC, vlan, address: Ipv4Addr::new(192, 0, 2, 100) };
         let mut buffer = [0xa5; MAX_ARP_FRAME];
         let len = arp.build(&mut buffer).expect("the buffer is large enough");
         let untagged = hex(&frames::octets(name));
@@ -365,32 +306,12 @@ fn what_cannot_be_built_leaves_the_buffer_alone() {
     let mut small = [0xa5; 45];
     assert_eq!(
         advertisement(&one).build(&mut small),
-        Err(BuildError::BufferTooSmall {
-            needed: 46,
-            available: 45
-        })
+        Err(BuildError::BufferTooSmall { needed: 46, available: 45 })
     );
-    assert_eq!(
-        advertisement(&[]).build(&mut small),
-        Err(BuildError::AddressCount(0))
-    );
-    assert_eq!(
-        advertisement(&many).build(&mut small),
-        Err(BuildError::AddressCount(256))
-    );
-    let arp = GratuitousArp {
-        operation: Operation::Request,
-        mac: VIRTUAL_MAC,
-        vlan: 7,
-        address: one[0],
-    };
-    assert_eq!(
-        arp.build(&mut small),
-        Err(BuildError::BufferTooSmall {
-            needed: 46,
-            available: 45
-        })
-    );
+    assert_eq!(advertisement(&[]).build(&mut small), Err(BuildError::AddressCount(0)));
+    assert_eq!(advertisement(&many).build(&mut small), Err(BuildError::AddressCount(256)));
+    let arp = GratuitousArp { operation: Operation::Request, mac: VIRTUAL_MAC, vlan: 7, address: one[0] };
+    assert_eq!(arp.build(&mut small), Err(BuildError::BufferTooSmall { needed: 46, available: 45 }));
     assert_eq!(small, [0xa5; 45]);
 }
 
@@ -399,22 +320,8 @@ fn the_largest_advertisement_fills_the_largest_frame() {
     let many = [Ipv4Addr::new(192, 0, 2, 100); 255];
     let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
     assert_eq!(advertisement(&many).build(&mut buffer), Ok(1062));
-    assert_eq!(
-        Outgoing {
-            vlan: 100,
-            ..advertisement(&many)
-        }
-        .build(&mut buffer),
-        Ok(1066)
-    );
-    assert_eq!(
-        Outgoing {
-            vlan: (200 << 12) | 100,
-            ..advertisement(&many)
-        }
-        .build(&mut buffer),
-        Ok(1070)
-    );
+    assert_eq!(Outgoing { vlan: 100, ..advertisement(&many) }.build(&mut buffer), Ok(1066));
+    assert_eq!(Outgoing { vlan: (200 << 12) | 100, ..advertisement(&many) }.build(&mut buffer), Ok(1070));
     assert_eq!(MAX_ADVERTISEMENT_FRAME, 1070);
 }
 
@@ -493,12 +400,7 @@ proptest! {
 
 /// VRID 51 is configured on every link, as in the frames.
 fn configured(checksum: ChecksumMode) -> impl Fn(VlanId, Vrid) -> Option<Expected> {
-    move |_, vrid| {
-        (vrid.get() == 51).then_some(Expected {
-            primary: Ipv4Addr::new(192, 0, 2, 99),
-            checksum,
-        })
-    }
+    move |_, vrid| (vrid.get() == 51).then_some(Expected { primary: Ipv4Addr::new(192, 0, 2, 99), checksum })
 }
 
 /// Whether a vector is a valid VRRPv3 advertisement over IPv4 to the group, for VRID 51.
@@ -511,9 +413,7 @@ fn is_ours(vector: &Vector) -> bool {
 }
 
 fn number(vector: &Vector, field: &str) -> u64 {
-    vector.fields[field]
-        .as_u64()
-        .unwrap_or_else(|| panic!("{field} is a number"))
+    vector.fields[field].as_u64().unwrap_or_else(|| panic!("{field} is a number"))
 }
 
 fn octet(vector: &Vector, field: &str) -> u8 {
@@ -521,19 +421,11 @@ fn octet(vector: &Vector, field: &str) -> u8 {
 }
 
 fn address(field: &serde_json::Value) -> Ipv4Addr {
-    field
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .expect("an IPv4 address")
+    field.as_str().and_then(|text| text.parse().ok()).expect("an IPv4 address")
 }
 
 fn addresses(vector: &Vector) -> Vec<Ipv4Addr> {
-    vector.fields["addresses"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(address)
-        .collect()
+    vector.fields["addresses"].as_array().expect("a list").iter().map(address).collect()
 }
 
 fn mac(field: &serde_json::Value) -> [u8; 6] {
@@ -542,12 +434,7 @@ fn mac(field: &serde_json::Value) -> [u8; 6] {
 }
 
 fn vlan(vector: &Vector) -> VlanId {
-    match vector
-        .fields
-        .get("vlan")
-        .and_then(|tags| tags.as_array())
-        .map(Vec::as_slice)
-    {
+    match vector.fields.get("vlan").and_then(|tags| tags.as_array()).map(Vec::as_slice) {
         None => 0,
         Some(tags) => tags.iter().fold(0, |folded, tag| {
             (folded << 12) | u32::try_from(tag.as_u64().expect("a number")).expect("12 bits")
@@ -556,10 +443,7 @@ fn vlan(vector: &Vector) -> VlanId {
 }
 
 fn interval(centiseconds: u64) -> Interval {
-    u16::try_from(centiseconds)
-        .ok()
-        .and_then(Interval::from_centiseconds)
-        .expect("1 to 4095")
+    u16::try_from(centiseconds).ok().and_then(Interval::from_centiseconds).expect("1 to 4095")
 }
 
 fn is_host(address: &Ipv4Addr) -> bool {

@@ -33,13 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         What::Micro => {
             setup::run()?;
-            step(&mut cargo([
-                "bench",
-                "--locked",
-                "--package",
-                "baton-benches",
-                "--benches",
-            ]))
+            step(&mut cargo(["bench", "--locked", "--package", "baton-benches", "--benches"]))
         }
     }
 }

@@ -6,13 +6,7 @@ use crate::setup;
 /// Builds the agent.
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
-    step(&mut cargo([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "baton",
-    ]))?;
+    step(&mut cargo(["build", "--locked", "--release", "--package", "baton"]))?;
     println!("built {}", built("baton").display());
     Ok(())
 }

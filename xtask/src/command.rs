@@ -39,9 +39,7 @@ pub(crate) fn release_directory() -> PathBuf {
 /// Prints the command and runs it to its end.
 pub(crate) fn step(command: &mut Command) -> anyhow::Result<()> {
     println!("+ {}", spelled(command));
-    let status = command
-        .status()
-        .with_context(|| format!("running {}", spelled(command)))?;
+    let status = command.status().with_context(|| format!("running {}", spelled(command)))?;
     if !status.success() {
         bail!("{} failed ({status})", spelled(command));
     }
@@ -60,25 +58,16 @@ pub(crate) fn spelled(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy())));
-    let program = std::path::Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let program =
+        std::path::Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
     let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-    variables
-        .chain([program.into_owned()])
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    variables.chain([program.into_owned()]).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let uids = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     uids.split_whitespace().nth(1) == Some("0")
 }
 

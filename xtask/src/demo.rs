@@ -22,10 +22,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     need_root("the demo")?;
     build::with_tools()?;
-    let mut demo = command(
-        &built("demo").display().to_string(),
-        ["--rounds", &args.rounds.to_string()],
-    );
+    let mut demo = command(&built("demo").display().to_string(), ["--rounds", &args.rounds.to_string()]);
     if let Some(file) = &args.json {
         demo.arg("--json").arg(std::path::absolute(file)?);
     }

@@ -31,16 +31,8 @@ const UNSAFE_IN_PROGRAMS: [&str; 2] = ["packet.rs", "maps.rs"];
 pub(crate) fn run() -> anyhow::Result<()> {
     step(&mut cargo(["fmt", "--all", "--check"]))?;
     let packages = ["--locked", "--workspace", "--exclude", "baton-ebpf"];
-    step(
-        cargo(["clippy"])
-            .args(packages)
-            .args(["--all-targets", "--", "--deny", "warnings"]),
-    )?;
-    step(
-        cargo(["doc", "--no-deps"])
-            .args(packages)
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
+    step(cargo(["clippy"]).args(packages).args(["--all-targets", "--", "--deny", "warnings"]))?;
+    step(cargo(["doc", "--no-deps"]).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
     core_is_pure()?;
     actions_are_in_one_file()
 }
@@ -49,11 +41,7 @@ fn core_is_pure() -> anyhow::Result<()> {
     for (path, text) in sources(CORE)? {
         for line in code_lines(&text) {
             if let Some(word) = CORE_FORBIDDEN.iter().find(|word| line.contains(**word)) {
-                bail!(
-                    "{}: the election core must not use {word}: {}",
-                    path.display(),
-                    line.trim()
-                );
+                bail!("{}: the election core must not use {word}: {}", path.display(), line.trim());
             }
             let imports = line.trim_start().strip_prefix("use ").unwrap_or("std");
             if !["std", "core", "super", "crate::vrrp", "baton_common", "self"]
@@ -73,18 +61,10 @@ fn core_is_pure() -> anyhow::Result<()> {
 
 fn actions_are_in_one_file() -> anyhow::Result<()> {
     for (path, text) in sources(PROGRAMS)? {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for line in code_lines(&text) {
             if name != ENTRY && line.contains("xdp_action") {
-                bail!(
-                    "{}: XDP actions belong into {ENTRY}: {}",
-                    path.display(),
-                    line.trim()
-                );
+                bail!("{}: XDP actions belong into {ENTRY}: {}", path.display(), line.trim());
             }
             if !UNSAFE_IN_PROGRAMS.contains(&name.as_str()) && line.contains("unsafe {") {
                 bail!(

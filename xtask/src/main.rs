@@ -16,10 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Sets up, builds, runs, tests and measures Baton"
-)]
+#[command(name = "cargo xtask", about = "Sets up, builds, runs, tests and measures Baton")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

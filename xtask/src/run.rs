@@ -18,8 +18,5 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     build::run()?;
     let config = std::path::absolute(&args.config)?;
     let program = built("baton").display().to_string();
-    become_command(&mut command(
-        &program,
-        ["run".as_ref(), "--config".as_ref(), config.as_os_str()],
-    ))
+    become_command(&mut command(&program, ["run".as_ref(), "--config".as_ref(), config.as_os_str()]))
 }

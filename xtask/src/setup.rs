@@ -28,15 +28,8 @@ const BUILD_PACKAGES: [&str; 16] = [
     "binutils",
 ];
 /// What the lab, the demo and the suites run.
-const LAB_PACKAGES: [&str; 7] = [
-    "bpftool",
-    "curl",
-    "ethtool",
-    "iproute2",
-    "keepalived",
-    "nginx-light",
-    "procps",
-];
+const LAB_PACKAGES: [&str; 7] =
+    ["bpftool", "curl", "ethtool", "iproute2", "keepalived", "nginx-light", "procps"];
 /// The linker of the BPF object; the version that knows the LLVM of Debian's rustc.
 const BPF_LINKER: &str = "0.13.0";
 /// Debian's rustc, which comes with the libraries for the BPF target.
@@ -46,11 +39,8 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing, or prints how when this process is not root.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let mut packages: Vec<String> = BUILD_PACKAGES
-        .iter()
-        .chain(&LAB_PACKAGES)
-        .map(|&name| name.to_owned())
-        .collect();
+    let mut packages: Vec<String> =
+        BUILD_PACKAGES.iter().chain(&LAB_PACKAGES).map(|&name| name.to_owned()).collect();
     packages.retain(|name| !is_installed(name));
     install(&packages)?;
 
@@ -63,14 +53,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         step(
             command(
                 "cargo",
-                [
-                    "install",
-                    "bpf-linker",
-                    "--version",
-                    BPF_LINKER,
-                    "--locked",
-                    "--no-default-features",
-                ],
+                ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--no-default-features"],
             )
             .args(["--features", &format!("llvm-{major}")])
             .env("LLVM_PREFIX", format!("/usr/lib/llvm-{major}")),
@@ -85,26 +68,16 @@ fn install(packages: &[String]) -> anyhow::Result<()> {
     }
     let update = || command("apt-get", ["update", "--quiet"]);
     let install = || {
-        let mut install = command(
-            "apt-get",
-            ["install", "--yes", "--quiet", "--no-install-recommends"],
-        );
+        let mut install = command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]);
         install.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
         install
     };
     if !is_root() {
-        println!(
-            "These packages are missing. As root:\n  {}\n  {}",
-            spelled(&update()),
-            spelled(&install())
-        );
+        println!("These packages are missing. As root:\n  {}\n  {}", spelled(&update()), spelled(&install()));
         bail!("not root; run the commands above, then `cargo xtask setup` again");
     }
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!(
-            "this is no Debian; install by other means: {}",
-            packages.join(" ")
-        );
+        bail!("this is no Debian; install by other means: {}", packages.join(" "));
     }
     step(&mut update())?;
     let _quiet = NoServices::new()?;
@@ -121,14 +94,10 @@ fn is_installed(package: &str) -> bool {
 }
 
 fn llvm_major() -> anyhow::Result<u32> {
-    let output = Command::new(BPF_RUSTC)
-        .args(["--version", "--verbose"])
-        .output()?;
+    let output = Command::new(BPF_RUSTC).args(["--version", "--verbose"]).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let version = text
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))
-        .context("no LLVM version")?;
+    let version =
+        text.lines().find_map(|line| line.strip_prefix("LLVM version: ")).context("no LLVM version")?;
     Ok(version.split('.').next().unwrap_or_default().parse()?)
 }
 

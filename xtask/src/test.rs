@@ -26,57 +26,20 @@ struct Suite {
 const SUITES: [Suite; 8] = [
     Suite {
         name: "unit",
-        args: &[
-            "--workspace",
-            "--exclude",
-            "baton-ebpf",
-            "--exclude",
-            "baton-benches",
-            "--lib",
-            "--bins",
-        ],
+        args: &["--workspace", "--exclude", "baton-ebpf", "--exclude", "baton-benches", "--lib", "--bins"],
     },
-    Suite {
-        name: "election",
-        args: &["--package", "baton-tests", "--test", "election"],
-    },
-    Suite {
-        name: "wire",
-        args: &["--package", "baton-tests", "--test", "wire"],
-    },
-    Suite {
-        name: "simulation",
-        args: &["--package", "baton-tests", "--test", "simulation"],
-    },
-    Suite {
-        name: "datapath",
-        args: &["--package", "baton-tests", "--test", "datapath"],
-    },
-    Suite {
-        name: "afxdp",
-        args: &["--package", "baton-tests", "--test", "afxdp"],
-    },
+    Suite { name: "election", args: &["--package", "baton-tests", "--test", "election"] },
+    Suite { name: "wire", args: &["--package", "baton-tests", "--test", "wire"] },
+    Suite { name: "simulation", args: &["--package", "baton-tests", "--test", "simulation"] },
+    Suite { name: "datapath", args: &["--package", "baton-tests", "--test", "datapath"] },
+    Suite { name: "afxdp", args: &["--package", "baton-tests", "--test", "afxdp"] },
     Suite {
         name: "failover",
-        args: &[
-            "--package",
-            "baton-tests",
-            "--test",
-            "failover",
-            "--",
-            "--test-threads=1",
-        ],
+        args: &["--package", "baton-tests", "--test", "failover", "--", "--test-threads=1"],
     },
     Suite {
         name: "interop",
-        args: &[
-            "--package",
-            "baton-tests",
-            "--test",
-            "interop",
-            "--",
-            "--test-threads=1",
-        ],
+        args: &["--package", "baton-tests", "--test", "interop", "--", "--test-threads=1"],
     },
 ];
 
@@ -94,11 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.only.is_none() {
         lint::run()?;
     }
-    let wanted = |suite: &&Suite| {
-        args.only
-            .as_ref()
-            .is_none_or(|part| suite.name.contains(part.as_str()))
-    };
+    let wanted = |suite: &&Suite| args.only.as_ref().is_none_or(|part| suite.name.contains(part.as_str()));
     let mut total = Tally::default();
     let mut broken = Vec::new();
     for suite in SUITES.iter().filter(wanted) {
@@ -124,10 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn run_suite(suite: &Suite) -> anyhow::Result<(Tally, bool)> {
     let mut command: Command = cargo(["test", "--locked"]);
-    command
-        .args(suite.args)
-        .env("BATON_BIN_DIR", release_directory())
-        .stdout(Stdio::piped());
+    command.args(suite.args).env("BATON_BIN_DIR", release_directory()).stdout(Stdio::piped());
     println!("+ {}", spelled(&command));
     let mut child = command.spawn().context("running cargo test")?;
     let mut tally = Tally::default();
@@ -144,13 +100,6 @@ fn run_suite(suite: &Suite) -> anyhow::Result<(Tally, bool)> {
 
 /// The number before `word` in a closing line of cargo test.
 fn count(line: &str, word: &str) -> u32 {
-    let words: Vec<&str> = line
-        .split([' ', ';', '.'])
-        .filter(|part| !part.is_empty())
-        .collect();
-    words
-        .windows(2)
-        .find(|pair| pair[1] == word)
-        .and_then(|pair| pair[0].parse().ok())
-        .unwrap_or_default()
+    let words: Vec<&str> = line.split([' ', ';', '.']).filter(|part| !part.is_empty()).collect();
+    words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or_default()
 }

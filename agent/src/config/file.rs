@@ -66,16 +66,9 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let remedy = "README.md lists the keys of baton.toml".to_owned();
-        vec![Problem {
-            line,
-            what: error.message().replace('\n', " "),
-            remedy,
-        }]
+        vec![Problem { line, what: error.message().replace('\n', " "), remedy }]
     })?;
-    let mut checker = Checker {
-        text,
-        problems: Vec::new(),
-    };
+    let mut checker = Checker { text, problems: Vec::new() };
     let runtime = checker.runtime(file.runtime);
     if file.router.is_empty() {
         checker.add(0..0, "no virtual router".to_owned(), "add a [[router]] table");
@@ -90,10 +83,9 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         .collect();
     checker.collisions(&routers);
     match (runtime, checker.problems.is_empty()) {
-        (Some(runtime), true) => Ok(Config {
-            runtime,
-            routers: routers.into_iter().map(|(_, router)| router).collect(),
-        }),
+        (Some(runtime), true) => {
+            Ok(Config { runtime, routers: routers.into_iter().map(|(_, router)| router).collect() })
+        }
         _ => Err(checker.problems),
     }
 }
@@ -110,29 +102,16 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn add(&mut self, span: Range<usize>, what: String, remedy: &str) {
         let line = line_of(self.text, span.start);
-        self.problems.push(Problem {
-            line,
-            what,
-            remedy: remedy.to_owned(),
-        });
+        self.problems.push(Problem { line, what, remedy: remedy.to_owned() });
     }
 
     fn runtime(&mut self, table: RuntimeTable) -> Option<Runtime> {
-        let priority = table
-            .realtime_priority
-            .unwrap_or(Spanned::new(0..0, DEFAULT_REALTIME_PRIORITY));
+        let priority = table.realtime_priority.unwrap_or(Spanned::new(0..0, DEFAULT_REALTIME_PRIORITY));
         let realtime_priority = match u8::try_from(*priority.get_ref()) {
             Ok(value @ 0..=99) => value,
             _ => {
-                let what = format!(
-                    "realtime_priority {} is not a SCHED_FIFO priority",
-                    priority.get_ref()
-                );
-                self.add(
-                    priority.span(),
-                    what,
-                    "write 1 to 99, or 0 for an ordinary thread",
-                );
+                let what = format!("realtime_priority {} is not a SCHED_FIFO priority", priority.get_ref());
+                self.add(priority.span(), what, "write 1 to 99, or 0 for an ordinary thread");
                 return None;
             }
         };
@@ -190,11 +169,7 @@ impl Checker<'_> {
         if range.contains(value.get_ref()) {
             return Some(*value.get_ref());
         }
-        self.add(
-            value.span(),
-            format!("{key} {} is out of range", value.get_ref()),
-            remedy,
-        );
+        self.add(value.span(), format!("{key} {} is out of range", value.get_ref()), remedy);
         None
     }
 
@@ -210,11 +185,7 @@ impl Checker<'_> {
         let remedy = "VRRP counts centiseconds: write 10 to 40950, a multiple of 10";
         let millis = self.number(&value, "interval_ms", 10..=40950, remedy)?;
         if millis % 10 != 0 {
-            self.add(
-                value.span(),
-                format!("interval_ms {millis} is no multiple of 10"),
-                remedy,
-            );
+            self.add(value.span(), format!("interval_ms {millis} is no multiple of 10"), remedy);
             return None;
         }
         Interval::from_centiseconds(u16::try_from(millis / 10).ok()?)
@@ -274,11 +245,7 @@ impl Checker<'_> {
             for (_, other) in routers[..index].iter().filter(same_link) {
                 if other.vrid == router.vrid {
                     let what = format!("vrid {} stands twice on {}", router.vrid.get(), router.interface);
-                    self.add(
-                        span.clone(),
-                        what,
-                        "give every virtual router on a link its own vrid",
-                    );
+                    self.add(span.clone(), what, "give every virtual router on a link its own vrid");
                 }
             }
             for (at, vip) in router.vips.iter().enumerate() {
@@ -325,54 +292,19 @@ mod tests {
             (replaced("vrid = 51", "vrid = 256"), 3, "vrid 256", "1 to 255"),
             (replaced("eth0", "eth0/1"), 2, "eth0/1", "ip link"),
             (replaced("eth0", ""), 2, "not an interface", "ip link"),
-            (
-                replaced("192.0.2.100", "192.0.2.300"),
-                4,
-                "192.0.2.300",
-                "192.0.2.100",
-            ),
-            (
-                replaced("192.0.2.100", "224.0.0.18"),
-                4,
-                "224.0.0.18",
-                "192.0.2.100",
-            ),
-            (
-                replaced("192.0.2.100", "192.0.2.100/32"),
-                4,
-                "192.0.2.100/32",
-                "without a prefix",
-            ),
+            (replaced("192.0.2.100", "192.0.2.300"), 4, "192.0.2.300", "192.0.2.100"),
+            (replaced("192.0.2.100", "224.0.0.18"), 4, "224.0.0.18", "192.0.2.100"),
+            (replaced("192.0.2.100", "192.0.2.100/32"), 4, "192.0.2.100/32", "without a prefix"),
             (replaced("[\"192.0.2.100\"]", "[]"), 4, "0 vips", "1 to 255"),
             (format!("{MINIMAL}priority = 0\n"), 5, "priority 0", "1 to 254"),
-            (
-                format!("{MINIMAL}interval_ms = 5\n"),
-                5,
-                "interval_ms 5",
-                "multiple of 10",
-            ),
-            (
-                format!("{MINIMAL}interval_ms = 15\n"),
-                5,
-                "interval_ms 15",
-                "multiple of 10",
-            ),
-            (
-                format!("{MINIMAL}interval_ms = 50000\n"),
-                5,
-                "interval_ms 50000",
-                "40950",
-            ),
+            (format!("{MINIMAL}interval_ms = 5\n"), 5, "interval_ms 5", "multiple of 10"),
+            (format!("{MINIMAL}interval_ms = 15\n"), 5, "interval_ms 15", "multiple of 10"),
+            (format!("{MINIMAL}interval_ms = 50000\n"), 5, "interval_ms 50000", "40950"),
             (format!("{MINIMAL}checksum = \"none\"\n"), 5, "none", "pseudo"),
             (format!("{MINIMAL}mac = \"other\"\n"), 5, "other", "README"),
             (format!("{MINIMAL}prio = 1\n"), 5, "prio", "README"),
             (format!("{MINIMAL}{MINIMAL}"), 5, "vrid 51", "own vrid"),
-            (
-                format!("[runtime]\nrealtime_priority = 100\n{MINIMAL}"),
-                2,
-                "100",
-                "1 to 99",
-            ),
+            (format!("[runtime]\nrealtime_priority = 100\n{MINIMAL}"), 2, "100", "1 to 99"),
             ("[[router]\n".to_owned(), 1, "", "README"),
         ];
         for (text, line, what, remedy) in rows {
@@ -387,11 +319,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_reported_at_once() {
         let text = "[[router]]\ninterface = \"eth0\"\nvrid = 0\npriority = 300\nvips = [\"nonsense\"]\n";
-        let lines: Vec<usize> = parse(text)
-            .expect_err("three mistakes")
-            .iter()
-            .map(|p| p.line)
-            .collect();
+        let lines: Vec<usize> = parse(text).expect_err("three mistakes").iter().map(|p| p.line).collect();
         assert_eq!(lines, [3, 4, 5]);
     }
 

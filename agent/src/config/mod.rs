@@ -97,14 +97,9 @@ impl Config {
     ///
     /// The file cannot be read, or it holds mistakes: all of them, each with its line and a remedy.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|problems| ConfigError::Invalid {
-            path: path.to_owned(),
-            problems,
-        })
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
     }
 
     /// Checks the text of a configuration file.
@@ -129,8 +124,6 @@ impl Config {
 
     /// The virtual routers on `interface`.
     pub fn routers_on<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a RouterConfig> {
-        self.routers
-            .iter()
-            .filter(move |router| router.interface == interface)
+        self.routers.iter().filter(move |router| router.interface == interface)
     }
 }

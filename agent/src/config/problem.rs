@@ -18,11 +18,7 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)?;
-        if self.remedy.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "; {}", self.remedy)
-        }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 
@@ -48,9 +44,7 @@ pub enum ConfigError {
 }
 
 fn list(path: &std::path::Path, problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("{}, {problem}", path.display()))
-        .collect();
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}, {problem}", path.display())).collect();
     lines.join("\n")
 }

@@ -35,10 +35,8 @@ pub enum ClientError {
 ///
 /// No agent listens, it does not answer in time, or its answer is not understood.
 pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
-    let mut stream = UnixStream::connect(path).map_err(|source| ClientError::NoAgent {
-        path: path.display().to_string(),
-        source,
-    })?;
+    let mut stream = UnixStream::connect(path)
+        .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');

@@ -10,11 +10,7 @@ pub fn status(status: &Status) -> String {
     for interface in &status.interfaces {
         // Writing to a String cannot fail.
         let _ = write_interface(&mut text, interface);
-        for router in status
-            .routers
-            .iter()
-            .filter(|router| router.interface == interface.interface)
-        {
+        for router in status.routers.iter().filter(|router| router.interface == interface.interface) {
             let _ = write_router(&mut text, router);
         }
     }
@@ -36,32 +32,19 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
     writeln!(
         text,
         "  frames by verdict: {}",
-        if seen.is_empty() {
-            "none yet".to_owned()
-        } else {
-            seen.join(", ")
-        }
+        if seen.is_empty() { "none yet".to_owned() } else { seen.join(", ") }
     )
 }
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
-    let since = router
-        .since_ms
-        .map_or_else(String::new, |millis| format!(" for {}", span(millis)));
-    let reason = router
-        .reason
-        .as_ref()
-        .map_or_else(String::new, |reason| format!(" ({reason})"));
+    let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
+    let reason = router.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     let note = match (router.leaving, router.yielded) {
         (true, _) => ", serving until a successor speaks",
         (false, true) => ", handed over and not preempting",
         (false, false) => "",
     };
-    writeln!(
-        text,
-        "  vrid {}: {}{since}{reason}{note}",
-        router.vrid, router.role
-    )?;
+    writeln!(text, "  vrid {}: {}{since}{reason}{note}", router.vrid, router.role)?;
     let vips: Vec<String> = router.vips.iter().map(ToString::to_string).collect();
     writeln!(text, "    vips {} at {}", vips.join(", "), router.mac)?;
     writeln!(
@@ -101,17 +84,8 @@ fn span(millis: u64) -> String {
 /// The text of `baton handover`.
 pub fn handover(results: &[HandoverResult]) -> String {
     let line = |result: &HandoverResult| {
-        let HandoverResult {
-            interface,
-            vrid,
-            moved,
-            detail,
-        } = result;
-        let outcome = if *moved {
-            "handed over to"
-        } else {
-            "not handed over:"
-        };
+        let HandoverResult { interface, vrid, moved, detail } = result;
+        let outcome = if *moved { "handed over to" } else { "not handed over:" };
         format!("{interface} vrid {vrid}: {outcome} {detail}\n")
     };
     results.iter().map(line).collect()

@@ -162,9 +162,7 @@ impl Server {
                 discarded: seen.discarded,
             });
             for ((config, mac), router) in port.routers.iter().zip(&seen.routers) {
-                status
-                    .routers
-                    .push(router_status(&port.interface, config, *mac, router, now));
+                status.routers.push(router_status(&port.interface, config, *mac, router, now));
             }
         }
         status

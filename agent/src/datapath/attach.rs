@@ -93,10 +93,8 @@ fn attach_tcx(
     name: &'static str,
     side: TcAttachType,
 ) -> Result<(), DatapathError> {
-    let program: &mut SchedClassifier = bpf
-        .program_mut(name)
-        .ok_or(DatapathError::NoProgram(name))?
-        .try_into()?;
+    let program: &mut SchedClassifier =
+        bpf.program_mut(name).ok_or(DatapathError::NoProgram(name))?.try_into()?;
     program.load()?;
     let path = pins.link(name);
     let (_, running) = SchedClassifier::query_tcx(interface, side)?;
@@ -116,10 +114,8 @@ fn attach_xdp(
     pins: &Pins,
     choice: XdpChoice,
 ) -> Result<Mode, DatapathError> {
-    let program: &mut Xdp = bpf
-        .program_mut(XDP_PROGRAM)
-        .ok_or(DatapathError::NoProgram(XDP_PROGRAM))?
-        .try_into()?;
+    let program: &mut Xdp =
+        bpf.program_mut(XDP_PROGRAM).ok_or(DatapathError::NoProgram(XDP_PROGRAM))?.try_into()?;
     program.load()?;
     let path = pins.link(XDP_PROGRAM);
     if let Some((running, mode)) = running_program(netlink, interface)?
@@ -143,11 +139,7 @@ fn attach_xdp(
             Ok(id) => {
                 pin(program.take_link(id)?.try_into(), interface, &path)?;
                 if !attempts.is_empty() {
-                    tracing::warn!(
-                        interface,
-                        refused = attempts.join(", "),
-                        "XDP runs in generic mode"
-                    );
+                    tracing::warn!(interface, refused = attempts.join(", "), "XDP runs in generic mode");
                 }
                 return Ok(mode);
             }
@@ -159,11 +151,7 @@ fn attach_xdp(
         XdpChoice::Auto | XdpChoice::Generic => "use an Ethernet interface whose driver supports XDP",
     };
     let (interface, attempts) = (interface.to_owned(), attempts.join(", "));
-    Err(DatapathError::NoXdp {
-        interface,
-        attempts,
-        remedy: remedy.to_owned(),
-    })
+    Err(DatapathError::NoXdp { interface, attempts, remedy: remedy.to_owned() })
 }
 
 /// The XDP program that runs on the interface: its id and mode.
@@ -173,9 +161,7 @@ fn running_program(netlink: &Netlink, interface: &str) -> Result<Option<(u32, Mo
 
 /// Pins a fresh link; where the kernel gave none, its legacy attachment ends with the program and is refused.
 fn pin<E>(link: Result<FdLink, E>, interface: &str, path: &Path) -> Result<(), DatapathError> {
-    let link = link.map_err(|_| DatapathError::NoLink {
-        interface: interface.to_owned(),
-    })?;
+    let link = link.map_err(|_| DatapathError::NoLink { interface: interface.to_owned() })?;
     link.pin(path)?;
     Ok(())
 }

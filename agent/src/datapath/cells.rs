@@ -93,12 +93,7 @@ unsafe impl<T> Send for Mapping<T> {}
 
 impl<T> Mapping<T> {
     fn new(map: &MapData) -> Result<Self, DatapathError> {
-        const {
-            assert!(
-                size_of::<T>().is_multiple_of(8),
-                "array cells lie 8 bytes apart or a multiple of it"
-            )
-        };
+        const { assert!(size_of::<T>().is_multiple_of(8), "array cells lie 8 bytes apart or a multiple of it") };
         let length = size_of::<T>() * MAX_ROUTERS as usize;
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours; the map is as long
         // as `length` because its capacity is part of the layout version, and the kernel checks it once more.
@@ -113,11 +108,7 @@ impl<T> Mapping<T> {
             )
         };
         match NonNull::new(base.cast::<u8>()) {
-            Some(start) if base != libc::MAP_FAILED => Ok(Self {
-                base: start,
-                length,
-                cells: PhantomData,
-            }),
+            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start, length, cells: PhantomData }),
             _ => Err(DatapathError::Map(io::Error::last_os_error())),
         }
     }

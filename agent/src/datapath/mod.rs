@@ -28,14 +28,8 @@ use crate::config::{DatapathLog, XdpChoice};
 use crate::host::netlink::Netlink;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
-const PINNED_MAPS: [&str; 6] = [
-    maps::DEVICE,
-    maps::ROUTERS,
-    maps::VIPS,
-    maps::OWNERSHIP,
-    maps::MAILBOXES,
-    maps::COUNTERS,
-];
+const PINNED_MAPS: [&str; 6] =
+    [maps::DEVICE, maps::ROUTERS, maps::VIPS, maps::OWNERSHIP, maps::MAILBOXES, maps::COUNTERS];
 
 /// One virtual router as the data plane needs it.
 #[derive(Clone, Debug)]
@@ -82,12 +76,7 @@ impl Datapath {
             Ok((bpf, mode))
         });
         match opened {
-            Ok((bpf, mode)) => Ok(Self {
-                bpf,
-                pins,
-                mode,
-                adopted,
-            }),
+            Ok((bpf, mode)) => Ok(Self { bpf, pins, mode, adopted }),
             Err(error) => {
                 if !adopted {
                     pins.remove()?;
@@ -123,10 +112,7 @@ impl Datapath {
     ///
     /// A map refuses an entry.
     pub fn configure(&mut self, device_mac: [u8; 6], entries: &[Entry]) -> Result<Vec<u32>, DatapathError> {
-        let device = Plain(Device {
-            mac: device_mac,
-            _pad: [0; 2],
-        });
+        let device = Plain(Device { mac: device_mac, _pad: [0; 2] });
         Array::try_from(self.map_mut(maps::DEVICE)?)?.set(0, device, 0)?;
         let slots = self.configure_routers(entries)?;
         self.configure_vips(entries, &slots)?;
@@ -140,29 +126,15 @@ impl Datapath {
     fn configure_routers(&mut self, entries: &[Entry]) -> Result<Vec<u32>, DatapathError> {
         let mut map: HashMap<_, Plain<RouterKey>, Plain<Router>> =
             HashMap::try_from(self.map_mut(maps::ROUTERS)?)?;
-        let known: Vec<(RouterKey, u32)> = map
-            .iter()
-            .flatten()
-            .map(|(key, router)| (key.0, router.0.slot))
-            .collect();
+        let known: Vec<(RouterKey, u32)> =
+            map.iter().flatten().map(|(key, router)| (key.0, router.0.slot)).collect();
         let slots = assign_slots(&known, entries);
         for (entry, &slot) in entries.iter().zip(&slots) {
             let mut primary = [0; 16];
             primary[..4].copy_from_slice(&entry.primary.octets());
-            map.insert(
-                Plain(entry.key),
-                Plain(Router {
-                    slot,
-                    checksums: entry.checksums,
-                    primary,
-                }),
-                0,
-            )?;
+            map.insert(Plain(entry.key), Plain(Router { slot, checksums: entry.checksums, primary }), 0)?;
         }
-        for (key, _) in known
-            .iter()
-            .filter(|(key, _)| !entries.iter().any(|entry| entry.key == *key))
-        {
+        for (key, _) in known.iter().filter(|(key, _)| !entries.iter().any(|entry| entry.key == *key)) {
             map.remove(&Plain(*key))?;
         }
         Ok(slots)
@@ -173,10 +145,7 @@ impl Datapath {
         let mut stale: HashSet<VipKey> = map.keys().flatten().map(|key| key.0).collect();
         for (entry, &slot) in entries.iter().zip(slots) {
             for vip in &entry.vips {
-                let key = VipKey {
-                    vlan: entry.key.vlan,
-                    address: vip.octets(),
-                };
+                let key = VipKey { vlan: entry.key.vlan, address: vip.octets() };
                 map.insert(Plain(key), slot, 0)?;
                 stale.remove(&key);
             }
@@ -221,10 +190,7 @@ impl Datapath {
     ///
     /// They were taken before.
     pub fn take_counters(&mut self) -> Result<Counters, DatapathError> {
-        let map = self
-            .bpf
-            .take_map(maps::COUNTERS)
-            .ok_or(DatapathError::NoMap(maps::COUNTERS))?;
+        let map = self.bpf.take_map(maps::COUNTERS).ok_or(DatapathError::NoMap(maps::COUNTERS))?;
         Ok(Counters(PerCpuArray::try_from(map)?))
     }
 
@@ -256,14 +222,9 @@ impl Counters {
     /// Every verdict with its frames since the maps were made, summed over all CPUs.
     pub fn read(&self) -> Vec<(Verdict, u64)> {
         let sum = |verdict: Verdict| -> u64 {
-            self.0
-                .get(&(verdict as u32), 0)
-                .map_or(0, |cells| cells.iter().sum())
+            self.0.get(&(verdict as u32), 0).map_or(0, |cells| cells.iter().sum())
         };
-        Verdict::ALL
-            .into_iter()
-            .map(|verdict| (verdict, sum(verdict)))
-            .collect()
+        Verdict::ALL.into_iter().map(|verdict| (verdict, sum(verdict))).collect()
     }
 }
 
@@ -284,12 +245,7 @@ fn load(pins: &Pins, log: DatapathLog) -> Result<Ebpf, DatapathError> {
 
 /// A slot for each entry: the one it has in `known`, else the lowest free one.
 fn assign_slots(known: &[(RouterKey, u32)], entries: &[Entry]) -> Vec<u32> {
-    let slot_of = |key: RouterKey| {
-        known
-            .iter()
-            .find(|(other, _)| *other == key)
-            .map(|(_, slot)| *slot)
-    };
+    let slot_of = |key: RouterKey| known.iter().find(|(other, _)| *other == key).map(|(_, slot)| *slot);
     let mut taken: HashSet<u32> = entries.iter().filter_map(|entry| slot_of(entry.key)).collect();
     entries
         .iter()

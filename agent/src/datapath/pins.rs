@@ -26,13 +26,8 @@ impl Pins {
     /// The pins of `interface` below `root`.
     pub fn new(root: &Path, interface: &str) -> Self {
         // A BPF file system refuses names with dots, which VLAN interfaces have. No interface name has a colon.
-        let directory = root
-            .join(format!("v{LAYOUT_VERSION}"))
-            .join(interface.replace('.', ":"));
-        Self {
-            root: root.to_owned(),
-            directory,
-        }
+        let directory = root.join(format!("v{LAYOUT_VERSION}")).join(interface.replace('.', ":"));
+        Self { root: root.to_owned(), directory }
     }
 
     /// The directory that holds them.
@@ -63,14 +58,8 @@ impl Pins {
         };
         if !is_bpffs(&nearest_existing(&self.root)) {
             std::fs::create_dir_all(&self.root).map_err(failed("making the directory of the pins"))?;
-            mount(
-                Some("bpf"),
-                &self.root,
-                Some("bpf"),
-                MsFlags::empty(),
-                None::<&str>,
-            )
-            .map_err(|errno| failed("mounting a BPF file system")(errno.into()))?;
+            mount(Some("bpf"), &self.root, Some("bpf"), MsFlags::empty(), None::<&str>)
+                .map_err(|errno| failed("mounting a BPF file system")(errno.into()))?;
             tracing::info!(path = %self.root.display(), "mounted a BPF file system for the pins");
         }
         std::fs::create_dir_all(&self.directory).map_err(failed("making the directory of the pins"))
@@ -135,8 +124,5 @@ fn is_mount_point(path: &Path) -> bool {
 }
 
 fn nearest_existing(path: &Path) -> PathBuf {
-    path.ancestors()
-        .find(|ancestor| ancestor.exists())
-        .unwrap_or(Path::new("/"))
-        .to_owned()
+    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/")).to_owned()
 }

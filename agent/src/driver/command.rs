@@ -143,17 +143,8 @@ pub struct Receiving {
 /// The process has no descriptor to spare.
 pub fn channel() -> nix::Result<(Remote, Receiving)> {
     let (sender, queue) = sync_channel(QUEUE);
-    let wake = Arc::new(EventFd::from_value_and_flags(
-        0,
-        EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
-    )?);
-    Ok((
-        Remote {
-            queue: sender,
-            wake: Arc::clone(&wake),
-        },
-        Receiving { queue, wake },
-    ))
+    let wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+    Ok((Remote { queue: sender, wake: Arc::clone(&wake) }, Receiving { queue, wake }))
 }
 
 /// The election thread does not take commands.

@@ -27,10 +27,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        Self {
-            heard: VecDeque::with_capacity(CAPACITY),
-            discarded: 0,
-        }
+        Self { heard: VecDeque::with_capacity(CAPACITY), discarded: 0 }
     }
 
     /// Keeps what was parsed, or counts it.
@@ -39,19 +36,13 @@ impl Inbox {
             self.discarded += 1;
             return;
         };
-        let index = routers
-            .iter()
-            .position(|router| router.is(received.vlan, received.vrid));
+        let index = routers.iter().position(|router| router.is(received.vlan, received.vrid));
         if let Some(router) = index
             && self.heard.len() < CAPACITY
         {
             let same_vips = received.addresses().eq(routers[router].vips().iter().copied());
             let advertisement = received.advertisement;
-            self.heard.push_back(Heard {
-                router,
-                advertisement,
-                same_vips,
-            });
+            self.heard.push_back(Heard { router, advertisement, same_vips });
         }
     }
 

@@ -50,12 +50,7 @@ impl Driver {
         for port in &ports {
             port.watched().for_each(|fd| waiter.watch(fd));
         }
-        Self {
-            ports,
-            commands: commands.queue,
-            waiter,
-            stopping: false,
-        }
+        Self { ports, commands: commands.queue, waiter, stopping: false }
     }
 
     /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up.

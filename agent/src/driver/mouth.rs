@@ -31,11 +31,7 @@ pub struct Mouth {
 impl Mouth {
     /// Speaks through the first of `rings`, and through `packet` where that fails.
     pub fn new(rings: Vec<Ring<Sent>>, packet: PacketSocket) -> Self {
-        Self {
-            rings,
-            packet,
-            frame: [0; MAX_ADVERTISEMENT_FRAME],
-        }
+        Self { rings, packet, frame: [0; MAX_ADVERTISEMENT_FRAME] }
     }
 
     /// The rings, which are ears as well.
@@ -86,9 +82,6 @@ pub(super) struct NotSent;
 impl Sent {
     /// A renewal that is begun now.
     pub(super) fn renewal_of(router: usize) -> Self {
-        Self::Renew {
-            router,
-            begun: clock::now(),
-        }
+        Self::Renew { router, begun: clock::now() }
     }
 }

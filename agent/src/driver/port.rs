@@ -60,18 +60,11 @@ impl Port {
     /// A port whose virtual routers have not started yet.
     pub fn new(parts: PortParts) -> Self {
         let outcomes = Vec::with_capacity(2 * parts.routers.len());
-        Self {
-            parts,
-            inbox: Inbox::new(),
-            outcomes,
-        }
+        Self { parts, inbox: Inbox::new(), outcomes }
     }
 
     pub(super) fn watched(&self) -> impl Iterator<Item = RawFd> {
-        self.parts
-            .mouth
-            .raw_fds()
-            .chain([self.parts.ear.as_fd().as_raw_fd()])
+        self.parts.mouth.raw_fds().chain([self.parts.ear.as_fd().as_raw_fd()])
     }
 
     /// Begins the elections. What an earlier run left in the cells ends here: this one has to win its role first.
@@ -85,24 +78,12 @@ impl Port {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.parts
-            .routers
-            .iter()
-            .all(|router| router.core.role() == Role::Initialize)
+        self.parts.routers.iter().all(|router| router.core.role() == Role::Initialize)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let completion = self
-            .parts
-            .mouth
-            .is_sending()
-            .then(|| clock::now() + COMPLETION_POLL);
-        self.parts
-            .routers
-            .iter()
-            .filter_map(Router::deadline)
-            .chain(completion)
-            .min()
+        let completion = self.parts.mouth.is_sending().then(|| clock::now() + COMPLETION_POLL);
+        self.parts.routers.iter().filter_map(Router::deadline).chain(completion).min()
     }
 
     pub(super) fn set_usable(&mut self, usable: bool, now: Instant) {
@@ -120,11 +101,7 @@ impl Port {
             let router = &mut self.parts.routers[heard.router];
             router.heard = now;
             if let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now) {
-                let event = Event::Peer {
-                    port: self.parts.index,
-                    router: heard.router,
-                    peer,
-                };
+                let event = Event::Peer { port: self.parts.index, router: heard.router, peer };
                 // A full log loses lines, never time.
                 let _ = self.parts.events.try_send(event);
             }
@@ -166,10 +143,7 @@ impl Port {
         let Some(router) = self.parts.routers.get_mut(index) else {
             return;
         };
-        router.stages = Stages {
-            decided: now,
-            ..Stages::default()
-        };
+        router.stages = Stages { decided: now, ..Stages::default() };
         for action in router.core.handle(input, now) {
             match action {
                 Action::SetOwnership(until) => self.parts.set_ownership(index, until),
@@ -195,32 +169,25 @@ impl Port {
     pub(super) fn describe(&self, snapshot: &mut PortSnapshot) {
         snapshot.discarded = self.inbox.discarded;
         snapshot.routers.clear();
-        snapshot
-            .routers
-            .extend(self.parts.routers.iter().map(|router| RouterSnapshot {
-                role: router.core.role(),
-                since: router.core.since(),
-                reason: router.core.reason(),
-                leaving: router.core.leaving(),
-                yielded: router.core.yielded(),
-                lease: self.parts.ownerships.lease(router.slot),
-                epoch: self.parts.ownerships.epoch(router.slot),
-                peers: router.peers,
-                recorder: router.recorder,
-            }));
+        snapshot.routers.extend(self.parts.routers.iter().map(|router| RouterSnapshot {
+            role: router.core.role(),
+            since: router.core.since(),
+            reason: router.core.reason(),
+            leaving: router.core.leaving(),
+            yielded: router.core.yielded(),
+            lease: self.parts.ownerships.lease(router.slot),
+            epoch: self.parts.ownerships.epoch(router.slot),
+            peers: router.peers,
+            recorder: router.recorder,
+        }));
     }
 }
 
 impl PortParts {
     fn listen(&mut self, inbox: &mut Inbox) {
-        let Self {
-            mouth, ear, routers, ..
-        } = self;
+        let Self { mouth, ear, routers, .. } = self;
         let find = |vlan, vrid: Vrid| -> Option<Expected> {
-            routers
-                .iter()
-                .find(|router| router.is(vlan, vrid))
-                .map(Router::expected)
+            routers.iter().find(|router| router.is(vlan, vrid)).map(Router::expected)
         };
         for ring in mouth.rings() {
             ring.receive(|frame| inbox.put(routers, parse_frame(frame, find)));
@@ -235,10 +202,7 @@ impl PortParts {
     }
 
     fn is_due(&self, index: usize, now: Instant) -> bool {
-        self.routers[index]
-            .core
-            .deadline()
-            .is_some_and(|deadline| deadline <= now)
+        self.routers[index].core.deadline().is_some_and(|deadline| deadline <= now)
     }
 
     /// What the mailbox has that was not read from the sockets.
@@ -267,9 +231,7 @@ impl PortParts {
             Standing::Active(_) => Sent::renewal_of(index),
             Standing::Leaving => Sent::Nothing,
         };
-        match self.mouth.send(sent, |frame| {
-            router.advertisement(standing, checksum).build(frame)
-        }) {
+        match self.mouth.send(sent, |frame| router.advertisement(standing, checksum).build(frame)) {
             Ok(left) => {
                 self.routers[index].stages.transmitted = Some(clock::now());
                 left.into_iter().for_each(|sent| self.has_left(sent, outcomes));
@@ -284,11 +246,7 @@ impl PortParts {
         match sent {
             Sent::Renew { router, begun } => {
                 let running = self.ethtool.is_running();
-                let outcome = if running {
-                    Input::Transmitted(begun)
-                } else {
-                    Input::TransmitFailed
-                };
+                let outcome = if running { Input::Transmitted(begun) } else { Input::TransmitFailed };
                 outcomes.push((router, outcome));
             }
             Sent::Nothing => {}
@@ -317,15 +275,8 @@ impl PortParts {
         if transition.to == Role::Active && transition.from != Role::Active {
             self.ownerships.next_epoch(router.slot);
         }
-        let record = Record {
-            transition,
-            stages: router.stages,
-        };
+        let record = Record { transition, stages: router.stages };
         router.recorder.push(record);
-        let _ = self.events.try_send(Event::Transition {
-            port: self.index,
-            router: index,
-            record,
-        });
+        let _ = self.events.try_send(Event::Transition { port: self.index, router: index, record });
     }
 }

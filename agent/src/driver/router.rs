@@ -62,12 +62,7 @@ impl Router {
     pub fn entry(config: &RouterConfig, device_mac: Mac, primary: Ipv4Addr) -> Entry {
         let family = Family::Ipv4;
         Entry {
-            key: RouterKey {
-                vlan: UNTAGGED,
-                vrid: config.vrid.get(),
-                family: family as u8,
-                _pad: [0; 2],
-            },
+            key: RouterKey { vlan: UNTAGGED, vrid: config.vrid.get(), family: family as u8, _pad: [0; 2] },
             checksums: match config.checksum {
                 ChecksumMode::Only(Checksum::Rfc9568) => ACCEPT_RFC9568,
                 ChecksumMode::Only(Checksum::Pseudo) => ACCEPT_PSEUDO,
@@ -93,10 +88,7 @@ impl Router {
 
     pub(super) fn expected(&self) -> Expected {
         let parameters = self.core.parameters();
-        Expected {
-            primary: parameters.primary,
-            checksum: parameters.checksum,
-        }
+        Expected { primary: parameters.primary, checksum: parameters.checksum }
     }
 
     pub(super) fn vips(&self) -> &[Ipv4Addr] {
@@ -119,20 +111,12 @@ impl Router {
 
     pub(super) fn announcement(&self, operation: Operation, vip: usize) -> Option<GratuitousArp> {
         let address = *self.vips.get(vip)?;
-        Some(GratuitousArp {
-            operation,
-            mac: self.mac,
-            vlan: UNTAGGED,
-            address,
-        })
+        Some(GratuitousArp { operation, mac: self.mac, vlan: UNTAGGED, address })
     }
 
     /// When the core or the announcer wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.core.deadline(), self.announcer.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.core.deadline(), self.announcer.deadline()].into_iter().flatten().min()
     }
 
     /// Remembers who was heard. Returns the peer when it is new, or has other settings than before.
@@ -142,34 +126,16 @@ impl Router {
         same_vips: bool,
         heard: Instant,
     ) -> Option<PeerSnapshot> {
-        let Advertisement {
-            source,
-            standing,
-            interval,
-            ..
-        } = *advertisement;
-        let peer = PeerSnapshot {
-            address: source,
-            standing,
-            interval,
-            heard,
-            same_vips,
-        };
-        let known = self
-            .peers
-            .iter_mut()
-            .flatten()
-            .find(|known| known.address == source);
+        let Advertisement { source, standing, interval, .. } = *advertisement;
+        let peer = PeerSnapshot { address: source, standing, interval, heard, same_vips };
+        let known = self.peers.iter_mut().flatten().find(|known| known.address == source);
         if let Some(known) = known {
             let changed = known.interval != interval || known.same_vips != same_vips;
             *known = peer;
             return changed.then_some(peer);
         }
         // `None` sorts before every peer, so free places are used first.
-        let place = self
-            .peers
-            .iter_mut()
-            .min_by_key(|place| place.map(|peer| peer.heard))?;
+        let place = self.peers.iter_mut().min_by_key(|place| place.map(|peer| peer.heard))?;
         *place = Some(peer);
         Some(peer)
     }

@@ -16,21 +16,14 @@ pub(super) struct Waiter {
 
 impl Waiter {
     pub(super) fn new(wake: Arc<EventFd>) -> Self {
-        let mut waiter = Self {
-            descriptors: Vec::new(),
-            wake,
-        };
+        let mut waiter = Self { descriptors: Vec::new(), wake };
         waiter.watch(waiter.wake.as_fd().as_raw_fd());
         waiter
     }
 
     /// Wakes on `fd`, too, which must stay open as long as the waiter is used.
     pub(super) fn watch(&mut self, fd: RawFd) {
-        self.descriptors.push(libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        });
+        self.descriptors.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     }
 
     /// Sleeps until something happens or `deadline` has come.

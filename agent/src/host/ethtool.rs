@@ -45,27 +45,17 @@ impl Ethtool {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the descriptor was opened this moment and nobody else knows it.
-        Ok(Self {
-            socket: unsafe { OwnedFd::from_raw_fd(fd) },
-            name,
-        })
+        Ok(Self { socket: unsafe { OwnedFd::from_raw_fd(fd) }, name })
     }
 
     /// The number of receive queues; 1 where the driver does not say.
     pub fn receive_queues(&self) -> u32 {
-        let mut channels = Channels {
-            command: GET_CHANNELS,
-            ..Channels::default()
-        };
+        let mut channels = Channels { command: GET_CHANNELS, ..Channels::default() };
         let mut request = self.request();
         request.ifr_ifru.ifru_data = (&raw mut channels).cast();
         // SAFETY: the kernel reads the name and fills `channels`, which has the layout it expects and outlives the call.
         let status = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-        if status < 0 {
-            1
-        } else {
-            (channels.rx + channels.combined).max(1)
-        }
+        if status < 0 { 1 } else { (channels.rx + channels.combined).max(1) }
     }
 
     /// Whether the interface is up and has a carrier. Takes no lock in the kernel, so it may be asked with every advert.

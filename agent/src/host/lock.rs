@@ -26,10 +26,9 @@ impl InterfaceLock {
         let address = SocketAddr::from_abstract_name(format!("baton/{interface}")).map_err(failed())?;
         match UnixListener::bind_addr(&address) {
             Ok(listener) => Ok(Self { _listener: listener }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(HostError::Locked {
-                interface: interface.to_owned(),
-                pid: holder(&address),
-            }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(HostError::Locked { interface: interface.to_owned(), pid: holder(&address) })
+            }
             Err(error) => Err(failed()(error)),
         }
     }

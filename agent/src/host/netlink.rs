@@ -40,10 +40,7 @@ pub struct Interface {
 impl Interface {
     /// The address that adverts come from: the first that is none of `vips`.
     pub fn primary(&self, vips: &[Ipv4Addr]) -> Option<Ipv4Addr> {
-        self.addresses
-            .iter()
-            .copied()
-            .find(|address| !vips.contains(address))
+        self.addresses.iter().copied().find(|address| !vips.contains(address))
     }
 }
 
@@ -60,9 +57,7 @@ impl Netlink {
     ///
     /// The process has no descriptor to spare.
     pub fn open() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (connection, handle, _) = {
             let _guard = runtime.enter();
             new_connection()?
@@ -91,10 +86,7 @@ impl Netlink {
         match self.runtime.block_on(request.execute()) {
             Ok(()) => Ok(true),
             Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(false),
-            Err(source) => Err(HostError::Netlink {
-                what: format!("binding {vip} on lo"),
-                source,
-            }),
+            Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
         }
     }
 
@@ -104,22 +96,13 @@ impl Netlink {
     ///
     /// The kernel refuses it.
     pub fn unbind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(LOOPBACK)
-            .address(vip, 32)
-            .build();
-        match self
-            .runtime
-            .block_on(self.handle.address().del(message).execute())
-        {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build();
+        match self.runtime.block_on(self.handle.address().del(message).execute()) {
             Ok(()) => Ok(()),
             Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => {
                 Ok(())
             }
-            Err(source) => Err(HostError::Netlink {
-                what: format!("taking {vip} off lo"),
-                source,
-            }),
+            Err(source) => Err(HostError::Netlink { what: format!("taking {vip} off lo"), source }),
         }
     }
 }
@@ -140,10 +123,7 @@ impl Watch {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
         let (connection, handle, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(connection);
-        Ok(Self {
-            handle,
-            notices: Box::pin(messages.map(|_| ())),
-        })
+        Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
     }
 
     /// Waits for the next notice of any kind.
@@ -168,18 +148,12 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
             return Err(HostError::NoInterface(name.to_owned()));
         }
         Err(source) => {
-            return Err(HostError::Netlink {
-                what: format!("looking at {name}"),
-                source,
-            });
+            return Err(HostError::Netlink { what: format!("looking at {name}"), source });
         }
     };
     let addresses = addresses(handle, link.header.index)
         .await
-        .map_err(|source| HostError::Netlink {
-            what: format!("listing the addresses of {name}"),
-            source,
-        })?;
+        .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
     Ok(Interface {
         name: name.to_owned(),
         index: link.header.index,
@@ -192,13 +166,8 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
 }
 
 async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Ipv4Addr>, rtnetlink::Error> {
-    let messages: Vec<_> = handle
-        .address()
-        .get()
-        .set_link_index_filter(index)
-        .execute()
-        .try_collect()
-        .await?;
+    let messages: Vec<_> =
+        handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
     Ok(messages
         .iter()
         .filter(|message| message.header.family == AddressFamily::Inet)

@@ -41,18 +41,12 @@ impl<'a> Quiet<'a> {
     pub fn open(netlink: &'a Netlink, directory: &Path) -> Result<Self, HostError> {
         let file = directory.join("host.json");
         let record = match fs::read_to_string(&file) {
-            Ok(text) => serde_json::from_str(&text).map_err(|source| HostError::Record {
-                path: file.clone(),
-                source,
-            })?,
+            Ok(text) => serde_json::from_str(&text)
+                .map_err(|source| HostError::Record { path: file.clone(), source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
             Err(error) => return Err(HostError::io(format!("reading {}", file.display()))(error)),
         };
-        Ok(Self {
-            netlink,
-            file,
-            record,
-        })
+        Ok(Self { netlink, file, record })
     }
 
     /// Whether an earlier run has left changes in place.
@@ -78,11 +72,8 @@ impl<'a> Quiet<'a> {
                 self.record.bound.remove(&vip);
             }
         }
-        let new: Vec<Ipv4Addr> = vips
-            .iter()
-            .copied()
-            .filter(|vip| !self.record.bound.contains(vip))
-            .collect();
+        let new: Vec<Ipv4Addr> =
+            vips.iter().copied().filter(|vip| !self.record.bound.contains(vip)).collect();
         self.record.bound.extend(&new);
         self.save()?;
         for &vip in vips {
@@ -126,10 +117,7 @@ impl<'a> Quiet<'a> {
     /// Raises a sysctl to `value`; a stricter setting of the operator's stays.
     fn raise_sysctl(&mut self, path: &Path, value: u8) -> Result<(), HostError> {
         let what = || format!("setting {} to {value}", path.display());
-        let before = fs::read_to_string(path)
-            .map_err(HostError::io(what()))?
-            .trim()
-            .to_owned();
+        let before = fs::read_to_string(path).map_err(HostError::io(what()))?.trim().to_owned();
         if before.parse::<u8>().is_ok_and(|present| present >= value) {
             return Ok(());
         }
@@ -140,10 +128,8 @@ impl<'a> Quiet<'a> {
 
     fn save(&self) -> Result<(), HostError> {
         let failed = || HostError::io(format!("writing {}", self.file.display()));
-        let text = serde_json::to_string_pretty(&self.record).map_err(|source| HostError::Record {
-            path: self.file.clone(),
-            source,
-        })?;
+        let text = serde_json::to_string_pretty(&self.record)
+            .map_err(|source| HostError::Record { path: self.file.clone(), source })?;
         let draft = self.file.with_extension("json.new");
         fs::write(&draft, text).map_err(failed())?;
         fs::rename(&draft, &self.file).map_err(failed())

@@ -25,9 +25,7 @@ const OLDEST_KERNEL: (u32, u32) = (6, 6);
 /// Names what is missing.
 pub fn check() -> Result<(), HostError> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|part| part.parse().ok());
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok());
     if let (Some(major), Some(minor)) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST_KERNEL
     {
@@ -36,25 +34,15 @@ pub fn check() -> Result<(), HostError> {
     let held = effective_capabilities();
     let is_set = |number: u32| held & (1 << number) != 0;
     let has = |number: u32| is_set(number) || (number == CAP_BPF && is_set(CAP_SYS_ADMIN));
-    let missing: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(number, _)| !has(*number))
-        .map(|(_, name)| *name)
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(HostError::NoRights {
-            missing: missing.join(", "),
-        })
-    }
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(number, _)| !has(*number)).map(|(_, name)| *name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(HostError::NoRights { missing: missing.join(", ") }) }
 }
 
 fn effective_capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or_default()
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Makes the calling thread real-time with SCHED_FIFO `priority`.
@@ -63,16 +51,10 @@ fn effective_capabilities() -> u64 {
 ///
 /// The process may not (CAP_SYS_NICE, RLIMIT_RTPRIO).
 pub fn become_realtime(priority: u8) -> io::Result<()> {
-    let parameters = libc::sched_param {
-        sched_priority: i32::from(priority),
-    };
+    let parameters = libc::sched_param { sched_priority: i32::from(priority) };
     // SAFETY: the pointer is to a live sched_param; 0 names the calling thread.
     let status = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
-    if status < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Keeps all present and future memory of the process in RAM.

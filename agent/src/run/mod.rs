@@ -22,11 +22,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     rights::check()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let interfaces = examine(config, &netlink)?;
-    let _locks: Vec<InterfaceLock> = config
-        .interfaces()
-        .into_iter()
-        .map(InterfaceLock::take)
-        .collect::<Result<_, _>>()?;
+    let _locks: Vec<InterfaceLock> =
+        config.interfaces().into_iter().map(InterfaceLock::take).collect::<Result<_, _>>()?;
     let directory = &config.runtime.directory;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("making the runtime directory {}", directory.display()))?;
@@ -59,10 +56,7 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
         }
         let mut vips = config.routers.iter().flat_map(|router| &router.vips);
         if let Some(&vip) = vips.find(|vip| interface.addresses.contains(vip)) {
-            bail!(HostError::VipOnInterface {
-                vip,
-                interface: name.to_owned()
-            });
+            bail!(HostError::VipOnInterface { vip, interface: name.to_owned() });
         }
         if interface.addresses.is_empty() {
             bail!(HostError::NoAddress(name.to_owned()));

@@ -58,35 +58,18 @@ pub(super) fn prepare<'a>(
     let (sender, events) = mpsc::channel(EVENTS);
     let (mut parts, mut served, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(datapaths.iter_mut()).enumerate() {
-        let port = Opening {
-            config,
-            interface,
-            datapath,
-            index,
-            events: &sender,
-        };
-        let (port_parts, port_served) = port
-            .open()
-            .with_context(|| format!("setting up {}", interface.name))?;
+        let port = Opening { config, interface, datapath, index, events: &sender };
+        let (port_parts, port_served) =
+            port.open().with_context(|| format!("setting up {}", interface.name))?;
         parts.push(port_parts);
         served.push(port_served);
         let program = netlink.interface(&interface.name)?.xdp.map(|(id, _)| id);
-        watched.push(Watched {
-            name: interface.name.clone(),
-            primary: primary(interface)?,
-            program,
-        });
+        watched.push(Watched { name: interface.name.clone(), primary: primary(interface)?, program });
     }
-    let vips: Vec<_> = config
-        .routers
-        .iter()
-        .flat_map(|router| router.vips.iter().copied())
-        .collect();
+    let vips: Vec<_> = config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect();
     quiet.apply(&config.interfaces(), &vips)?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
@@ -94,26 +77,12 @@ pub(super) fn prepare<'a>(
             server::bind(&path).with_context(|| format!("making the control socket {}", path.display()))?;
         (listener, Watch::open().context("opening a netlink socket")?)
     };
-    Ok(Ready {
-        config,
-        runtime,
-        listener,
-        watch,
-        watched,
-        parts,
-        served,
-        events,
-        datapaths,
-    })
+    Ok(Ready { config, runtime, listener, watch, watched, parts, served, events, datapaths })
 }
 
 /// The address that adverts come from.
 fn primary(interface: &Interface) -> Result<std::net::Ipv4Addr, HostError> {
-    interface
-        .addresses
-        .first()
-        .copied()
-        .ok_or_else(|| HostError::NoAddress(interface.name.clone()))
+    interface.addresses.first().copied().ok_or_else(|| HostError::NoAddress(interface.name.clone()))
 }
 
 /// One interface on its way to become a port.
@@ -130,10 +99,7 @@ impl Opening<'_> {
         let Interface { name, index, mac, .. } = self.interface;
         let primary = primary(self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
-        let entries: Vec<_> = configs
-            .iter()
-            .map(|config| Router::entry(config, *mac, primary))
-            .collect();
+        let entries: Vec<_> = configs.iter().map(|config| Router::entry(config, *mac, primary)).collect();
         let slots = self.datapath.configure(*mac, &entries)?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
@@ -161,10 +127,7 @@ impl Opening<'_> {
             queues,
             ear: ear.to_owned(),
             counters: self.datapath.take_counters()?,
-            routers: configs
-                .into_iter()
-                .zip(entries.iter().map(|entry| entry.mac))
-                .collect(),
+            routers: configs.into_iter().zip(entries.iter().map(|entry| entry.mac)).collect(),
         };
         let parts = PortParts {
             index: self.index,
@@ -186,12 +149,10 @@ impl Opening<'_> {
 fn open_rings<T: Copy>(interface: &str, queues: u32, datapath: &mut Datapath) -> Vec<Ring<T>> {
     let mut rings = Vec::new();
     for queue in 0..queues {
-        let opened = open_ring(interface, queue)
-            .map_err(anyhow::Error::from)
-            .and_then(|ring| {
-                datapath.set_socket(queue, ring.raw_fd())?;
-                Ok(ring)
-            });
+        let opened = open_ring(interface, queue).map_err(anyhow::Error::from).and_then(|ring| {
+            datapath.set_socket(queue, ring.raw_fd())?;
+            Ok(ring)
+        });
         match opened {
             Ok(ring) => rings.push(ring),
             Err(error) => {

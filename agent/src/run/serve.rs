@@ -33,17 +33,7 @@ pub(super) struct Watched {
 
 /// Runs the election until the agent is told to stop.
 pub(super) fn serve(ready: Ready<'_>) -> anyhow::Result<()> {
-    let Ready {
-        config,
-        runtime,
-        listener,
-        watch,
-        watched,
-        parts,
-        served,
-        events,
-        datapaths,
-    } = ready;
+    let Ready { config, runtime, listener, watch, watched, parts, served, events, datapaths } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     let _inside = runtime.enter();
     for datapath in datapaths {
@@ -54,10 +44,7 @@ pub(super) fn serve(ready: Ready<'_>) -> anyhow::Result<()> {
     }
     let ports = parts.into_iter().map(Port::new).collect();
     let ended = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
-    let server = Arc::new(Server {
-        ports: served,
-        remote: remote.clone(),
-    });
+    let server = Arc::new(Server { ports: served, remote: remote.clone() });
     runtime.spawn(log_events(events, Arc::clone(&server)));
     runtime.spawn(watch_interfaces(watch, watched, remote.clone()));
     runtime.spawn(server::serve(listener, server));
@@ -158,10 +145,7 @@ async fn watch_interfaces(mut watch: Watch, watched: Vec<Watched>, remote: Remot
                 );
                 let _ = remote.send(Command::DatapathLost { port });
             }
-            let _ = remote.send(Command::Link {
-                port,
-                usable: usable && !lost[port],
-            });
+            let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
         }
         // Either way it is time to look again.
         let _ = timeout(WATCH_INTERVAL, watch.changed()).await;

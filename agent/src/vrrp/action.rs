@@ -69,18 +69,12 @@ pub struct Actions {
 impl Actions {
     /// No actions.
     pub(super) const fn none() -> Self {
-        Self {
-            items: [None; MAX_ACTIONS],
-            len: 0,
-        }
+        Self { items: [None; MAX_ACTIONS], len: 0 }
     }
 
     /// Adds `action` behind the others.
     pub(super) fn push(&mut self, action: Action) {
-        debug_assert!(
-            self.len < MAX_ACTIONS,
-            "no cell of the state table has more actions than MAX_ACTIONS"
-        );
+        debug_assert!(self.len < MAX_ACTIONS, "no cell of the state table has more actions than MAX_ACTIONS");
         if let Some(slot) = self.items.get_mut(self.len) {
             *slot = Some(action);
             self.len += 1;

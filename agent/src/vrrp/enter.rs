@@ -17,10 +17,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions.push(Action::SetOwnership(Some(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
-        let active = Active {
-            adver_timer: now + interval.duration(),
-            lease_until,
-        };
+        let active = Active { adver_timer: now + interval.duration(), lease_until };
         self.enter(State::Active(active), reason, now, actions);
     }
 
@@ -69,12 +66,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// A Backup that has just heard of an Active router with that interval, or assumes one.
     pub(super) fn backup(&self, active_adver_interval: Interval, yielded: bool, now: Instant) -> Backup {
         let wait = active_down_interval(self.parameters.priority, active_adver_interval);
-        Backup {
-            active_adver_interval,
-            active_down_timer: now + wait,
-            cause: Reason::ActiveDown,
-            yielded,
-        }
+        Backup { active_adver_interval, active_down_timer: now + wait, cause: Reason::ActiveDown, yielded }
     }
 
     pub(super) fn enter(&mut self, state: State, reason: Reason, now: Instant, actions: &mut Actions) {
@@ -87,17 +79,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     pub(super) fn advertise(&self) -> Action {
-        Action::Transmit {
-            standing: Standing::Active(self.parameters.priority),
-            checksum: self.checksum(),
-        }
+        Action::Transmit { standing: Standing::Active(self.parameters.priority), checksum: self.checksum() }
     }
 
     pub(super) fn say_leaving(&self) -> Action {
-        Action::Transmit {
-            standing: Standing::Leaving,
-            checksum: self.checksum(),
-        }
+        Action::Transmit { standing: Standing::Leaving, checksum: self.checksum() }
     }
 
     fn checksum(&self) -> Checksum {

@@ -38,12 +38,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// A virtual router in Initialize. `heard` is the checksum flavour that a peer used before a restart.
     #[must_use]
     pub const fn new(parameters: Parameters<A>, heard: Option<Checksum>) -> Self {
-        Self {
-            parameters,
-            state: State::Initialize,
-            heard,
-            changed: None,
-        }
+        Self { parameters, state: State::Initialize, heard, changed: None }
     }
 
     /// What the operator decided.
@@ -109,13 +104,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         {
             // Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since.
             // Only the wait of a Backup can tell; what has just arrived is judged as one.
-            self.release(
-                Reason::LeaseLapsed,
-                self.parameters.interval,
-                false,
-                now,
-                &mut actions,
-            );
+            self.release(Reason::LeaseLapsed, self.parameters.interval, false, now, &mut actions);
         }
         if let Input::Advertisement(advertisement) = &input
             && self.state != State::Initialize

@@ -35,10 +35,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Shutdown => self.become_initialize(Reason::Shutdown, now, actions),
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
             Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
-            Input::Advertisement(Advertisement {
-                standing: Standing::Leaving,
-                ..
-            }) => {
+            Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
                 // Skew_Time with the interval learned earlier: a priority-0 advertisement teaches none.
                 let skew = skew_time(self.parameters.priority, backup.active_adver_interval);
                 self.state = State::Backup(Backup {
@@ -48,9 +45,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 });
             }
             Input::Advertisement(Advertisement {
-                standing: Standing::Active(priority),
-                interval,
-                ..
+                standing: Standing::Active(priority), interval, ..
             }) => {
                 // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a
                 // handover.
@@ -58,10 +53,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
                 self.state = State::Backup(if preempt && priority < self.parameters.priority {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
-                    Backup {
-                        cause: Reason::Preempted,
-                        ..backup
-                    }
+                    Backup { cause: Reason::Preempted, ..backup }
                 } else {
                     self.backup(interval, backup.yielded, now)
                 });
@@ -90,25 +82,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 // From the previous deadline, so that late wake-ups do not add up to a longer interval; but no burst
                 // after a pause.
                 let late = now.saturating_since(active.adver_timer);
-                let from = if late > interval.duration() {
-                    now
-                } else {
-                    active.adver_timer
-                };
-                self.state = State::Active(Active {
-                    adver_timer: from + interval.duration(),
-                    ..active
-                });
+                let from = if late > interval.duration() { now } else { active.adver_timer };
+                self.state = State::Active(Active { adver_timer: from + interval.duration(), ..active });
             }
-            Input::Advertisement(Advertisement {
-                standing: Standing::Leaving,
-                ..
-            }) => {
+            Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
                 actions.push(self.advertise());
-                self.state = State::Active(Active {
-                    adver_timer: now + interval.duration(),
-                    ..active
-                });
+                self.state = State::Active(Active { adver_timer: now + interval.duration(), ..active });
             }
             Input::Advertisement(Advertisement {
                 standing: Standing::Active(priority),
@@ -130,10 +109,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 let lease_until = begun.min(now) + lease_interval(interval);
                 if lease_until > active.lease_until {
                     actions.push(Action::SetOwnership(Some(lease_until)));
-                    self.state = State::Active(Active {
-                        lease_until,
-                        ..active
-                    });
+                    self.state = State::Active(Active { lease_until, ..active });
                 }
             }
             Input::OwnershipFailed => {
@@ -156,14 +132,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     ) {
         let interval = self.parameters.interval;
         match (input, leaving.errand) {
-            (
-                Input::Advertisement(Advertisement {
-                    standing: Standing::Active(_),
-                    interval,
-                    ..
-                }),
-                errand,
-            ) => {
+            (Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }), errand) => {
                 // Whoever speaks is the successor, whatever its priority: it was asked to take over.
                 match errand {
                     Errand::Shutdown => {
@@ -186,10 +155,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 actions.push(Action::SetOwnership(Some(lease_until)));
                 actions.push(self.advertise());
                 self.enter(
-                    State::Active(Active {
-                        adver_timer: now + interval.duration(),
-                        lease_until,
-                    }),
+                    State::Active(Active { adver_timer: now + interval.duration(), lease_until }),
                     Reason::HandoverRefused,
                     now,
                     actions,
@@ -197,10 +163,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }
             (Input::Shutdown, Errand::Handover) => {
                 self.enter(
-                    State::Leaving(Leaving {
-                        errand: Errand::Shutdown,
-                        ..leaving
-                    }),
+                    State::Leaving(Leaving { errand: Errand::Shutdown, ..leaving }),
                     Reason::Shutdown,
                     now,
                     actions,
@@ -222,10 +185,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }
             // Another router that leaves is no successor.
             (
-                Input::Advertisement(Advertisement {
-                    standing: Standing::Leaving,
-                    ..
-                }),
+                Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }),
                 Errand::Shutdown | Errand::Handover,
             )
             | (Input::Shutdown, Errand::Shutdown)

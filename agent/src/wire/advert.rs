@@ -76,19 +76,8 @@ pub fn parse_datagram(
     find: impl FnOnce(VlanId, Vrid) -> Option<Expected>,
 ) -> Result<Received<'_>, Discard> {
     let (source, message) = parse_ip(packet)?;
-    let (header, rest) = message
-        .split_first_chunk::<MESSAGE_HEADER>()
-        .ok_or(Discard::Length)?;
-    let [
-        version_type,
-        vrid,
-        priority,
-        count,
-        interval_high,
-        interval_low,
-        _,
-        _,
-    ] = *header;
+    let (header, rest) = message.split_first_chunk::<MESSAGE_HEADER>().ok_or(Discard::Length)?;
+    let [version_type, vrid, priority, count, interval_high, interval_low, _, _] = *header;
     if version_type >> 4 != VERSION {
         return Err(Discard::Version(version_type >> 4));
     }
@@ -115,12 +104,7 @@ pub fn parse_datagram(
     Ok(Received {
         vlan,
         vrid,
-        advertisement: Advertisement {
-            source,
-            standing,
-            interval,
-            checksum,
-        },
+        advertisement: Advertisement { source, standing, interval, checksum },
         addresses,
     })
 }
@@ -133,9 +117,8 @@ fn parse_ip(packet: &[u8]) -> Result<(Ipv4Addr, &[u8]), Discard> {
         return Err(Discard::NotVrrp);
     }
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| Discard::IpHeader)?;
-    let payload = packet
-        .get(header.slice().len()..usize::from(header.total_len()))
-        .ok_or(Discard::IpHeader)?;
+    let payload =
+        packet.get(header.slice().len()..usize::from(header.total_len())).ok_or(Discard::IpHeader)?;
     let source = header.source_addr();
     if header.is_fragmenting_payload()
         || !Sum::default().add(header.slice()).is_good()

@@ -63,11 +63,7 @@ pub(super) fn matching(
     destination: Ipv4Addr,
     message: &[u8],
 ) -> Option<Checksum> {
-    let good = |flavour| {
-        message_sum(flavour, source, destination, message)
-            .is_good()
-            .then_some(flavour)
-    };
+    let good = |flavour| message_sum(flavour, source, destination, message).is_good().then_some(flavour);
     match mode {
         ChecksumMode::Only(flavour) => good(flavour),
         // The pseudo-header of a few source addresses sums to zero, and both flavours are good: then the default.
@@ -88,9 +84,6 @@ mod tests {
     #[test]
     fn carries_are_added_back() {
         assert_eq!(Sum::default().add(&[0xff; 40]).field(), [0, 0]);
-        assert_eq!(
-            Sum::default().add(&[0xff, 0xff, 0x00, 0x02]).field(),
-            [0xff, 0xfd]
-        );
+        assert_eq!(Sum::default().add(&[0xff, 0xff, 0x00, 0x02]).field(), [0xff, 0xfd]);
     }
 }

@@ -81,9 +81,7 @@ pub(super) fn start(
 ) -> Result<(&mut [u8], usize), BuildError> {
     let needed = header_len(vlan) + len;
     let available = buffer.len();
-    let frame = buffer
-        .get_mut(..needed)
-        .ok_or(BuildError::BufferTooSmall { needed, available })?;
+    let frame = buffer.get_mut(..needed).ok_or(BuildError::BufferTooSmall { needed, available })?;
     let (header, packet) = frame.split_at_mut(header_len(vlan));
     let (addresses, rest) = header.split_at_mut(12);
     addresses[..6].copy_from_slice(&destination);

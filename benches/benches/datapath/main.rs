@@ -86,115 +86,41 @@ struct Measurement<'a> {
 fn main() -> Result<()> {
     let options = Options::parse();
     ensure!(options.rounds > 0, "a median needs at least one round");
-    let (empty_xdp, empty_egress) = (
-        Empty::load(BPF_PROG_TYPE_XDP)?,
-        Empty::load(BPF_PROG_TYPE_SCHED_CLS)?,
-    );
+    let (empty_xdp, empty_egress) = (Empty::load(BPF_PROG_TYPE_XDP)?, Empty::load(BPF_PROG_TYPE_SCHED_CLS)?);
     let (active, backup) = (host(0, FOREVER), host(0, 0));
     let (info, mut debug, full) = (host(3, 0), host(4, 0), host(4, 0));
-    let ring = debug
-        .bpf_mut()
-        .take_map("AYA_LOGS")
-        .context("the object has no ring for events")?;
+    let ring = debug.bpf_mut().take_map("AYA_LOGS").context("the object has no ring for events")?;
     let ring = RefCell::new(RingBuf::try_from(ring)?);
 
     let mut measurements = Vec::new();
     let mut add = |subject, hook, repeat, frame, verdict, octets: &[u8]| {
         let octets = octets.to_vec();
-        measurements.push(Measurement {
-            subject,
-            hook,
-            repeat,
-            frame,
-            verdict,
-            octets,
-            rounds: Vec::new(),
-        });
+        measurements.push(Measurement { subject, hook, repeat, frame, verdict, octets, rounds: Vec::new() });
     };
     let traffic = frames::octets("lb-tcp-syn-vip");
     for repeat in [REPEATED, EVENTS, 1] {
-        add(
-            Subject::Empty(&empty_xdp),
-            Hook::Xdp,
-            repeat,
-            "any",
-            "empty program",
-            &traffic,
-        );
+        add(Subject::Empty(&empty_xdp), Hook::Xdp, repeat, "any", "empty program", &traffic);
     }
-    add(
-        Subject::Empty(&empty_egress),
-        Hook::Egress,
-        REPEATED,
-        "any",
-        "empty program",
-        &traffic,
-    );
+    add(Subject::Empty(&empty_egress), Hook::Egress, REPEATED, "any", "empty program", &traffic);
 
     for (verdict, owner, frame, octets) in received() {
         let host = if owner { &active } else { &backup };
         expect(host, Hook::Xdp, Some(verdict), &octets, frame)?;
-        let repeat = if verdict == Verdict::ArpAnswered {
-            1
-        } else {
-            REPEATED
-        };
-        add(
-            Subject::Object(host),
-            Hook::Xdp,
-            repeat,
-            frame,
-            verdict.name(),
-            &octets,
-        );
+        let repeat = if verdict == Verdict::ArpAnswered { 1 } else { REPEATED };
+        add(Subject::Object(host), Hook::Xdp, repeat, frame, verdict.name(), &octets);
     }
     for (verdict, owner, frame, octets) in sent() {
         let host = if owner { &active } else { &backup };
         expect(host, Hook::Egress, verdict, &octets, frame)?;
         let name = verdict.map_or("passed", Verdict::name);
-        add(
-            Subject::Object(host),
-            Hook::Egress,
-            REPEATED,
-            frame,
-            name,
-            &octets,
-        );
+        add(Subject::Object(host), Hook::Egress, REPEATED, frame, name, &octets);
     }
     let name = Verdict::VipNotOwner.name();
-    add(
-        Subject::Object(&backup),
-        Hook::Xdp,
-        EVENTS,
-        "TCP, AYA_LOG_LEVEL 0",
-        name,
-        &traffic,
-    );
-    add(
-        Subject::Object(&info),
-        Hook::Xdp,
-        EVENTS,
-        "TCP, AYA_LOG_LEVEL info",
-        name,
-        &traffic,
-    );
-    add(
-        Subject::Events(&debug, &ring),
-        Hook::Xdp,
-        EVENTS,
-        "TCP, AYA_LOG_LEVEL debug",
-        name,
-        &traffic,
-    );
+    add(Subject::Object(&backup), Hook::Xdp, EVENTS, "TCP, AYA_LOG_LEVEL 0", name, &traffic);
+    add(Subject::Object(&info), Hook::Xdp, EVENTS, "TCP, AYA_LOG_LEVEL info", name, &traffic);
+    add(Subject::Events(&debug, &ring), Hook::Xdp, EVENTS, "TCP, AYA_LOG_LEVEL debug", name, &traffic);
     // Nobody reads this ring: it is full after the first measurements.
-    add(
-        Subject::Object(&full),
-        Hook::Xdp,
-        EVENTS,
-        "TCP, debug, ring full",
-        name,
-        &traffic,
-    );
+    add(Subject::Object(&full), Hook::Xdp, EVENTS, "TCP, debug, ring full", name, &traffic);
 
     // Rounds over everything: what disturbs the machine for a while disturbs all of them.
     for _ in 0..options.rounds {
@@ -219,10 +145,7 @@ fn expect(host: &Datapath, hook: Hook, verdict: Option<Verdict>, octets: &[u8], 
         Hook::Egress => host.egress(octets).counted,
     };
     let counted: Vec<Verdict> = counted.into_keys().collect();
-    ensure!(
-        counted == Vec::from_iter(verdict),
-        "{frame}: {counted:?} instead of {verdict:?}"
-    );
+    ensure!(counted == Vec::from_iter(verdict), "{frame}: {counted:?} instead of {verdict:?}");
     Ok(())
 }
 
@@ -261,10 +184,8 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn figures(mut measurements: Vec<Measurement<'_>>) -> Vec<Figure> {
-    let medians: Vec<f64> = measurements
-        .iter_mut()
-        .map(|measurement| median(&mut measurement.rounds))
-        .collect();
+    let medians: Vec<f64> =
+        measurements.iter_mut().map(|measurement| median(&mut measurement.rounds)).collect();
     let empty: HashMap<(Hook, u32), f64> = measurements
         .iter()
         .zip(&medians)
@@ -285,18 +206,8 @@ fn figures(mut measurements: Vec<Measurement<'_>>) -> Vec<Figure> {
 }
 
 fn print(figures: &[Figure]) {
-    println!(
-        "{:<11} {:<22} {:<34} {:>8} {:>6}",
-        "program", "verdict", "frame", "measured", "net ns"
-    );
-    for Figure {
-        program,
-        frame,
-        verdict,
-        measured_ns,
-        net_ns,
-    } in figures
-    {
+    println!("{:<11} {:<22} {:<34} {:>8} {:>6}", "program", "verdict", "frame", "measured", "net ns");
+    for Figure { program, frame, verdict, measured_ns, net_ns } in figures {
         println!("{program:<11} {verdict:<22} {frame:<34} {measured_ns:>8.0} {net_ns:>6.0}");
     }
 }

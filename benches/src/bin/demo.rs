@@ -45,24 +45,9 @@ struct Scene {
 }
 
 const SCENES: [Scene; 5] = [
-    Scene {
-        title: "a planned handover",
-        kind: "planned",
-        fault: Fault::Planned,
-        from: None,
-    },
-    Scene {
-        title: "a stopped agent (SIGSTOP)",
-        kind: "agent-hang",
-        fault: Fault::AgentHang,
-        from: None,
-    },
-    Scene {
-        title: "a killed agent (SIGKILL)",
-        kind: "agent-death",
-        fault: Fault::AgentDeath,
-        from: None,
-    },
+    Scene { title: "a planned handover", kind: "planned", fault: Fault::Planned, from: None },
+    Scene { title: "a stopped agent (SIGSTOP)", kind: "agent-hang", fault: Fault::AgentHang, from: None },
+    Scene { title: "a killed agent (SIGKILL)", kind: "agent-death", fault: Fault::AgentDeath, from: None },
     Scene {
         title: "a cut cable (the switch forwards nothing, the carrier stays)",
         kind: "silent-death",
@@ -88,11 +73,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=1000).contains(&arguments.rounds), "--rounds wants 1 to 1000");
     let known = |name: &String| rounds::system(name).with_context(|| format!("no system is called `{name}`"));
-    let systems = arguments
-        .systems
-        .iter()
-        .map(known)
-        .collect::<Result<Vec<System>>>()?;
+    let systems = arguments.systems.iter().map(known).collect::<Result<Vec<System>>>()?;
     catch_signals()?;
 
     let mut story = Story::default();
@@ -112,17 +93,10 @@ fn main() -> Result<()> {
 }
 
 fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
-    let rows = story
-        .series
-        .iter()
-        .map(|series| series.row(1, "none"))
-        .collect::<Result<Vec<Row>>>()?;
+    let rows = story.series.iter().map(|series| series.row(1, "none")).collect::<Result<Vec<Row>>>()?;
     println!("\n{}", table(&rows));
     if let Some(file) = &arguments.json {
-        let report = Report {
-            rows: &rows,
-            complaints: &story.complaints,
-        };
+        let report = Report { rows: &rows, complaints: &story.complaints };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
@@ -151,10 +125,7 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
                 lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
             }
         }
-        let servers = [
-            Nginx::start(&lab, Host::A, VIP)?,
-            Nginx::start(&lab, Host::B, VIP)?,
-        ];
+        let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
         act(&lab, &mut pair, arguments.rounds, story)?;
         if arguments.keep && number + 1 == systems.len() {
             pair.detach();
@@ -201,51 +172,28 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     for number in 1..=count {
         print!("    round {number}/{count} ...");
         io::stdout().flush()?;
-        if scene
-            .from
-            .is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from))
-        {
+        if scene.from.is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from)) {
             rounds::run(lab, pair, Fault::Planned).context("prepare the failback")?;
         }
         pair.settle()?;
         let before = whereabouts(lab)?;
         let round = rounds::run(lab, pair, scene.fault).context(scene.title)?;
-        let (from, to) = (
-            round.victim.name(),
-            round.outcome.after.map_or("nobody", Host::name),
-        );
+        let (from, to) = (round.victim.name(), round.outcome.after.map_or("nobody", Host::name));
         println!(
             "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
             round.outcome.outage_us, round.outcome.lost_probes, round.outcome.overlap_us
         );
-        println!(
-            "      the client's entry, and where the switch has it: {before} -> {}",
-            whereabouts(lab)?
-        );
+        println!("      the client's entry, and where the switch has it: {before} -> {}", whereabouts(lab)?);
         if let Some(complaint) = complaint(&round) {
             println!("      WRONG: {complaint}");
-            story
-                .complaints
-                .push(format!("{}: round {number}: {complaint}", pair.system().name()));
+            story.complaints.push(format!("{}: round {number}: {complaint}", pair.system().name()));
         }
         rounds.push(round);
     }
-    print!(
-        "{}",
-        bars(
-            &rounds
-                .iter()
-                .map(|round| round.outcome.outage_us)
-                .collect::<Vec<_>>()
-        )?
-    );
+    print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    story.series.push(Series {
-        system: pair.system().name(),
-        kind: scene.kind,
-        rounds,
-    });
+    story.series.push(Series { system: pair.system().name(), kind: scene.kind, rounds });
     Ok(())
 }
 
@@ -253,14 +201,8 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
 fn show(lab: &Lab, pair: &Pair<'_>) -> Result<()> {
     let owners: Vec<&str> = pair.owners()?.into_iter().map(Host::name).collect();
     let body = lab.fetch(VIP).unwrap_or_else(|error| format!("{error:#}"));
-    println!(
-        "    owner {}; curl http://{VIP}/ says \"{body}\"",
-        owners.join(" and ")
-    );
-    println!(
-        "    the client's entry for {VIP}, and where the switch has that MAC: {}",
-        whereabouts(lab)?
-    );
+    println!("    owner {}; curl http://{VIP}/ says \"{body}\"", owners.join(" and "));
+    println!("    the client's entry for {VIP}, and where the switch has that MAC: {}", whereabouts(lab)?);
     Ok(())
 }
 
@@ -269,10 +211,7 @@ fn whereabouts(lab: &Lab) -> Result<String> {
     let Some(mac) = lab.neighbour(VIP)? else {
         return Ok("no entry".to_owned());
     };
-    Ok(format!(
-        "{mac} at {}",
-        lab.learned_at(&mac)?.map_or("nowhere", Host::name)
-    ))
+    Ok(format!("{mac} at {}", lab.learned_at(&mac)?.map_or("nowhere", Host::name)))
 }
 
 fn heading(text: &str) {

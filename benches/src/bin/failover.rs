@@ -121,12 +121,7 @@ fn main() -> Result<()> {
         draw(directory, &series)?;
     }
     if let Some(file) = &arguments.json {
-        let report = Report {
-            rows: &rows,
-            stages: &stages,
-            costs: &costs,
-            meta: meta(&plan)?,
-        };
+        let report = Report { rows: &rows, stages: &stages, costs: &costs, meta: meta(&plan)? };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
@@ -135,14 +130,10 @@ fn main() -> Result<()> {
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
     let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|item| item == name);
-    let faults: Vec<Fault> = Fault::ALL
-        .into_iter()
-        .filter(|fault| wanted(fault.name(), &arguments.kinds))
-        .collect();
-    let systems: Vec<System> = System::ALL
-        .into_iter()
-        .filter(|system| wanted(system.name(), &arguments.systems))
-        .collect();
+    let faults: Vec<Fault> =
+        Fault::ALL.into_iter().filter(|fault| wanted(fault.name(), &arguments.kinds)).collect();
+    let systems: Vec<System> =
+        System::ALL.into_iter().filter(|system| wanted(system.name(), &arguments.systems)).collect();
     let known = |name: &String| name == FALSE_ALARM || Fault::ALL.iter().any(|fault| fault.name() == name);
     for name in &arguments.kinds {
         ensure!(known(name), "no kind is called `{name}`");
@@ -156,11 +147,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
     );
     let seconds = if arguments.quick { 4 } else { 20 };
     Ok(Plan {
-        rounds: if arguments.quick {
-            QUICK_ROUNDS
-        } else {
-            arguments.rounds
-        },
+        rounds: if arguments.quick { QUICK_ROUNDS } else { arguments.rounds },
         faults,
         false_alarm: wanted(FALSE_ALARM, &arguments.kinds).then_some(Duration::from_secs(seconds)),
         systems,
@@ -174,23 +161,12 @@ type Measured = (Vec<Series>, Vec<Series>, Vec<Cost>);
 
 fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
     let probed = vips(plan.vips).pop().context("at least one address")?;
-    let _echoes = [
-        Echo::start(lab, Host::A, probed)?,
-        Echo::start(lab, Host::B, probed)?,
-    ];
-    let _busy = if plan.stress {
-        rounds::busy_loops(lab)?
-    } else {
-        Vec::new()
-    };
+    let _echoes = [Echo::start(lab, Host::A, probed)?, Echo::start(lab, Host::B, probed)?];
+    let _busy = if plan.stress { rounds::busy_loops(lab)? } else { Vec::new() };
     let mut series: Vec<Series> = Vec::new();
     for fault in &plan.faults {
         for system in &plan.systems {
-            series.push(Series {
-                system: system.name(),
-                kind: fault.name(),
-                rounds: Vec::new(),
-            });
+            series.push(Series { system: system.name(), kind: fault.name(), rounds: Vec::new() });
         }
     }
     let (mut alarms, mut costs) = (Vec::new(), Vec::new());
@@ -207,13 +183,8 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
             }
             for fault in &plan.faults {
                 let rounds = run_turn(lab, &mut pair, *fault, done, turn)?;
-                let found = series
-                    .iter_mut()
-                    .find(|s| s.system == system.name() && s.kind == fault.name());
-                found
-                    .context("every kind and system has its series")?
-                    .rounds
-                    .extend(rounds);
+                let found = series.iter_mut().find(|s| s.system == system.name() && s.kind == fault.name());
+                found.context("every kind and system has its series")?.rounds.extend(rounds);
             }
             pair.stop()?;
         }
@@ -234,11 +205,7 @@ fn run_turn(lab: &Lab, pair: &mut Pair<'_>, fault: Fault, done: usize, turn: usi
             round.outcome.outage_us,
             round.outcome.lost_probes,
             round.outcome.overlap_us,
-            if round.outcome.moved() {
-                ""
-            } else {
-                ", did not move"
-            }
+            if round.outcome.moved() { "" } else { ", did not move" }
         );
         rounds.push(round);
     }
@@ -252,21 +219,9 @@ fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration) -> Result<Series> {
     drop(busy);
     let outcome = outcome?;
     let name = pair.system().name();
-    eprintln!(
-        "{name:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes",
-        outcome.flips
-    );
-    let round = Round {
-        fault: Fault::SilentDeath,
-        victim: owner,
-        outcome,
-        stages: None,
-    };
-    Ok(Series {
-        system: name,
-        kind: FALSE_ALARM,
-        rounds: vec![round],
-    })
+    eprintln!("{name:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes", outcome.flips);
+    let round = Round { fault: Fault::SilentDeath, victim: owner, outcome, stages: None };
+    Ok(Series { system: name, kind: FALSE_ALARM, rounds: vec![round] })
 }
 
 fn draw(directory: &Path, all: &[Series]) -> Result<()> {
@@ -275,14 +230,7 @@ fn draw(directory: &Path, all: &[Series]) -> Result<()> {
         let of_kind = all.iter().filter(|series| series.kind == fault.name());
         let systems: Vec<(&str, Vec<u64>)> = of_kind
             .map(|series| {
-                (
-                    series.system,
-                    series
-                        .rounds
-                        .iter()
-                        .map(|round| round.outcome.outage_us)
-                        .collect(),
-                )
+                (series.system, series.rounds.iter().map(|round| round.outcome.outage_us).collect())
             })
             .collect();
         if !systems.is_empty() {
@@ -297,14 +245,8 @@ fn draw(directory: &Path, all: &[Series]) -> Result<()> {
 fn meta(plan: &Plan) -> Result<Meta> {
     let version = |command: &mut std::process::Command| {
         let output = command.output().ok();
-        let text = output
-            .map(|output| [output.stdout, output.stderr].concat())
-            .unwrap_or_default();
-        String::from_utf8_lossy(&text)
-            .lines()
-            .next()
-            .unwrap_or("not installed")
-            .to_owned()
+        let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().next().unwrap_or("not installed").to_owned()
     };
     let baton = binary("baton").map(|program| version(std::process::Command::new(program).arg("--version")));
     Ok(Meta {
@@ -313,9 +255,7 @@ fn meta(plan: &Plan) -> Result<Meta> {
                  requests with two answers; switch: decision to first VIP frame at the new owner's service",
         probe_interval_us: 50,
         arp_interval_us: 250,
-        kernel: output(std::process::Command::new("uname").arg("-r"))?
-            .trim()
-            .to_owned(),
+        kernel: output(std::process::Command::new("uname").arg("-r"))?.trim().to_owned(),
         cpus: std::thread::available_parallelism()?.get(),
         baton: baton.unwrap_or_else(|_| "not built".to_owned()),
         keepalived: version(std::process::Command::new("keepalived").arg("--version")),

@@ -61,10 +61,7 @@ fn up(name: &str) -> Result<()> {
     for host in Host::NODES {
         lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
     }
-    let servers = [
-        Nginx::start(&lab, Host::A, VIP)?,
-        Nginx::start(&lab, Host::B, VIP)?,
-    ];
+    let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
     if let Some(pair) = pair {
         pair.detach();
     }
@@ -73,12 +70,7 @@ fn up(name: &str) -> Result<()> {
     lab.keep()?;
     println!("lab {} is up, files in {}", lab.id(), lab.directory().display());
     for host in Host::ALL {
-        println!(
-            "  {:<2}  {:<10}  lab exec {} ip address",
-            host.name(),
-            host.address(),
-            host.name()
-        );
+        println!("  {:<2}  {:<10}  lab exec {} ip address", host.name(), host.address(), host.name());
     }
     println!("  the VIP is {VIP}: lab exec cl curl http://{VIP}/\n  lab down removes it all");
     Ok(())

@@ -64,14 +64,7 @@ enum Verb {
 fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Echo { bind, node } => echo(bind, &node),
-        Verb::Probe {
-            target,
-            interface,
-            every_us,
-            arp_every_us,
-            seconds,
-            out,
-        } => {
+        Verb::Probe { target, interface, every_us, arp_every_us, seconds, out } => {
             let recording = probe(target, &interface, every_us * 1000, arp_every_us * 1000, seconds)?;
             let file = File::create(&out).with_context(|| format!("create {}", out.display()))?;
             let mut file = BufWriter::new(file);
@@ -103,12 +96,7 @@ fn echo(address: SocketAddrV4, node: &str) -> Result<()> {
 
 /// A UDP socket on an address that may not be on this host (yet).
 fn bind_free(address: SocketAddrV4) -> Result<UdpSocket> {
-    let descriptor = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let descriptor = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&descriptor, sockopt::IpFreebind, &true).context("IP_FREEBIND")?;
     setsockopt(&descriptor, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
     bind(descriptor.as_raw_fd(), &SockaddrIn::from(address)).with_context(|| format!("bind {address}"))?;
@@ -152,11 +140,7 @@ fn probe(
         sleep_until(next)?;
         let now = now_ns();
         let stopping = check_interrupted().is_err() || now >= end;
-        let stop_at = if stopping {
-            *stop_at.get_or_insert(now + GRACE_NS)
-        } else {
-            u64::MAX
-        };
+        let stop_at = if stopping { *stop_at.get_or_insert(now + GRACE_NS) } else { u64::MAX };
         if now >= stop_at {
             break;
         }
@@ -200,10 +184,7 @@ fn collect(socket: &UdpSocket, probes: &mut [Probe]) {
             octets.copy_from_slice(&answer[at..at + 8]);
             u64::from_le_bytes(octets)
         });
-        let Some(probe) = usize::try_from(number)
-            .ok()
-            .and_then(|number| probes.get_mut(number))
-        else {
+        let Some(probe) = usize::try_from(number).ok().and_then(|number| probes.get_mut(number)) else {
             continue;
         };
         probe.answered_ns = now_ns();

@@ -34,36 +34,20 @@ impl Outcome {
 /// out: their answers may have been under way when the prober stopped.
 pub fn analyse(recording: &Recording, event_ns: u64) -> Outcome {
     let sent = || recording.probes.iter().filter(|probe| probe.sent_ns != 0);
-    let end_ns = sent()
-        .next_back()
-        .map_or(0, |probe| probe.sent_ns.saturating_sub(5_000_000));
+    let end_ns = sent().next_back().map_or(0, |probe| probe.sent_ns.saturating_sub(5_000_000));
     let last_before = sent().rposition_before(event_ns);
-    let window: Vec<&Probe> = sent()
-        .skip(last_before.unwrap_or(0))
-        .take_while(|probe| probe.sent_ns <= end_ns)
-        .collect();
-    let answered: Vec<&Probe> = window
-        .iter()
-        .copied()
-        .filter(|probe| probe.is_answered())
-        .collect();
+    let window: Vec<&Probe> =
+        sent().skip(last_before.unwrap_or(0)).take_while(|probe| probe.sent_ns <= end_ns).collect();
+    let answered: Vec<&Probe> = window.iter().copied().filter(|probe| probe.is_answered()).collect();
 
     Outcome {
         outage_us: outage_ns(&window, recording.every_ns) / 1000,
         lost_probes: (window.len() - answered.len()) as u64,
         overlap_us: udp_overlap_ns(&answered).max(arp_overlap_ns(recording, event_ns)) / 1000,
-        flips: answered
-            .windows(2)
-            .filter(|pair| pair[0].node != pair[1].node)
-            .count() as u64,
+        flips: answered.windows(2).filter(|pair| pair[0].node != pair[1].node).count() as u64,
         before: answered.first().and_then(|probe| probe.node),
         after: answered.last().and_then(|probe| probe.node),
-        stall_us: window
-            .windows(2)
-            .map(|pair| pair[1].sent_ns - pair[0].sent_ns)
-            .max()
-            .unwrap_or(0)
-            / 1000,
+        stall_us: window.windows(2).map(|pair| pair[1].sent_ns - pair[0].sent_ns).max().unwrap_or(0) / 1000,
     }
 }
 
@@ -76,10 +60,7 @@ impl<'a, I: Iterator<Item = &'a Probe>> Before for I {
     /// The position of the last answered probe that was sent before `event_ns`.
     fn rposition_before(self, event_ns: u64) -> Option<usize> {
         let before = self.enumerate().take_while(|(_, probe)| probe.sent_ns < event_ns);
-        before
-            .filter(|(_, probe)| probe.is_answered())
-            .last()
-            .map(|(at, _)| at)
+        before.filter(|(_, probe)| probe.is_answered()).last().map(|(at, _)| at)
     }
 }
 
@@ -108,16 +89,8 @@ fn udp_overlap_ns(answered: &[&Probe]) -> u64 {
     let Some(before) = answered.first().map(|probe| probe.node) else {
         return 0;
     };
-    let second = answered
-        .iter()
-        .filter(|probe| probe.node != before)
-        .map(|probe| probe.server_ns)
-        .min();
-    let first = answered
-        .iter()
-        .filter(|probe| probe.node == before)
-        .map(|probe| probe.server_ns)
-        .max();
+    let second = answered.iter().filter(|probe| probe.node != before).map(|probe| probe.server_ns).min();
+    let first = answered.iter().filter(|probe| probe.node == before).map(|probe| probe.server_ns).max();
     match (first, second) {
         (Some(first), Some(second)) => first.saturating_sub(second),
         (None, _) | (_, None) => 0,
@@ -127,12 +100,7 @@ fn udp_overlap_ns(answered: &[&Probe]) -> u64 {
 /// From the first ARP request with two answers to the last one, and one distance more: it is not known what a request
 /// sent in between would have got.
 fn arp_overlap_ns(recording: &Recording, event_ns: u64) -> u64 {
-    let double = || {
-        recording
-            .arps
-            .iter()
-            .filter(|arp| arp.sent_ns >= event_ns && arp.answers > 1)
-    };
+    let double = || recording.arps.iter().filter(|arp| arp.sent_ns >= event_ns && arp.answers > 1);
     match (double().next(), double().next_back()) {
         (Some(first), Some(last)) => last.sent_ns - first.sent_ns + recording.arp_every_ns,
         (None, _) | (_, None) => 0,
@@ -154,19 +122,9 @@ mod tests {
             let sent_ns = at * EVERY;
             let node = Host::from_name(&letter.to_string());
             let answered_ns = if node.is_some() { sent_ns + 20_000 } else { 0 };
-            Probe {
-                sent_ns,
-                answered_ns,
-                server_ns: if node.is_some() { sent_ns + 10_000 } else { 0 },
-                node,
-            }
+            Probe { sent_ns, answered_ns, server_ns: if node.is_some() { sent_ns + 10_000 } else { 0 }, node }
         });
-        Recording {
-            every_ns: EVERY,
-            arp_every_ns: 250_000,
-            probes: probes.collect(),
-            ..Recording::default()
-        }
+        Recording { every_ns: EVERY, arp_every_ns: 250_000, probes: probes.collect(), ..Recording::default() }
     }
 
     #[test]
@@ -190,10 +148,7 @@ mod tests {
     #[test]
     fn the_outage_runs_from_the_last_to_the_next_answered_probe() {
         let outcome = analyse(&recording("aaaa...bbbb"), 3 * EVERY);
-        assert_eq!(
-            (outcome.outage_us, outcome.lost_probes, outcome.flips),
-            (200, 3, 1)
-        );
+        assert_eq!((outcome.outage_us, outcome.lost_probes, outcome.flips), (200, 3, 1));
     }
 
     #[test]
@@ -212,27 +167,15 @@ mod tests {
     #[test]
     fn two_nodes_that_answer_in_turns_overlap() {
         let outcome = analyse(&recording("aaaababbbb"), 3 * EVERY);
-        assert_eq!(
-            (outcome.overlap_us, outcome.flips, outcome.outage_us),
-            (50, 3, 50)
-        );
+        assert_eq!((outcome.overlap_us, outcome.flips, outcome.outage_us), (50, 3, 50));
     }
 
     #[test]
     fn two_arp_answers_are_two_owners_even_with_one_mac() {
         let mut recording = recording("aaaabbbb");
-        let answered = |sent_ns, answers| ArpProbe {
-            sent_ns,
-            answers,
-            first: 1,
-            last: 1,
-        };
-        recording.arps = vec![
-            answered(100_000, 2),
-            answered(350_000, 2),
-            answered(600_000, 1),
-            answered(850_000, 2),
-        ];
+        let answered = |sent_ns, answers| ArpProbe { sent_ns, answers, first: 1, last: 1 };
+        recording.arps =
+            vec![answered(100_000, 2), answered(350_000, 2), answered(600_000, 1), answered(850_000, 2)];
         assert_eq!(analyse(&recording, 200_000).overlap_us, 750);
         recording.arps.truncate(1);
         assert_eq!(analyse(&recording, 200_000).overlap_us, 0);

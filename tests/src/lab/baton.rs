@@ -106,11 +106,7 @@ pub(super) fn configure(
         Mac::Virtual => "virtual",
         Mac::Interface => "interface",
     };
-    let vips = vips
-        .iter()
-        .map(|vip| format!("\"{vip}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
     let text = format!(
         "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n\n[[router]]\n\
          interface = \"eth0\"\nvrid = {VRID}\npriority = {priority}\ninterval_ms = {interval_ms}\npreempt = false\n\

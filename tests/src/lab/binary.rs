@@ -13,11 +13,8 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         None => {
             let program = env::current_exe().context("find the running program")?;
             let directory = program.parent().context("a program lies in a directory")?;
-            let directory = if directory.ends_with("deps") {
-                directory.parent().unwrap_or(directory)
-            } else {
-                directory
-            };
+            let directory =
+                if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
             directory.to_owned()
         }
     };

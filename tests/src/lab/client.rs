@@ -14,22 +14,13 @@ impl Lab {
 
     /// The hardware address that the client has for `address`.
     pub fn neighbour(&self, address: Ipv4Addr) -> Result<Option<String>> {
-        let line = self.run(
-            Host::Client,
-            "ip",
-            &["neigh", "show", &address.to_string(), "dev", "eth0"],
-        )?;
-        Ok(line
-            .split_ascii_whitespace()
-            .skip_while(|word| *word != "lladdr")
-            .nth(1)
-            .map(str::to_owned))
+        let line = self.run(Host::Client, "ip", &["neigh", "show", &address.to_string(), "dev", "eth0"])?;
+        Ok(line.split_ascii_whitespace().skip_while(|word| *word != "lladdr").nth(1).map(str::to_owned))
     }
 
     /// Makes the client forget all hardware addresses.
     pub fn forget_neighbours(&self) -> Result<()> {
-        self.run(Host::Client, "ip", &["neigh", "flush", "dev", "eth0"])
-            .map(drop)
+        self.run(Host::Client, "ip", &["neigh", "flush", "dev", "eth0"]).map(drop)
     }
 
     /// Fetches `http://address/` from the client with curl.

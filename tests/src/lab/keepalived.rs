@@ -28,13 +28,7 @@ pub struct Keepalived {
 impl Keepalived {
     /// 10 ms, real-time priority 50, silent: what the measurements use.
     pub fn fast(host: Host, vips: &[Ipv4Addr]) -> Self {
-        Self {
-            interval_cs: 1,
-            priority: priority(host),
-            vips: vips.to_vec(),
-            log: false,
-            realtime: true,
-        }
+        Self { interval_cs: 1, priority: priority(host), vips: vips.to_vec(), log: false, realtime: true }
     }
 
     /// Starts it on `host`.
@@ -47,19 +41,10 @@ impl Keepalived {
             let _ = fs::remove_file(directory.join(stale));
         }
         let mut command = lab.command(host, "keepalived");
-        command
-            .args(["--dont-fork", "--vrrp"])
-            .arg("--use-file")
-            .arg(&file);
+        command.args(["--dont-fork", "--vrrp"]).arg("--use-file").arg(&file);
         command.arg("--pid").arg(directory.join("keepalived.pid"));
-        command
-            .arg("--vrrp_pid")
-            .arg(directory.join("keepalived-vrrp.pid"));
-        command.args(if self.log {
-            &["--log-console", "--log-detail"][..]
-        } else {
-            &["--no-syslog"][..]
-        });
+        command.arg("--vrrp_pid").arg(directory.join("keepalived-vrrp.pid"));
+        command.args(if self.log { &["--log-console", "--log-detail"][..] } else { &["--no-syslog"][..] });
         Process::start(&mut command, &Self::log_file(lab, host))
     }
 
@@ -71,56 +56,31 @@ impl Keepalived {
     /// Whether `host` has `vip` on `eth0`.
     pub(super) fn owns(lab: &Lab, host: Host, vip: Ipv4Addr) -> Result<bool> {
         Ok(!lab
-            .run(
-                host,
-                "ip",
-                &["-o", "address", "show", "dev", "eth0", "to", &vip.to_string()],
-            )?
+            .run(host, "ip", &["-o", "address", "show", "dev", "eth0", "to", &vip.to_string()])?
             .is_empty())
     }
 
     /// Takes the addresses away that a killed keepalived leaves on the interface.
     pub(super) fn remove_addresses(lab: &Lab, host: Host, vips: &[Ipv4Addr]) -> Result<()> {
         let file = lab.host_directory(host).join("remove-addresses");
-        let lines: String = vips
-            .iter()
-            .map(|vip| format!("address del {vip}/32 dev eth0\n"))
-            .collect();
+        let lines: String = vips.iter().map(|vip| format!("address del {vip}/32 dev eth0\n")).collect();
         fs::write(&file, lines)?;
-        lab.run(host, "ip", &["-force", "-batch", &file.to_string_lossy()])
-            .map(drop)
-            .or_else(|error| {
-                // `ip` fails when it had not set some of them: that is as good.
-                if Self::owns(lab, host, vips[vips.len() - 1])? {
-                    Err(error)
-                } else {
-                    Ok(())
-                }
-            })
+        lab.run(host, "ip", &["-force", "-batch", &file.to_string_lossy()]).map(drop).or_else(|error| {
+            // `ip` fails when it had not set some of them: that is as good.
+            if Self::owns(lab, host, vips[vips.len() - 1])? { Err(error) } else { Ok(()) }
+        })
     }
 
     fn configuration(&self, host: Host) -> String {
-        let Self {
-            interval_cs,
-            priority,
-            vips,
-            ..
-        } = self;
+        let Self { interval_cs, priority, vips, .. } = self;
         let (whole, hundredths) = (interval_cs / 100, interval_cs % 100);
-        let addresses: String = vips
-            .iter()
-            .map(|vip| format!("    {vip}/32 dev eth0\n"))
-            .collect();
+        let addresses: String = vips.iter().map(|vip| format!("    {vip}/32 dev eth0\n")).collect();
         format!(
             "global_defs {{\n  router_id {name}\n  vrrp_version 3\n{realtime}}}\n\
              vrrp_instance baton {{\n  state BACKUP\n  nopreempt\n  interface eth0\n  virtual_router_id {VRID}\n  \
              priority {priority}\n  advert_int {whole}.{hundredths:02}\n  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
             name = host.name(),
-            realtime = if self.realtime {
-                "  vrrp_rt_priority 50\n"
-            } else {
-                ""
-            },
+            realtime = if self.realtime { "  vrrp_rt_priority 50\n" } else { "" },
         )
     }
 }

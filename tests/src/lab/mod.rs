@@ -58,15 +58,7 @@ pub const VRID: u8 = 51;
 
 /// The first `count` virtual addresses: [`VIP`], then a range of its own in the lab's /16.
 pub fn vips(count: u16) -> Vec<Ipv4Addr> {
-    (0..count)
-        .map(|n| {
-            if n == 0 {
-                VIP
-            } else {
-                Ipv4Addr::from(0x0a4d_8000 + u32::from(n))
-            }
-        })
-        .collect()
+    (0..count).map(|n| if n == 0 { VIP } else { Ipv4Addr::from(0x0a4d_8000 + u32::from(n)) }).collect()
 }
 
 /// A host of the lab.
@@ -165,11 +157,7 @@ impl Lab {
             "the lab needs root (network namespaces, bpf, SCHED_FIFO): run it through `cargo xtask` or as root"
         );
         sweep::sweep();
-        let id = format!(
-            "{}x{}",
-            std::process::id(),
-            SERIAL.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("{}x{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let directory = sweep::claim(&id)?;
         Self::build(&id, directory).inspect_err(|_| sweep::remove(&id))
     }

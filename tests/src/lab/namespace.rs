@@ -39,10 +39,7 @@ impl Namespace {
     /// Opens the existing namespace `name`.
     pub(super) fn open(name: &str) -> Result<Self> {
         let handle = File::open(path(name)).with_context(|| format!("open network namespace {name}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            handle: Arc::new(handle),
-        })
+        Ok(Self { name: name.to_owned(), handle: Arc::new(handle) })
     }
 
     /// Its name for `ip netns`.

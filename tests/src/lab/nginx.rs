@@ -33,26 +33,11 @@ impl Nginx {
         let file = directory.join("nginx.conf");
         fs::write(&file, text)?;
         let mut command = lab.command(host, "nginx");
-        command
-            .arg("-p")
-            .arg(&directory)
-            .arg("-c")
-            .arg(&file)
-            .arg("-e")
-            .arg(directory.join("error.log"));
+        command.arg("-p").arg(&directory).arg("-c").arg(&file).arg("-e").arg(directory.join("error.log"));
         let process = Process::start(&mut command, &directory.join("output.log"))?;
-        let what = format!(
-            "nginx on node {name} (see {})",
-            directory.join("error.log").display()
-        );
+        let what = format!("nginx on node {name} (see {})", directory.join("error.log").display());
         wait_until(&what, Duration::from_secs(3), || {
-            Ok(lab
-                .run(
-                    Host::Client,
-                    "curl",
-                    &["-sf", "--max-time", "1", &format!("http://{own}/")],
-                )
-                .is_ok())
+            Ok(lab.run(Host::Client, "curl", &["-sf", "--max-time", "1", &format!("http://{own}/")]).is_ok())
         })?;
         Ok(Self { process })
     }

@@ -24,17 +24,9 @@ impl Echo {
     /// Starts the service for `vip` on `host`.
     pub fn start(lab: &Lab, host: Host, vip: Ipv4Addr) -> Result<Self> {
         let mut command = lab.command(host, binary("prober")?);
-        command.args([
-            "echo",
-            "--bind",
-            &format!("{vip}:{ECHO_PORT}"),
-            "--node",
-            host.name(),
-        ]);
+        command.args(["echo", "--bind", &format!("{vip}:{ECHO_PORT}"), "--node", host.name()]);
         let log = lab.host_directory(host).join("echo.log");
-        Ok(Self {
-            process: Process::start(&mut command, &log)?,
-        })
+        Ok(Self { process: Process::start(&mut command, &log)? })
     }
 
     /// Leaves it running after this process.
@@ -55,15 +47,7 @@ impl Prober {
     pub fn start(lab: &Lab, vip: Ipv4Addr, limit: Duration) -> Result<Self> {
         let file = lab.directory().join("recording");
         let mut command = lab.command(Host::Client, binary("prober")?);
-        command.args([
-            "probe",
-            "--interface",
-            "eth0",
-            "--every-us",
-            "50",
-            "--arp-every-us",
-            "250",
-        ]);
+        command.args(["probe", "--interface", "eth0", "--every-us", "50", "--arp-every-us", "250"]);
         command.args([
             "--target",
             &format!("{vip}:{ECHO_PORT}"),
@@ -73,17 +57,10 @@ impl Prober {
         command.arg("--out").arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command)?;
-        let output = process
-            .child()
-            .stdout
-            .take()
-            .context("the prober's output is a pipe")?;
+        let output = process.child().stdout.take().context("the prober's output is a pipe")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        ensure!(
-            line.trim() == "probing",
-            "the prober did not start: see its message above"
-        );
+        ensure!(line.trim() == "probing", "the prober did not start: see its message above");
         Ok(Self { process, file })
     }
 

@@ -24,10 +24,7 @@ impl Process {
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log);
         let file = file.with_context(|| format!("open {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file);
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         Self::spawn(command)
     }
 
@@ -35,11 +32,7 @@ impl Process {
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("start {name}"))?;
-        Ok(Self {
-            name,
-            child,
-            detached: false,
-        })
+        Ok(Self { name, child, detached: false })
     }
 
     /// The process id.
@@ -57,17 +50,9 @@ impl Process {
     pub fn tree(&self) -> Vec<Pid> {
         let mut tree = vec![self.pid()];
         let mut next = 0;
-        let table: Vec<(Pid, Pid)> = all()
-            .into_iter()
-            .filter_map(|pid| Some((pid, parent(pid)?)))
-            .collect();
+        let table: Vec<(Pid, Pid)> = all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
         while let Some(&at) = tree.get(next) {
-            tree.extend(
-                table
-                    .iter()
-                    .filter(|(_, parent)| *parent == at)
-                    .map(|(pid, _)| *pid),
-            );
+            tree.extend(table.iter().filter(|(_, parent)| *parent == at).map(|(pid, _)| *pid));
             next += 1;
         }
         tree.reverse();
@@ -133,22 +118,12 @@ impl Drop for Process {
 pub fn output(command: &mut Command) -> Result<String> {
     let words = || {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
-        words
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect::<Vec<_>>()
-            .join(" ")
+        words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     };
     let words = words();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start `{words}`"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("start `{words}`"))?;
     if !output.status.success() {
-        bail!(
-            "`{words}`: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("`{words}`: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -169,10 +144,7 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> Re
 /// All processes of the machine.
 pub(super) fn all() -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .map(Pid::from_raw)
-        .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw).collect()
 }
 
 /// When process `pid` started, in clock ticks since boot: with the id it names a process for good.
@@ -181,9 +153,7 @@ pub(super) fn start_time(pid: u32) -> Option<u64> {
 }
 
 fn parent(pid: Pid) -> Option<Pid> {
-    Some(Pid::from_raw(
-        field(&format!("/proc/{pid}/stat"), 1)?.parse().ok()?,
-    ))
+    Some(Pid::from_raw(field(&format!("/proc/{pid}/stat"), 1)?.parse().ok()?))
 }
 
 /// The field `index` of a stat file, counted from the state: the name before it may hold blanks and brackets.

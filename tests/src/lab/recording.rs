@@ -88,11 +88,7 @@ impl Recording {
     /// Reads what [`Recording::write_to`] wrote.
     pub fn read_from(file: &mut impl Read) -> io::Result<Self> {
         let [every_ns, arp_every_ns] = read(file)?;
-        let mut recording = Self {
-            every_ns,
-            arp_every_ns,
-            ..Self::default()
-        };
+        let mut recording = Self { every_ns, arp_every_ns, ..Self::default() };
         let [count] = read(file)?;
         for _ in 0..count {
             let [sent_ns, answered_ns, server_ns, node] = read(file)?;
@@ -101,22 +97,12 @@ impl Recording {
                 2 => Some(Host::B),
                 _ => None,
             };
-            recording.probes.push(Probe {
-                sent_ns,
-                answered_ns,
-                server_ns,
-                node,
-            });
+            recording.probes.push(Probe { sent_ns, answered_ns, server_ns, node });
         }
         let [count] = read(file)?;
         for _ in 0..count {
             let [sent_ns, answers, first, last] = read(file)?;
-            recording.arps.push(ArpProbe {
-                sent_ns,
-                answers,
-                first,
-                last,
-            });
+            recording.arps.push(ArpProbe { sent_ns, answers, first, last });
         }
         let [count] = read(file)?;
         for _ in 0..count {
@@ -128,9 +114,7 @@ impl Recording {
 }
 
 fn write<const N: usize>(file: &mut impl Write, values: [u64; N]) -> io::Result<()> {
-    values
-        .iter()
-        .try_for_each(|value| file.write_all(&value.to_le_bytes()))
+    values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
 }
 
 fn read<const N: usize>(file: &mut impl Read) -> io::Result<[u64; N]> {
@@ -153,34 +137,15 @@ mod tests {
             every_ns: 50_000,
             arp_every_ns: 250_000,
             probes: vec![
-                Probe {
-                    sent_ns: 1,
-                    answered_ns: 2,
-                    server_ns: 3,
-                    node: Some(Host::B),
-                },
-                Probe {
-                    sent_ns: 4,
-                    ..Probe::default()
-                },
+                Probe { sent_ns: 1, answered_ns: 2, server_ns: 3, node: Some(Host::B) },
+                Probe { sent_ns: 4, ..Probe::default() },
             ],
-            arps: vec![ArpProbe {
-                sent_ns: 5,
-                answers: 2,
-                first: 6,
-                last: 7,
-            }],
-            announcements: vec![Announcement {
-                seen_ns: 8,
-                source: 9,
-            }],
+            arps: vec![ArpProbe { sent_ns: 5, answers: 2, first: 6, last: 7 }],
+            announcements: vec![Announcement { seen_ns: 8, source: 9 }],
         };
         let mut file = Vec::new();
         recording.write_to(&mut file).expect("a vector takes everything");
-        assert_eq!(
-            Recording::read_from(&mut file.as_slice()).expect("a whole file"),
-            recording
-        );
+        assert_eq!(Recording::read_from(&mut file.as_slice()).expect("a whole file"), recording);
         assert!(Recording::read_from(&mut &file[..file.len() - 1]).is_err());
     }
 }

@@ -27,10 +27,8 @@ impl Lab {
             ("bpftool", &["net", "show"]),
         ];
         for (program, arguments) in commands {
-            snapshot.insert(
-                format!("{program} {}", arguments.join(" ")),
-                self.run(host, program, arguments)?,
-            );
+            snapshot
+                .insert(format!("{program} {}", arguments.join(" ")), self.run(host, program, arguments)?);
         }
         let pins = self.directory().join("bpf").join(host.name());
         collect_names(&pins, &mut snapshot);
@@ -48,16 +46,13 @@ impl Lab {
 pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     let lines = |snapshot: &Snapshot| -> BTreeSet<String> {
         let lines = |(title, text): (&String, &String)| {
-            text.lines()
-                .map(|line| format!("{title}: {}", line.trim()))
-                .collect::<Vec<_>>()
+            text.lines().map(|line| format!("{title}: {}", line.trim())).collect::<Vec<_>>()
         };
         snapshot.iter().flat_map(lines).collect()
     };
     let (before, after) = (lines(before), lines(after));
     let gone = before.difference(&after).map(|line| format!("gone: {line}"));
-    gone.chain(after.difference(&before).map(|line| format!("new: {line}")))
-        .collect()
+    gone.chain(after.difference(&before).map(|line| format!("new: {line}"))).collect()
 }
 
 fn collect_names(directory: &Path, snapshot: &mut Snapshot) {

@@ -26,10 +26,7 @@ pub(super) fn claim(id: &str) -> Result<PathBuf> {
     let directory = directory(id);
     fs::create_dir(&directory).with_context(|| format!("create {}", directory.display()))?;
     let pid = std::process::id();
-    fs::write(
-        owner_file(id),
-        format!("{pid} {}", start_time(pid).unwrap_or_default()),
-    )?;
+    fs::write(owner_file(id), format!("{pid} {}", start_time(pid).unwrap_or_default()))?;
     Ok(directory)
 }
 
@@ -93,19 +90,11 @@ pub(super) fn remove(id: &str) {
 pub fn leftovers(id: &str) -> Vec<String> {
     let mut found = Vec::new();
     for name in namespace::named(&format!("baton-{id}-")) {
-        found.extend(
-            namespace::processes(&name)
-                .iter()
-                .map(|pid| format!("process {pid} in {name}")),
-        );
+        found.extend(namespace::processes(&name).iter().map(|pid| format!("process {pid} in {name}")));
         found.push(format!("namespace {name}"));
     }
     let directory = directory(id);
-    found.extend(
-        mounts_below(&directory)
-            .iter()
-            .map(|mount| format!("mount {}", mount.display())),
-    );
+    found.extend(mounts_below(&directory).iter().map(|mount| format!("mount {}", mount.display())));
     if directory.exists() {
         found.push(format!("directory {}", directory.display()));
     }
@@ -119,22 +108,14 @@ fn owner_file(id: &str) -> PathBuf {
 /// All labs of which anything is there.
 fn labs() -> Vec<String> {
     let entries = fs::read_dir("/run").into_iter().flatten().flatten();
-    let prefix = Path::new(PREFIX)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    entries
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned()))
-        .collect()
+    let prefix = Path::new(PREFIX).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned())).collect()
 }
 
 /// Whether the process of lab `id` is dead. A directory without an owner is being made, or its maker died on it.
 fn is_abandoned(id: &str) -> bool {
     let Ok(owner) = fs::read_to_string(owner_file(id)) else {
-        let age = fs::metadata(directory(id))
-            .and_then(|data| data.modified())
-            .map(|time| time.elapsed());
+        let age = fs::metadata(directory(id)).and_then(|data| data.modified()).map(|time| time.elapsed());
         return matches!(age, Ok(Ok(age)) if age > Duration::from_secs(60));
     };
     match owner.split_once(' ') {
@@ -148,9 +129,6 @@ fn is_abandoned(id: &str) -> bool {
 
 fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let points = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .map(PathBuf::from);
+    let points = table.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
     points.filter(|point| point.starts_with(directory)).collect()
 }

@@ -21,11 +21,7 @@ pub enum System {
 
 impl System {
     /// All systems.
-    pub const ALL: [Self; 3] = [
-        Self::Baton(Mac::Virtual),
-        Self::Baton(Mac::Interface),
-        Self::Keepalived,
-    ];
+    pub const ALL: [Self; 3] = [Self::Baton(Mac::Virtual), Self::Baton(Mac::Interface), Self::Keepalived];
 
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
@@ -52,12 +48,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 4] = [
-        Self::Planned,
-        Self::AgentHang,
-        Self::AgentDeath,
-        Self::SilentDeath,
-    ];
+    pub const ALL: [Self; 4] = [Self::Planned, Self::AgentHang, Self::AgentDeath, Self::SilentDeath];
 
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
@@ -83,13 +74,7 @@ pub struct Pair<'lab> {
 impl<'lab> Pair<'lab> {
     /// Starts the system on both nodes and waits until a owns the addresses.
     pub fn start(lab: &'lab Lab, system: System, vip_count: u16) -> Result<Self> {
-        let mut pair = Self {
-            lab,
-            system,
-            vips: vips(vip_count),
-            agents: [None, None],
-            fault: None,
-        };
+        let mut pair = Self { lab, system, vips: vips(vip_count), agents: [None, None], fault: None };
         match system {
             System::Baton(mac) => {
                 for host in Host::NODES {
@@ -104,32 +89,21 @@ impl<'lab> Pair<'lab> {
             }
         }
         pair.start_agent(Host::A)?;
-        wait_until(
-            &format!("{} on node a to own the VIP", system.name()),
-            Duration::from_secs(10),
-            || {
-                pair.ensure_running(Host::A)?;
-                pair.owns(Host::A)
-            },
-        )?;
+        wait_until(&format!("{} on node a to own the VIP", system.name()), Duration::from_secs(10), || {
+            pair.ensure_running(Host::A)?;
+            pair.owns(Host::A)
+        })?;
         pair.start_agent(Host::B)?;
         let log = pair.log_of(Host::B);
-        wait_until(
-            &format!("{} on node b (see {log})", system.name()),
-            Duration::from_secs(10),
-            || {
-                pair.ensure_running(Host::B)?;
-                Ok(match system {
-                    System::Baton(_) => pair.lab.baton_status(Host::B).is_ok_and(|status| {
-                        status
-                            .routers
-                            .first()
-                            .is_some_and(|router| router.role != "Initialize")
-                    }),
-                    System::Keepalived => true,
-                })
-            },
-        )?;
+        wait_until(&format!("{} on node b (see {log})", system.name()), Duration::from_secs(10), || {
+            pair.ensure_running(Host::B)?;
+            Ok(match system {
+                System::Baton(_) => pair.lab.baton_status(Host::B).is_ok_and(|status| {
+                    status.routers.first().is_some_and(|router| router.role != "Initialize")
+                }),
+                System::Keepalived => true,
+            })
+        })?;
         Ok(pair)
     }
 
@@ -145,9 +119,7 @@ impl<'lab> Pair<'lab> {
 
     /// The agent's process on `host`.
     pub fn agent(&self, host: Host) -> Result<&Process> {
-        self.agents[index(host)]
-            .as_ref()
-            .with_context(|| format!("no agent runs on node {}", host.name()))
+        self.agents[index(host)].as_ref().with_context(|| format!("no agent runs on node {}", host.name()))
     }
 
     /// The nodes that hold the VIP by their own account.
@@ -257,10 +229,7 @@ impl<'lab> Pair<'lab> {
             }
             match self.system {
                 System::Baton(_) => drop(output(&mut self.lab.baton(host, "detach")?)?),
-                System::Keepalived => self
-                    .lab
-                    .namespace(host)
-                    .set("net/ipv4/conf/all/arp_ignore", "0")?,
+                System::Keepalived => self.lab.namespace(host).set("net/ipv4/conf/all/arp_ignore", "0")?,
             }
         }
         Ok(())
@@ -284,13 +253,7 @@ impl<'lab> Pair<'lab> {
     fn ensure_running(&mut self, host: Host) -> Result<()> {
         let log = self.log_of(host);
         let running = self.agents[index(host)].as_mut().is_some_and(Process::is_running);
-        ensure!(
-            running,
-            "{} on node {} ended: {}",
-            self.system.name(),
-            host.name(),
-            tail(&log)
-        );
+        ensure!(running, "{} on node {} ended: {}", self.system.name(), host.name(), tail(&log));
         Ok(())
     }
 

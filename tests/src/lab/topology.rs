@@ -23,27 +23,13 @@ impl Lab {
 
         self.run_on_switch(
             "ip",
-            &[
-                "link",
-                "add",
-                BRIDGE,
-                "type",
-                "bridge",
-                "stp_state",
-                "0",
-                "forward_delay",
-                "0",
-            ],
+            &["link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0"],
         )?;
         // An IGMP snooping switch without a querier floods anyway, after a while; VRRP shall not wait for it.
-        self.run_on_switch(
-            "ip",
-            &["link", "set", BRIDGE, "type", "bridge", "mcast_snooping", "0"],
-        )?;
+        self.run_on_switch("ip", &["link", "set", BRIDGE, "type", "bridge", "mcast_snooping", "0"])?;
         self.run_on_switch("ip", &["link", "set", BRIDGE, "up"])?;
         for host in Host::ALL {
-            self.connect_host(host, &pass)
-                .with_context(|| format!("connect {}", host.name()))?;
+            self.connect_host(host, &pass).with_context(|| format!("connect {}", host.name()))?;
         }
         // The nodes have talked to the client before: what is measured is the move, not their first ARP request.
         for host in Host::NODES {
@@ -55,21 +41,15 @@ impl Lab {
     /// Makes `host` learn the hardware address of `peer`.
     fn introduce(&self, host: Host, peer: Host) -> Result<()> {
         let peer = peer.address();
-        wait_until(
-            &format!("{} to learn {peer}", host.name()),
-            Duration::from_secs(3),
-            || {
-                self.namespace(host).within(|| {
-                    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-                    // Any datagram will do; the second one may report that nobody wanted the first.
-                    let _ = socket.send_to(&[0], (peer, 9));
-                    Ok(())
-                })?;
-                Ok(self
-                    .run(host, "ip", &["neigh", "show", &peer.to_string()])?
-                    .contains("lladdr"))
-            },
-        )
+        wait_until(&format!("{} to learn {peer}", host.name()), Duration::from_secs(3), || {
+            self.namespace(host).within(|| {
+                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+                // Any datagram will do; the second one may report that nobody wanted the first.
+                let _ = socket.send_to(&[0], (peer, 9));
+                Ok(())
+            })?;
+            Ok(self.run(host, "ip", &["neigh", "show", &peer.to_string()])?.contains("lladdr"))
+        })
     }
 
     fn connect_host(&self, host: Host, pass: &str) -> Result<()> {
@@ -77,17 +57,7 @@ impl Lab {
         // One queue per CPU on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
         let near = ["link", "add", port];
-        let far = [
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "address",
-            host.mac(),
-            "netns",
-            inside,
-        ];
+        let far = ["type", "veth", "peer", "name", "eth0", "address", host.mac(), "netns", inside];
         self.run_on_switch("ip", &[&near[..], &queues[..], &far[..], &queues[..]].concat())?;
         // Otherwise a VLAN tag travels as metadata, invisible to XDP.
         self.run_on_switch("ethtool", &["-K", port, "txvlan", "off"])?;
@@ -95,8 +65,7 @@ impl Lab {
         self.run_on_switch("ip", &["link", "set", "dev", port, "xdpdrv", "pinned", pass])?;
         self.run_on_switch("ip", &["link", "set", port, "master", BRIDGE, "up"])?;
         for key in ["all", "default"] {
-            self.namespace(host)
-                .set(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+            self.namespace(host).set(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
         }
         let address = format!("{}/16", host.address());
         self.run(host, "ip", &["address", "add", &address, "dev", "eth0"])?;
@@ -107,28 +76,24 @@ impl Lab {
     /// Cuts the cable of `host` without anybody noticing: the switch port forwards nothing, carrier stays up and the
     /// switch forgets no address.
     pub fn cut(&self, host: Host) -> Result<()> {
-        self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "0"])
-            .map(drop)
+        self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "0"]).map(drop)
     }
 
     /// Mends what [`Lab::cut`] cut.
     pub fn heal(&self, host: Host) -> Result<()> {
-        self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "3"])
-            .map(drop)
+        self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "3"]).map(drop)
     }
 
     /// Takes the switch port of `host` down, so that the host loses its carrier. Space these by 2 s or more: the
     /// kernel delays the next link change of a device that flaps faster, and the host's own replies are lost
     /// meanwhile.
     pub fn link_down(&self, host: Host) -> Result<()> {
-        self.run_on_switch("ip", &["link", "set", host.port(), "down"])
-            .map(drop)
+        self.run_on_switch("ip", &["link", "set", host.port(), "down"]).map(drop)
     }
 
     /// Takes the switch port of `host` up again.
     pub fn link_up(&self, host: Host) -> Result<()> {
-        self.run_on_switch("ip", &["link", "set", host.port(), "up"])
-            .map(drop)
+        self.run_on_switch("ip", &["link", "set", host.port(), "up"]).map(drop)
     }
 
     /// The host behind which the switch has learned hardware address `mac`.

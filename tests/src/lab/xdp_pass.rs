@@ -47,11 +47,7 @@ pub(super) fn pin(path: &Path) -> Result<()> {
     let program = unsafe { OwnedFd::from_raw_fd(program) };
     let name = CString::new(path.as_os_str().as_bytes()).context("a path without a zero octet")?;
     let descriptor = u32::try_from(program.as_raw_fd()).context("a descriptor is not negative")?;
-    let pin = ObjPin {
-        path: name.as_ptr() as u64,
-        descriptor,
-        flags: 0,
-    };
+    let pin = ObjPin { path: name.as_ptr() as u64, descriptor, flags: 0 };
     bpf(BPF_OBJ_PIN, &pin).with_context(|| format!("pin the XDP_PASS program at {}", path.display()))?;
     Ok(())
 }
@@ -59,17 +55,7 @@ pub(super) fn pin(path: &Path) -> Result<()> {
 fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: both attribute types are plain integers in the kernel's layout, their size goes along, and the memory
     // that their addresses name lives in the caller until the call returns.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_ref(attributes),
-            size_of::<T>(),
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -103,10 +103,8 @@ impl Host {
     pub fn read(&self, frame: &[u8]) -> Input<Ipv4Addr> {
         let parameters = self.router.parameters();
         let find = |_, vrid| {
-            (vrid == parameters.vrid).then_some(Expected {
-                primary: parameters.primary,
-                checksum: parameters.checksum,
-            })
+            (vrid == parameters.vrid)
+                .then_some(Expected { primary: parameters.primary, checksum: parameters.checksum })
         };
         let received = parse_frame(frame, find).expect("hosts of the LAN send valid frames");
         Input::Advertisement(received.advertisement)

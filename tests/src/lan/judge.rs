@@ -38,13 +38,7 @@ pub enum Rule {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} violated at {}: {}",
-            self.rule,
-            super::text::time(self.at),
-            self.details
-        )
+        write!(f, "{:?} violated at {}: {}", self.rule, super::text::time(self.at), self.details)
     }
 }
 
@@ -125,11 +119,7 @@ impl Judge {
     pub fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
         if until > host.proof + self.interval * 3 {
             let details = format!("asks for {} on proof of {}", text(until), text(host.proof));
-            return Err(Violation {
-                rule: Rule::Lease,
-                at: now,
-                details,
-            });
+            return Err(Violation { rule: Rule::Lease, at: now, details });
         }
         Ok(())
     }
@@ -138,11 +128,7 @@ impl Judge {
     pub fn renewal(&self, host: &Host, now: Instant) -> Result<(), Violation> {
         if !host.owns(now) {
             let details = format!("renews a lease that lapsed at {}", text(host.lease_until));
-            return Err(Violation {
-                rule: Rule::Lease,
-                at: now,
-                details,
-            });
+            return Err(Violation { rule: Rule::Lease, at: now, details });
         }
         Ok(())
     }
@@ -182,11 +168,7 @@ impl Judge {
                     host.agent,
                     text(host.lease_until)
                 );
-                return Err(Violation {
-                    rule: Rule::Takeover,
-                    at: now,
-                    details,
-                });
+                return Err(Violation { rule: Rule::Takeover, at: now, details });
             }
         }
         self.stirred[who] = now;
@@ -206,33 +188,19 @@ impl Judge {
                 self.overlap(hosts, network, (one, other), since, until)?;
             }
         }
-        let served = hosts
-            .iter()
-            .map(|host| host.lease_until)
-            .max()
-            .unwrap_or_default();
+        let served = hosts.iter().map(|host| host.lease_until).max().unwrap_or_default();
         if served > since {
             self.covered = served.min(until);
         }
         if self.covered < until && self.covered < self.planned {
             let details = format!("nobody serves from {} to {}", text(self.covered), text(until));
-            return Err(Violation {
-                rule: Rule::NoGap,
-                at: until,
-                details,
-            });
+            return Err(Violation { rule: Rule::NoGap, at: until, details });
         }
-        let electable = hosts
-            .iter()
-            .any(|host| host.agent == Agent::Running && host.carrier);
+        let electable = hosts.iter().any(|host| host.agent == Agent::Running && host.carrier);
         let from = self.covered.max(self.disturbed);
         if electable && network.is_whole() && until > from + self.patience() {
             let details = format!("nobody serves from {} to {}", text(from), text(until));
-            return Err(Violation {
-                rule: Rule::Liveness,
-                at: until,
-                details,
-            });
+            return Err(Violation { rule: Rule::Liveness, at: until, details });
         }
         Ok(())
     }
@@ -258,29 +226,16 @@ impl Judge {
             limit = limit.max(lost + self.interval + self.settling);
         }
         if end > limit {
-            let details = format!(
-                "{one} and {other} both own until {}, allowed until {}",
-                text(end),
-                text(limit)
-            );
-            return Err(Violation {
-                rule: Rule::Settle,
-                at: end,
-                details,
-            });
+            let details =
+                format!("{one} and {other} both own until {}, allowed until {}", text(end), text(limit));
+            return Err(Violation { rule: Rule::Settle, at: end, details });
         }
         Ok(())
     }
 
     /// Rule Outcome: judges a LAN that has been whole and undisturbed for long.
     pub fn outcome(&self, hosts: &[Host], now: Instant) -> Result<(), Violation> {
-        let wrong = |details: String| {
-            Err(Violation {
-                rule: Rule::Outcome,
-                at: now,
-                details,
-            })
-        };
+        let wrong = |details: String| Err(Violation { rule: Rule::Outcome, at: now, details });
         let owners: Vec<usize> = (0..hosts.len()).filter(|host| hosts[*host].owns(now)).collect();
         let [owner] = owners[..] else {
             return wrong(format!("owners {owners:?}"));

@@ -83,9 +83,7 @@ impl Lan {
     /// A LAN of hosts with these parameters, none started. In a `strict` one the caller leaves time for every
     /// disturbance to die down before the next, and loses no frames.
     pub fn new(members: &[Parameters<Ipv4Addr>], conditions: Conditions, strict: bool, seed: u64) -> Self {
-        let interval = members
-            .first()
-            .map_or(Duration::ZERO, |member| member.interval.duration());
+        let interval = members.first().map_or(Duration::ZERO, |member| member.interval.duration());
         let settling = Duration::from_nanos(conditions.settling_time());
         Self {
             hosts: members.iter().map(|parameters| Host::new(*parameters)).collect(),
@@ -112,10 +110,7 @@ impl Lan {
 
     /// What was written down.
     pub fn recorded(&self) -> String {
-        self.log
-            .iter()
-            .flatten()
-            .fold(String::new(), |text, line| text + line + "\n")
+        self.log.iter().flatten().fold(String::new(), |text, line| text + line + "\n")
     }
 
     /// The virtual time.
@@ -130,9 +125,7 @@ impl Lan {
 
     /// The hosts whose data plane serves the addresses.
     pub fn owners(&self) -> Vec<usize> {
-        (0..self.hosts.len())
-            .filter(|who| self.hosts[*who].owns(self.now))
-            .collect()
+        (0..self.hosts.len()).filter(|who| self.hosts[*who].owns(self.now)).collect()
     }
 
     /// Lets the time pass.
@@ -221,11 +214,7 @@ impl Lan {
         for from in 0..self.hosts.len() {
             self.judge.arrive(from, who);
         }
-        if self.hosts[who].carrier {
-            self.feed(who, Input::Startup)
-        } else {
-            Ok(())
-        }
+        if self.hosts[who].carrier { self.feed(who, Input::Startup) } else { Ok(()) }
     }
 
     /// An operator's wish. When somebody is there to take over, nothing may be lost.

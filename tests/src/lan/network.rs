@@ -21,23 +21,12 @@ pub struct Conditions {
 
 impl Conditions {
     /// Every frame arrives after exactly 100 us and every timer is punctual.
-    pub const EXACT: Self = Self {
-        delay: (100_000, 100_000),
-        latency: 0,
-        loss: 0,
-        duplicates: 0,
-        stragglers: 0,
-        straggle: 0,
-    };
+    pub const EXACT: Self =
+        Self { delay: (100_000, 100_000), latency: 0, loss: 0, duplicates: 0, stragglers: 0, straggle: 0 };
 
     /// The longest that a frame can be under way.
     pub const fn longest_delay(&self) -> u64 {
-        self.delay.1
-            + if self.stragglers > 0 || self.duplicates > 0 {
-                self.straggle
-            } else {
-                0
-            }
+        self.delay.1 + if self.stragglers > 0 || self.duplicates > 0 { self.straggle } else { 0 }
     }
 
     /// How long two routers that hear each other may take to settle which one is Active: the challenge and the answer
@@ -61,11 +50,7 @@ pub struct Network {
 impl Network {
     /// A whole LAN of `hosts`.
     pub fn new(conditions: Conditions, hosts: usize) -> Self {
-        Self {
-            conditions,
-            sides: vec![0; hosts],
-            last: vec![vec![0; hosts]; hosts],
-        }
+        Self { conditions, sides: vec![0; hosts], last: vec![vec![0; hosts]; hosts] }
     }
 
     /// Whether frames pass between two hosts.
@@ -80,14 +65,7 @@ impl Network {
 
     /// When the copies of a frame arrive that is sent at `now`; none when it gets lost.
     pub fn carry(&mut self, from: usize, to: usize, now: u64, random: &mut Random) -> Vec<u64> {
-        let Conditions {
-            delay,
-            loss,
-            duplicates,
-            stragglers,
-            straggle,
-            ..
-        } = self.conditions;
+        let Conditions { delay, loss, duplicates, stragglers, straggle, .. } = self.conditions;
         if !self.connects(from, to) || random.chance(loss) {
             return Vec::new();
         }

@@ -93,8 +93,7 @@ impl Lan {
                         if transition.to == Role::Active && !self.hosts[who].router.leaving() {
                             self.hosts[who].proof = self.now;
                         }
-                        self.judge
-                            .transition(&self.hosts, &self.network, who, transition, self.now)?;
+                        self.judge.transition(&self.hosts, &self.network, who, transition, self.now)?;
                         if transition.to == Role::Initialize && transition.reason != Reason::LinkDown {
                             self.hosts[who].die();
                         }
@@ -147,21 +146,13 @@ impl Lan {
                 self.judge.lose(who, to, self.now);
             }
             for at in arrivals {
-                let event = Event::Arrive {
-                    from: who,
-                    to,
-                    frame: frame.clone(),
-                };
+                let event = Event::Arrive { from: who, to, frame: frame.clone() };
                 self.push(Instant::from_nanos(at), event);
             }
         }
         if standing != Standing::Leaving {
             let latency = self.random.between(0, self.network.conditions.latency);
-            let event = Event::Sent {
-                who,
-                begun: self.now,
-                life: self.hosts[who].life,
-            };
+            let event = Event::Sent { who, begun: self.now, life: self.hosts[who].life };
             self.push(self.now + Duration::from_nanos(latency), event);
         }
         true

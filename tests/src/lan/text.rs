@@ -19,11 +19,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         Input::Handover => "handover".into(),
         Input::LinkDown => "link down".into(),
         Input::Advertisement(advertisement) => {
-            format!(
-                "hears {} from {:?}",
-                advertisement.standing.octet(),
-                advertisement.source
-            )
+            format!("hears {} from {:?}", advertisement.standing.octet(), advertisement.source)
         }
         Input::Timer => "timer".into(),
         Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
@@ -35,11 +31,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
 /// All actions of one input, in order.
 pub fn actions(actions: Actions) -> String {
     let words: Vec<String> = actions.into_iter().map(action).collect();
-    if words.is_empty() {
-        "nothing".into()
-    } else {
-        words.join("; ")
-    }
+    if words.is_empty() { "nothing".into() } else { words.join("; ") }
 }
 
 fn action(action: Action) -> String {

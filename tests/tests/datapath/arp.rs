@@ -20,11 +20,7 @@ fn probe() -> Vec<u8> {
 }
 
 fn answered(host: &Datapath, request: &[u8]) -> Vec<u8> {
-    let Outcome {
-        action,
-        counted,
-        frame,
-    } = host.receive(request);
+    let Outcome { action, counted, frame } = host.receive(request);
     assert_eq!((action, counted), (XDP_TX, BTreeMap::from([(ArpAnswered, 1)])));
     frame
 }
@@ -47,10 +43,7 @@ fn an_active_router_answers_with_the_virtual_mac() {
 /// T-127.
 #[test]
 fn an_active_router_answers_probes() {
-    assert_eq!(
-        answered(&host(Role::Active), &probe()),
-        frames::octets("arp-reply-to-probe")
-    );
+    assert_eq!(answered(&host(Role::Active), &probe()), frames::octets("arp-reply-to-probe"));
 }
 
 #[test]
@@ -58,11 +51,7 @@ fn every_vip_is_answered_for() {
     let host = host(Role::Active);
     for last in 100..=102 {
         let request = with(&frames::octets("arp-request-vip"), TARGET, &[192, 0, 2, last]);
-        let reply = with(
-            &frames::octets("arp-reply-vip-rfc9568"),
-            SENDER,
-            &[192, 0, 2, last],
-        );
+        let reply = with(&frames::octets("arp-reply-vip-rfc9568"), SENDER, &[192, 0, 2, last]);
         assert_eq!(answered(&host, &request), reply, "192.0.2.{last}");
     }
 }
@@ -87,11 +76,7 @@ fn padding_stays_behind_the_answer() {
 #[test]
 fn a_backup_router_keeps_requests_from_the_kernel() {
     let host = host(Role::Backup);
-    for request in [
-        frames::octets("arp-request-vip"),
-        frames::octets("arp-request-vip-unicast"),
-        probe(),
-    ] {
+    for request in [frames::octets("arp-request-vip"), frames::octets("arp-request-vip-unicast"), probe()] {
         assert_eq!(host.receive(&request), outcome(XDP_DROP, ArpNotOwner, &request));
     }
 }
@@ -112,11 +97,7 @@ fn announcements_of_a_vip_are_dropped() {
             "real-linux-arp-reply-vip-physmac",
         ] {
             let frame = frames::octets(name);
-            assert_eq!(
-                host.receive(&frame),
-                outcome(XDP_DROP, VipAnnounced, &frame),
-                "{name}"
-            );
+            assert_eq!(host.receive(&frame), outcome(XDP_DROP, VipAnnounced, &frame), "{name}");
         }
         // A request for another address announces too: a receiver merges the sender before it looks at the rest.
         let asking = with(&frames::octets("arp-conflict-request"), TARGET, &[192, 0, 2, 1]);
@@ -155,11 +136,7 @@ fn damaged_arp_is_not_answered() {
     let request = frames::octets("arp-request-vip");
     for length in 14..request.len() {
         let cut = &request[..length];
-        assert_eq!(
-            host.receive(cut),
-            outcome(XDP_PASS, Other, cut),
-            "{length} octets"
-        );
+        assert_eq!(host.receive(cut), outcome(XDP_PASS, Other, cut), "{length} octets");
     }
     for name in ["bad-arp-htype6", "bad-arp-op3", "bad-arp-plen16"] {
         let frame = frames::octets(name);

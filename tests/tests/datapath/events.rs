@@ -25,10 +25,7 @@ fn events(host: &mut Datapath) -> usize {
         assert_eq!(host.receive(&frame), outcome(action, verdict, &frame), "{name}");
     }
     assert_eq!(
-        host.egress(&frames::octets("arp-garp-request-rfc9568"))
-            .counted
-            .into_keys()
-            .next(),
+        host.egress(&frames::octets("arp-garp-request-rfc9568")).counted.into_keys().next(),
         Some(EgressArp)
     );
     let mut ring = RingBuf::try_from(host.bpf_mut().map_mut("AYA_LOGS").expect("the ring")).expect("a ring");
@@ -56,15 +53,8 @@ fn every_notable_verdict_makes_one() {
 fn what_is_off_is_not_in_the_program() {
     let size = |level: u8| {
         let host = host(level);
-        let program = host
-            .bpf()
-            .program(baton_common::maps::XDP_PROGRAM)
-            .expect("the program");
-        program
-            .info()
-            .expect("information")
-            .size_translated()
-            .expect("a size")
+        let program = host.bpf().program(baton_common::maps::XDP_PROGRAM).expect("the program");
+        program.info().expect("information").size_translated().expect("a size")
     };
     let (off, on) = (size(0), size(4));
     assert!(off + 200 < on, "{off} octets without events, {on} with");

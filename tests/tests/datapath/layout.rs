@@ -53,10 +53,7 @@ fn the_maps_are_what_the_contract_says() {
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 20, 0]),
     ] {
-        let map = datapath
-            .bpf()
-            .map(name)
-            .unwrap_or_else(|| panic!("no map {name}"));
+        let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");
     }
 }
@@ -66,21 +63,9 @@ fn the_programs_are_what_the_contract_says() {
     let datapath = Datapath::load();
     let mut names: Vec<&str> = datapath.bpf().programs().map(|(name, _)| name).collect();
     names.sort_unstable();
-    assert_eq!(
-        names,
-        [
-            maps::TCX_EGRESS_PROGRAM,
-            maps::TCX_INGRESS_PROGRAM,
-            maps::XDP_PROGRAM
-        ]
-    );
+    assert_eq!(names, [maps::TCX_EGRESS_PROGRAM, maps::TCX_INGRESS_PROGRAM, maps::XDP_PROGRAM]);
     for name in names {
-        let info = datapath
-            .bpf()
-            .program(name)
-            .expect("listed")
-            .info()
-            .expect("loaded");
+        let info = datapath.bpf().program(name).expect("listed").info().expect("loaded");
         assert_eq!(info.gpl_compatible(), Some(true), "{name}");
         // A third of what the kernel is willing to verify leaves room for other kernels' verifiers.
         let verified = info.verified_instruction_count().expect("kernel 5.16 or newer");
@@ -91,14 +76,8 @@ fn the_programs_are_what_the_contract_says() {
 /// In a mount namespace of its own: no pin outlives the test, and no other test sees it.
 #[test]
 fn pinned_maps_are_found_again() {
-    const PINNED: [&str; 6] = [
-        maps::DEVICE,
-        maps::ROUTERS,
-        maps::VIPS,
-        maps::OWNERSHIP,
-        maps::MAILBOXES,
-        maps::COUNTERS,
-    ];
+    const PINNED: [&str; 6] =
+        [maps::DEVICE, maps::ROUTERS, maps::VIPS, maps::OWNERSHIP, maps::MAILBOXES, maps::COUNTERS];
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
@@ -118,9 +97,5 @@ fn pinned_maps_are_found_again() {
     for name in PINNED {
         assert_eq!(ids(&first, name), ids(&second, name), "{name}");
     }
-    assert_ne!(
-        ids(&first, maps::XSKS),
-        ids(&second, maps::XSKS),
-        "sockets belong to one agent"
-    );
+    assert_ne!(ids(&first, maps::XSKS), ids(&second, maps::XSKS), "sockets belong to one agent");
 }

@@ -23,21 +23,12 @@ fn verdicts(host: &Datapath) -> Vec<Verdict> {
         host.egress(&frames::octets("arp-garp-request-rfc9568")),
         host.egress(&frames::octets("vrrp3-v4-std-p100")),
     ];
-    outcomes
-        .into_iter()
-        .flat_map(|outcome| outcome.counted.into_keys())
-        .collect()
+    outcomes.into_iter().flat_map(|outcome| outcome.counted.into_keys()).collect()
 }
 
 /// The tcx program lets both egress frames of an owner pass, and does not count them.
 const OWNED: [Verdict; 3] = [ArpAnswered, VipDelivered, VirtualMacNotVip];
-const NOT_OWNED: [Verdict; 5] = [
-    ArpNotOwner,
-    VipNotOwner,
-    VirtualMacNotOwner,
-    EgressArp,
-    EgressVirtualMac,
-];
+const NOT_OWNED: [Verdict; 5] = [ArpNotOwner, VipNotOwner, VirtualMacNotOwner, EgressArp, EgressVirtualMac];
 
 #[test]
 fn a_lease_holds_until_its_last_nanosecond() {

@@ -32,14 +32,8 @@ impl Random {
 fn judge(host: &Datapath, role: Role, index: usize, frame: &[u8]) {
     let outcome = host.receive(frame);
     let about = || format!("frame {index} at the {role:?}: {frame:02x?} -> {outcome:?}");
-    assert!(
-        [XDP_DROP, XDP_PASS, XDP_TX].contains(&outcome.action),
-        "{}",
-        about()
-    );
-    let [(&verdict, &1)] = outcome.counted.iter().collect::<Vec<_>>()[..] else {
-        panic!("{}", about())
-    };
+    assert!([XDP_DROP, XDP_PASS, XDP_TX].contains(&outcome.action), "{}", about());
+    let [(&verdict, &1)] = outcome.counted.iter().collect::<Vec<_>>()[..] else { panic!("{}", about()) };
     let serves = verdict == ArpAnswered || verdict == VipDelivered;
     assert!(role == Role::Active || !serves, "{}", about());
     assert!(serves || outcome.frame == frame, "{}", about());
@@ -49,11 +43,8 @@ fn judge(host: &Datapath, role: Role, index: usize, frame: &[u8]) {
 /// Known frames with some octets changed, cut off or added.
 #[test]
 fn mutated_frames_meet_exactly_one_verdict() {
-    let originals: Vec<Vec<u8>> = frames::all()
-        .values()
-        .map(frames::Vector::octets)
-        .filter(|frame| frame.len() >= 14)
-        .collect();
+    let originals: Vec<Vec<u8>> =
+        frames::all().values().map(frames::Vector::octets).filter(|frame| frame.len() >= 14).collect();
     let mut random = Random(0x9568);
     let (active, backup) = (host(Role::Active), host(Role::Backup));
     for index in 0..FRAMES {
@@ -79,14 +70,8 @@ fn mutated_frames_meet_exactly_one_verdict() {
 /// Noise behind an Ethernet header that leads deeper into the program than noise would.
 #[test]
 fn random_frames_meet_exactly_one_verdict() {
-    const TYPES: [[u8; 2]; 6] = [
-        [0x08, 0x00],
-        [0x08, 0x06],
-        [0x81, 0x00],
-        [0x88, 0xa8],
-        [0x86, 0xdd],
-        [0x91, 0x00],
-    ];
+    const TYPES: [[u8; 2]; 6] =
+        [[0x08, 0x00], [0x08, 0x06], [0x81, 0x00], [0x88, 0xa8], [0x86, 0xdd], [0x91, 0x00]];
     let mut random = Random(0x5227);
     let (active, backup) = (host(Role::Active), host(Role::Backup));
     for index in 0..FRAMES {

@@ -13,11 +13,7 @@ const SENDER_MAC: usize = 22;
 
 /// What a frame that may leave meets: it is not counted.
 fn leaves(frame: &[u8]) -> Outcome {
-    Outcome {
-        action: TCX_NEXT,
-        counted: Default::default(),
-        frame: frame.to_vec(),
-    }
+    Outcome { action: TCX_NEXT, counted: Default::default(), frame: frame.to_vec() }
 }
 
 /// BPF_PROG_TEST_RUN does not make socket buffers that end inside the IP header.
@@ -75,22 +71,14 @@ fn a_backup_router_says_nothing_as_the_virtual_router() {
 #[test]
 fn an_active_router_speaks_with_its_virtual_mac_only() {
     let host = host(Role::Active);
-    for name in [
-        "arp-garp-request-rfc9568",
-        "arp-garp-reply",
-        "arp-reply-vip-rfc9568",
-        "vrrp3-v4-std-p100",
-    ] {
+    for name in ["arp-garp-request-rfc9568", "arp-garp-reply", "arp-reply-vip-rfc9568", "vrrp3-v4-std-p100"] {
         let frame = frames::octets(name);
         assert_eq!(host.egress(&frame), leaves(&frame), "{name}");
     }
     // The kernel would use the device's own MAC, in whatever operation.
     let physical = frames::octets("arp-garp-request-physmac");
-    for frame in [
-        physical.clone(),
-        with(&physical, OPERATION, &[0, 2]),
-        with(&physical, OPERATION, &[0, 9]),
-    ] {
+    for frame in [physical.clone(), with(&physical, OPERATION, &[0, 2]), with(&physical, OPERATION, &[0, 9])]
+    {
         assert_eq!(host.egress(&frame), outcome(TC_ACT_SHOT, EgressArp, &frame));
     }
 }
@@ -102,10 +90,7 @@ fn the_mac_of_the_ownership_cell_is_the_one_to_speak_with() {
     let physical = frames::octets("arp-garp-request-physmac");
     assert_eq!(host.egress(&physical), leaves(&physical));
     let virtual_mac = with(&physical, SENDER_MAC, &VIRTUAL_MAC);
-    assert_eq!(
-        host.egress(&virtual_mac),
-        outcome(TC_ACT_SHOT, EgressArp, &virtual_mac)
-    );
+    assert_eq!(host.egress(&virtual_mac), outcome(TC_ACT_SHOT, EgressArp, &virtual_mac));
 }
 
 #[test]
@@ -122,31 +107,15 @@ fn links_are_guarded_apart() {
     let mut host = host(Role::Active);
     host.add_router(100, 51, 5, BOTH, PRIMARY);
     host.add_vip(100, [192, 0, 2, 100], 5);
-    let (garp, advert) = (
-        frames::octets("arp-garp-request-rfc9568"),
-        frames::octets("vrrp3-v4-std-p100"),
-    );
-    for tags in [
-        &[][..],
-        &[(0x8100, 0)],
-        &[(0x8100, 200)],
-        &[(0x8100, 200), (0x8100, 100)],
-    ] {
+    let (garp, advert) = (frames::octets("arp-garp-request-rfc9568"), frames::octets("vrrp3-v4-std-p100"));
+    for tags in [&[][..], &[(0x8100, 0)], &[(0x8100, 200)], &[(0x8100, 200), (0x8100, 100)]] {
         for frame in [tagged(&garp, tags), tagged(&advert, tags)] {
             assert_eq!(host.egress(&frame), leaves(&frame), "{tags:?}");
         }
     }
     for tags in [&[(0x8100, 100)][..], &[(0x88a8, 0), (0x8100, 100)]] {
         let (garp, advert) = (tagged(&garp, tags), tagged(&advert, tags));
-        assert_eq!(
-            host.egress(&garp),
-            outcome(TC_ACT_SHOT, EgressArp, &garp),
-            "{tags:?}"
-        );
-        assert_eq!(
-            host.egress(&advert),
-            outcome(TC_ACT_SHOT, EgressVirtualMac, &advert),
-            "{tags:?}"
-        );
+        assert_eq!(host.egress(&garp), outcome(TC_ACT_SHOT, EgressArp, &garp), "{tags:?}");
+        assert_eq!(host.egress(&advert), outcome(TC_ACT_SHOT, EgressVirtualMac, &advert), "{tags:?}");
     }
 }

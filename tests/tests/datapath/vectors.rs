@@ -251,25 +251,15 @@ const TABLE: &[Row] = &[
 
 /// Captured adverts that end inside the message, or inside the header from this length on: the IPv4 header is there to
 /// be judged. Shorter ones are no IPv4.
-const CUT_SHORT: [(&str, usize); 2] = [
-    ("trunc-vrrp2-v4-noauth-p100-at", 34),
-    ("trunc-vrrp3-v4-std-p100-vlan100-at", 38),
-];
+const CUT_SHORT: [(&str, usize); 2] =
+    [("trunc-vrrp2-v4-noauth-p100-at", 34), ("trunc-vrrp3-v4-std-p100-vlan100-at", 38)];
 
 /// Frames that BPF_PROG_TEST_RUN does not take: no interface delivers less than an Ethernet header.
 const SHORTEST: usize = 14;
 
 fn expected(name: &str, length: usize) -> &'static Row {
-    const CUT: Row = Row {
-        backup: VrrpIpHeader,
-        active: VrrpIpHeader,
-        vectors: &[],
-    };
-    const REST: Row = Row {
-        backup: Other,
-        active: Other,
-        vectors: &[],
-    };
+    const CUT: Row = Row { backup: VrrpIpHeader, active: VrrpIpHeader, vectors: &[] };
+    const REST: Row = Row { backup: Other, active: Other, vectors: &[] };
     if let Some((_, least)) = CUT_SHORT.iter().find(|(prefix, _)| name.starts_with(prefix)) {
         return if length >= *least { &CUT } else { &REST };
     }
@@ -277,13 +267,9 @@ fn expected(name: &str, length: usize) -> &'static Row {
         Some(prefix) => name.starts_with(prefix),
         None => name == pattern,
     };
-    let rows: Vec<&Row> = TABLE
-        .iter()
-        .filter(|row| row.vectors.iter().any(|pattern| matches(pattern)))
-        .collect();
-    let [row] = rows[..] else {
-        panic!("{name} is in {} rows of the table", rows.len())
-    };
+    let rows: Vec<&Row> =
+        TABLE.iter().filter(|row| row.vectors.iter().any(|pattern| matches(pattern))).collect();
+    let [row] = rows[..] else { panic!("{name} is in {} rows of the table", rows.len()) };
     row
 }
 
@@ -301,9 +287,7 @@ fn action(verdict: Verdict) -> u32 {
 }
 
 fn frames() -> impl Iterator<Item = (String, Vector)> {
-    frames::all()
-        .into_iter()
-        .filter(|(_, vector)| vector.octets().len() >= SHORTEST)
+    frames::all().into_iter().filter(|(_, vector)| vector.octets().len() >= SHORTEST)
 }
 
 #[test]
@@ -314,11 +298,7 @@ fn every_frame_meets_its_verdict_and_action() {
         let frame = vector.octets();
         let row = expected(&name, frame.len());
         for (role, host, verdict) in [("Backup", &backup, row.backup), ("Active", &active, row.active)] {
-            let Outcome {
-                action: got,
-                counted,
-                frame: out,
-            } = host.receive(&frame);
+            let Outcome { action: got, counted, frame: out } = host.receive(&frame);
             assert_eq!(counted, BTreeMap::from([(verdict, 1)]), "{name} at the {role}");
             assert_eq!(got, action(verdict), "{name} at the {role}");
             // What the two rewriting verdicts make of a frame has tests of its own.
@@ -358,11 +338,7 @@ fn an_unconfigured_host_lets_everything_pass() {
             Other | ArpAnswered | ArpNotOwner | VipAnnounced | VrrpOwn | VipDelivered | VipNotOwner
             | VirtualMacNotOwner | VirtualMacNotVip | EgressArp | EgressVirtualMac => Other,
         };
-        assert_eq!(
-            host.receive(&frame),
-            setup::outcome(action(verdict), verdict, &frame),
-            "{name}"
-        );
+        assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }
 }
 
@@ -384,11 +360,7 @@ fn the_checksum_decides_by_mode() {
         };
         *tried.entry(flavour).or_insert(0) += 1;
         for (accepted, host) in &hosts {
-            let verdict = if accepted & flavour != 0 {
-                VrrpReceived
-            } else {
-                VrrpChecksum
-            };
+            let verdict = if accepted & flavour != 0 { VrrpReceived } else { VrrpChecksum };
             assert_eq!(
                 host.receive(&frame),
                 setup::outcome(action(verdict), verdict, &frame),

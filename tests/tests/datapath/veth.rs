@@ -28,19 +28,13 @@ use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, ip_
 fn network(script: &str) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let status = Command::new("ip")
-            .args(line.split(' '))
-            .status()
-            .expect("iproute2 is installed");
+        let status = Command::new("ip").args(line.split(' ')).status().expect("iproute2 is installed");
         assert!(status.success(), "ip {line}");
     }
 }
 
 fn attach_tcx(host: &mut Datapath, program: &str, interface: &str, hook: TcAttachType) {
-    let program = host
-        .bpf_mut()
-        .program_mut(program)
-        .expect("the object has the program");
+    let program = host.bpf_mut().program_mut(program).expect("the object has the program");
     let program: &mut SchedClassifier = program.try_into().expect("a tc program");
     program.attach(interface, hook).expect("kernel 6.6 or newer");
 }
@@ -66,33 +60,16 @@ fn send(interface: &str, frame: &[u8]) {
     // SAFETY: frame and address are live and as long as stated.
     let sent = unsafe {
         let address = (&raw const address).cast();
-        libc::sendto(
-            socket.as_raw_fd(),
-            frame.as_ptr().cast(),
-            frame.len(),
-            0,
-            address,
-            length,
-        )
+        libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, address, length)
     };
-    assert_eq!(
-        usize::try_from(sent).ok(),
-        Some(frame.len()),
-        "{}",
-        io::Error::last_os_error()
-    );
+    assert_eq!(usize::try_from(sent).ok(), Some(frame.len()), "{}", io::Error::last_os_error());
 }
 
 /// UDP to 192.0.2.100, port 7, sent to the virtual MAC. No checksum, as IPv4 allows.
 fn datagram() -> Vec<u8> {
     let traffic = frames::octets("lb-tcp-syn-vip");
     let ip = with(&with(&traffic[..34], 16, &[0, 32]), 23, &[17]);
-    [
-        &ip_checksummed(&with(&ip, 26, &[192, 0, 2, 3]))[..],
-        &[0x30, 0x39, 0, 7, 0, 12, 0, 0],
-        b"ping",
-    ]
-    .concat()
+    [&ip_checksummed(&with(&ip, 26, &[192, 0, 2, 3]))[..], &[0x30, 0x39, 0, 7, 0, 12, 0, 0], b"ping"].concat()
 }
 
 /// The kernel has looked at the virtual MAC before XDP rewrites it, and takes the frame for another host's.
@@ -107,24 +84,15 @@ fn a_delivered_frame_reaches_its_socket_with_the_ingress_program_and_not_without
         link set far up",
     );
     let mut host = host(Role::Active);
-    let xdp: &mut Xdp = host
-        .bpf_mut()
-        .program_mut(XDP_PROGRAM)
-        .expect("the program")
-        .try_into()
-        .expect("XDP");
+    let xdp: &mut Xdp =
+        host.bpf_mut().program_mut(XDP_PROGRAM).expect("the program").try_into().expect("XDP");
     xdp.attach("far", XdpMode::Driver).expect("veth has native XDP");
     let service = UdpSocket::bind("192.0.2.100:7").expect("the VIP is bound on lo");
-    service
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .expect("not zero");
+    service.set_read_timeout(Some(Duration::from_secs(1))).expect("not zero");
     let mut received = [0; 16];
 
     send("near", &datagram());
-    assert!(
-        service.recv(&mut received).is_err(),
-        "the kernel decides by itself: {received:?}"
-    );
+    assert!(service.recv(&mut received).is_err(), "the kernel decides by itself: {received:?}");
     assert_eq!(host.counters()[&VipDelivered], 1);
 
     attach_tcx(&mut host, TCX_INGRESS_PROGRAM, "far", TcAttachType::Ingress);
@@ -156,10 +124,7 @@ fn a_tag_beside_the_frame_counts() {
     host.set_ownership(SLOT, 0, VIRTUAL_MAC);
     attach_tcx(&mut host, TCX_EGRESS_PROGRAM, "right-port", TcAttachType::Egress);
 
-    let (garp, advert) = (
-        frames::octets("arp-garp-request-rfc9568"),
-        frames::octets("vrrp3-v4-std-p100"),
-    );
+    let (garp, advert) = (frames::octets("arp-garp-request-rfc9568"), frames::octets("vrrp3-v4-std-p100"));
     // The bridge forwards when a softirq runs; a frame that is counted late shows in the next count.
     let expect = |host: &Datapath, expected: [u64; 2]| {
         let counted = || [EgressArp, EgressVirtualMac].map(|verdict| host.counters()[&verdict]);

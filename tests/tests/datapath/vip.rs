@@ -52,10 +52,8 @@ fn a_group_address_in_ethernet_is_left_as_it_is() {
 #[test]
 fn a_frame_for_another_host_stays_one() {
     let host = host(Role::Active);
-    for frame in [
-        frames::octets("lb-dsr-l2"),
-        with(&traffic(), DESTINATION_MAC, &[0x00, 0, 0x5e, 0, 1, 52]),
-    ] {
+    for frame in [frames::octets("lb-dsr-l2"), with(&traffic(), DESTINATION_MAC, &[0x00, 0, 0x5e, 0, 1, 52])]
+    {
         assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame));
     }
 }
@@ -66,11 +64,7 @@ fn a_backup_router_hides_the_vips_from_its_kernel() {
     let host = host(Role::Backup);
     for mac in [VIRTUAL_MAC, DEVICE_MAC, [0xff; 6], [2, 0, 0, 0, 0, 0x0a]] {
         let frame = with(&traffic(), DESTINATION_MAC, &mac);
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_DROP, VipNotOwner, &frame),
-            "{mac:02x?}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame), "{mac:02x?}");
     }
 }
 
@@ -83,11 +77,7 @@ fn fragments_and_protocols_make_no_difference() {
     let protocols = (0..=255).map(|protocol| with(&traffic(), PROTOCOL, &[protocol]));
     let header_only = traffic()[..34].to_vec();
     let options = [&with(&traffic(), 14, &[0x4f])[..34], &[1; 40], &traffic()[34..]].concat();
-    for frame in fragments
-        .into_iter()
-        .chain(protocols)
-        .chain([header_only, options])
-    {
+    for frame in fragments.into_iter().chain(protocols).chain([header_only, options]) {
         assert_eq!(active.receive(&frame), delivered(&frame));
         assert_eq!(backup.receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame));
     }
@@ -98,10 +88,7 @@ fn fragments_and_protocols_make_no_difference() {
 fn jumbo_frames_are_gated_like_others() {
     let frame = [traffic(), vec![0xa5; 9000]].concat();
     assert_eq!(host(Role::Active).receive(&frame), delivered(&frame));
-    assert_eq!(
-        host(Role::Backup).receive(&frame),
-        outcome(XDP_DROP, VipNotOwner, &frame)
-    );
+    assert_eq!(host(Role::Backup).receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame));
 }
 
 /// T-056, and what an Active Router makes of it: it is no gateway.
@@ -110,24 +97,14 @@ fn a_virtual_mac_draws_nothing_but_vip_traffic() {
     let (active, backup) = (host(Role::Active), host(Role::Backup));
     let not_vip = with(&traffic(), DESTINATION, &[192, 0, 2, 99]);
     let group = with(&traffic(), DESTINATION, &[224, 0, 0, 18]);
-    let arp = with(
-        &frames::octets("arp-request-other"),
-        DESTINATION_MAC,
-        &VIRTUAL_MAC,
-    );
+    let arp = with(&frames::octets("arp-request-other"), DESTINATION_MAC, &VIRTUAL_MAC);
     let ipv6 = with(&frames::octets("icmp6-echo-vip"), DESTINATION_MAC, &VIRTUAL_MAC);
     let unknown = with(&traffic(), ETHERTYPE, &[0x12, 0x34]);
     let llc = with(&traffic(), ETHERTYPE, &[0x00, 0x26]);
     let bare = traffic()[..14].to_vec();
     for frame in [not_vip, group, arp, ipv6, unknown, llc, bare] {
-        assert_eq!(
-            backup.receive(&frame),
-            outcome(XDP_DROP, VirtualMacNotOwner, &frame)
-        );
-        assert_eq!(
-            active.receive(&frame),
-            outcome(XDP_DROP, VirtualMacNotVip, &frame)
-        );
+        assert_eq!(backup.receive(&frame), outcome(XDP_DROP, VirtualMacNotOwner, &frame));
+        assert_eq!(active.receive(&frame), outcome(XDP_DROP, VirtualMacNotVip, &frame));
     }
 }
 
@@ -135,22 +112,11 @@ fn a_virtual_mac_draws_nothing_but_vip_traffic() {
 fn the_virtual_macs_of_others_are_not_ours() {
     for host in [host(Role::Active), host(Role::Backup)] {
         // Another VRID; the same VRID for IPv6; almost a virtual MAC.
-        for mac in [
-            [0, 0, 0x5e, 0, 1, 52],
-            [0, 0, 0x5e, 0, 2, 51],
-            [2, 0, 0x5e, 0, 1, 51],
-            [0, 0, 0x5e, 0, 1, 0],
-        ] {
-            let frame = with(
-                &with(&traffic(), DESTINATION, &[192, 0, 2, 99]),
-                DESTINATION_MAC,
-                &mac,
-            );
-            assert_eq!(
-                host.receive(&frame),
-                outcome(XDP_PASS, Other, &frame),
-                "{mac:02x?}"
-            );
+        for mac in
+            [[0, 0, 0x5e, 0, 1, 52], [0, 0, 0x5e, 0, 2, 51], [2, 0, 0x5e, 0, 1, 51], [0, 0, 0x5e, 0, 1, 0]]
+        {
+            let frame = with(&with(&traffic(), DESTINATION, &[192, 0, 2, 99]), DESTINATION_MAC, &mac);
+            assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame), "{mac:02x?}");
         }
     }
 }

@@ -27,9 +27,7 @@ fn host(links: &[(u32, u32)]) -> Datapath {
 
 /// Which of the slots 1 to 3 have heard something.
 fn heard(host: &Datapath) -> Vec<u32> {
-    (1..=3)
-        .filter(|slot| host.mailbox(*slot) != Mailbox::default())
-        .collect()
+    (1..=3).filter(|slot| host.mailbox(*slot) != Mailbox::default()).collect()
 }
 
 /// T-139.
@@ -43,23 +41,13 @@ fn adverts_reach_the_router_of_their_own_link() {
     ] {
         let frame = frames::octets(name);
         let all = host(&[(0, 1), (100, 2), (QINQ, 3)]);
-        assert_eq!(
-            all.receive(&frame),
-            outcome(XDP_PASS, VrrpReceived, &frame),
-            "{name}"
-        );
+        assert_eq!(all.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "{name}");
         assert_eq!(heard(&all), [slot], "{name}");
 
-        let others: Vec<_> = [(0, 1), (100, 2), (QINQ, 3)]
-            .into_iter()
-            .filter(|link| link.1 != slot)
-            .collect();
+        let others: Vec<_> =
+            [(0, 1), (100, 2), (QINQ, 3)].into_iter().filter(|link| link.1 != slot).collect();
         let others = host(&others);
-        assert_eq!(
-            others.receive(&frame),
-            outcome(XDP_PASS, VrrpUnknownRouter, &frame),
-            "{name}"
-        );
+        assert_eq!(others.receive(&frame), outcome(XDP_PASS, VrrpUnknownRouter, &frame), "{name}");
         assert!(heard(&others).is_empty(), "{name}");
     }
 }
@@ -81,21 +69,13 @@ fn a_tag_with_vid_0_names_no_link() {
     ] {
         let host = host(&[(0, 1), (100, 2), (QINQ, 3)]);
         let frame = tagged(&advert, tags);
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_PASS, VrrpReceived, &frame),
-            "{tags:x?}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "{tags:x?}");
         assert_eq!(heard(&host), [slot], "{tags:x?}");
     }
     let host = host(&[(0, 1)]);
     for name in ["vrrp3-v4-std-p100-vlan0", "vrrp3-v4-ph-p100-vlan0"] {
         let frame = frames::octets(name);
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_PASS, VrrpReceived, &frame),
-            "{name}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "{name}");
     }
 }
 
@@ -105,10 +85,7 @@ fn three_tags_are_not_parsed() {
     let host = host(&[(0, 1), (100, 2), (QINQ, 3)]);
     let frame = frames::octets("bad-vrrp3-3tags");
     assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame));
-    let arp = tagged(
-        &frames::octets("arp-request-vip"),
-        &[(0x8100, 200), (0x8100, 100), (0x8100, 0)],
-    );
+    let arp = tagged(&frames::octets("arp-request-vip"), &[(0x8100, 200), (0x8100, 100), (0x8100, 0)]);
     assert_eq!(host.receive(&arp), outcome(XDP_PASS, Other, &arp));
 }
 
@@ -137,10 +114,7 @@ fn links_are_owned_apart() {
             let traffic = tagged(&frames::octets("lb-tcp-syn-vip"), tags);
             let (to_arp, to_traffic) = (host.receive(&arp), host.receive(&traffic));
             if slot == owned {
-                assert_eq!(
-                    (to_arp.action, to_arp.counted),
-                    (XDP_TX, BTreeMap::from([(ArpAnswered, 1)]))
-                );
+                assert_eq!((to_arp.action, to_arp.counted), (XDP_TX, BTreeMap::from([(ArpAnswered, 1)])));
                 let delivered = with(&traffic, 0, &DEVICE_MAC);
                 assert_eq!(to_traffic, outcome(XDP_PASS, VipDelivered, &delivered));
             } else {
@@ -157,10 +131,7 @@ fn an_answer_keeps_the_tags_of_the_request() {
     host.set_ownership(2, FOREVER, VIRTUAL_MAC);
     host.set_ownership(3, FOREVER, VIRTUAL_MAC);
     let reply = frames::octets("arp-reply-vip-rfc9568");
-    for tags in [
-        &[(0x8100, 0xa000 | 100)][..],
-        &[(0x88a8, 0x6000 | 200), (0x8100, 0xe000 | 100)],
-    ] {
+    for tags in [&[(0x8100, 0xa000 | 100)][..], &[(0x88a8, 0x6000 | 200), (0x8100, 0xe000 | 100)]] {
         let request = tagged(&frames::octets("arp-request-vip"), tags);
         let expected = Outcome {
             action: XDP_TX,

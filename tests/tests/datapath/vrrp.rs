@@ -29,15 +29,7 @@ fn mailbox(
     let mut source = [0; 16];
     source[..4].copy_from_slice(&from);
     let checksum = u8::try_from(checksum).expect("a flag");
-    Mailbox {
-        arrived_ns,
-        count,
-        source,
-        interval_cs,
-        priority,
-        checksum,
-        _pad: [0; 28],
-    }
+    Mailbox { arrived_ns, count, source, interval_cs, priority, checksum, _pad: [0; 28] }
 }
 
 #[test]
@@ -64,11 +56,7 @@ fn an_advert_is_stamped_into_the_mailbox() {
     ]) {
         let frame = frames::octets(name);
         let before = now_ns();
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_PASS, VrrpReceived, &frame),
-            "{name}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "{name}");
         let after = now_ns();
         let read = host.mailbox(SLOT);
         assert!(
@@ -76,18 +64,10 @@ fn an_advert_is_stamped_into_the_mailbox() {
             "{name}: {before} <= {} <= {after}",
             read.arrived_ns
         );
-        assert_eq!(
-            read,
-            mailbox(count, read.arrived_ns, from, interval_cs, priority, checksum),
-            "{name}"
-        );
+        assert_eq!(read, mailbox(count, read.arrived_ns, from, interval_cs, priority, checksum), "{name}");
     }
     for slot in (0..10).filter(|slot| *slot != SLOT) {
-        assert_eq!(
-            host.mailbox(slot),
-            Mailbox::default(),
-            "slot {slot} belongs to nobody"
-        );
+        assert_eq!(host.mailbox(slot), Mailbox::default(), "slot {slot} belongs to nobody");
     }
 }
 
@@ -130,17 +110,9 @@ fn a_fragment_is_no_advert() {
     // More fragments; the first offset; the last one. DF and the reserved bit are no fragments.
     for flags in [[0x20, 0x00], [0x00, 0x01], [0x1f, 0xff]] {
         let frame = ip_checksummed(&with(&advert, FRAGMENT, &flags));
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_DROP, VrrpIpHeader, &frame),
-            "{flags:02x?}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, VrrpIpHeader, &frame), "{flags:02x?}");
         let other = ip_checksummed(&with(&frame, PROTOCOL, &[17]));
-        assert_eq!(
-            host.receive(&other),
-            outcome(XDP_PASS, Other, &other),
-            "{flags:02x?}"
-        );
+        assert_eq!(host.receive(&other), outcome(XDP_PASS, Other, &other), "{flags:02x?}");
     }
     let frame = ip_checksummed(&with(&advert, FRAGMENT, &[0x40, 0x00]));
     assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame));
@@ -156,11 +128,7 @@ fn options_of_any_length_are_skipped() {
         let longer = with(&longer, 14, &[0x40 | words]);
         let total_length = u16::from(words) * 4 + 12;
         let frame = ip_checksummed(&with(&longer, TOTAL_LENGTH, &total_length.to_be_bytes()));
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_PASS, VrrpReceived, &frame),
-            "IHL {words}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "IHL {words}");
     }
 }
 
@@ -170,11 +138,7 @@ fn nobody_has_these_source_addresses() {
     let advert = frames::octets("vrrp3-v4-std-p100");
     for source in [[0; 4], [224, 0, 0, 18], [239, 255, 255, 255], [255; 4]] {
         let frame = ip_checksummed(&with(&advert, SOURCE, &source));
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_DROP, VrrpIpHeader, &frame),
-            "{source:?}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, VrrpIpHeader, &frame), "{source:?}");
     }
     // The ends of what a host may have; the checksum of RFC 9568 does not cover the addresses.
     for source in [[1, 0, 0, 1], [223, 255, 255, 254], PRIMARY] {
@@ -193,19 +157,11 @@ fn nobody_has_these_source_addresses() {
 fn the_message_is_as_long_as_the_address_count_says() {
     let host = host(Role::Backup);
     let longest = frames::octets("vrrp3-v4-std-p100-255ip");
-    for (total_length, verdict) in [
-        (20, VrrpLength),
-        (27, VrrpLength),
-        (28, VrrpLength),
-        (1044, VrrpLength),
-    ] {
+    for (total_length, verdict) in [(20, VrrpLength), (27, VrrpLength), (28, VrrpLength), (1044, VrrpLength)]
+    {
         let length = u16::to_be_bytes(total_length);
         let frame = ip_checksummed(&with(&longest, TOTAL_LENGTH, &length));
-        assert_eq!(
-            host.receive(&frame),
-            outcome(XDP_DROP, verdict, &frame),
-            "total length {total_length}"
-        );
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, verdict, &frame), "total length {total_length}");
     }
     for total_length in [0, 19, 1049, 65535] {
         let frame = ip_checksummed(&with(&longest, TOTAL_LENGTH, &u16::to_be_bytes(total_length)));
@@ -233,26 +189,15 @@ fn a_jumbo_frame_is_no_advert() {
 #[test]
 fn a_flipped_bit_never_goes_unnoticed() {
     let host = host(Role::Backup);
-    for name in [
-        "vrrp3-v4-std-p100",
-        "vrrp3-v4-ph-p100-3ip",
-        "vrrp3-v4-std-p100-ipopt",
-    ] {
+    for name in ["vrrp3-v4-std-p100", "vrrp3-v4-ph-p100-3ip", "vrrp3-v4-std-p100-ipopt"] {
         let advert = frames::octets(name);
         for bit in 14 * 8..advert.len() * 8 {
             let octet = bit / 8;
             let frame = with(&advert, octet, &[advert[octet] ^ 1 << (bit % 8)]);
             let counted = host.receive(&frame).counted;
             let foreign = octet == PROTOCOL || (DESTINATION..MESSAGE).contains(&octet);
-            assert_eq!(
-                counted.contains_key(&Other),
-                foreign,
-                "{name} with bit {bit} flipped: {counted:?}"
-            );
-            assert!(
-                !counted.contains_key(&VrrpReceived),
-                "{name} with bit {bit} flipped"
-            );
+            assert_eq!(counted.contains_key(&Other), foreign, "{name} with bit {bit} flipped: {counted:?}");
+            assert!(!counted.contains_key(&VrrpReceived), "{name} with bit {bit} flipped");
         }
     }
 }

@@ -33,42 +33,17 @@ const INPUTS: [(&str, Given); 14] = [
 const SITUATIONS: [Situation; 9] = [
     ("Initialize", &[], 1000.0),
     ("Backup", &[(Startup, 0.0)], 1000.0),
-    (
-        "Backup after priority 0",
-        &[(Startup, 0.0), (Hears(0, HIGHER), 1000.0)],
-        1200.0,
-    ),
-    (
-        "Backup about to preempt",
-        &[(Startup, 0.0), (Hears(50, HIGHER), 1000.0)],
-        1200.0,
-    ),
+    ("Backup after priority 0", &[(Startup, 0.0), (Hears(0, HIGHER), 1000.0)], 1200.0),
+    ("Backup about to preempt", &[(Startup, 0.0), (Hears(50, HIGHER), 1000.0)], 1200.0),
     (
         "Backup yielded",
-        &[
-            (Startup, 0.0),
-            (Timer, 4000.0),
-            (Handover, 4500.0),
-            (Hears(50, HIGHER), 4600.0),
-        ],
+        &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0), (Hears(50, HIGHER), 4600.0)],
         5000.0,
     ),
     ("Active", &[(Startup, 0.0), (Timer, 4000.0)], 4500.0),
-    (
-        "Active with a lapsed lease",
-        &[(Startup, 0.0), (Timer, 4000.0)],
-        7000.0,
-    ),
-    (
-        "Leaving for shutdown",
-        &[(Startup, 0.0), (Timer, 4000.0), (Shutdown, 4500.0)],
-        5000.0,
-    ),
-    (
-        "Leaving for handover",
-        &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0)],
-        5000.0,
-    ),
+    ("Active with a lapsed lease", &[(Startup, 0.0), (Timer, 4000.0)], 7000.0),
+    ("Leaving for shutdown", &[(Startup, 0.0), (Timer, 4000.0), (Shutdown, 4500.0)], 5000.0),
+    ("Leaving for handover", &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0)], 5000.0),
 ];
 
 #[test]
@@ -132,10 +107,7 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
-            (
-                "link down",
-                "Backup -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1609.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
             ("hears 100 from lower", "nothing => Backup, 2804.6875"),
@@ -157,10 +129,7 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Backup, 1609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 1609.375"),
-            (
-                "link down",
-                "Backup -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 1609.375"),
             ("hears 100 from lower", "nothing => Backup, 3004.6875"),
@@ -182,10 +151,7 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
-            (
-                "link down",
-                "Backup -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
             ("hears 100 from lower", "nothing => Backup, 3004.6875"),
@@ -207,10 +173,7 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Backup yielded, 6404.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup yielded, 6404.6875"),
-            (
-                "link down",
-                "Backup -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup yielded, 5304.6875"),
             ("hears 50", "nothing => Backup yielded, 6804.6875"),
             ("hears 100 from lower", "nothing => Backup yielded, 6804.6875"),
@@ -230,98 +193,44 @@ const TABLE: [Row; 9] = [
         "Active",
         [
             ("startup", "nothing => Active, 5000"),
-            (
-                "shutdown",
-                "own until 5502; send 0; Active -> Active (shutdown) => Active leaving, 5502",
-            ),
-            (
-                "handover",
-                "own until 5502; send 0; Active -> Active (handover) => Active leaving, 5502",
-            ),
-            (
-                "link down",
-                "disown; Active -> Initialize (link-down) => Initialize, never",
-            ),
+            ("shutdown", "own until 5502; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
+            ("handover", "own until 5502; send 0; Active -> Active (handover) => Active leaving, 5502"),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "send 100 => Active, 5500"),
             ("hears 50", "send 100; announce => Active, 5000"),
             ("hears 100 from lower", "send 100; announce => Active, 5000"),
-            (
-                "hears 100 from higher",
-                "disown; Active -> Backup (higher-priority) => Backup, 6304.6875",
-            ),
-            (
-                "hears 200",
-                "disown; Active -> Backup (higher-priority) => Backup, 6304.6875",
-            ),
+            ("hears 100 from higher", "disown; Active -> Backup (higher-priority) => Backup, 6304.6875"),
+            ("hears 200", "disown; Active -> Backup (higher-priority) => Backup, 6304.6875"),
             ("timer early", "nothing => Active, 5000"),
             ("timer due", "send 100 => Active, 6000"),
             ("transmitted", "own until 7500 => Active, 5000"),
             ("transmit failed", "nothing => Active, 5000"),
-            (
-                "ownership failed",
-                "disown; send 0; Active -> Backup (ownership-failed) => Backup, 8109.375",
-            ),
+            ("ownership failed", "disown; send 0; Active -> Backup (ownership-failed) => Backup, 8109.375"),
         ],
     ),
     (
         "Active with a lapsed lease",
         [
-            (
-                "startup",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
+            ("startup", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "shutdown",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (shutdown) => Initialize, never",
             ),
-            (
-                "handover",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
+            ("handover", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "link down",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (link-down) => Initialize, never",
             ),
-            (
-                "hears 0",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 7609.375",
-            ),
-            (
-                "hears 50",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
-            (
-                "hears 100 from lower",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875",
-            ),
-            (
-                "hears 100 from higher",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875",
-            ),
-            (
-                "hears 200",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875",
-            ),
-            (
-                "timer early",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
-            (
-                "timer due",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
-            (
-                "transmitted",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
-            (
-                "transmit failed",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
-            (
-                "ownership failed",
-                "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375",
-            ),
+            ("hears 0", "disown; Active -> Backup (lease-lapsed) => Backup, 7609.375"),
+            ("hears 50", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("hears 100 from lower", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
+            ("hears 100 from higher", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
+            ("hears 200", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
+            ("timer early", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("timer due", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("transmitted", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("transmit failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("ownership failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
         ],
     ),
     (
@@ -330,32 +239,14 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Active leaving, 5502"),
             ("shutdown", "nothing => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
-            (
-                "link down",
-                "disown; Active -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
-            (
-                "hears 50",
-                "disown; Active -> Initialize (succeeded) => Initialize, never",
-            ),
-            (
-                "hears 100 from lower",
-                "disown; Active -> Initialize (succeeded) => Initialize, never",
-            ),
-            (
-                "hears 100 from higher",
-                "disown; Active -> Initialize (succeeded) => Initialize, never",
-            ),
-            (
-                "hears 200",
-                "disown; Active -> Initialize (succeeded) => Initialize, never",
-            ),
+            ("hears 50", "disown; Active -> Initialize (succeeded) => Initialize, never"),
+            ("hears 100 from lower", "disown; Active -> Initialize (succeeded) => Initialize, never"),
+            ("hears 100 from higher", "disown; Active -> Initialize (succeeded) => Initialize, never"),
+            ("hears 200", "disown; Active -> Initialize (succeeded) => Initialize, never"),
             ("timer early", "nothing => Active leaving, 5502"),
-            (
-                "timer due",
-                "disown; Active -> Initialize (shutdown) => Initialize, never",
-            ),
+            ("timer due", "disown; Active -> Initialize (shutdown) => Initialize, never"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
             (
@@ -370,32 +261,14 @@ const TABLE: [Row; 9] = [
             ("startup", "nothing => Active leaving, 5502"),
             ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
-            (
-                "link down",
-                "disown; Active -> Initialize (link-down) => Initialize, never",
-            ),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
-            (
-                "hears 50",
-                "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
-            ),
-            (
-                "hears 100 from lower",
-                "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
-            ),
-            (
-                "hears 100 from higher",
-                "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
-            ),
-            (
-                "hears 200",
-                "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
-            ),
+            ("hears 50", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears 100 from lower", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears 100 from higher", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears 200", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
             ("timer early", "nothing => Active leaving, 5502"),
-            (
-                "timer due",
-                "own until 8502; send 100; Active -> Active (handover-refused) => Active, 6502",
-            ),
+            ("timer due", "own until 8502; send 100; Active -> Active (handover-refused) => Active, 6502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
             (

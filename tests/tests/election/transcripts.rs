@@ -120,17 +120,10 @@ fn transcript(name: &str, priorities: &[u8], script: fn(&mut Lan)) {
     let mut lan = lan(priorities);
     lan.record();
     script(&mut lan);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("transcripts")
-        .join(name)
-        .with_extension("txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts").join(name).with_extension("txt");
     if std::env::var_os("BATON_UPDATE_TRANSCRIPTS").is_some_and(|value| value == "1") {
         std::fs::write(&path, lan.recorded()).unwrap_or_else(|why| panic!("cannot write {name}: {why}"));
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("no transcript {name}: {why}"));
-    assert_eq!(
-        lan.recorded(),
-        expected,
-        "{name}: BATON_UPDATE_TRANSCRIPTS=1 if this is right"
-    );
+    assert_eq!(lan.recorded(), expected, "{name}: BATON_UPDATE_TRANSCRIPTS=1 if this is right");
 }

@@ -81,25 +81,13 @@ fn a_hung_agent_is_fenced_before_the_successor_speaks_and_stays_out_when_it_wake
         assert_silent_before(&recording, Host::A, Host::B)?;
 
         let (outcome, _) = watch(lab, || pair.restore())?;
-        assert_eq!(
-            (outcome.after, outcome.overlap_us, outcome.flips),
-            (Some(Host::B), 0, 0),
-            "{outcome:?}"
-        );
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
         assert_sole_owner(pair, Host::B)?;
         let status = lab.baton_status(Host::A)?;
         let interface = status.interfaces.first().context("an agent has an interface")?;
         // The client broadcasts its ARP requests, so the fenced node has seen and refused some.
-        let refused = interface
-            .verdicts
-            .get("arp-not-owner")
-            .copied()
-            .unwrap_or_default();
-        ensure!(
-            refused > 0,
-            "node a refused no ARP request: {:?}",
-            interface.verdicts
-        );
+        let refused = interface.verdicts.get("arp-not-owner").copied().unwrap_or_default();
+        ensure!(refused > 0, "node a refused no ARP request: {:?}", interface.verdicts);
         Ok(())
     })
 }
@@ -110,11 +98,7 @@ fn a_hung_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         let (outcome, _) = watch(lab, || pair.restore())?;
-        assert_eq!(
-            (outcome.after, outcome.overlap_us, outcome.flips),
-            (Some(Host::B), 0, 0),
-            "{outcome:?}"
-        );
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
         assert_sole_owner(pair, Host::B)
     })
 }
@@ -126,11 +110,7 @@ fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() 
         assert_moved(&outcome, Host::B, 0);
         assert_silent_before(&recording, Host::A, Host::B)?;
         let (outcome, _) = watch(lab, || pair.restore())?;
-        assert_eq!(
-            (outcome.after, outcome.overlap_us, outcome.flips),
-            (Some(Host::B), 0, 0),
-            "{outcome:?}"
-        );
+        assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::B), 0, 0), "{outcome:?}");
         assert_sole_owner(pair, Host::B)
     })
 }
@@ -218,49 +198,23 @@ fn monotonic_ns() -> Result<u64> {
 }
 
 fn assert_moved(outcome: &Outcome, successor: Host, overlap_us: u64) {
-    assert_eq!(
-        (outcome.before, outcome.after),
-        (Some(successor.other()), Some(successor)),
-        "{outcome:?}"
-    );
-    assert!(
-        outcome.overlap_us <= overlap_us,
-        "two nodes answered: {outcome:?}"
-    );
+    assert_eq!((outcome.before, outcome.after), (Some(successor.other()), Some(successor)), "{outcome:?}");
+    assert!(outcome.overlap_us <= overlap_us, "two nodes answered: {outcome:?}");
 }
 
 /// Asserts that `old` answered its last ARP request and its last probe before `new` announced itself or answered.
 /// Needs distinct MACs.
 fn assert_silent_before(recording: &Recording, old: Host, new: Host) -> Result<()> {
     let (old_mac, new_mac) = (old.mac_number(), new.mac_number());
-    let last_arp = recording
-        .arps
-        .iter()
-        .filter(|arp| arp.answers > 0 && arp.last == old_mac)
-        .map(|arp| arp.sent_ns);
-    let last_served = recording
-        .probes
-        .iter()
-        .filter(|probe| probe.node == Some(old))
-        .map(|probe| probe.server_ns);
-    let last = last_arp
-        .chain(last_served)
-        .max()
-        .context("the old owner answered before its fault")?;
-    let spoken = recording
-        .announcements
-        .iter()
-        .filter(|heard| heard.source == new_mac)
-        .map(|heard| heard.seen_ns);
-    let served = recording
-        .probes
-        .iter()
-        .filter(|probe| probe.node == Some(new))
-        .map(|probe| probe.server_ns);
-    let first = spoken
-        .chain(served)
-        .min()
-        .context("the new owner announced itself or answered")?;
+    let last_arp =
+        recording.arps.iter().filter(|arp| arp.answers > 0 && arp.last == old_mac).map(|arp| arp.sent_ns);
+    let last_served =
+        recording.probes.iter().filter(|probe| probe.node == Some(old)).map(|probe| probe.server_ns);
+    let last = last_arp.chain(last_served).max().context("the old owner answered before its fault")?;
+    let spoken =
+        recording.announcements.iter().filter(|heard| heard.source == new_mac).map(|heard| heard.seen_ns);
+    let served = recording.probes.iter().filter(|probe| probe.node == Some(new)).map(|probe| probe.server_ns);
+    let first = spoken.chain(served).min().context("the new owner announced itself or answered")?;
     ensure!(
         last < first,
         "node {} answered {} us after node {} spoke",
@@ -272,11 +226,9 @@ fn assert_silent_before(recording: &Recording, old: Host, new: Host) -> Result<(
 }
 
 fn assert_sole_owner(pair: &Pair<'_>, owner: Host) -> Result<()> {
-    wait_until(
-        &format!("node {} to be the only owner", owner.name()),
-        SOON,
-        || Ok(pair.owners()? == [owner]),
-    )?;
+    wait_until(&format!("node {} to be the only owner", owner.name()), SOON, || {
+        Ok(pair.owners()? == [owner])
+    })?;
     assert_eq!(pair.settle()?, owner);
     Ok(())
 }

@@ -19,10 +19,7 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
     let before = [lab.snapshot(Host::A)?, lab.snapshot(Host::B)?];
     let pair = Pair::start(&lab, System::Baton(Mac::Virtual), 3)?;
-    let echoes = [
-        Echo::start(&lab, Host::A, pair.probed())?,
-        Echo::start(&lab, Host::B, pair.probed())?,
-    ];
+    let echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
     ensure!(
         !differences(&before[0], &lab.snapshot(Host::A)?).is_empty(),
@@ -31,12 +28,7 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
     pair.stop()?;
     drop(echoes);
     for (host, before) in Host::NODES.into_iter().zip(&before) {
-        assert_eq!(
-            differences(before, &lab.snapshot(host)?),
-            Vec::<String>::new(),
-            "node {}",
-            host.name()
-        );
+        assert_eq!(differences(before, &lab.snapshot(host)?), Vec::<String>::new(), "node {}", host.name());
     }
     Ok(())
 }
@@ -49,10 +41,7 @@ fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
     let agent = start_alone(&lab)?;
     drop(agent);
     output(&mut lab.baton(Host::A, "detach")?)?;
-    assert_eq!(
-        differences(&before, &lab.snapshot(Host::A)?),
-        Vec::<String>::new()
-    );
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
 }
 
@@ -63,10 +52,7 @@ fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Resul
     let _agent = start_alone(&lab)?;
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, &["another", "eth0"])?;
-    assert_eq!(
-        differences(&before, &lab.snapshot(Host::A)?),
-        Vec::<String>::new()
-    );
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
     Ok(())
 }
@@ -76,19 +62,7 @@ fn a_foreign_xdp_program_is_left_alone() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
     let foreign = lab.directory().join("bpf/xdp-pass");
-    lab.run(
-        Host::A,
-        "ip",
-        &[
-            "link",
-            "set",
-            "dev",
-            "eth0",
-            "xdpdrv",
-            "pinned",
-            &foreign.to_string_lossy(),
-        ],
-    )?;
+    lab.run(Host::A, "ip", &["link", "set", "dev", "eth0", "xdpdrv", "pinned", &foreign.to_string_lossy()])?;
     refused_and_unchanged(&lab, &["eth0", "XDP program"])
 }
 
@@ -118,11 +92,7 @@ fn an_interface_without_an_address_is_refused() -> Result<()> {
 fn an_interface_whose_driver_has_no_xdp_is_refused_when_native_is_demanded() -> Result<()> {
     let lab = Lab::up()?;
     // A macvlan is Ethernet without XDP of its own.
-    lab.run(
-        Host::A,
-        "ip",
-        &["link", "add", "mv7", "link", "eth0", "type", "macvlan"],
-    )?;
+    lab.run(Host::A, "ip", &["link", "add", "mv7", "link", "eth0", "type", "macvlan"])?;
     lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "mv7"])?;
     lab.run(Host::A, "ip", &["link", "set", "mv7", "up"])?;
     let file = reconfigure(&lab, "interface = \"eth0\"", "interface = \"mv7\"")?;
@@ -140,15 +110,10 @@ fn missing_rights_are_named() -> Result<()> {
     let program = lab.directory().join("baton");
     fs::copy(binary("baton")?, &program)?;
     let mut command = lab.command(Host::A, "setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(program);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
     command.args(["run", "--config"]).arg(file);
     refused(command, &["missing", "CAP_"])?;
-    assert_eq!(
-        differences(&before, &lab.snapshot(Host::A)?),
-        Vec::<String>::new()
-    );
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
 }
 
@@ -174,14 +139,8 @@ fn start_alone(lab: &Lab) -> Result<Process> {
     let mut agent = lab.start_baton(Host::A)?;
     let log = lab.baton_log(Host::A);
     wait_until("a lone agent to become Active", SOON, || {
-        ensure!(
-            agent.is_running(),
-            "the agent ended: {}",
-            fs::read_to_string(&log)?
-        );
-        Ok(lab
-            .baton_status(Host::A)
-            .is_ok_and(|status| status.routers[0].role == "Active"))
+        ensure!(agent.is_running(), "the agent ended: {}", fs::read_to_string(&log)?);
+        Ok(lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
     })?;
     Ok(agent)
 }
@@ -198,10 +157,7 @@ fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
 fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, words)?;
-    assert_eq!(
-        differences(&before, &lab.snapshot(Host::A)?),
-        Vec::<String>::new()
-    );
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
 }
 
