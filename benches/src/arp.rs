@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use baton_tests::lab::{Announcement, ArpProbe};
+use baton_tests::lab::{Announcement, ArpAnswer, ArpProbe};
 use nix::net::if_::if_nametoindex;
 
 const LENGTH: usize = 60;
@@ -78,8 +78,8 @@ impl ArpSocket {
                     let Some(arp) = arps.get_mut(request) else {
                         continue;
                     };
-                    arp.first = if arp.answers == 0 { source } else { arp.first };
-                    arp.last = source;
+                    arp.last = ArpAnswer { source, seen_ns: now_ns };
+                    arp.first = if arp.answers == 0 { arp.last } else { arp.first };
                     arp.answers += 1;
                 }
                 Some(Heard::Announcement { source }) if announcements.len() < announcements.capacity() => {

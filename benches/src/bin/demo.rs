@@ -56,7 +56,7 @@ const SCENES: [Scene; 5] = [
     },
     Scene {
         title: "the failback: a handover from b to a",
-        kind: "failback",
+        kind: "planned",
         fault: Fault::Planned,
         from: Some(Host::B),
     },
@@ -193,7 +193,12 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    story.series.push(Series { system: pair.system().name(), kind: scene.kind, rounds });
+    let system = pair.system().name();
+    // The failback is a planned move like the first scene, and counts with it.
+    match story.series.iter_mut().find(|series| (series.system, series.kind) == (system, scene.kind)) {
+        Some(series) => series.rounds.extend(rounds),
+        None => story.series.push(Series { system, kind: scene.kind, rounds }),
+    }
     Ok(())
 }
 

@@ -251,8 +251,8 @@ fn meta(plan: &Plan) -> Result<Meta> {
     let baton = binary("baton").map(|program| version(std::process::Command::new(program).arg("--version")));
     Ok(Meta {
         method: "outage: largest distance in send time between two answered UDP probes with a lost one between, the \
-                 probe interval if none was lost; overlap: UDP answers of both nodes by server time, and broadcast ARP \
-                 requests with two answers; switch: decision to first VIP frame at the new owner's service",
+                 probe interval if none was lost; overlap (a proven lower bound): from the new owner's first \
+                 answer, to UDP or to broadcast ARP, to the sending of the last question that the old owner answered; switch: decision to first VIP frame at the new owner's service",
         probe_interval_us: 50,
         arp_interval_us: 250,
         kernel: output(std::process::Command::new("uname").arg("-r"))?.trim().to_owned(),

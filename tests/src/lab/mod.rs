@@ -45,7 +45,7 @@ pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use probe::{ECHO_PORT, Echo, Prober};
 pub use process::{Process, output, wait_until};
-pub use recording::{Announcement, ArpProbe, Probe, Recording};
+pub use recording::{Announcement, ArpAnswer, ArpProbe, Probe, Recording};
 pub use signals::{catch_signals, check_interrupted, pause};
 pub use snapshot::{Snapshot, differences};
 pub use sweep::leftovers;

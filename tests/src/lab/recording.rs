@@ -29,12 +29,21 @@ impl Probe {
 pub struct ArpProbe {
     /// When it was sent; 0: never.
     pub sent_ns: u64,
-    /// How many answers came: two are two owners, also when they share the virtual MAC.
+    /// How many answers came.
     pub answers: u64,
-    /// Ethernet source of the first answer.
-    pub first: u64,
-    /// Ethernet source of the last answer.
-    pub last: u64,
+    /// The first answer.
+    pub first: ArpAnswer,
+    /// The last answer.
+    pub last: ArpAnswer,
+}
+
+/// An answer to an ARP request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArpAnswer {
+    /// Its Ethernet source: the device's own MAC of the node that answered.
+    pub source: u64,
+    /// When it was seen.
+    pub seen_ns: u64,
 }
 
 /// A gratuitous ARP for the VIP.
@@ -76,7 +85,8 @@ impl Recording {
         }
         write(file, [self.arps.len() as u64])?;
         for arp in &self.arps {
-            write(file, [arp.sent_ns, arp.answers, arp.first, arp.last])?;
+            let ArpProbe { sent_ns, answers, first, last } = *arp;
+            write(file, [sent_ns, answers, first.source, first.seen_ns, last.source, last.seen_ns])?;
         }
         write(file, [self.announcements.len() as u64])?;
         for announcement in &self.announcements {
@@ -101,7 +111,9 @@ impl Recording {
         }
         let [count] = read(file)?;
         for _ in 0..count {
-            let [sent_ns, answers, first, last] = read(file)?;
+            let [sent_ns, answers, first_source, first_ns, last_source, last_ns] = read(file)?;
+            let first = ArpAnswer { source: first_source, seen_ns: first_ns };
+            let last = ArpAnswer { source: last_source, seen_ns: last_ns };
             recording.arps.push(ArpProbe { sent_ns, answers, first, last });
         }
         let [count] = read(file)?;
@@ -140,7 +152,12 @@ mod tests {
                 Probe { sent_ns: 1, answered_ns: 2, server_ns: 3, node: Some(Host::B) },
                 Probe { sent_ns: 4, ..Probe::default() },
             ],
-            arps: vec![ArpProbe { sent_ns: 5, answers: 2, first: 6, last: 7 }],
+            arps: vec![ArpProbe {
+                sent_ns: 5,
+                answers: 2,
+                first: ArpAnswer { source: 6, seen_ns: 10 },
+                last: ArpAnswer { source: 7, seen_ns: 11 },
+            }],
             announcements: vec![Announcement { seen_ns: 8, source: 9 }],
         };
         let mut file = Vec::new();
