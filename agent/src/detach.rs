@@ -4,9 +4,9 @@ use anyhow::Context;
 
 use crate::config::Config;
 use crate::datapath::Pins;
+use crate::host::changes::HostChanges;
 use crate::host::lock::InterfaceLock;
 use crate::host::netlink::Netlink;
-use crate::host::quiet::Quiet;
 use crate::host::rights;
 
 /// Removes addresses, sysctls, programs and pins, in the order in which the kernel never speaks for a VIP: the fence
@@ -22,7 +22,7 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
         config.interfaces().into_iter().map(InterfaceLock::take).collect::<Result<_, _>>()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let directory = &config.runtime.directory;
-    Quiet::open(&netlink, directory)?.revert()?;
+    HostChanges::open(&netlink, directory)?.revert()?;
     for interface in config.interfaces() {
         Pins::new(&config.runtime.pins, interface).remove()?;
     }

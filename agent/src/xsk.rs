@@ -34,7 +34,7 @@ pub enum RingError {
     /// All transmit frames are on their way.
     #[error("no free transmit frame")]
     Full,
-    /// The frame is larger than a UMEM frame, or the kernel refused the wake-up.
+    /// The frame is larger than a UMEM frame.
     #[error("transmit: {0}")]
     Transmit(#[from] io::Error),
 }
@@ -118,7 +118,7 @@ impl<T: Copy> Ring<T> {
     ///
     /// # Errors
     ///
-    /// No frame is free, or the kernel refused it; nothing is sent then.
+    /// No frame is free, or it is too small; nothing is sent then.
     pub fn transmit(&mut self, frame: &[u8], tag: T) -> Result<(), RingError> {
         let mut desc = self.free.pop().ok_or(RingError::Full)?;
         // SAFETY: `desc` was on the stack of free frames of this UMEM, so nobody else uses it.
@@ -138,7 +138,9 @@ impl<T: Copy> Ring<T> {
         }
         self.in_flight.push((desc, tag));
         if self.tx.needs_wakeup() {
-            self.tx.wakeup()?;
+            // The frame is in the ring; if the kernel cannot be woken now, the next transmission or completion poll
+            // finds it there, and without a completion nothing counts as sent.
+            let _ = self.tx.wakeup();
         }
         Ok(())
     }

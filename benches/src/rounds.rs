@@ -4,9 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_tests::lab::{
-    Fault, Host, Lab, Mac, Outcome, Pair, Prober, Process, Recording, System, analyse, pause,
-};
+use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Prober, Process, Recording, System, analyse, pause};
 use serde::Serialize;
 
 use crate::realtime::now_ns;
@@ -111,14 +109,6 @@ pub fn complaint(round: &Round) -> Option<String> {
 /// The system called `name`.
 pub fn system(name: &str) -> Option<System> {
     System::ALL.into_iter().find(|system| system.name() == name)
-}
-
-/// The hardware address that clients see behind the VIP when node `host` owns it.
-pub const fn vip_mac(mac: Mac, host: Host) -> &'static str {
-    match mac {
-        Mac::Virtual => "00:00:5e:00:01:33",
-        Mac::Interface => host.mac(),
-    }
 }
 
 fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Result<Option<Stages>> {

@@ -9,11 +9,11 @@ use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::datapath::object::OBJECT;
+use baton::datapath::plain::Plain;
 use baton_common::maps::{self, Device, Router, RouterKey, VipKey, VlanId};
 use baton_common::ownership::{Mailbox, Ownership};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::geteuid;
 
 /// XDP: drop the frame.
@@ -29,15 +29,6 @@ pub const TC_ACT_SHOT: u32 = 2;
 
 /// A lease that no test outlives.
 pub const FOREVER: u64 = u64::MAX;
-
-/// One type of the contract as aya wants map keys and values.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Bytes<T>(T);
-
-// SAFETY: used with the types of baton-common's maps alone, which are `repr(C)` integers and byte arrays without
-// implicit padding.
-unsafe impl<T: Copy + 'static> Pod for Bytes<T> {}
 
 /// What became of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,7 +84,7 @@ impl Datapath {
     /// Sets the interface's MAC address.
     pub fn set_device_mac(&mut self, mac: [u8; 6]) {
         let device = Device { mac, _pad: [0; 2] };
-        self.array(maps::DEVICE).set(0, Bytes(device), 0).expect("DEVICE has one cell");
+        self.array(maps::DEVICE).set(0, Plain(device), 0).expect("DEVICE has one cell");
     }
 
     /// Configures an IPv4 virtual router.
@@ -101,23 +92,23 @@ impl Datapath {
         let key = RouterKey { vlan, vrid, family: Family::Ipv4 as u8, _pad: [0; 2] };
         let mut router = Router { slot, checksums, primary: [0; 16] };
         router.primary[..4].copy_from_slice(&primary);
-        self.hash(maps::ROUTERS).insert(Bytes(key), Bytes(router), 0).expect("ROUTERS has room");
+        self.hash(maps::ROUTERS).insert(Plain(key), Plain(router), 0).expect("ROUTERS has room");
     }
 
     /// Configures a virtual address of the virtual router at `slot`.
     pub fn add_vip(&mut self, vlan: VlanId, address: [u8; 4], slot: u32) {
-        self.hash(maps::VIPS).insert(Bytes(VipKey { vlan, address }), slot, 0).expect("VIPS has room");
+        self.hash(maps::VIPS).insert(Plain(VipKey { vlan, address }), slot, 0).expect("VIPS has room");
     }
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.
     pub fn set_ownership(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
         let ownership = Ownership { lease_until_ns, epoch: 1, _pad: [0; 4], mac, _pad2: [0; 10] };
-        self.array(maps::OWNERSHIP).set(slot, Bytes(ownership), 0).expect("OWNERSHIP has the slot");
+        self.array(maps::OWNERSHIP).set(slot, Plain(ownership), 0).expect("OWNERSHIP has the slot");
     }
 
     /// The mailbox of the virtual router at `slot`.
     pub fn mailbox(&self, slot: u32) -> Mailbox {
-        let map: Array<_, Bytes<Mailbox>> = Array::try_from(self.map(maps::MAILBOXES)).expect("an array");
+        let map: Array<_, Plain<Mailbox>> = Array::try_from(self.map(maps::MAILBOXES)).expect("an array");
         map.get(&slot, 0).expect("MAILBOXES has the slot").0
     }
 
@@ -189,11 +180,11 @@ impl Datapath {
         self.bpf.map_mut(name).unwrap_or_else(|| panic!("the object has no map {name}"))
     }
 
-    fn array<T: Copy + 'static>(&mut self, name: &str) -> Array<&mut MapData, Bytes<T>> {
+    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
         Array::try_from(self.map_mut(name)).expect("an array of that type")
     }
 
-    fn hash<K: Copy + 'static, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, Bytes<K>, V> {
+    fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
         HashMap::try_from(self.map_mut(name)).expect("a hash map of those types")
     }
 }
@@ -218,10 +209,4 @@ where
     &'a mut P: TryFrom<&'a mut Program, Error: Debug>,
 {
     bpf.program_mut(name).expect("the object has the program").try_into().expect("a program of that type")
-}
-
-/// The time on the clock of the leases and mailboxes, in ns.
-pub fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has the clock");
-    Duration::from(now).as_nanos().try_into().expect("centuries fit")
 }

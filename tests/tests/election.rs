@@ -34,12 +34,11 @@ enum Given {
     TimerDue,
     Transmitted,
     TransmitFailed,
-    OwnershipFailed,
+    DatapathLost,
 }
 
 use Given::{
-    Handover, Hears, LinkDown, OwnershipFailed, Shutdown, Startup, Timer, TimerDue, TransmitFailed,
-    Transmitted,
+    DatapathLost, Handover, Hears, LinkDown, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted,
 };
 
 /// T-033.
@@ -136,20 +135,17 @@ fn without_preempt_mode_any_advertisement_keeps_a_backup_waiting() {
 fn an_address_owner_preempts_without_preempt_mode_unless_it_handed_over() {
     let mut owner = VirtualRouter::new(Parameters { preempt: false, ..parameters(255, LOCAL) }, None);
     feed(&mut owner, Startup, ms(0.0));
-    assert_eq!(
-        feed(&mut owner, OwnershipFailed, ms(100.0)),
-        "disown; send 0; Active -> Backup (ownership-failed)"
-    );
-    feed(&mut owner, Hears(254, HIGHER), ms(1000.0));
-    assert_eq!(owner.deadline(), Some(ms(3103.90625)));
-    feed(&mut owner, TimerDue, ms(3103.90625));
+    assert_eq!(feed(&mut owner, Timer, ms(3100.0)), "disown; Active -> Backup (lease-lapsed)");
+    feed(&mut owner, Hears(254, HIGHER), ms(4000.0));
+    assert_eq!(owner.deadline(), Some(ms(6103.90625)));
+    feed(&mut owner, TimerDue, ms(6103.90625));
     assert_eq!((owner.role(), owner.yielded()), (Role::Active, false));
 
-    feed(&mut owner, Handover, ms(3500.0));
-    feed(&mut owner, Hears(254, HIGHER), ms(3600.0));
+    feed(&mut owner, Handover, ms(6500.0));
+    feed(&mut owner, Hears(254, HIGHER), ms(6600.0));
     assert_eq!((owner.role(), owner.yielded()), (Role::Backup, true));
-    feed(&mut owner, Hears(254, HIGHER), ms(4000.0));
-    assert_eq!(owner.deadline(), Some(ms(5501.953125)));
+    feed(&mut owner, Hears(254, HIGHER), ms(7000.0));
+    assert_eq!(owner.deadline(), Some(ms(8501.953125)));
 }
 
 /// T-044, T-045.
@@ -348,7 +344,7 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         Timer | TimerDue => Input::Timer,
         Transmitted => Input::Transmitted(at),
         TransmitFailed => Input::TransmitFailed,
-        OwnershipFailed => Input::OwnershipFailed,
+        DatapathLost => Input::DatapathLost,
     };
     text::actions(router.handle(input, at))
 }

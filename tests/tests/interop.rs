@@ -7,9 +7,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use baton_tests::lab::{
-    Echo, Host, Keepalived, Lab, Mac, Process, VIP, leftovers, output, pause, wait_until,
-};
+use baton::config::MacMode;
+use baton_tests::lab::{Echo, Host, Keepalived, Lab, Process, VIP, leftovers, output, pause, wait_until};
 use nix::sys::signal::Signal;
 
 const INTERVAL_MS: u32 = 100;
@@ -21,7 +20,7 @@ const A_WHILE: Duration = Duration::from_millis(1500);
 
 #[test]
 fn keepalived_stays_backup_beside_baton_and_takes_over_when_it_stops() -> Result<()> {
-    for mac in [Mac::Virtual, Mac::Interface] {
+    for mac in [MacMode::Virtual, MacMode::Interface] {
         with_lab(mac, |lab| {
             let mut baton = baton_active(lab)?;
             let _keepalived = keepalived_backup(lab)?;
@@ -35,7 +34,7 @@ fn keepalived_stays_backup_beside_baton_and_takes_over_when_it_stops() -> Result
 
 #[test]
 fn keepalived_takes_over_when_baton_is_killed() -> Result<()> {
-    with_lab(Mac::Virtual, |lab| {
+    with_lab(MacMode::Virtual, |lab| {
         let baton = baton_active(lab)?;
         let _keepalived = keepalived_backup(lab)?;
         baton.signal_tree(Signal::SIGKILL)?;
@@ -46,7 +45,7 @@ fn keepalived_takes_over_when_baton_is_killed() -> Result<()> {
 
 #[test]
 fn keepalived_takes_over_when_baton_hands_over() -> Result<()> {
-    with_lab(Mac::Virtual, |lab| {
+    with_lab(MacMode::Virtual, |lab| {
         let _baton = baton_active(lab)?;
         let _keepalived = keepalived_backup(lab)?;
         output(&mut lab.baton(Host::A, "handover")?)?;
@@ -64,7 +63,7 @@ fn keepalived_takes_over_when_baton_hands_over() -> Result<()> {
 
 #[test]
 fn baton_stays_backup_beside_keepalived_and_takes_over_when_it_stops() -> Result<()> {
-    for mac in [Mac::Virtual, Mac::Interface] {
+    for mac in [MacMode::Virtual, MacMode::Interface] {
         with_lab(mac, |lab| {
             let mut keepalived = keepalived_active(lab)?;
             let _baton = baton_backup(lab)?;
@@ -79,7 +78,7 @@ fn baton_stays_backup_beside_keepalived_and_takes_over_when_it_stops() -> Result
 
 #[test]
 fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
-    with_lab(Mac::Virtual, |lab| {
+    with_lab(MacMode::Virtual, |lab| {
         let keepalived = keepalived_active(lab)?;
         let _baton = baton_backup(lab)?;
         keepalived.signal_tree(Signal::SIGKILL)?;
@@ -92,7 +91,7 @@ fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
 }
 
 /// Runs `test` on a lab with echo services and the configuration of both agents in place.
-fn with_lab(mac: Mac, test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+fn with_lab(mac: MacMode, test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
     let lab = Lab::up()?;
     let id = lab.id().to_owned();
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];

@@ -145,7 +145,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 4 => Disturbance::Handover(who),
                 5 => Disturbance::Shutdown(who),
                 6 => Disturbance::Unplug(who),
-                7 => Disturbance::FailWrite(who),
+                7 => Disturbance::LoseDatapath(who),
                 8 => Disturbance::Partition(members.iter().map(|_| random.pick(&[0, 1])).collect()),
                 9 => Disturbance::Heal,
                 10 => Disturbance::Plug(who),

@@ -24,10 +24,7 @@ struct Suite {
 /// Suites that make labs run one test at a time: with two on a machine of two cores, each would disturb the other's
 /// clock.
 const SUITES: [Suite; 8] = [
-    Suite {
-        name: "unit",
-        args: &["--workspace", "--exclude", "baton-ebpf", "--exclude", "baton-benches", "--lib", "--bins"],
-    },
+    Suite { name: "unit", args: &["--workspace", "--exclude", "baton-ebpf", "--lib", "--bins"] },
     Suite { name: "election", args: &["--package", "baton-tests", "--test", "election"] },
     Suite { name: "wire", args: &["--package", "baton-tests", "--test", "wire"] },
     Suite { name: "simulation", args: &["--package", "baton-tests", "--test", "simulation"] },

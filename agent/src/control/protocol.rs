@@ -68,7 +68,7 @@ pub struct InterfaceStatus {
     /// Receive queues.
     pub queues: u32,
     /// `af-xdp`, or `raw-socket` where AF_XDP is refused.
-    pub ear: String,
+    pub receive_path: String,
     /// Frames by verdict since the maps were made.
     pub verdicts: BTreeMap<String, u64>,
     /// Frames that XDP let through and the agent's own parser refused.

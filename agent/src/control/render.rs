@@ -21,7 +21,7 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
     writeln!(
         text,
         "\n{}: XDP {}, {} queue(s), adverts heard by {}",
-        interface.interface, interface.xdp_mode, interface.queues, interface.ear
+        interface.interface, interface.xdp_mode, interface.queues, interface.receive_path
     )?;
     let seen: Vec<String> = interface
         .verdicts

@@ -41,7 +41,7 @@ pub struct ServedPort {
     /// Receive queues.
     pub queues: u32,
     /// How adverts are heard.
-    pub ear: String,
+    pub receive_path: String,
     /// The verdict counters.
     pub counters: Counters,
     /// Its virtual routers, with the MAC that stands for their addresses; in the driver's order.
@@ -157,7 +157,7 @@ impl Server {
                 interface: port.interface.clone(),
                 xdp_mode: port.xdp_mode.clone(),
                 queues: port.queues,
-                ear: port.ear.clone(),
+                receive_path: port.receive_path.clone(),
                 verdicts,
                 discarded: seen.discarded,
             });

@@ -2,6 +2,7 @@
 
 use aya::Pod;
 use baton_common::maps::{Device, Router, RouterKey, VipKey};
+use baton_common::ownership::{Mailbox, Ownership};
 
 /// A type of the contract that may be copied to and from a map as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,3 +17,7 @@ unsafe impl Pod for Plain<RouterKey> {}
 unsafe impl Pod for Plain<Router> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<VipKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Ownership> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Mailbox> {}

@@ -15,21 +15,23 @@
 //!
 //! It never blocks on anything but that wait, and takes no lock: what may wait runs in tokio on another thread.
 
+mod actions;
 mod command;
 mod inbox;
-mod mouth;
 mod port;
 mod router;
+mod transmitter;
 mod wait;
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
-    Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot, channel,
+    Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot, Snapshot,
+    channel,
 };
-pub use mouth::Mouth;
 pub use port::{Port, PortParts};
 pub use router::Router;
+pub use transmitter::{Renewal, Transmitter};
 
 use crate::clock;
 use crate::vrrp::{Input, Instant};
@@ -45,7 +47,7 @@ pub struct Driver {
 
 impl Driver {
     /// A driver for `ports`; `commands` and its eventfd come from [`channel`].
-    pub fn new(ports: Vec<Port>, commands: command::Receiving) -> Self {
+    pub fn new(ports: Vec<Port>, commands: Receiving) -> Self {
         let mut waiter = Waiter::new(commands.wake);
         for port in &ports {
             port.watched().for_each(|fd| waiter.watch(fd));
@@ -65,7 +67,7 @@ impl Driver {
             for port in &mut self.ports {
                 port.receive();
             }
-            self.obey();
+            self.execute_commands();
             for port in &mut self.ports {
                 port.fire_timers();
                 port.renew();
@@ -81,10 +83,10 @@ impl Driver {
         self.ports.iter().filter_map(Port::deadline).min()
     }
 
-    fn obey(&mut self) {
+    fn execute_commands(&mut self) {
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.carry_out(command),
+                Ok(command) => self.execute(command),
                 Err(TryRecvError::Empty) => return,
                 // Whoever could stop this thread is gone; leave in order.
                 Err(TryRecvError::Disconnected) => return self.stop(),
@@ -92,7 +94,7 @@ impl Driver {
         }
     }
 
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         let now = clock::now();
         match command {
             Command::Stop => self.stop(),
@@ -108,8 +110,7 @@ impl Driver {
             }
             Command::DatapathLost { port } => {
                 if let Some(port) = self.ports.get_mut(port) {
-                    port.feed_all(Input::OwnershipFailed, now);
-                    port.set_usable(false, now);
+                    port.feed_all(Input::DatapathLost, now);
                 }
             }
             Command::Status { mut into, reply } => {

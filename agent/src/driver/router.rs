@@ -141,7 +141,7 @@ impl Router {
     }
 
     /// The advertisement in `mailbox`, when it came after the last that was handled.
-    pub(super) fn news(&self, mailbox: &Mailbox) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+    pub(super) fn unread(&self, mailbox: &Mailbox) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
         let arrived = Instant::from_nanos(mailbox.arrived_ns);
         if arrived <= self.heard {
             return None;

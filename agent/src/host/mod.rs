@@ -1,10 +1,10 @@
 //! The host around the data plane: its interfaces, addresses, sysctls and rights. What the agent changes here is
 //! recorded, and `baton detach` takes it back.
 
+pub mod changes;
 pub mod ethtool;
 pub mod lock;
 pub mod netlink;
-pub mod quiet;
 pub mod rights;
 
 use std::io;

@@ -7,9 +7,9 @@ mod serve;
 use anyhow::{Context, bail};
 
 use crate::config::Config;
+use crate::host::changes::HostChanges;
 use crate::host::lock::InterfaceLock;
 use crate::host::netlink::{Interface, Netlink};
-use crate::host::quiet::Quiet;
 use crate::host::{HostError, rights};
 
 /// Runs the agent until it is told to stop. It leaves the fence in place: programs, addresses and sysctls stay, and the
@@ -27,14 +27,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let directory = &config.runtime.directory;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("making the runtime directory {}", directory.display()))?;
-    let mut quiet = Quiet::open(&netlink, directory)?;
-    let recorded = quiet.is_recorded();
+    let mut changes = HostChanges::open(&netlink, directory)?;
+    let recorded = changes.is_recorded();
     let mut datapaths = Vec::new();
-    match prepare::prepare(config, &netlink, &interfaces, &mut quiet, &mut datapaths) {
+    match prepare::prepare(config, &netlink, &interfaces, &mut changes, &mut datapaths) {
         Ok(ready) => serve::serve(ready),
         Err(error) => {
             if !recorded {
-                quiet.revert()?;
+                changes.revert()?;
             }
             for datapath in datapaths.into_iter().filter(|datapath| !datapath.adopted()) {
                 datapath.detach()?;

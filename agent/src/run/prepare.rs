@@ -14,11 +14,11 @@ use crate::config::Config;
 use crate::control::server::{self, ServedPort};
 use crate::control::socket_path;
 use crate::datapath::{Datapath, Pins};
-use crate::driver::{Event, Mouth, PortParts, Router};
+use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
+use crate::host::changes::HostChanges;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, Netlink, Watch};
-use crate::host::quiet::Quiet;
 use crate::socket::{PacketSocket, VrrpSocket};
 use crate::xsk::{Ring, RingError};
 
@@ -47,7 +47,7 @@ pub(super) fn prepare<'a>(
     config: &'a Config,
     netlink: &Netlink,
     interfaces: &[Interface],
-    quiet: &mut Quiet<'_>,
+    changes: &mut HostChanges<'_>,
     datapaths: &'a mut Vec<Datapath>,
 ) -> anyhow::Result<Ready<'a>> {
     for interface in interfaces {
@@ -67,7 +67,7 @@ pub(super) fn prepare<'a>(
         watched.push(Watched { name: interface.name.clone(), primary: primary(interface)?, program });
     }
     let vips: Vec<_> = config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect();
-    quiet.apply(&config.interfaces(), &vips)?;
+    changes.apply(&config.interfaces(), &vips)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let path = socket_path(&config.runtime.directory);
@@ -112,7 +112,7 @@ impl Opening<'_> {
         let ethtool = Ethtool::open(name)?;
         let queues = ethtool.receive_queues().min(MAX_QUEUES);
         let rings = open_rings(name, queues, self.datapath);
-        let ear = if rings.is_empty() { "raw-socket" } else { "af-xdp" };
+        let receive_path = if rings.is_empty() { "raw-socket" } else { "af-xdp" };
         let packet = PacketSocket::open(*index).context("opening a packet socket")?;
         for virtual_mac in entries.iter().map(|entry| entry.mac).filter(|entry| entry != mac) {
             packet
@@ -120,19 +120,19 @@ impl Opening<'_> {
                 .context("adding the virtual MAC to the NIC's filter")?;
         }
         let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
-        tracing::info!(interface = name, %xdp, queues, ear, adopted, "data plane up");
+        tracing::info!(interface = name, %xdp, queues, receive_path, adopted, "data plane up");
         let served = ServedPort {
             interface: name.clone(),
             xdp_mode: xdp.to_string(),
             queues,
-            ear: ear.to_owned(),
+            receive_path: receive_path.to_owned(),
             counters: self.datapath.take_counters()?,
             routers: configs.into_iter().zip(entries.iter().map(|entry| entry.mac)).collect(),
         };
         let parts = PortParts {
             index: self.index,
-            mouth: Mouth::new(rings, packet),
-            ear: VrrpSocket::open(name, *index).context("opening a VRRP socket")?,
+            transmitter: Transmitter::new(rings, packet),
+            vrrp_socket: VrrpSocket::open(name, *index).context("opening a VRRP socket")?,
             ethtool,
             ownerships: self.datapath.ownerships()?,
             mailboxes,

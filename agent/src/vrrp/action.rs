@@ -22,8 +22,8 @@ pub enum Input<A> {
     Transmitted(Instant),
     /// An advertisement could not be sent.
     TransmitFailed,
-    /// The ownership map could not be written.
-    OwnershipFailed,
+    /// The data plane is gone from the interface: ownership cannot be exercised.
+    DatapathLost,
 }
 
 /// Something to be done, in the order given.

@@ -12,18 +12,18 @@ use super::types::{Instant, Interval, Reason, Role};
 ///  |            |----------->|         |--------------------------->|          |  weaker or leaving peer:
 ///  | Initialize |  Shutdown, | Backup  |                            |  Active  |  advertise, stay
 ///  |            |<-----------|         |<---------------------------|          |
-///  +------------+  LinkDown  +---------+  better peer,              +----------+
-///    ^    ^                       ^       lease lapsed,               |  |   ^
-///    |    |                       |       map write failed            |  |   | nobody took over
-///    |    |                       |                                   |  |   | (handover refused)
-///    |    |                       |  successor spoke (handover),      |  v   |
-///    |    |                       |  stalled in the linger,         +----------+
-///    |    |                       |  map write failed               |          |
+///  +------------+  LinkDown, +---------+  better peer, lease lapsed +----------+
+///    ^    ^    DatapathLost       ^                                   |  |   ^
+///    |    |                       |                                   |  |   | nobody took over
+///    |    |                       |                                   |  v   | (handover refused)
+///    |    |                       |  successor spoke (handover),    +----------+
+///    |    |                       |  stalled in the linger          |          |
 ///    |    |                       +---------------------------------| Leaving  | from Active by
-///    |    |     successor spoke or linger over (shutdown), LinkDown |          | Shutdown or Handover
+///    |    |         successor spoke or linger over (shutdown),      |          | Shutdown or Handover
 ///    |    +---------------------------------------------------------+----------+
-///    |                                                                |
-///    +--------------- LinkDown (from Active) -------------------------+
+///    |              LinkDown, DatapathLost                            |
+///    +----------------------------------------------------------------+
+///                   LinkDown, DatapathLost (from Active)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

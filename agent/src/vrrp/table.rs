@@ -6,7 +6,7 @@ use super::action::{Action, Actions, Input};
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Errand, Leaving, State};
 use super::timers::{LINGER_MARGIN, lease_interval, skew_time};
-use super::types::{Advertisement, Instant, Priority, Reason, Standing};
+use super::types::{Advertisement, Instant, Interval, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// RFC 9568 6.4.1.
@@ -25,7 +25,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Timer
             | Input::Transmitted(_)
             | Input::TransmitFailed
-            | Input::OwnershipFailed => {}
+            | Input::DatapathLost => {}
         }
     }
 
@@ -34,6 +34,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match input {
             Input::Shutdown => self.become_initialize(Reason::Shutdown, now, actions),
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
+            Input::DatapathLost => self.become_initialize(Reason::DatapathLost, now, actions),
             Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
                 // Skew_Time with the interval learned earlier: a priority-0 advertisement teaches none.
@@ -62,8 +63,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Handover
             | Input::Timer
             | Input::Transmitted(_)
-            | Input::TransmitFailed
-            | Input::OwnershipFailed => {}
+            | Input::TransmitFailed => {}
         }
     }
 
@@ -112,10 +112,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     self.state = State::Active(Active { lease_until, ..active });
                 }
             }
-            Input::OwnershipFailed => {
+            Input::DatapathLost => {
                 actions.push(Action::SetOwnership(None));
                 actions.push(self.say_leaving());
-                self.become_backup(Reason::OwnershipFailed, interval, false, now, actions);
+                self.become_initialize(Reason::DatapathLost, now, actions);
             }
             // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
             Input::Startup | Input::Timer | Input::TransmitFailed => {}
@@ -130,73 +130,69 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         now: Instant,
         actions: &mut Actions,
     ) {
-        let interval = self.parameters.interval;
-        match (input, leaving.errand) {
-            (Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }), errand) => {
-                // Whoever speaks is the successor, whatever its priority: it was asked to take over.
-                match errand {
-                    Errand::Shutdown => {
-                        actions.push(Action::SetOwnership(None));
-                        self.become_initialize(Reason::Succeeded, now, actions);
-                    }
-                    Errand::Handover => self.release(Reason::Succeeded, interval, true, now, actions),
-                }
+        match input {
+            // Whoever speaks is the successor, whatever its priority: it was asked to take over.
+            Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }) => {
+                self.end_linger(leaving.errand, Reason::Succeeded, interval, now, actions);
             }
-            (Input::Timer, Errand::Shutdown) if now >= leaving.until => {
-                actions.push(Action::SetOwnership(None));
-                self.become_initialize(Reason::Shutdown, now, actions);
+            Input::Timer if now >= leaving.until => self.linger_over(leaving, now, actions),
+            Input::Shutdown if leaving.errand == Errand::Handover => {
+                let leaving = Leaving { errand: Errand::Shutdown, ..leaving };
+                self.enter(State::Leaving(leaving), Reason::Shutdown, now, actions);
             }
-            (Input::Timer, Errand::Handover) if now > leaving.until + LINGER_MARGIN => {
-                // This host was stalled: somebody may have taken over long ago.
-                self.release(Reason::LeaseLapsed, interval, true, now, actions);
-            }
-            (Input::Timer, Errand::Handover) if now >= leaving.until => {
-                let lease_until = now + lease_interval(interval);
-                actions.push(Action::SetOwnership(Some(lease_until)));
-                actions.push(self.advertise());
-                self.enter(
-                    State::Active(Active { adver_timer: now + interval.duration(), lease_until }),
-                    Reason::HandoverRefused,
-                    now,
-                    actions,
-                );
-            }
-            (Input::Shutdown, Errand::Handover) => {
-                self.enter(
-                    State::Leaving(Leaving { errand: Errand::Shutdown, ..leaving }),
-                    Reason::Shutdown,
-                    now,
-                    actions,
-                );
-            }
-            (Input::LinkDown, Errand::Shutdown | Errand::Handover) => {
+            Input::LinkDown => {
                 actions.push(Action::SetOwnership(None));
                 self.become_initialize(Reason::LinkDown, now, actions);
             }
-            (Input::OwnershipFailed, errand) => {
+            Input::DatapathLost => {
                 actions.push(Action::SetOwnership(None));
-                actions.push(self.say_leaving());
-                match errand {
-                    Errand::Shutdown => self.become_initialize(Reason::OwnershipFailed, now, actions),
-                    Errand::Handover => {
-                        self.become_backup(Reason::OwnershipFailed, interval, true, now, actions);
-                    }
-                }
+                self.become_initialize(Reason::DatapathLost, now, actions);
             }
             // Another router that leaves is no successor.
-            (
-                Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }),
-                Errand::Shutdown | Errand::Handover,
-            )
-            | (Input::Shutdown, Errand::Shutdown)
-            | (
-                Input::Startup
-                | Input::Handover
-                | Input::Timer
-                | Input::Transmitted(_)
-                | Input::TransmitFailed,
-                Errand::Shutdown | Errand::Handover,
-            ) => {}
+            Input::Advertisement(Advertisement { standing: Standing::Leaving, .. })
+            | Input::Startup
+            | Input::Shutdown
+            | Input::Handover
+            | Input::Timer
+            | Input::Transmitted(_)
+            | Input::TransmitFailed => {}
+        }
+    }
+
+    /// Nobody has spoken during the linger.
+    fn linger_over(&mut self, leaving: Leaving, now: Instant, actions: &mut Actions) {
+        let interval = self.parameters.interval;
+        match leaving.errand {
+            Errand::Shutdown => self.end_linger(leaving.errand, Reason::Shutdown, interval, now, actions),
+            // This host was stalled: somebody may have taken over long ago.
+            Errand::Handover if now > leaving.until + LINGER_MARGIN => {
+                self.end_linger(leaving.errand, Reason::LeaseLapsed, interval, now, actions);
+            }
+            Errand::Handover => {
+                let lease_until = now + lease_interval(interval);
+                actions.push(Action::SetOwnership(Some(lease_until)));
+                actions.push(self.advertise());
+                let active = Active { adver_timer: now + interval.duration(), lease_until };
+                self.enter(State::Active(active), Reason::HandoverRefused, now, actions);
+            }
+        }
+    }
+
+    /// Gives up the addresses and goes where the errand leads.
+    fn end_linger(
+        &mut self,
+        errand: Errand,
+        reason: Reason,
+        active_adver_interval: Interval,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        match errand {
+            Errand::Shutdown => {
+                actions.push(Action::SetOwnership(None));
+                self.become_initialize(reason, now, actions);
+            }
+            Errand::Handover => self.release(reason, active_adver_interval, true, now, actions),
         }
     }
 }

@@ -194,8 +194,8 @@ pub enum Reason {
     Succeeded,
     /// The lease ran out before it was renewed: this host was stalled, or could not transmit.
     LeaseLapsed,
-    /// The ownership map could not be written.
-    OwnershipFailed,
+    /// The data plane was taken off the interface.
+    DatapathLost,
 }
 
 impl fmt::Display for Reason {
@@ -213,7 +213,7 @@ impl fmt::Display for Reason {
             Self::HigherPriority => "higher-priority",
             Self::Succeeded => "succeeded",
             Self::LeaseLapsed => "lease-lapsed",
-            Self::OwnershipFailed => "ownership-failed",
+            Self::DatapathLost => "datapath-lost",
         })
     }
 }

@@ -6,9 +6,10 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use baton::config::MacMode;
 use baton_benches::report::{Row, Series, bars, table};
 use baton_benches::rounds::{self, complaint};
-use baton_tests::lab::{Echo, Fault, Host, Lab, Mac, Nginx, Pair, System, VIP, catch_signals, leftovers};
+use baton_tests::lab::{Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers};
 use clap::Parser;
 use serde::Serialize;
 
@@ -147,10 +148,10 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
 fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Result<()> {
     let system = pair.system();
     heading(match system {
-        System::Baton(Mac::Virtual) => {
+        System::Baton(MacMode::Virtual) => {
             "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns"
         }
-        System::Baton(Mac::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
+        System::Baton(MacMode::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
         System::Keepalived => "keepalived: clients learn the new owner's MAC",
     });
     pair.settle()?;

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
 /// Above the agents under test: a late probe would count as their outage.
-const PRIORITY: i32 = 60;
+const PRIORITY: u8 = 60;
 /// How long answers may take after the last probe.
 const GRACE_NS: u64 = 10_000_000;
 const SOCKET_BUFFER: usize = 4 << 20;

@@ -38,7 +38,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, ensure};
 
 pub use analysis::{Outcome, analyse};
-pub use baton::{Interface, Mac, Peer, Router, Status, Transition};
 pub use binary::binary;
 pub use keepalived::Keepalived;
 pub use namespace::Namespace;

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use baton::config::MacMode;
 use nix::sys::signal::Signal;
 
-use super::baton::Mac;
 use super::keepalived::Keepalived;
 use super::{Host, Lab, Process, output, vips, wait_until};
 
@@ -14,20 +14,21 @@ use super::{Host, Lab, Process, output, vips, wait_until};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     /// Baton, answering with the given hardware address.
-    Baton(Mac),
+    Baton(MacMode),
     /// Debian's keepalived.
     Keepalived,
 }
 
 impl System {
     /// All systems.
-    pub const ALL: [Self; 3] = [Self::Baton(Mac::Virtual), Self::Baton(Mac::Interface), Self::Keepalived];
+    pub const ALL: [Self; 3] =
+        [Self::Baton(MacMode::Virtual), Self::Baton(MacMode::Interface), Self::Keepalived];
 
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Baton(Mac::Virtual) => "baton",
-            Self::Baton(Mac::Interface) => "baton-interface-mac",
+            Self::Baton(MacMode::Virtual) => "baton",
+            Self::Baton(MacMode::Interface) => "baton-interface-mac",
             Self::Keepalived => "keepalived",
         }
     }

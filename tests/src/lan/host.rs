@@ -35,8 +35,6 @@ pub struct Host {
     pub lingers: bool,
     /// Whether its interface has a carrier.
     pub carrier: bool,
-    /// Writes to the ownership cell that are going to fail.
-    pub failing_writes: u32,
     /// When it last began to send an advertisement or claimed the role: what a lease may be counted from.
     pub proof: Instant,
     /// What waits for a stalled agent.
@@ -58,7 +56,6 @@ impl Host {
             lease_until: Instant::default(),
             lingers: false,
             carrier: true,
-            failing_writes: 0,
             proof: Instant::default(),
             inbox: VecDeque::new(),
             life: 0,

@@ -44,8 +44,8 @@ pub enum Disturbance {
     Unplug(usize),
     /// The carrier comes back.
     Plug(usize),
-    /// The next write to the ownership cell of a host fails.
-    FailWrite(usize),
+    /// The agent of a host notices that somebody took the XDP program off its interface.
+    LoseDatapath(usize),
     /// Only hosts on the same side hear each other.
     Partition(Vec<u8>),
     /// All hosts hear each other, and no frame is lost.
@@ -183,10 +183,7 @@ impl Lan {
                 self.judge.stir(who, self.now);
                 self.offer(who, Input::Startup)
             }
-            Disturbance::FailWrite(who) => {
-                self.hosts[who].failing_writes = 1;
-                Ok(())
-            }
+            Disturbance::LoseDatapath(who) => self.offer(who, Input::DatapathLost),
             Disturbance::Partition(ref sides) => {
                 self.network.sides.clone_from(sides);
                 self.stir_all();

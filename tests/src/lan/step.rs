@@ -79,9 +79,7 @@ impl Lan {
                         if until.is_some() && !claims {
                             self.judge.renewal(&self.hosts[who], self.now)?;
                         }
-                        if !self.write(who, until) {
-                            inputs.push_back(Input::OwnershipFailed);
-                        }
+                        self.write(who, until);
                     }
                     Action::Transmit { standing, checksum } => {
                         if !self.transmit(who, standing, checksum) {
@@ -108,17 +106,12 @@ impl Lan {
         Ok(())
     }
 
-    /// Writes the ownership cell; false when that fails.
-    fn write(&mut self, who: usize, until: Option<Instant>) -> bool {
+    /// Writes the ownership cell.
+    fn write(&mut self, who: usize, until: Option<Instant>) {
         let host = &mut self.hosts[who];
         let interval = host.router.parameters().interval.duration();
         let leaving = host.router.leaving();
         match (until, self.sabotage) {
-            (Some(_), _) if host.failing_writes > 0 => {
-                host.failing_writes -= 1;
-                self.judge.disturb(self.now);
-                return false;
-            }
             (Some(_), Some(Sabotage::NoLinger)) if leaving => host.lease_until = Instant::default(),
             (Some(until), Some(Sabotage::LongLease)) if !leaving => host.lease_until = until + interval * 2,
             (Some(until), _) => host.lease_until = until,
@@ -126,7 +119,6 @@ impl Lan {
             (None, _) => host.lease_until = Instant::default(),
         }
         host.lingers = leaving;
-        true
     }
 
     /// Sends a frame to all others; false without a carrier.

@@ -24,7 +24,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         Input::Timer => "timer".into(),
         Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
         Input::TransmitFailed => "transmit failed".into(),
-        Input::OwnershipFailed => "ownership failed".into(),
+        Input::DatapathLost => "datapath lost".into(),
     }
 }
 

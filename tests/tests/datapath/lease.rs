@@ -3,11 +3,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use baton::clock;
 use baton_common::verdict::Verdict::{
     self, ArpAnswered, ArpNotOwner, EgressArp, EgressVirtualMac, VipDelivered, VipNotOwner,
     VirtualMacNotOwner, VirtualMacNotVip,
 };
-use baton_tests::datapath::{Datapath, Outcome, now_ns};
+use baton_tests::datapath::{Datapath, Outcome};
 use baton_tests::frames;
 
 use super::setup::{Role, SLOT, VIRTUAL_MAC, host, with};
@@ -36,9 +37,9 @@ fn a_lease_holds_until_its_last_nanosecond() {
     for (lease_until_ns, expected) in [
         (0, &NOT_OWNED[..]),
         (1, &NOT_OWNED),
-        (now_ns() - 1, &NOT_OWNED),
-        (now_ns(), &NOT_OWNED),
-        (now_ns() + 60_000_000_000, &OWNED),
+        (clock::now().as_nanos() - 1, &NOT_OWNED),
+        (clock::now().as_nanos(), &NOT_OWNED),
+        (clock::now().as_nanos() + 60_000_000_000, &OWNED),
         // As a signed number this one would lie in the past.
         (1 << 63, &OWNED),
         (u64::MAX, &OWNED),
@@ -52,7 +53,7 @@ fn a_lease_holds_until_its_last_nanosecond() {
 fn a_lapsed_lease_ends_everything_and_a_renewed_one_brings_it_back() {
     let mut host = host(Role::Backup);
     for _ in 0..3 {
-        host.set_ownership(SLOT, now_ns() + 300_000_000, VIRTUAL_MAC);
+        host.set_ownership(SLOT, clock::now().as_nanos() + 300_000_000, VIRTUAL_MAC);
         assert_eq!(verdicts(&host), OWNED);
         sleep(Duration::from_millis(300));
         assert_eq!(verdicts(&host), NOT_OWNED);

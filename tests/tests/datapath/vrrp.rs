@@ -1,11 +1,12 @@
 //! Advertisements: which are believed, and what is left of them in the mailbox.
 
+use baton::clock;
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
 use baton_common::ownership::Mailbox;
 use baton_common::verdict::Verdict::{
     Other, VrrpIpHeader, VrrpLength, VrrpOwn, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
-use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS, now_ns};
+use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS};
 use baton_tests::frames;
 
 use super::setup::{BOTH, PRIMARY, Role, SLOT, host, ip_checksummed, outcome, with};
@@ -55,9 +56,9 @@ fn an_advert_is_stamped_into_the_mailbox() {
         ("real-ka227-v3-10cs-3ip-advert", a, 10, 254, ACCEPT_PSEUDO),
     ]) {
         let frame = frames::octets(name);
-        let before = now_ns();
+        let before = clock::now().as_nanos();
         assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame), "{name}");
-        let after = now_ns();
+        let after = clock::now().as_nanos();
         let read = host.mailbox(SLOT);
         assert!(
             (before..=after).contains(&read.arrived_ns),

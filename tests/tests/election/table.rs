@@ -3,7 +3,7 @@
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, Handover, Hears, LinkDown, OwnershipFailed, Shutdown, Startup, Timer, TimerDue, TransmitFailed,
+    self, DatapathLost, Handover, Hears, LinkDown, Shutdown, Startup, Timer, TimerDue, TransmitFailed,
     Transmitted,
 };
 use super::{HIGHER, LOWER, feed, ms, router};
@@ -26,7 +26,7 @@ const INPUTS: [(&str, Given); 14] = [
     ("timer due", TimerDue),
     ("transmitted", Transmitted),
     ("transmit failed", TransmitFailed),
-    ("ownership failed", OwnershipFailed),
+    ("datapath lost", DatapathLost),
 ];
 
 /// The rows: a router of priority 100 and interval 100 cs in every state and sub-state.
@@ -98,7 +98,7 @@ const TABLE: [Row; 9] = [
             ("timer due", "nothing => Initialize, never"),
             ("transmitted", "nothing => Initialize, never"),
             ("transmit failed", "nothing => Initialize, never"),
-            ("ownership failed", "nothing => Initialize, never"),
+            ("datapath lost", "nothing => Initialize, never"),
         ],
     ),
     (
@@ -120,7 +120,7 @@ const TABLE: [Row; 9] = [
             ),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
-            ("ownership failed", "nothing => Backup, 3609.375"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -142,7 +142,7 @@ const TABLE: [Row; 9] = [
             ),
             ("transmitted", "nothing => Backup, 1609.375"),
             ("transmit failed", "nothing => Backup, 1609.375"),
-            ("ownership failed", "nothing => Backup, 1609.375"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -164,7 +164,7 @@ const TABLE: [Row; 9] = [
             ),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
-            ("ownership failed", "nothing => Backup, 3609.375"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -186,7 +186,7 @@ const TABLE: [Row; 9] = [
             ),
             ("transmitted", "nothing => Backup yielded, 6404.6875"),
             ("transmit failed", "nothing => Backup yielded, 6404.6875"),
-            ("ownership failed", "nothing => Backup yielded, 6404.6875"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -205,7 +205,7 @@ const TABLE: [Row; 9] = [
             ("timer due", "send 100 => Active, 6000"),
             ("transmitted", "own until 7500 => Active, 5000"),
             ("transmit failed", "nothing => Active, 5000"),
-            ("ownership failed", "disown; send 0; Active -> Backup (ownership-failed) => Backup, 8109.375"),
+            ("datapath lost", "disown; send 0; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -230,7 +230,10 @@ const TABLE: [Row; 9] = [
             ("timer due", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmitted", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmit failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
-            ("ownership failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            (
+                "datapath lost",
+                "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (datapath-lost) => Initialize, never",
+            ),
         ],
     ),
     (
@@ -249,10 +252,7 @@ const TABLE: [Row; 9] = [
             ("timer due", "disown; Active -> Initialize (shutdown) => Initialize, never"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
-            (
-                "ownership failed",
-                "disown; send 0; Active -> Initialize (ownership-failed) => Initialize, never",
-            ),
+            ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
@@ -271,10 +271,7 @@ const TABLE: [Row; 9] = [
             ("timer due", "own until 8502; send 100; Active -> Active (handover-refused) => Active, 6502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
-            (
-                "ownership failed",
-                "disown; send 0; Active -> Backup (ownership-failed) => Backup yielded, 8609.375",
-            ),
+            ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
 ];

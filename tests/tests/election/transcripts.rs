@@ -107,11 +107,12 @@ fn two_active_routers_after_a_partition() {
 }
 
 #[test]
-fn ownership_map_not_writable() {
-    transcript("write-failure", &[200, 100], |lan| {
-        happen(lan, &Disturbance::FailWrite(0));
+fn the_datapath_is_taken_off_the_active_router() {
+    transcript("datapath-lost", &[200, 100], |lan| {
         start_all(lan, 2);
-        run(lan, 9000.0);
+        run(lan, 4000.0);
+        happen(lan, &Disturbance::LoseDatapath(0));
+        run(lan, 5000.0);
     });
 }
 

@@ -8,12 +8,13 @@ mod refusals;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use baton::clock;
+use baton::config::MacMode;
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Mac, Outcome, Pair, Prober, Recording, System, VIP, analyse, leftovers, pause,
+    Echo, Fault, Host, Lab, Outcome, Pair, Prober, Recording, System, VIP, analyse, leftovers, pause,
     wait_until,
 };
 use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
 
 /// One advert interval and the linger: how long both may serve on a planned move.
 const PLANNED_OVERLAP_US: u64 = 12_000;
@@ -22,7 +23,7 @@ const WATCH: Duration = Duration::from_millis(400);
 
 #[test]
 fn a_stopped_agent_hands_the_vip_over_and_leaves_its_fence() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.agent(Host::A)?.signal(Signal::SIGTERM))?;
         assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
         pair.end_of(Host::A)?;
@@ -35,7 +36,7 @@ fn a_stopped_agent_hands_the_vip_over_and_leaves_its_fence() -> Result<()> {
 
 #[test]
 fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         let mac = lab.neighbour(VIP)?;
         for successor in [Host::B, Host::A] {
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
@@ -56,7 +57,7 @@ fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
 
 #[test]
 fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<()> {
-    with_pair(Mac::Interface, |lab, pair| {
+    with_pair(MacMode::Interface, |lab, pair| {
         assert_eq!(lab.neighbour(VIP)?.as_deref(), Some(Host::A.mac()));
         for successor in [Host::B, Host::A] {
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
@@ -75,7 +76,7 @@ fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<
 
 #[test]
 fn a_hung_agent_is_fenced_before_the_successor_speaks_and_stays_out_when_it_wakes() -> Result<()> {
-    with_pair(Mac::Interface, |lab, pair| {
+    with_pair(MacMode::Interface, |lab, pair| {
         let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         assert_silent_before(&recording, Host::A, Host::B)?;
@@ -94,7 +95,7 @@ fn a_hung_agent_is_fenced_before_the_successor_speaks_and_stays_out_when_it_wake
 
 #[test]
 fn a_hung_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         let (outcome, _) = watch(lab, || pair.restore())?;
@@ -105,7 +106,7 @@ fn a_hung_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
 
 #[test]
 fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() -> Result<()> {
-    with_pair(Mac::Interface, |lab, pair| {
+    with_pair(MacMode::Interface, |lab, pair| {
         let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         assert_silent_before(&recording, Host::A, Host::B)?;
@@ -117,7 +118,7 @@ fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() 
 
 #[test]
 fn a_killed_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         for successor in [Host::B, Host::A] {
             let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
             assert_moved(&outcome, successor, 0);
@@ -130,7 +131,7 @@ fn a_killed_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
 
 #[test]
 fn a_cut_cable_moves_the_vip_and_a_mended_one_leaves_a_single_owner() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.inject(Fault::SilentDeath).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         pair.restore()?;
@@ -140,7 +141,7 @@ fn a_cut_cable_moves_the_vip_and_a_mended_one_leaves_a_single_owner() -> Result<
 
 #[test]
 fn a_lost_carrier_moves_the_vip_and_its_return_leaves_a_single_owner() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || lab.link_down(Host::A))?;
         assert_moved(&outcome, Host::B, 0);
         // The kernel delays the next link change of a device that flaps faster than that.
@@ -153,9 +154,9 @@ fn a_lost_carrier_moves_the_vip_and_its_return_leaves_a_single_owner() -> Result
 
 #[test]
 fn a_second_handover_without_a_live_peer_keeps_the_vip_served() -> Result<()> {
-    with_pair(Mac::Virtual, |lab, pair| {
+    with_pair(MacMode::Virtual, |lab, pair| {
         pair.agent(Host::B)?.signal_tree(Signal::SIGSTOP)?;
-        let before = monotonic_ns()?;
+        let before = clock::now().as_nanos();
         let prober = Prober::start(lab, VIP, SOON)?;
         // Whether the command succeeds is its own business: the VIP must not go to nobody.
         let _ = lab.baton(Host::A, "handover")?.output()?;
@@ -168,7 +169,7 @@ fn a_second_handover_without_a_live_peer_keeps_the_vip_served() -> Result<()> {
 }
 
 /// Runs `test` on a lab with Baton on both nodes, node a owning the VIP, and checks that nothing is left.
-fn with_pair(mac: Mac, test: impl FnOnce(&Lab, &mut Pair<'_>) -> Result<()>) -> Result<()> {
+fn with_pair(mac: MacMode, test: impl FnOnce(&Lab, &mut Pair<'_>) -> Result<()>) -> Result<()> {
     let lab = Lab::up()?;
     let id = lab.id().to_owned();
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
@@ -185,16 +186,11 @@ fn with_pair(mac: Mac, test: impl FnOnce(&Lab, &mut Pair<'_>) -> Result<()>) -> 
 /// What a client sees while `event` happens and for a while after.
 fn watch(lab: &Lab, event: impl FnOnce() -> Result<()>) -> Result<(Outcome, Recording)> {
     let prober = Prober::start(lab, VIP, Duration::from_secs(20))?;
-    let event_ns = monotonic_ns()?;
+    let event_ns = clock::now().as_nanos();
     event()?;
     pause(WATCH)?;
     let recording = prober.finish()?;
     Ok((analyse(&recording, event_ns), recording))
-}
-
-fn monotonic_ns() -> Result<u64> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    Ok(u64::try_from(Duration::from(now).as_nanos())?)
 }
 
 fn assert_moved(outcome: &Outcome, successor: Host, overlap_us: u64) {
@@ -206,8 +202,11 @@ fn assert_moved(outcome: &Outcome, successor: Host, overlap_us: u64) {
 /// Needs distinct MACs.
 fn assert_silent_before(recording: &Recording, old: Host, new: Host) -> Result<()> {
     let (old_mac, new_mac) = (old.mac_number(), new.mac_number());
-    let last_arp =
-        recording.arps.iter().filter(|arp| arp.answers > 0 && arp.last == old_mac).map(|arp| arp.sent_ns);
+    let last_arp = recording
+        .arps
+        .iter()
+        .filter(|arp| arp.answers > 0 && arp.last.source == old_mac)
+        .map(|arp| arp.sent_ns);
     let last_served =
         recording.probes.iter().filter(|probe| probe.node == Some(old)).map(|probe| probe.server_ns);
     let last = last_arp.chain(last_served).max().context("the old owner answered before its fault")?;

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use baton::config::MacMode;
 use baton_tests::lab::{
-    Echo, Host, Lab, Mac, Pair, Process, System, VIP, binary, differences, output, wait_until,
+    Echo, Host, Lab, Pair, Process, System, VIP, binary, differences, output, wait_until,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -18,7 +19,7 @@ const SOON: Duration = Duration::from_secs(10);
 fn detach_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
     let before = [lab.snapshot(Host::A)?, lab.snapshot(Host::B)?];
-    let pair = Pair::start(&lab, System::Baton(Mac::Virtual), 3)?;
+    let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 3)?;
     let echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
     ensure!(
@@ -36,7 +37,7 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
 #[test]
 fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let before = lab.snapshot(Host::A)?;
     let agent = start_alone(&lab)?;
     drop(agent);
@@ -48,7 +49,7 @@ fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
 #[test]
 fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let _agent = start_alone(&lab)?;
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, &["another", "eth0"])?;
@@ -60,7 +61,7 @@ fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Resul
 #[test]
 fn a_foreign_xdp_program_is_left_alone() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let foreign = lab.directory().join("bpf/xdp-pass");
     lab.run(Host::A, "ip", &["link", "set", "dev", "eth0", "xdpdrv", "pinned", &foreign.to_string_lossy()])?;
     refused_and_unchanged(&lab, &["eth0", "XDP program"])
@@ -83,7 +84,7 @@ fn an_interface_without_ethernet_is_refused() -> Result<()> {
 #[test]
 fn an_interface_without_an_address_is_refused() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     lab.run(Host::A, "ip", &["address", "flush", "dev", "eth0"])?;
     refused_and_unchanged(&lab, &["eth0", "address"])
 }
@@ -104,7 +105,7 @@ fn an_interface_whose_driver_has_no_xdp_is_refused_when_native_is_demanded() -> 
 #[test]
 fn missing_rights_are_named() -> Result<()> {
     let lab = Lab::up()?;
-    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let before = lab.snapshot(Host::A)?;
     // nobody may not look into every directory where a build ends up.
     let program = lab.directory().join("baton");
@@ -129,7 +130,7 @@ fn a_bad_configuration_is_named_with_its_lines() -> Result<()> {
 #[test]
 fn a_missing_configuration_is_named() -> Result<()> {
     let lab = Lab::up()?;
-    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     fs::remove_file(file)?;
     refused_and_unchanged(&lab, &["baton.toml"])
 }
@@ -147,7 +148,7 @@ fn start_alone(lab: &Lab) -> Result<Process> {
 
 /// The usual configuration of node a with one line changed.
 fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
-    let file = lab.configure_baton(Host::A, Mac::Virtual, 10, &[VIP])?;
+    let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let text = fs::read_to_string(&file)?;
     ensure!(text.contains(from), "the configuration has no `{from}`");
     fs::write(&file, text.replace(from, to))?;

@@ -26,13 +26,13 @@ struct Record {
 }
 
 /// The changes to the host, and the file that remembers them.
-pub struct Quiet<'a> {
+pub struct HostChanges<'a> {
     netlink: &'a Netlink,
     file: PathBuf,
     record: Record,
 }
 
-impl<'a> Quiet<'a> {
+impl<'a> HostChanges<'a> {
     /// Reads the record in `directory`, which may be missing.
     ///
     /// # Errors

@@ -1,0 +1,74 @@
+//! How frames leave: through the AF_XDP ring, and past it through the packet socket where there is no ring or it does
+//! not take the frame.
+
+use std::os::fd::RawFd;
+
+use crate::socket::PacketSocket;
+use crate::vrrp::Instant;
+use crate::wire::{BuildError, MAX_ADVERTISEMENT_FRAME};
+use crate::xsk::Ring;
+
+/// The lease that is renewed when a frame has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Index of the virtual router.
+    pub router: usize,
+    /// When the transmission was begun, from which the lease is counted.
+    pub begun: Instant,
+}
+
+/// The ways out of one interface.
+pub struct Transmitter {
+    rings: Vec<Ring<Option<Renewal>>>,
+    packet: PacketSocket,
+    frame: [u8; MAX_ADVERTISEMENT_FRAME],
+}
+
+/// Neither way out took the frame.
+#[derive(Debug)]
+pub(super) struct NotSent;
+
+impl Transmitter {
+    /// Sends through the first of `rings`, and through `packet` where that fails.
+    pub fn new(rings: Vec<Ring<Option<Renewal>>>, packet: PacketSocket) -> Self {
+        Self { rings, packet, frame: [0; MAX_ADVERTISEMENT_FRAME] }
+    }
+
+    /// The rings, which receive as well.
+    pub(super) fn rings(&mut self) -> &mut [Ring<Option<Renewal>>] {
+        &mut self.rings
+    }
+
+    /// The rings' descriptors.
+    pub(super) fn raw_fds(&self) -> impl Iterator<Item = RawFd> {
+        self.rings.iter().map(Ring::raw_fd)
+    }
+
+    /// Whether a frame was handed to the driver and has not been reported as sent.
+    pub(super) fn is_sending(&self) -> bool {
+        self.rings.iter().any(Ring::is_sending)
+    }
+
+    /// What is to be renewed for the next frame that the rings report as sent; `None` when they report no more.
+    pub(super) fn completed(&mut self) -> Option<Option<Renewal>> {
+        self.rings.iter_mut().find_map(Ring::completed)
+    }
+
+    /// Builds a frame and sends it. Returns what is to be renewed now, if the frame has left for certain; through the
+    /// ring that is learned later, from [`Self::completed`].
+    pub(super) fn send(
+        &mut self,
+        renewal: Option<Renewal>,
+        build: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
+    ) -> Result<Option<Renewal>, NotSent> {
+        let length = build(&mut self.frame).map_err(|_| NotSent)?;
+        let frame = self.frame.get(..length).ok_or(NotSent)?;
+        if let Some(ring) = self.rings.first_mut()
+            && ring.transmit(frame, renewal).is_ok()
+        {
+            return Ok(None);
+        }
+        self.packet.transmit(frame).map_err(|_| NotSent)?;
+        Ok(renewal)
+    }
+}
