@@ -12,6 +12,7 @@ const CORE: &str = "agent/src/vrrp";
 const CORE_MAY_NAME: [&str; 16] = [
     "action",
     "baton_common",
+    "fmt",
     "router",
     "state",
     "std::array",
@@ -23,7 +24,6 @@ const CORE_MAY_NAME: [&str; 16] = [
     "super",
     "timers",
     "types",
-    "u16",
     "u32",
     "u64",
 ];

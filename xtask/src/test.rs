@@ -51,12 +51,15 @@ struct Tally {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     need_root("the full test (`cargo test` runs the part without privileges)")?;
     build::with_tools()?;
-    if args.only.is_none() {
-        lint::run()?;
-    }
     let wanted = |suite: &&Suite| args.only.as_ref().is_none_or(|part| suite.name.contains(part.as_str()));
     let mut total = Tally::default();
     let mut broken = Vec::new();
+    if args.only.is_none()
+        && let Err(error) = lint::run()
+    {
+        println!("{error:#}");
+        broken.push("lint");
+    }
     for suite in SUITES.iter().filter(wanted) {
         println!("\n== {} ==", suite.name);
         let (tally, success) = run_suite(suite)?;
@@ -69,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !broken.is_empty() {
         println!("\nfailed: {}", broken.join(", "));
     }
-    // A suite that does not even build counts as a failure.
+    // Lint, or a suite that does not even build, counts as a failure.
     let failed = total.failed.max(u32::from(!broken.is_empty()));
     println!("\n{} passed, {failed} failed", total.passed);
     if failed > 0 {
