@@ -8,26 +8,32 @@ use crate::vrrp::Instant;
 
 /// Addresses announced in one go.
 const BATCH: usize = 16;
-/// Between two batches of a round.
+/// Between two batches of a sweep.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
-/// From one round over all addresses to the next: a single announcement may be lost.
-const ROUND_PAUSES: [Duration; 4] =
+/// From one sweep over all addresses to the next: a single announcement may be lost.
+const SWEEP_PAUSES: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
-/// After the last round: neighbours that came later, switches that forgot.
+/// After the last sweep: neighbours that came later, switches that forgot.
 const REFRESH: Duration = Duration::from_secs(60);
+/// A schedule that is younger has its frequent sweeps still before it: a router that keeps advertising although this one
+/// is better must not make it announce without end.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// The schedule of one virtual router's announcements.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Announcer {
     due: Option<Instant>,
-    round: usize,
+    started: Instant,
+    sweep: usize,
     next: usize,
 }
 
 impl Announcer {
-    /// Starts over: everything is due now.
+    /// Starts over, everything is due now; unless it has only just started.
     pub fn start(&mut self, now: Instant) {
-        *self = Self { due: Some(now), round: 0, next: 0 };
+        if self.due.is_none() || now.saturating_since(self.started) >= YOUNG {
+            *self = Self { due: Some(now), started: now, sweep: 0, next: 0 };
+        }
     }
 
     /// Falls silent.
@@ -40,19 +46,19 @@ impl Announcer {
         self.due
     }
 
-    /// The addresses, by their indices below `count`, that are to be announced now.
-    pub fn poll(&mut self, count: usize, now: Instant) -> Range<usize> {
-        if self.due.is_none_or(|due| due > now) {
+    /// The addresses, by their indices below `count`, that are to be announced now; at most `limit`.
+    pub fn poll(&mut self, count: usize, limit: usize, now: Instant) -> Range<usize> {
+        if limit == 0 || self.due.is_none_or(|due| due > now) {
             return 0..0;
         }
-        let batch = self.next..count.min(self.next + BATCH);
+        let batch = self.next..count.min(self.next + BATCH.min(limit));
         if batch.end < count {
             self.next = batch.end;
             self.due = Some(now + BATCH_PAUSE);
         } else {
             self.next = 0;
-            self.due = Some(now + ROUND_PAUSES.get(self.round).copied().unwrap_or(REFRESH));
-            self.round += 1;
+            self.due = Some(now + SWEEP_PAUSES.get(self.sweep).copied().unwrap_or(REFRESH));
+            self.sweep += 1;
         }
         batch
     }
@@ -74,8 +80,8 @@ mod tests {
         announcer.start(START);
         for millis in [0, 10, 110, 1110, 6110, 66_110, 126_110] {
             assert_eq!(announcer.deadline(), Some(at(millis)));
-            assert_eq!(announcer.poll(1, at(millis)), 0..1);
-            assert_eq!(announcer.poll(1, at(millis)), 0..0);
+            assert_eq!(announcer.poll(1, 99, at(millis)), 0..1);
+            assert_eq!(announcer.poll(1, 99, at(millis)), 0..0);
         }
     }
 
@@ -83,12 +89,33 @@ mod tests {
     fn many_addresses_go_out_in_batches() {
         let mut announcer = Announcer::default();
         announcer.start(START);
-        assert_eq!(announcer.poll(40, at(0)), 0..16);
-        assert_eq!(announcer.poll(40, at(0)), 0..0);
-        assert_eq!(announcer.poll(40, at(1)), 16..32);
-        assert_eq!(announcer.poll(40, at(2)), 32..40);
+        assert_eq!(announcer.poll(40, 99, at(0)), 0..16);
+        assert_eq!(announcer.poll(40, 99, at(0)), 0..0);
+        assert_eq!(announcer.poll(40, 99, at(1)), 16..32);
+        assert_eq!(announcer.poll(40, 99, at(2)), 32..40);
         assert_eq!(announcer.deadline(), Some(at(12)));
-        assert_eq!(announcer.poll(40, at(12)), 0..16);
+        assert_eq!(announcer.poll(40, 99, at(12)), 0..16);
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_stays_due() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        assert_eq!(announcer.poll(4, 3, at(0)), 0..3);
+        assert_eq!(announcer.poll(4, 0, at(1)), 0..0);
+        assert_eq!(announcer.deadline(), Some(at(1)));
+        assert_eq!(announcer.poll(4, 3, at(1)), 3..4);
+    }
+
+    #[test]
+    fn a_young_schedule_is_not_started_over() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        assert_eq!(announcer.poll(1, 99, at(0)), 0..1);
+        announcer.start(at(5));
+        assert_eq!(announcer.deadline(), Some(at(10)));
+        announcer.start(at(1000));
+        assert_eq!(announcer.deadline(), Some(at(1000)));
     }
 
     #[test]
@@ -97,6 +124,6 @@ mod tests {
         announcer.start(START);
         announcer.stop();
         assert_eq!(announcer.deadline(), None);
-        assert_eq!(announcer.poll(1, at(100_000)), 0..0);
+        assert_eq!(announcer.poll(1, 99, at(100_000)), 0..0);
     }
 }

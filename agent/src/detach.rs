@@ -1,11 +1,13 @@
 //! `baton detach`: the host as it was before Baton came.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 
 use crate::config::Config;
 use crate::datapath::Pins;
 use crate::host::changes::HostChanges;
-use crate::host::lock::InterfaceLock;
+use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::Netlink;
 use crate::host::rights;
 
@@ -14,18 +16,22 @@ use crate::host::rights;
 ///
 /// # Errors
 ///
-/// An agent runs on one of the interfaces, or something cannot be removed; what was removed before stays removed, and
-/// the call can be repeated.
+/// An agent runs on this host, or something cannot be removed; what was removed before stays removed, and the call can
+/// be repeated.
 pub fn detach(config: &Config) -> anyhow::Result<()> {
     rights::check()?;
-    let _locks: Vec<InterfaceLock> =
-        config.interfaces().into_iter().map(InterfaceLock::take).collect::<Result<_, _>>()?;
+    let _host = HostLock::take()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let directory = &config.runtime.directory;
-    HostChanges::open(&netlink, directory)?.revert()?;
-    for interface in config.interfaces() {
+    let _directory = directory.exists().then(|| DirectoryLock::take(directory)).transpose()?;
+    let mut changes = HostChanges::open(&netlink, directory)?;
+    changes.revert()?;
+    // Those of an earlier configuration, too.
+    let interfaces: BTreeSet<&str> = config.interfaces().into_iter().chain(changes.interfaces()).collect();
+    for interface in interfaces {
         Pins::new(&config.runtime.pins, interface).remove()?;
     }
+    changes.forget()?;
     // Another agent's files, or the operator's, keep it.
     let _ = std::fs::remove_dir(directory);
     Ok(())

@@ -1,20 +1,33 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`control`] and [`driver`]; the driver uses [`vrrp`], [`wire`], [`xsk`],
-//! [`datapath`], [`recorder`] and [`clock`]; those do not know each other, but for `wire`, which speaks in the
-//! election's own types.
+//! Dependencies point one way: the binary uses [`run`], [`control`] and [`detach`]; those use [`driver`]; the driver uses
+//! [`vrrp`], [`wire`], [`xsk`], [`socket`], [`datapath`], [`announce`], [`recorder`] and [`clock`]. Those do not know each
+//! other, but all may use the election's value types, and `datapath` asks [`host`] about interfaces. Nothing uses its
+//! users.
+//!
+//! Unsafe code is where memory is shared with the kernel: `datapath`, `xsk`, `socket`, and in `host` and `driver` the
+//! calls that no library wraps.
 
+#[forbid(unsafe_code)]
 pub mod announce;
+#[forbid(unsafe_code)]
 pub mod clock;
+#[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
 pub mod control;
 pub mod datapath;
+#[forbid(unsafe_code)]
 pub mod detach;
 pub mod driver;
 pub mod host;
+#[forbid(unsafe_code)]
 pub mod recorder;
+#[forbid(unsafe_code)]
 pub mod run;
 pub mod socket;
+#[forbid(unsafe_code)]
 pub mod vrrp;
+#[forbid(unsafe_code)]
 pub mod wire;
 pub mod xsk;

@@ -16,10 +16,12 @@ use tracing_subscriber::EnvFilter;
 const OTHER_ANSWER: &str = "the agent answered another question; is it of another version than this command?";
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // What the data plane logs was asked for in the configuration.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,baton_ebpf=debug"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    match obey(Cli::parse().verb) {
+    match execute(Cli::parse().verb) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("baton: {error:#}");
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
+fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
         Verb::Check(ConfigPath { path }) => {

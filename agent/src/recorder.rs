@@ -42,6 +42,14 @@ impl Recorder {
         self.next = (self.next + 1) % KEPT;
     }
 
+    /// Notes an announcement: the first one after a role change is its last stage.
+    pub fn note_announcement(&mut self, at: Instant) {
+        let newest = (self.next + KEPT - 1) % KEPT;
+        if let Some(record) = self.records[newest].as_mut() {
+            record.stages.announced.get_or_insert(at);
+        }
+    }
+
     /// The records, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
         let (newer, older) = self.records.split_at(self.next);

@@ -76,11 +76,12 @@ impl<T: Copy> Ring<T> {
             NonZeroU32::new(2 * RING_SIZE).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let (umem, mut frames) =
             Umem::new(config, count, false).map_err(|error| failed(root_cause(&error)))?;
+        // Adverts are few. Zero-copy would gain nothing, and many drivers reset the queue for it: traffic would stop.
         let socket = SocketConfig::builder()
             .rx_queue_size(size)
             .tx_queue_size(size)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP)
+            .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY)
             .build();
         let name = interface.parse::<Interface>().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
         // SAFETY: the UMEM was made above and is shared with no other socket.

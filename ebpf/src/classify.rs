@@ -15,8 +15,10 @@ pub(crate) const ETH_DESTINATION: usize = 0;
 pub(crate) const ETH_SOURCE: usize = 6;
 const ETH_TYPE: usize = 12;
 
-/// Tags that are looked behind: QinQ has two. The kernel is left to deal with deeper stacks.
-const MAX_TAGS: usize = 2;
+/// Tags that name a VLAN: QinQ has two. What is behind a third is nothing of ours.
+const MAX_VIDS: usize = 2;
+/// Tags that are looked behind at all. The kernel looks behind any number of tags without a VID; nobody sends that many.
+pub(crate) const MAX_TAGS: usize = 8;
 
 /// What the Ethernet header and the VLAN tags say.
 pub(crate) struct Link {
@@ -36,15 +38,20 @@ impl Link {
     #[inline(always)]
     pub(crate) fn parse(frame: &Frame<'_>, beside: Option<u16>) -> Option<Self> {
         let mut vlan = beside.map_or(0, vid);
+        let mut vids = usize::from(vlan != 0);
         let mut ethertype = u16::from_be_bytes(*frame.get(ETH_TYPE)?);
         let mut payload = ETH_TYPE + 2;
-        for _ in usize::from(beside.is_some())..MAX_TAGS {
+        for _ in 0..MAX_TAGS {
             if !is_tag(ethertype) {
                 break;
             }
             let [tci_high, tci_low, type_high, type_low] = *frame.get(payload)?;
             let vid = vid(u16::from_be_bytes([tci_high, tci_low]));
             if vid != 0 {
+                if vids == MAX_VIDS {
+                    break;
+                }
+                vids += 1;
                 vlan = vlan << 12 | vid;
             }
             ethertype = u16::from_be_bytes([type_high, type_low]);

@@ -5,7 +5,7 @@ use baton_common::verdict::Verdict;
 use baton_common::vrid::Vrid;
 
 use crate::arp::Message;
-use crate::classify::{ETH_DESTINATION, ETH_SOURCE, ETHERTYPE_ARP, Link};
+use crate::classify::{ETH_DESTINATION, ETH_SOURCE, ETHERTYPE_ARP, Link, MAX_TAGS};
 use crate::maps;
 use crate::packet::{Frame, packet_type, tag_beside};
 
@@ -13,8 +13,8 @@ use crate::packet::{Frame, packet_type, tag_beside};
 const PACKET_HOST: u32 = 0;
 const PACKET_OTHERHOST: u32 = 3;
 
-/// Ethernet, two tags and an ARP message.
-const HEADERS: u32 = 14 + 2 * 4 + 28;
+/// Ethernet, tags and an ARP message.
+const HEADERS: u32 = 14 + MAX_TAGS as u32 * 4 + 28;
 
 /// Tells the kernel that a frame to the device's own MAC is for this host.
 ///

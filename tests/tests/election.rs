@@ -298,7 +298,7 @@ fn a_planned_move_never_extends_the_lease() {
 
 #[test]
 fn a_handover_is_taken_back_at_the_end_of_the_linger_but_not_after_a_stall() {
-    let refused = "own until 8503; send 100; Active -> Active (handover-refused)";
+    let refused = "own until 8503; send 100; announce; Active -> Active (handover-refused)";
     let stalled = "disown; Active -> Backup (lease-lapsed)";
     for (at, expected) in [(5503.0, refused), (5504.1, stalled)] {
         let mut router = active();

@@ -191,23 +191,48 @@ fn an_advertisement_from_our_own_address_is_an_echo() {
     assert_eq!(parse_frame(&frame, own).map(|_| ()), Err(Discard::Own));
 }
 
+/// The link and the VRID that the parser looks up for `frame`.
+fn looked_up(frame: &[u8]) -> Option<(VlanId, u8)> {
+    let mut asked = None;
+    let heard = parse_frame(frame, |vlan, vrid| {
+        asked = Some((vlan, vrid.get()));
+        None
+    });
+    assert!(matches!(heard, Err(Discard::UnknownRouter(51) | Discard::NotVrrp)), "{heard:?}");
+    asked
+}
+
 /// T-022.
 #[test]
 fn a_virtual_router_is_looked_up_by_link_and_vrid() {
-    let asked = |name| {
-        let mut asked = None;
-        let frame = frames::octets(name);
-        let heard = parse_frame(&frame, |vlan, vrid| {
-            asked = Some((vlan, vrid.get()));
-            None
-        });
-        assert_eq!(heard.map(|_| ()), Err(Discard::UnknownRouter(51)), "{name}");
-        asked
-    };
+    let asked = |name| looked_up(&frames::octets(name));
     assert_eq!(asked("vrrp3-v4-std-p100"), Some((0, 51)));
     assert_eq!(asked("vrrp3-v4-std-p100-vlan0"), Some((0, 51)));
     assert_eq!(asked("vrrp3-v4-ph-p100-vlan100"), Some((100, 51)));
     assert_eq!(asked("vrrp3-v4-std-p100-qinq"), Some(((200 << 12) | 100, 51)));
+}
+
+/// T-140. The XDP program's suite has the same table.
+#[test]
+fn a_tag_with_vid_0_names_no_link() {
+    let untagged = frames::octets("vrrp3-v4-std-p100");
+    for (tags, link) in [
+        (&[0][..], Some(0)),
+        (&[0; 8], Some(0)),
+        (&[0, 100], Some(100)),
+        (&[100, 0], Some(100)),
+        (&[0, 200, 0, 100, 0], Some((200 << 12) | 100)),
+        (&[300, 200, 100], None),
+        (&[0; 9], None),
+    ] {
+        let mut frame = untagged[..12].to_vec();
+        for &vid in tags {
+            frame.extend([0x81, 0x00]);
+            frame.extend(u16::to_be_bytes(vid));
+        }
+        frame.extend(&untagged[12..]);
+        assert_eq!(looked_up(&frame), link.map(|link| (link, 51)), "{tags:?}");
+    }
 }
 
 #[test]

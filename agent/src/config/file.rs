@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 use serde::Deserialize;
 use toml::Spanned;
@@ -82,6 +83,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         })
         .collect();
     checker.collisions(&routers);
+    checker.capacity(&routers);
     match (runtime, checker.problems.is_empty()) {
         (Some(runtime), true) => {
             Ok(Config { runtime, routers: routers.into_iter().map(|(_, router)| router).collect() })
@@ -239,6 +241,20 @@ impl Checker<'_> {
         address
     }
 
+    /// What the maps of an interface hold.
+    fn capacity(&mut self, routers: &[(Range<usize>, RouterConfig)]) {
+        for (index, (span, router)) in routers.iter().enumerate() {
+            let same_link = |(_, other): &&(Range<usize>, RouterConfig)| other.interface == router.interface;
+            let before: usize =
+                routers[..index].iter().filter(same_link).map(|(_, other)| other.vips.len()).sum();
+            let limit = MAX_VIPS as usize;
+            if before <= limit && before + router.vips.len() > limit {
+                let what = format!("more than {limit} vips on {}", router.interface);
+                self.add(span.clone(), what, "move some to another interface, such as a VLAN's");
+            }
+        }
+    }
+
     fn collisions(&mut self, routers: &[(Range<usize>, RouterConfig)]) {
         for (index, (span, router)) in routers.iter().enumerate() {
             let same_link = |other: &&(Range<usize>, RouterConfig)| other.1.interface == router.interface;
@@ -321,6 +337,19 @@ mod tests {
         let text = "[[router]]\ninterface = \"eth0\"\nvrid = 0\npriority = 300\nvips = [\"nonsense\"]\n";
         let lines: Vec<usize> = parse(text).expect_err("three mistakes").iter().map(|p| p.line).collect();
         assert_eq!(lines, [3, 4, 5]);
+    }
+
+    #[test]
+    fn more_vips_than_an_interface_holds_are_refused() {
+        let router = |index: usize| {
+            let vips: Vec<String> = (1..=255).map(|host| format!("\"10.0.{index}.{host}\"")).collect();
+            format!("[[router]]\ninterface = \"eth0\"\nvrid = {}\nvips = [{}]\n", index + 1, vips.join(", "))
+        };
+        let text = |routers: usize| (0..routers).map(router).collect::<String>();
+        assert_eq!(parse(&text(32)).expect("8160 vips").routers.len(), 32);
+        let problems = parse(&text(34)).expect_err("8670 vips");
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].what.contains("more than 8192"), "{}", problems[0]);
     }
 
     #[test]

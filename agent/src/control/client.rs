@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::protocol::{Request, Response};
 
-/// A handover may take an Advertisement_Interval of 40 s; the agent itself answers everything else at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The agent answers at once; what takes long says why it does.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A handover may take an Advertisement_Interval of 40 s.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
+    /// The agent has taken the question and says nothing.
+    #[error("the agent does not answer; is it stopped, or starved of processor time? its leases lapse")]
+    Silent,
     /// The conversation broke.
     #[error("asking the agent: {0}")]
     Io(#[from] io::Error),
@@ -37,11 +42,18 @@ pub enum ClientError {
 pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(match request {
+        Request::Status => PATIENCE,
+        Request::Handover { .. } => HANDOVER_PATIENCE,
+    }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
+    let read = BufReader::new(stream).read_line(&mut answer);
+    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        return Err(ClientError::Silent);
+    }
+    read?;
     Ok(serde_json::from_str(&answer)?)
 }

@@ -136,6 +136,8 @@ pub struct TransitionStatus {
     pub to: String,
     /// Why.
     pub reason: String,
+    /// How long ago.
+    pub age_ms: u64,
     /// The core was asked.
     pub decided_ns: u64,
     /// The lease was in the map.

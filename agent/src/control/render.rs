@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::protocol::{HandoverResult, InterfaceStatus, RouterStatus, Status};
+use super::protocol::{HandoverResult, InterfaceStatus, PeerStatus, RouterStatus, Status, TransitionStatus};
+
+/// Role changes that are shown, the latest first.
+const TRANSITIONS: usize = 5;
 
 /// The text of `baton status`.
 pub fn status(status: &Status) -> String {
@@ -33,7 +36,11 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
         text,
         "  frames by verdict: {}",
         if seen.is_empty() { "none yet".to_owned() } else { seen.join(", ") }
-    )
+    )?;
+    if interface.discarded > 0 {
+        writeln!(text, "  discarded by the agent itself: {}", interface.discarded)?;
+    }
+    Ok(())
 }
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
@@ -56,19 +63,44 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
         router.epoch
     )?;
     for peer in &router.peers {
-        let vips = if peer.same_vips { "" } else { ", with OTHER VIPS" };
-        let standing = match peer.priority {
-            0 => "left".to_owned(),
-            priority => format!("priority {priority}"),
-        };
-        writeln!(
-            text,
-            "    peer {}: {standing}, heard {} ago{vips}",
-            peer.address,
-            span(peer.last_heard_ms)
-        )?;
+        write_peer(text, router, peer)?;
+    }
+    for transition in router.transitions.iter().rev().take(TRANSITIONS) {
+        write_transition(text, transition)?;
     }
     Ok(())
+}
+
+fn write_peer(text: &mut String, router: &RouterStatus, peer: &PeerStatus) -> fmt::Result {
+    let standing = match peer.priority {
+        0 => "left".to_owned(),
+        priority => format!("priority {priority}"),
+    };
+    write!(text, "    peer {}: {standing}, heard {} ago", peer.address, span(peer.last_heard_ms))?;
+    if peer.interval_cs != router.interval_cs {
+        write!(text, ", with ANOTHER INTERVAL: {} ms", u32::from(peer.interval_cs) * 10)?;
+    }
+    if !peer.same_vips {
+        write!(text, ", with OTHER VIPS")?;
+    }
+    writeln!(text)
+}
+
+/// A role change, and how long after the decision each of its stages was reached.
+fn write_transition(text: &mut String, transition: &TransitionStatus) -> fmt::Result {
+    let TransitionStatus { from, to, reason, decided_ns, age_ms, .. } = transition;
+    write!(text, "    {} ago: {from} -> {to} ({reason})", span(*age_ms))?;
+    let stages = [
+        ("lease", transition.stored_ns),
+        ("advert", transition.transmitted_ns),
+        ("ARP", transition.announced_ns),
+    ];
+    for (name, reached) in stages {
+        if let Some(reached) = reached {
+            write!(text, ", {name} +{} us", reached.saturating_sub(*decided_ns) / 1000)?;
+        }
+    }
+    writeln!(text)
 }
 
 /// A span in the unit that suits it.
@@ -89,4 +121,89 @@ pub fn handover(results: &[HandoverResult]) -> String {
         format!("{interface} vrid {vrid}: {outcome} {detail}\n")
     };
     results.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn example() -> Status {
+        let interface = InterfaceStatus {
+            interface: "eth0".to_owned(),
+            xdp_mode: "native".to_owned(),
+            queues: 4,
+            receive_path: "af-xdp".to_owned(),
+            verdicts: BTreeMap::from([("other".to_owned(), 7), ("vrrp-ttl".to_owned(), 0)]),
+            discarded: 2,
+        };
+        let peer = PeerStatus {
+            address: [192, 0, 2, 2].into(),
+            priority: 100,
+            interval_cs: 100,
+            last_heard_ms: 4_200,
+            same_vips: false,
+        };
+        let transition = TransitionStatus {
+            from: "Backup".to_owned(),
+            to: "Active".to_owned(),
+            reason: "active-down".to_owned(),
+            age_ms: 130_000,
+            decided_ns: 1_000_000,
+            stored_ns: Some(1_001_000),
+            transmitted_ns: Some(1_015_999),
+            announced_ns: None,
+        };
+        let router = RouterStatus {
+            interface: "eth0".to_owned(),
+            vrid: 51,
+            role: "Active".to_owned(),
+            since_ns: Some(1_000_000),
+            since_ms: Some(130_000),
+            reason: Some("active-down".to_owned()),
+            priority: 200,
+            interval_cs: 1,
+            leaving: false,
+            yielded: false,
+            lease_left_us: 21_500,
+            vips: vec![[192, 0, 2, 100].into()],
+            mac: "00:00:5e:00:01:33".to_owned(),
+            epoch: 3,
+            peers: vec![peer],
+            transitions: vec![transition],
+        };
+        Status { version: "1.2.3".to_owned(), pid: 42, interfaces: vec![interface], routers: vec![router] }
+    }
+
+    #[test]
+    fn the_status_tells_all_that_an_operator_asks_for() {
+        let expected = "\
+baton 1.2.3, process 42
+
+eth0: XDP native, 4 queue(s), adverts heard by af-xdp
+  frames by verdict: other 7
+  discarded by the agent itself: 2
+  vrid 51: Active for 2 min (active-down)
+    vips 192.0.2.100 at 00:00:5e:00:01:33
+    priority 200, interval 10 ms, lease left 21.5 ms, 3 takeover(s)
+    peer 192.0.2.2: priority 100, heard 4 s ago, with ANOTHER INTERVAL: 1000 ms, with OTHER VIPS
+    2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us
+";
+        assert_eq!(status(&example()), expected);
+    }
+
+    #[test]
+    fn a_handover_tells_where_the_address_is_now() {
+        let result = |moved, detail: &str| HandoverResult {
+            interface: "eth0".to_owned(),
+            vrid: 51,
+            moved,
+            detail: detail.to_owned(),
+        };
+        let text = handover(&[result(true, "192.0.2.2"), result(false, "no Backup took over; still Active")]);
+        let expected = "eth0 vrid 51: handed over to 192.0.2.2\n\
+                        eth0 vrid 51: not handed over: no Backup took over; still Active\n";
+        assert_eq!(text, expected);
+    }
 }

@@ -179,7 +179,7 @@ impl Server {
                 let wanted = vrid.is_none_or(|vrid| vrid == config.vrid.get())
                     && interface.is_none_or(|name| name == served.interface);
                 if wanted && state.role == Role::Active {
-                    chosen.push((port, router, state.epoch));
+                    chosen.push((port, router));
                 }
             }
         }
@@ -188,13 +188,13 @@ impl Server {
                 "this host is Active for no such virtual router; see `baton status`".to_owned(),
             );
         }
-        for &(port, router, _) in &chosen {
+        for &(port, router) in &chosen {
             if self.remote.send(Command::Handover { port, router }).is_err() {
                 return Response::Error(STUCK.to_owned());
             }
         }
         let mut results = Vec::new();
-        for (port, router, _) in chosen {
+        for (port, router) in chosen {
             match self.outcome(port, router).await {
                 Some(result) => results.push(result),
                 None => return Response::Error(STUCK.to_owned()),
@@ -212,18 +212,15 @@ impl Server {
                 sleep(HANDOVER_POLL).await;
                 continue;
             }
-            let moved = state.role != Role::Active;
-            let successor = newest_peer(state).map(|peer| peer.address.to_string());
-            return Some(HandoverResult {
-                interface: served.interface.clone(),
-                vrid: served.routers.get(router)?.0.vrid.get(),
-                moved,
-                detail: match (moved, successor) {
-                    (true, Some(address)) => address,
-                    (true, None) => "unknown".to_owned(),
-                    (false, _) => "no Backup took over; still Active".to_owned(),
-                },
-            });
+            let (interface, vrid) = (served.interface.clone(), served.routers.get(router)?.0.vrid.get());
+            let moved = state.role != Role::Active && state.reason == Some(Reason::Succeeded);
+            let detail = match (moved, state.role, state.reason, newest_peer(state)) {
+                (true, _, _, Some(peer)) => peer.address.to_string(),
+                (false, Role::Active, _, _) => "no Backup took over; still Active".to_owned(),
+                (false, role, Some(reason), _) => format!("no successor was heard; {role} now ({reason})"),
+                (_, role, _, _) => format!("{role} now"),
+            };
+            return Some(HandoverResult { interface, vrid, moved, detail });
         }
     }
 }
@@ -239,7 +236,7 @@ fn router_status(
     seen: &RouterSnapshot,
     now: Instant,
 ) -> RouterStatus {
-    let millis = |then: Instant| u64::try_from(now.saturating_since(then).as_millis()).unwrap_or(u64::MAX);
+    let millis = |then| millis_since(then, now);
     RouterStatus {
         interface: interface.to_owned(),
         vrid: config.vrid.get(),
@@ -267,15 +264,20 @@ fn router_status(
                 same_vips: peer.same_vips,
             })
             .collect(),
-        transitions: seen.recorder.iter().map(transition_status).collect(),
+        transitions: seen.recorder.iter().map(|record| transition_status(record, now)).collect(),
     }
 }
 
-fn transition_status(record: &Record) -> TransitionStatus {
+fn millis_since(then: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_since(then).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
     TransitionStatus {
         from: record.transition.from.to_string(),
         to: record.transition.to.to_string(),
         reason: record.transition.reason.to_string(),
+        age_ms: millis_since(record.stages.decided, now),
         decided_ns: record.stages.decided.as_nanos(),
         stored_ns: record.stages.stored.map(Instant::as_nanos),
         transmitted_ns: record.stages.transmitted.map(Instant::as_nanos),

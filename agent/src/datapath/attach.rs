@@ -1,40 +1,19 @@
 //! Putting the programs on an interface: by BPF links that are pinned, so that they outlive the agent, and replaced
 //! atomically when the next agent comes.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::SchedClassifierLink;
-use aya::programs::xdp::XdpLink;
-use aya::programs::{
-    ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs,
-};
+use aya::programs::xdp::{self, XdpLink};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, loaded_programs};
 use baton_common::maps::{TCX_EGRESS_PROGRAM, TCX_INGRESS_PROGRAM, XDP_PROGRAM};
 
 use super::{DatapathError, Pins};
 use crate::config::XdpChoice;
-use crate::host::netlink::Netlink;
-
-/// How the XDP program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the kernel's generic path: works with every driver, and is slower.
-    Generic,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        })
-    }
-}
+use crate::host::netlink::{Netlink, XdpMode};
 
 /// How often, and how far apart, a busy interface is looked at again: the links of a process that was just killed
 /// stay for some tens of milliseconds.
@@ -80,7 +59,7 @@ pub(super) fn attach(
     interface: &str,
     pins: &Pins,
     choice: XdpChoice,
-) -> Result<Mode, DatapathError> {
+) -> Result<XdpMode, DatapathError> {
     attach_tcx(bpf, interface, pins, TCX_INGRESS_PROGRAM, TcAttachType::Ingress)?;
     attach_tcx(bpf, interface, pins, TCX_EGRESS_PROGRAM, TcAttachType::Egress)?;
     attach_xdp(netlink, bpf, interface, pins, choice)
@@ -113,27 +92,30 @@ fn attach_xdp(
     interface: &str,
     pins: &Pins,
     choice: XdpChoice,
-) -> Result<Mode, DatapathError> {
+) -> Result<XdpMode, DatapathError> {
     let program: &mut Xdp =
         bpf.program_mut(XDP_PROGRAM).ok_or(DatapathError::NoProgram(XDP_PROGRAM))?.try_into()?;
     program.load()?;
+    let ladder: &[XdpMode] = match choice {
+        XdpChoice::Auto => &[XdpMode::Native, XdpMode::Generic],
+        XdpChoice::Native => &[XdpMode::Native],
+        XdpChoice::Generic => &[XdpMode::Generic],
+    };
     let path = pins.link(XDP_PROGRAM);
     if let Some((running, mode)) = running_program(netlink, interface)?
         && let Some(link) = pinned_link(&path, &[running])
     {
+        if !ladder.contains(&mode) {
+            return Err(DatapathError::OtherMode { interface: interface.to_owned(), mode });
+        }
         program.attach_to_link(XdpLink::try_from(link)?)?;
         return Ok(mode);
     }
-    let ladder: &[Mode] = match choice {
-        XdpChoice::Auto => &[Mode::Native, Mode::Generic],
-        XdpChoice::Native => &[Mode::Native],
-        XdpChoice::Generic => &[Mode::Generic],
-    };
     let mut attempts = Vec::new();
     for &mode in ladder {
         let flag = match mode {
-            Mode::Native => XdpMode::Driver,
-            Mode::Generic => XdpMode::Skb,
+            XdpMode::Native => xdp::XdpMode::Driver,
+            XdpMode::Generic => xdp::XdpMode::Skb,
         };
         match program.attach(interface, flag) {
             Ok(id) => {
@@ -155,7 +137,7 @@ fn attach_xdp(
 }
 
 /// The XDP program that runs on the interface: its id and mode.
-fn running_program(netlink: &Netlink, interface: &str) -> Result<Option<(u32, Mode)>, DatapathError> {
+fn running_program(netlink: &Netlink, interface: &str) -> Result<Option<(u32, XdpMode)>, DatapathError> {
     Ok(netlink.interface(interface).map_err(Box::new)?.xdp)
 }
 

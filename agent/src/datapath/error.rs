@@ -9,6 +9,8 @@ use aya::pin::PinError;
 use aya::programs::ProgramError;
 use aya::programs::links::LinkError;
 
+use crate::host::netlink::XdpMode;
+
 /// Why the data plane could not be set up or taken down. What it says is still true: nothing was attached that had not
 /// been attached before.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,16 @@ pub enum DatapathError {
         /// What to try.
         remedy: String,
     },
+    /// An earlier run's program is in a mode that the configuration does not allow.
+    #[error(
+        "XDP on {interface} is {mode} since an earlier run; `baton detach` first, the next run takes the mode of its configuration"
+    )]
+    OtherMode {
+        /// The interface.
+        interface: String,
+        /// The mode it is in.
+        mode: XdpMode,
+    },
     /// The kernel attached without a BPF link, so nothing could be pinned and a dead agent would not be fenced.
     #[error("{interface}: the kernel gives no BPF link; Linux 6.6 or newer is needed")]
     NoLink {
@@ -59,23 +71,25 @@ pub enum DatapathError {
     /// The object lacks a program that the contract names.
     #[error("the BPF object has no program {0}; build agent and object from one tree (`cargo xtask build`)")]
     NoProgram(&'static str),
-    /// A cell array could not be mapped into memory.
-    #[error("mapping a BPF array into memory: {0}")]
+    /// A map could not be mapped into memory.
+    #[error("mapping a BPF map into memory: {0}")]
     Map(io::Error),
     /// The event ring could not be watched.
     #[error("watching the event ring: {0}")]
     Ring(io::Error),
     /// The kernel refused the object.
-    #[error("loading the BPF object: {0}")]
+    #[error(
+        "loading the BPF object, or adopting pinned maps: {0}; `baton detach` removes what another version has left"
+    )]
     Load(#[from] EbpfError),
     /// The kernel refused a program.
-    #[error("loading a BPF program: {0}")]
+    #[error("loading or attaching a BPF program: {0}")]
     Program(#[from] ProgramError),
-    /// A map operation failed.
-    #[error("writing a BPF map: {0}")]
+    /// The kernel refused an access to a map.
+    #[error("accessing a BPF map: {0}")]
     Write(#[from] MapError),
     /// A link could not be read or replaced.
-    #[error("adopting a BPF link: {0}")]
+    #[error("adopting or pinning a BPF link: {0}")]
     Link(#[from] LinkError),
     /// Something could not be pinned.
     #[error("pinning: {0}")]

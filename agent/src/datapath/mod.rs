@@ -18,14 +18,13 @@ use aya::{Ebpf, EbpfLoader};
 use baton_common::maps::{self, Device, Router, RouterKey, VipKey};
 use baton_common::verdict::Verdict;
 
-pub use attach::Mode;
 pub use cells::{Mailboxes, Ownerships};
 pub use error::DatapathError;
 pub use pins::Pins;
 use plain::Plain;
 
 use crate::config::{DatapathLog, XdpChoice};
-use crate::host::netlink::Netlink;
+use crate::host::netlink::{Netlink, XdpMode};
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
 const PINNED_MAPS: [&str; 6] =
@@ -50,7 +49,7 @@ pub struct Entry {
 pub struct Datapath {
     bpf: Ebpf,
     pins: Pins,
-    mode: Mode,
+    mode: XdpMode,
     adopted: bool,
 }
 
@@ -87,7 +86,7 @@ impl Datapath {
     }
 
     /// How the XDP program runs.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> XdpMode {
         self.mode
     }
 
@@ -116,19 +115,23 @@ impl Datapath {
         Array::try_from(self.map_mut(maps::DEVICE)?)?.set(0, device, 0)?;
         let slots = self.configure_routers(entries)?;
         self.configure_vips(entries, &slots)?;
-        let cells = self.ownerships()?;
-        for (entry, &slot) in entries.iter().zip(&slots) {
-            cells.set_mac(slot, entry.mac);
-        }
         Ok(slots)
     }
 
     fn configure_routers(&mut self, entries: &[Entry]) -> Result<Vec<u32>, DatapathError> {
+        let cells = self.ownerships()?;
         let mut map: HashMap<_, Plain<RouterKey>, Plain<Router>> =
             HashMap::try_from(self.map_mut(maps::ROUTERS)?)?;
         let known: Vec<(RouterKey, u32)> =
             map.iter().flatten().map(|(key, router)| (key.0, router.0.slot)).collect();
         let slots = assign_slots(&known, entries);
+        for (entry, &slot) in entries.iter().zip(&slots) {
+            // A slot may hold what a router had that is configured no more.
+            if !known.iter().any(|(key, _)| *key == entry.key) {
+                cells.set_lease(slot, None);
+            }
+            cells.set_mac(slot, entry.mac);
+        }
         for (entry, &slot) in entries.iter().zip(&slots) {
             let mut primary = [0; 16];
             primary[..4].copy_from_slice(&entry.primary.octets());

@@ -1,4 +1,7 @@
 //! What the core asks for: the lease into the map, frames onto the wire, transitions into the recorder and the log.
+//!
+//! What only an owner may say is said only while the lease holds: this thread may have been stalled between the core's
+//! answer and its execution.
 
 use super::command::Event;
 use super::port::Port;
@@ -7,6 +10,10 @@ use crate::clock;
 use crate::recorder::Record;
 use crate::vrrp::{Checksum, Input, Instant, Role, Standing, Transition};
 use crate::wire::Operation;
+
+/// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
+/// they fit into the ring beside the advertisements, and no timer waits for long.
+const ANNOUNCEMENTS: usize = 24;
 
 impl Port {
     pub(super) fn set_ownership(&mut self, index: usize, until: Option<Instant>) {
@@ -17,11 +24,17 @@ impl Port {
 
     /// Sends an advertisement; one with the own priority is worth a renewal of the lease once it has left.
     pub(super) fn transmit(&mut self, index: usize, standing: Standing, checksum: Checksum) {
+        let begun = clock::now();
         let router = &self.routers[index];
-        let renewal = match standing {
-            Standing::Active(_) => Some(Renewal { router: index, begun: clock::now() }),
-            Standing::Leaving => None,
+        let (renewal, allowed) = match standing {
+            Standing::Active(_) => (Some(Renewal { router: index, begun }), self.owns(index, begun)),
+            Standing::Leaving => (None, true),
         };
+        // Without a carrier the frame would wait in the ring and leave when the carrier is back, long outdated.
+        if !allowed || !self.ethtool.is_running() {
+            self.outcomes.push((index, Input::TransmitFailed));
+            return;
+        }
         let build = |frame: &mut [u8]| router.advertisement(standing, checksum).build(frame);
         match self.transmitter.send(renewal, build) {
             Ok(left) => {
@@ -30,6 +43,10 @@ impl Port {
             }
             Err(_) => self.outcomes.push((index, Input::TransmitFailed)),
         }
+    }
+
+    fn owns(&self, index: usize, now: Instant) -> bool {
+        now < self.ownerships.lease(self.routers[index].slot)
     }
 
     /// A frame has left. A renewal counts only with a carrier: without one the driver drops frames and calls them sent.
@@ -41,21 +58,28 @@ impl Port {
         }
     }
 
-    pub(super) fn start_announcing(&mut self, index: usize, now: Instant) {
-        self.routers[index].announcer.start(now);
-        self.announce(index, now);
+    /// Sends announcements that are due, as many as one round may. One that cannot be sent is repeated by the next sweep.
+    pub(super) fn announce(&mut self) {
+        let mut budget = ANNOUNCEMENTS;
+        for index in 0..self.routers.len() {
+            let now = clock::now();
+            if !self.owns(index, now) {
+                continue;
+            }
+            let router = &mut self.routers[index];
+            for vip in router.announcer.poll(router.vips().len(), budget, now) {
+                budget -= 1;
+                self.announce_vip(index, vip);
+            }
+        }
     }
 
-    /// Sends the announcements that are due. One that cannot be sent is repeated by the next round.
-    pub(super) fn announce(&mut self, index: usize, now: Instant) {
-        let router = &mut self.routers[index];
-        for vip in router.announcer.poll(router.vips().len(), now) {
-            for operation in [Operation::Request, Operation::Reply] {
-                let router = &mut self.routers[index];
-                let Some(announcement) = router.announcement(operation, vip) else { continue };
-                if self.transmitter.send(None, |frame| announcement.build(frame)).is_ok() {
-                    router.stages.announced.get_or_insert_with(clock::now);
-                }
+    fn announce_vip(&mut self, index: usize, vip: usize) {
+        for operation in [Operation::Request, Operation::Reply] {
+            let router = &mut self.routers[index];
+            let Some(announcement) = router.announcement(operation, vip) else { continue };
+            if self.transmitter.send(None, |frame| announcement.build(frame)).is_ok() {
+                router.recorder.note_announcement(clock::now());
             }
         }
     }

@@ -30,11 +30,24 @@ impl Inbox {
         Self { heard: VecDeque::with_capacity(CAPACITY), discarded: 0 }
     }
 
-    /// Keeps what was parsed, or counts it.
+    /// Keeps what was parsed, or counts what is wrong with it. Nothing is wrong with what others on this host may want, nor
+    /// with our own advertisements: the VRRP socket gets them all.
     pub(super) fn put(&mut self, routers: &[Router], parsed: Result<Received<'_>, Discard>) {
-        let Ok(received) = parsed else {
-            self.discarded += 1;
-            return;
+        let received = match parsed {
+            Ok(received) => received,
+            Err(Discard::NotVrrp | Discard::UnknownRouter(_) | Discard::Own) => return,
+            Err(
+                Discard::IpHeader
+                | Discard::Ttl(_)
+                | Discard::Version(_)
+                | Discard::Type(_)
+                | Discard::Length
+                | Discard::Interval
+                | Discard::Checksum,
+            ) => {
+                self.discarded += 1;
+                return;
+            }
         };
         let index = routers.iter().position(|router| router.is(received.vlan, received.vrid));
         if let Some(router) = index

@@ -70,6 +70,7 @@ impl Driver {
             self.execute_commands();
             for port in &mut self.ports {
                 port.fire_timers();
+                port.announce();
                 port.renew();
             }
         }
@@ -103,6 +104,8 @@ impl Driver {
                     port.feed(router, Input::Handover, now);
                 }
             }
+            // An agent that is about to end begins no new election.
+            Command::Link { usable: true, .. } if self.stopping => {}
             Command::Link { port, usable } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.set_usable(usable, now);

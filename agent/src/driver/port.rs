@@ -115,7 +115,8 @@ impl Port {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let completion = self.transmitter.is_sending().then(|| clock::now() + COMPLETION_POLL);
+        let now = clock::now();
+        let completion = self.transmitter.is_sending(now).then(|| now + COMPLETION_POLL);
         self.routers.iter().filter_map(Router::deadline).chain(completion).min()
     }
 
@@ -171,7 +172,6 @@ impl Port {
             if self.is_due(index, now) {
                 self.feed(index, Input::Timer, now);
             }
-            self.announce(index, now);
         }
     }
 
@@ -205,7 +205,7 @@ impl Port {
             match action {
                 Action::SetOwnership(until) => self.set_ownership(index, until),
                 Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
-                Action::Announce => self.start_announcing(index, now),
+                Action::Announce => self.routers[index].announcer.start(now),
                 Action::Report(transition) => self.report(index, transition),
             }
         }

@@ -2,7 +2,9 @@
 //! not take the frame.
 
 use std::os::fd::RawFd;
+use std::time::Duration;
 
+use crate::clock;
 use crate::socket::PacketSocket;
 use crate::vrrp::Instant;
 use crate::wire::{BuildError, MAX_ADVERTISEMENT_FRAME};
@@ -22,7 +24,12 @@ pub struct Transmitter {
     rings: Vec<Ring<Option<Renewal>>>,
     packet: PacketSocket,
     frame: [u8; MAX_ADVERTISEMENT_FRAME],
+    /// When a ring last took a frame.
+    queued: Instant,
 }
+
+/// How long a completion is worth waking up for. A driver without a carrier may keep a frame for hours.
+const COMPLETION_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Neither way out took the frame.
 #[derive(Debug)]
@@ -31,7 +38,7 @@ pub(super) struct NotSent;
 impl Transmitter {
     /// Sends through the first of `rings`, and through `packet` where that fails.
     pub fn new(rings: Vec<Ring<Option<Renewal>>>, packet: PacketSocket) -> Self {
-        Self { rings, packet, frame: [0; MAX_ADVERTISEMENT_FRAME] }
+        Self { rings, packet, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
     }
 
     /// The rings, which receive as well.
@@ -44,9 +51,9 @@ impl Transmitter {
         self.rings.iter().map(Ring::raw_fd)
     }
 
-    /// Whether a frame was handed to the driver and has not been reported as sent.
-    pub(super) fn is_sending(&self) -> bool {
-        self.rings.iter().any(Ring::is_sending)
+    /// Whether a frame was handed to the driver a moment ago and has not been reported as sent.
+    pub(super) fn is_sending(&self, now: Instant) -> bool {
+        now.saturating_since(self.queued) < COMPLETION_PATIENCE && self.rings.iter().any(Ring::is_sending)
     }
 
     /// What is to be renewed for the next frame that the rings report as sent; `None` when they report no more.
@@ -66,6 +73,7 @@ impl Transmitter {
         if let Some(ring) = self.rings.first_mut()
             && ring.transmit(frame, renewal).is_ok()
         {
+            self.queued = clock::now();
             return Ok(None);
         }
         self.packet.transmit(frame).map_err(|_| NotSent)?;

@@ -1,5 +1,5 @@
 //! VIPs are bound on `lo` of every node, so that services can listen before they are needed, and the kernel is kept
-//! from speaking for them. What was changed is recorded in `host.json`, so that it can be taken back by another run.
+//! from speaking for them. What was changed is recorded in `host.json`, so that another run can take it back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,13 +12,17 @@ use serde::{Deserialize, Serialize};
 use super::HostError;
 use super::netlink::Netlink;
 
-/// Sysctls per interface. arp_ignore 1: answer only for addresses of the interface that was asked. arp_announce 2:
-/// never ask with an address of `lo` as the sender.
-const SYSCTLS: [(&str, u8); 2] = [("arp_ignore", 1), ("arp_announce", 2)];
+/// Sysctls with the least value that keeps the kernel quiet about addresses of `lo`. arp_ignore 1: answer only for
+/// addresses of the interface that was asked. arp_announce 2: never ask with an address of `lo` as the sender. For all
+/// interfaces: one that Baton does not know, or that comes later, may be on the same segment.
+const SYSCTLS: [(&str, u8); 2] =
+    [("/proc/sys/net/ipv4/conf/all/arp_ignore", 1), ("/proc/sys/net/ipv4/conf/all/arp_announce", 2)];
 
 /// What Baton has changed on this host.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
+    /// Interfaces that Baton's programs are on.
+    interfaces: BTreeSet<String>,
     /// Addresses that Baton bound on `lo`.
     bound: BTreeSet<Ipv4Addr>,
     /// Sysctl files with the value they had before.
@@ -51,46 +55,73 @@ impl<'a> HostChanges<'a> {
 
     /// Whether an earlier run has left changes in place.
     pub fn is_recorded(&self) -> bool {
-        !self.record.sysctls.is_empty() || !self.record.bound.is_empty()
+        self.file.exists()
     }
 
-    /// Keeps the kernel quiet on `interfaces`, then binds `vips`, and unbinds what an earlier run bound and is no longer
-    /// wanted. Each change is recorded before it is made.
+    /// The interfaces that an earlier run has put its programs on.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.record.interfaces.iter().map(String::as_str)
+    }
+
+    /// Remembers the interfaces that programs are about to be put on.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
+    pub fn record_interfaces(&mut self, interfaces: &[&str]) -> Result<(), HostError> {
+        self.record.interfaces.extend(interfaces.iter().map(|&name| name.to_owned()));
+        self.save()
+    }
+
+    /// Forgets an interface that programs were taken off.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
+    pub fn forget_interface(&mut self, interface: &str) -> Result<(), HostError> {
+        self.record.interfaces.remove(interface);
+        self.save()
+    }
+
+    /// Unbinds what an earlier run bound and is not among `vips`. To be called while the fence still knows them.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it; the record keeps the address then.
+    pub fn unbind_others(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
+        let others: Vec<Ipv4Addr> =
+            self.record.bound.iter().copied().filter(|vip| !vips.contains(vip)).collect();
+        for vip in others {
+            self.netlink.unbind(vip)?;
+            self.record.bound.remove(&vip);
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the kernel quiet about addresses of `lo`, then binds `vips` there. Each change is recorded before it is made.
     ///
     /// # Errors
     ///
     /// A sysctl cannot be written or an address not bound.
-    pub fn apply(&mut self, interfaces: &[&str], vips: &[Ipv4Addr]) -> Result<(), HostError> {
-        for interface in interfaces {
-            for (name, value) in SYSCTLS {
-                self.raise_sysctl(&sysctl_file(interface, name), value)?;
-            }
+    pub fn bind(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
+        for (path, value) in SYSCTLS {
+            self.raise_sysctl(Path::new(path), value)?;
         }
-        for vip in self.record.bound.clone() {
-            if !vips.contains(&vip) {
-                self.netlink.unbind(vip)?;
-                self.record.bound.remove(&vip);
-            }
-        }
-        let new: Vec<Ipv4Addr> =
-            vips.iter().copied().filter(|vip| !self.record.bound.contains(vip)).collect();
-        self.record.bound.extend(&new);
+        // One that was there before Baton belongs to the operator and stays when Baton goes.
+        let present = self.netlink.loopback_addresses()?;
+        let missing: Vec<Ipv4Addr> = vips.iter().copied().filter(|vip| !present.contains(vip)).collect();
+        self.record.bound.extend(&missing);
         self.save()?;
-        for &vip in vips {
-            // One that was there before Baton belongs to the operator and stays when Baton goes.
-            if !self.netlink.bind(vip)? && new.contains(&vip) {
-                self.record.bound.remove(&vip);
-            }
-        }
-        self.save()
+        missing.into_iter().try_for_each(|vip| self.netlink.bind(vip))
     }
 
-    /// Takes every recorded change back and forgets the record. Addresses go first: while they are bound, the sysctls
-    /// keep the kernel quiet about them.
+    /// Takes addresses and sysctls back. Addresses go first: while they are bound, the sysctls keep the kernel quiet about
+    /// them. The programs are left to the caller, who then calls [`Self::forget`].
     ///
     /// # Errors
     ///
-    /// A change cannot be taken back; the record keeps it then.
+    /// A change cannot be taken back; the record in the file keeps all of them then.
     pub fn revert(&mut self) -> Result<(), HostError> {
         while let Some(&vip) = self.record.bound.first() {
             self.netlink.unbind(vip)?;
@@ -106,6 +137,15 @@ impl<'a> HostChanges<'a> {
             }
             self.record.sysctls.pop_first();
         }
+        Ok(())
+    }
+
+    /// Forgets the record: everything in it was taken back.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be removed.
+    pub fn forget(self) -> Result<(), HostError> {
         match fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(HostError::io(format!("removing {}", self.file.display()))(error))
@@ -134,8 +174,4 @@ impl<'a> HostChanges<'a> {
         fs::write(&draft, text).map_err(failed())?;
         fs::rename(&draft, &self.file).map_err(failed())
     }
-}
-
-fn sysctl_file(interface: &str, name: &str) -> PathBuf {
-    Path::new("/proc/sys/net/ipv4/conf").join(interface).join(name)
 }

@@ -26,7 +26,7 @@ pub enum HostError {
     NoAddress(String),
     /// The kernel would answer for a VIP by itself.
     #[error(
-        "{vip} is an address of {interface}, where the kernel answers for it on every node; `ip address del {vip} dev {interface}`"
+        "{vip} is an address of {interface}, where the kernel answers for it on every node; take it off (`ip address show dev {interface}`): baton binds it on lo"
     )]
     VipOnInterface {
         /// The address.
@@ -34,14 +34,15 @@ pub enum HostError {
         /// Where it is.
         interface: String,
     },
-    /// Another agent has the interface.
-    #[error("another baton (process {pid}) runs on {interface}; stop it first")]
+    /// Another agent runs on this host.
+    #[error("another baton runs on this host, process {pid}; one serves all interfaces: stop it first")]
     Locked {
-        /// The interface.
-        interface: String,
         /// The other agent's process, 0 if unknown.
         pid: i32,
     },
+    /// An agent in another network namespace uses the directory.
+    #[error("another baton uses {}; give each its own [runtime] directory", _0.display())]
+    DirectoryLocked(PathBuf),
     /// The process may not do what it must.
     #[error("missing {missing}; run as root, or grant the capabilities (systemd: AmbientCapabilities=)")]
     NoRights {

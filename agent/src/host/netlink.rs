@@ -1,11 +1,13 @@
 //! Interfaces and addresses, by rtnetlink. Nothing here is on the switchover path.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::stream::{StreamExt, TryStreamExt};
+use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
     LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
@@ -13,10 +15,27 @@ use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, n
 use tokio::runtime::Runtime;
 
 use super::HostError;
-use crate::datapath::Mode;
 
 /// Index of the loopback interface in every network namespace.
 const LOOPBACK: u32 = 1;
+
+/// How an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's generic path: works with every driver, and is slower.
+    Generic,
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
 
 /// An interface as it is at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +53,7 @@ pub struct Interface {
     /// Its IPv4 addresses of global scope, in the kernel's order: primary addresses first.
     pub addresses: Vec<Ipv4Addr>,
     /// The XDP program on it: id and mode.
-    pub xdp: Option<(u32, Mode)>,
-}
-
-impl Interface {
-    /// The address that adverts come from: the first that is none of `vips`.
-    pub fn primary(&self, vips: &[Ipv4Addr]) -> Option<Ipv4Addr> {
-        self.addresses.iter().copied().find(|address| !vips.contains(address))
-    }
+    pub xdp: Option<(u32, XdpMode)>,
 }
 
 /// A netlink connection that is used from ordinary code, step by step.
@@ -75,17 +87,52 @@ impl Netlink {
         self.runtime.block_on(interface(&self.handle, name))
     }
 
-    /// Binds `vip` on the loopback interface, as a host route; one that is there already is left alone and `false` is
-    /// returned.
+    /// The IPv4 addresses of the loopback interface.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to say.
+    pub fn loopback_addresses(&self) -> Result<Vec<Ipv4Addr>, HostError> {
+        let all = self.addresses()?;
+        Ok(all.into_iter().filter(|&(index, _)| index == LOOPBACK).map(|(_, address)| address).collect())
+    }
+
+    /// The index of an interface other than the loopback that has one of `vips`, with the address.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to say.
+    pub fn holder(&self, vips: &[Ipv4Addr]) -> Result<Option<(String, Ipv4Addr)>, HostError> {
+        let all = self.addresses()?;
+        let held = all.into_iter().find(|(index, vip)| *index != LOOPBACK && vips.contains(vip));
+        Ok(held.map(|(index, vip)| {
+            let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned());
+            (name.unwrap_or_else(|_| index.to_string()), vip)
+        }))
+    }
+
+    fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
+        let listing = self.handle.address().get().execute().try_collect::<Vec<_>>();
+        let messages = self
+            .runtime
+            .block_on(listing)
+            .map_err(|source| HostError::Netlink { what: "listing the addresses".to_owned(), source })?;
+        let address = |message: &AddressMessage| {
+            Some((message.header.index, message.attributes.iter().find_map(local_address)?))
+        };
+        Ok(messages.iter().filter_map(address).collect())
+    }
+
+    /// Binds `vip` on the loopback interface, as a host route; one that is there already is no mistake.
     ///
     /// # Errors
     ///
     /// The kernel refuses it.
-    pub fn bind(&self, vip: Ipv4Addr) -> Result<bool, HostError> {
+    pub fn bind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
         let request = self.handle.address().add(LOOPBACK, IpAddr::V4(vip), 32);
         match self.runtime.block_on(request.execute()) {
-            Ok(()) => Ok(true),
-            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(false),
+            Ok(()) => Ok(()),
+            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(()),
             Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
         }
     }
@@ -121,7 +168,10 @@ impl Watch {
     /// The netlink socket cannot be opened.
     pub fn open() -> io::Result<Self> {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
-        let (connection, handle, messages) = new_multicast_connection(&groups)?;
+        let (notifier, _, messages) = new_multicast_connection(&groups)?;
+        tokio::spawn(notifier);
+        // A flood of notices may cost some, but must not cost an answer: those come on a connection of their own.
+        let (connection, handle, _) = new_connection()?;
         tokio::spawn(connection);
         Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
     }
@@ -134,8 +184,16 @@ impl Watch {
     }
 
     /// The interface called `name`, or `None` when it is gone.
-    pub async fn interface(&self, name: &str) -> Option<Interface> {
-        interface(&self.handle, name).await.ok()
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub async fn interface(&self, name: &str) -> Result<Option<Interface>, HostError> {
+        match interface(&self.handle, name).await {
+            Ok(interface) => Ok(Some(interface)),
+            Err(HostError::NoInterface(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -193,7 +251,7 @@ fn mac(link: &LinkMessage) -> [u8; 6] {
     address.unwrap_or_default()
 }
 
-fn xdp(link: &LinkMessage) -> Option<(u32, Mode)> {
+fn xdp(link: &LinkMessage) -> Option<(u32, XdpMode)> {
     let details = link.attributes.iter().find_map(|attribute| {
         let LinkAttribute::Xdp(details) = attribute else {
             return None;
@@ -205,5 +263,5 @@ fn xdp(link: &LinkMessage) -> Option<(u32, Mode)> {
         Some(*id)
     })?;
     let generic = details.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
-    Some((program, if generic { Mode::Generic } else { Mode::Native }))
+    Some((program, if generic { XdpMode::Generic } else { XdpMode::Native }))
 }

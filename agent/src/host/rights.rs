@@ -7,13 +7,15 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use super::HostError;
 
 /// Capability numbers of linux/capability.h, each with what it is for here.
-const NEEDED: [(u32, &str); 3] = [
+const NEEDED: [(u32, &str); 4] = [
     (12, "CAP_NET_ADMIN (programs on interfaces, addresses, sysctls)"),
     (13, "CAP_NET_RAW (adverts and announcements)"),
-    (39, "CAP_BPF (maps and programs)"),
+    (CAP_PERFMON, "CAP_PERFMON (programs that compare pointers)"),
+    (CAP_BPF, "CAP_BPF (maps and programs)"),
 ];
-/// Includes CAP_BPF.
+/// Includes CAP_BPF and CAP_PERFMON.
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 /// tcx links came with this release.
 const OLDEST_KERNEL: (u32, u32) = (6, 6);
@@ -33,7 +35,8 @@ pub fn check() -> Result<(), HostError> {
     }
     let held = effective_capabilities();
     let is_set = |number: u32| held & (1 << number) != 0;
-    let has = |number: u32| is_set(number) || (number == CAP_BPF && is_set(CAP_SYS_ADMIN));
+    let has =
+        |number: u32| is_set(number) || (matches!(number, CAP_PERFMON | CAP_BPF) && is_set(CAP_SYS_ADMIN));
     let missing: Vec<&str> =
         NEEDED.iter().filter(|(number, _)| !has(*number)).map(|(_, name)| *name).collect();
     if missing.is_empty() { Ok(()) } else { Err(HostError::NoRights { missing: missing.join(", ") }) }

@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::serve::Watched;
+use super::watch::Watched;
 use crate::config::Config;
 use crate::control::server::{self, ServedPort};
 use crate::control::socket_path;
@@ -38,8 +38,6 @@ pub(super) struct Ready<'a> {
     pub(super) parts: Vec<PortParts>,
     pub(super) served: Vec<ServedPort>,
     pub(super) events: mpsc::Receiver<Event>,
-    /// They close their links' descriptors when they go, not the pins.
-    pub(super) datapaths: &'a mut [Datapath],
 }
 
 /// Raises the fence on every interface, opens the sockets, and binds the addresses behind the fence.
@@ -48,8 +46,11 @@ pub(super) fn prepare<'a>(
     netlink: &Netlink,
     interfaces: &[Interface],
     changes: &mut HostChanges<'_>,
-    datapaths: &'a mut Vec<Datapath>,
+    datapaths: &mut Vec<Datapath>,
 ) -> anyhow::Result<Ready<'a>> {
+    let vips = super::vips(config);
+    changes.unbind_others(&vips)?;
+    changes.record_interfaces(&config.interfaces())?;
     for interface in interfaces {
         let pins = Pins::new(&config.runtime.pins, &interface.name);
         let (xdp, log) = (config.runtime.xdp, config.runtime.datapath_log);
@@ -64,20 +65,23 @@ pub(super) fn prepare<'a>(
         parts.push(port_parts);
         served.push(port_served);
         let program = netlink.interface(&interface.name)?.xdp.map(|(id, _)| id);
-        watched.push(Watched { name: interface.name.clone(), primary: primary(interface)?, program });
+        let (name, mac) = (interface.name.clone(), interface.mac);
+        watched.push(Watched { name, mac, primary: primary(interface)?, program });
     }
-    let vips: Vec<_> = config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect();
-    changes.apply(&config.interfaces(), &vips)?;
+    changes.bind(&vips)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
+        for datapath in datapaths {
+            runtime.spawn(datapath.take_events()?);
+        }
         let listener =
             server::bind(&path).with_context(|| format!("making the control socket {}", path.display()))?;
         (listener, Watch::open().context("opening a netlink socket")?)
     };
-    Ok(Ready { config, runtime, listener, watch, watched, parts, served, events, datapaths })
+    Ok(Ready { config, runtime, listener, watch, watched, parts, served, events })
 }
 
 /// The address that adverts come from.

@@ -77,7 +77,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.state.lease_until()
     }
 
-    /// The checksum flavour of the last advertisement heard: what has to be remembered over a restart.
+    /// The checksum flavour of the last advertisement heard.
     #[must_use]
     pub const fn heard(&self) -> Option<Checksum> {
         self.heard

@@ -172,6 +172,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 let lease_until = now + lease_interval(interval);
                 actions.push(Action::SetOwnership(Some(lease_until)));
                 actions.push(self.advertise());
+                actions.push(Action::Announce);
                 let active = Active { adver_timer: now + interval.duration(), lease_until };
                 self.enter(State::Active(active), Reason::HandoverRefused, now, actions);
             }

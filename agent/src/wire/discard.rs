@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Why a frame was discarded, split as the data plane's counters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Discard {
-    /// Not an IPv4 packet of protocol 112 to 224.0.0.18 behind at most two VLAN tags: none of our business.
+    /// Not an IPv4 packet of protocol 112 to 224.0.0.18 behind at most two VLANs' tags: none of our business.
     #[error("not a VRRP frame")]
     NotVrrp,
     /// No virtual router of that VLAN and VRID is configured.

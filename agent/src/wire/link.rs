@@ -20,10 +20,12 @@ const OLD_PROVIDER_TAG: u16 = 0x9100;
 
 /// Octets of a VLAN tag.
 const TAG: usize = 4;
-/// Tags that are looked through. A frame with more is not parsed.
-const MAX_TAGS: usize = 2;
-/// The most octets before the IP or ARP packet.
-pub(super) const MAX_HEADER: usize = 14 + MAX_TAGS * TAG;
+/// Tags that name a VLAN. What is behind a third is not parsed.
+const MAX_VIDS: usize = 2;
+/// Tags that are looked behind at all, those without a VID included; as many as in the XDP program.
+const MAX_TAGS: usize = 8;
+/// The most octets before the IP or ARP packet of a frame that is built here.
+pub(super) const MAX_HEADER: usize = 14 + MAX_VIDS * TAG;
 
 /// Why a frame could not be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -45,13 +47,21 @@ pub enum BuildError {
 pub(super) fn split(frame: &[u8]) -> Option<(VlanId, u16, &[u8])> {
     let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).ok()?;
     let (mut ether_type, mut packet) = (ethernet.ether_type(), ethernet.payload_slice());
-    let mut vlan = 0;
+    let (mut vlan, mut vids) = (0, 0);
     for _ in 0..MAX_TAGS {
         if !is_tag(ether_type) {
             break;
         }
         let tag = SingleVlanSlice::from_slice(packet).ok()?;
-        vlan = vlan << 12 | VlanId::from(tag.vlan_identifier().value());
+        let vid = VlanId::from(tag.vlan_identifier().value());
+        // VID 0 carries a priority and names no VLAN (802.1Q 9.6), wherever it stands.
+        if vid != 0 {
+            if vids == MAX_VIDS {
+                break;
+            }
+            vids += 1;
+            vlan = vlan << 12 | vid;
+        }
         (ether_type, packet) = (tag.ether_type(), tag.payload_slice());
     }
     Some((vlan, ether_type.0, packet))

@@ -59,6 +59,9 @@ fn a_tag_with_vid_0_names_no_link() {
     for (tags, slot) in [
         (&[(0x8100, 0)][..], 1),
         (&[(0x8100, 0), (0x8100, 0)], 1),
+        (&[(0x8100, 0), (0x8100, 0), (0x8100, 0)], 1),
+        (&[(0x8100, 0); 8], 1),
+        (&[(0x8100, 0), (0x88a8, 200), (0x8100, 0), (0x8100, 100), (0x8100, 0)], 3),
         (&[(0x8100, 0), (0x8100, 100)], 2),
         (&[(0x8100, 100), (0x8100, 0)], 2),
         // Priority and drop eligibility are no part of the VID.
@@ -81,11 +84,11 @@ fn a_tag_with_vid_0_names_no_link() {
 
 /// T-140.
 #[test]
-fn three_tags_are_not_parsed() {
+fn three_vlans_are_not_parsed() {
     let host = host(&[(0, 1), (100, 2), (QINQ, 3)]);
     let frame = frames::octets("bad-vrrp3-3tags");
     assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame));
-    let arp = tagged(&frames::octets("arp-request-vip"), &[(0x8100, 200), (0x8100, 100), (0x8100, 0)]);
+    let arp = tagged(&frames::octets("arp-request-vip"), &[(0x8100, 200), (0x8100, 100), (0x8100, 7)]);
     assert_eq!(host.receive(&arp), outcome(XDP_PASS, Other, &arp));
 }
 

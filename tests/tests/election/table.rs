@@ -268,7 +268,10 @@ const TABLE: [Row; 9] = [
             ("hears 100 from higher", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
             ("hears 200", "disown; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
             ("timer early", "nothing => Active leaving, 5502"),
-            ("timer due", "own until 8502; send 100; Active -> Active (handover-refused) => Active, 6502"),
+            (
+                "timer due",
+                "own until 8502; send 100; announce; Active -> Active (handover-refused) => Active, 6502",
+            ),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),

@@ -52,7 +52,7 @@ fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Resul
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let _agent = start_alone(&lab)?;
     let before = lab.snapshot(Host::A)?;
-    refused(lab.baton(Host::A, "run")?, &["another", "eth0"])?;
+    refused(lab.baton(Host::A, "run")?, &["another baton runs on this host"])?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
     Ok(())

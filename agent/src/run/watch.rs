@@ -1,0 +1,67 @@
+//! What the kernel tells about the interfaces, passed on to the election thread.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::driver::{Command, Remote};
+use crate::host::netlink::{Interface, Watch};
+
+/// The longest that the watch goes without looking at the interfaces by itself: the loss of an XDP link is announced by
+/// no notice.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the kernel may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An interface as it must stay for its virtual routers to work.
+pub(super) struct Watched {
+    pub(super) name: String,
+    /// Its own MAC, to which XDP readdresses what it delivers.
+    pub(super) mac: [u8; 6],
+    /// The address that adverts come from.
+    pub(super) primary: Ipv4Addr,
+    /// Our XDP program.
+    pub(super) program: Option<u32>,
+}
+
+/// Tells the election thread when an interface loses or regains what it needs.
+pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remote) {
+    let mut lost = vec![false; watched.len()];
+    loop {
+        for (port, expected) in watched.iter().enumerate() {
+            // What is not known has not changed.
+            let Ok(Ok(now)) = timeout(PATIENCE, watch.interface(&expected.name)).await else {
+                tracing::warn!(interface = expected.name, "the kernel does not tell the interface's state");
+                continue;
+            };
+            if !lost[port]
+                && let Some(what) = loss(expected, now.as_ref())
+            {
+                lost[port] = true;
+                tracing::error!(
+                    interface = expected.name,
+                    "{what}; its virtual routers are given up, restart baton"
+                );
+                let _ = remote.send(Command::DatapathLost { port });
+            }
+            let usable = now.is_some_and(|interface| {
+                interface.carrier && interface.addresses.contains(&expected.primary)
+            });
+            let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+        }
+        // Either way it is time to look again.
+        let _ = timeout(INTERVAL, watch.changed()).await;
+    }
+}
+
+/// What has become of the interface so that its data plane does not work any more.
+fn loss(expected: &Watched, now: Option<&Interface>) -> Option<&'static str> {
+    let Some(interface) = now else {
+        return Some("the interface is gone");
+    };
+    if interface.xdp.map(|(id, _)| id) != expected.program {
+        return Some("our XDP program was taken off the interface");
+    }
+    (interface.mac != expected.mac).then_some("the interface has another MAC address")
+}
