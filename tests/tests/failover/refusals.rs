@@ -13,7 +13,7 @@ use baton_tests::lab::{
     Echo, Host, Lab, Pair, Process, System, VIP, binary, differences, output, wait_until,
 };
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn detach_leaves_the_host_as_it_was() -> Result<()> {
@@ -136,7 +136,7 @@ fn a_missing_configuration_is_named() -> Result<()> {
 }
 
 /// Starts an agent on node a alone and waits until it is Active.
-fn start_alone(lab: &Lab) -> Result<Process> {
+pub(super) fn start_alone(lab: &Lab) -> Result<Process> {
     let mut agent = lab.start_baton(Host::A)?;
     let log = lab.baton_log(Host::A);
     wait_until("a lone agent to become Active", SOON, || {
@@ -147,7 +147,7 @@ fn start_alone(lab: &Lab) -> Result<Process> {
 }
 
 /// The usual configuration of node a with one line changed.
-fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
+pub(super) fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
     let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let text = fs::read_to_string(&file)?;
     ensure!(text.contains(from), "the configuration has no `{from}`");
@@ -155,7 +155,7 @@ fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
+pub(super) fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
     let before = lab.snapshot(Host::A)?;
     refused(lab.baton(Host::A, "run")?, words)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
@@ -163,7 +163,7 @@ fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
 }
 
 /// Runs `command` and asserts that it fails soon, saying all of `words`.
-fn refused(mut command: Command, words: &[&str]) -> Result<()> {
+pub(super) fn refused(mut command: Command, words: &[&str]) -> Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut agent = Process::spawn(command.stderr(Stdio::piped()))?;
     let status = agent.wait(SOON)?;

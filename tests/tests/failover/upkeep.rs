@@ -1,0 +1,128 @@
+//! What agents leave on a host, and what becomes of it when the configuration changes, a start fails late, or two agents
+//! are given the same place.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use baton::config::MacMode;
+use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, differences, output, wait_until};
+use nix::sys::signal::Signal;
+
+use super::refusals::{SOON, reconfigure, refused, refused_and_unchanged, start_alone};
+
+/// A second interface of node a, to nobody.
+fn second_interface(lab: &Lab) -> Result<()> {
+    lab.run(Host::A, "ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "eth1-far"])?;
+    lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "eth1"])?;
+    for end in ["eth1", "eth1-far"] {
+        lab.run(Host::A, "ip", &["link", "set", end, "up"])?;
+    }
+    Ok(())
+}
+
+fn has_xdp(lab: &Lab, interface: &str) -> Result<bool> {
+    Ok(lab.run(Host::A, "ip", &["-d", "link", "show", interface])?.contains("prog/xdp"))
+}
+
+#[test]
+fn an_interface_that_left_the_configuration_is_released_by_the_next_run() -> Result<()> {
+    let lab = Lab::up()?;
+    second_interface(&lab)?;
+    reconfigure(&lab, "interface = \"eth0\"", "interface = \"eth1\"")?;
+    drop(start_alone(&lab)?);
+    ensure!(has_xdp(&lab, "eth1")?, "the fence fell with the agent");
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let _agent = start_alone(&lab)?;
+    ensure!(
+        has_xdp(&lab, "eth0")? && !has_xdp(&lab, "eth1")?,
+        "the programs did not follow the configuration"
+    );
+    Ok(())
+}
+
+#[test]
+fn detach_covers_an_interface_that_left_the_configuration() -> Result<()> {
+    let lab = Lab::up()?;
+    second_interface(&lab)?;
+    let before = lab.snapshot(Host::A)?;
+    reconfigure(&lab, "interface = \"eth0\"", "interface = \"eth1\"")?;
+    drop(start_alone(&lab)?);
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    output(&mut lab.baton(Host::A, "detach")?)?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_start_that_fails_at_its_last_step_is_taken_back() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    // A directory in the place of the control socket cannot be replaced.
+    let place = lab.host_directory(Host::A).join("control.sock");
+    fs::create_dir(&place)?;
+    refused_and_unchanged(&lab, &["making the control socket", &place.to_string_lossy()])
+}
+
+#[test]
+fn a_vip_that_another_interface_has_is_refused() -> Result<()> {
+    let lab = Lab::up()?;
+    second_interface(&lab)?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    lab.run(Host::A, "ip", &["address", "add", &format!("{VIP}/32"), "dev", "eth1"])?;
+    refused_and_unchanged(&lab, &[&format!("{VIP} is an address of eth1"), "take it off"])
+}
+
+#[test]
+fn an_address_that_was_on_the_loopback_before_stays_when_baton_goes() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.run(Host::A, "ip", &["address", "add", &format!("{VIP}/32"), "dev", "lo"])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let before = lab.snapshot(Host::A)?;
+    drop(start_alone(&lab)?);
+    output(&mut lab.baton(Host::A, "detach")?)?;
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_runtime_directory_serves_one_agent() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let _agent = start_alone(&lab)?;
+    let file = lab.configure_baton(Host::B, MacMode::Virtual, 10, &[VIP])?;
+    let [own, others] = [Host::B, Host::A].map(|host| lab.host_directory(host).display().to_string());
+    fs::write(&file, fs::read_to_string(&file)?.replace(&own, &others))?;
+    let before = lab.snapshot(Host::B)?;
+    for verb in ["run", "detach"] {
+        refused(lab.baton(Host::B, verb)?, &["another baton uses", &others])?;
+    }
+    assert_eq!(differences(&before, &lab.snapshot(Host::B)?), Vec::<String>::new());
+    assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
+    Ok(())
+}
+
+#[test]
+fn a_stopped_agent_is_said_to_be_silent() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let agent = start_alone(&lab)?;
+    agent.signal(Signal::SIGSTOP)?;
+    refused(lab.baton(Host::A, "status")?, &["the agent does not answer"])?;
+    agent.signal(Signal::SIGCONT)?;
+    wait_until("the agent to answer again", SOON, || Ok(lab.baton_status(Host::A).is_ok()))
+}
+
+#[test]
+fn a_node_whose_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    let lab = Lab::up()?;
+    let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
+    let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
+    pair.settle()?;
+    let pin = lab.directory().join("bpf").join(Host::A.name()).join("v1/eth0/baton_xdp_link");
+    lab.run(Host::A, "bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()])?;
+    let state = |host| Ok::<_, anyhow::Error>(lab.baton_status(host)?.routers[0].clone());
+    wait_until("node b to take over", SOON, || Ok(state(Host::B)?.role == "Active"))?;
+    let lost = state(Host::A)?;
+    assert_eq!((lost.role.as_str(), lost.reason.as_deref()), ("Initialize", Some("datapath-lost")));
+    pair.stop()
+}
