@@ -12,7 +12,7 @@ use core::mem::{offset_of, size_of};
 pub struct Ownership {
     /// End of the lease in ns of CLOCK_MONOTONIC; 0 when this host does not own the virtual router.
     pub lease_until_ns: u64,
-    /// How often this host has become Active since the map was made.
+    /// How often this host has become Active since the map was made; for people, decides nothing.
     pub epoch: u32,
     /// Always zero.
     pub _pad: [u8; 4],

@@ -13,7 +13,7 @@
 //!       one deadline -> one timer
 //! ```
 //!
-//! It never blocks on anything but that wait, and takes no lock: what may wait runs in tokio on another thread.
+//! It blocks on nothing but that wait: what may take its time runs in tokio on another thread.
 
 mod actions;
 mod command;

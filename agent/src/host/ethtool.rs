@@ -58,7 +58,8 @@ impl Ethtool {
         if status < 0 { 1 } else { (channels.rx + channels.combined).max(1) }
     }
 
-    /// Whether the interface is up and has a carrier. Takes no lock in the kernel, so it may be asked with every advert.
+    /// Whether the interface is up and has a carrier. A look at two flags, so it may be asked with every advert. The kernel
+    /// sets them some time after the carrier has gone.
     pub fn is_running(&self) -> bool {
         let mut request = self.request();
         // SAFETY: the kernel reads the name and writes the flags into `request`, which outlives the call.
