@@ -126,3 +126,15 @@ fn a_node_whose_program_is_taken_off_gives_the_vip_away() -> Result<()> {
     assert_eq!((lost.role.as_str(), lost.reason.as_deref()), ("Initialize", Some("datapath-lost")));
     pair.stop()
 }
+
+#[test]
+fn programs_of_an_earlier_run_in_a_mode_that_is_not_allowed_are_refused() -> Result<()> {
+    let lab = Lab::up()?;
+    reconfigure(&lab, "[runtime]\n", "[runtime]\nxdp = \"generic\"\n")?;
+    drop(start_alone(&lab)?);
+    reconfigure(&lab, "[runtime]\n", "[runtime]\nxdp = \"native\"\n")?;
+    refused_and_unchanged(&lab, &["XDP on eth0 is generic", "`baton detach` first"])?;
+    output(&mut lab.baton(Host::A, "detach")?)?;
+    drop(start_alone(&lab)?);
+    Ok(())
+}
