@@ -4,10 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use baton::clock;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Prober, Process, Recording, System, analyse, pause};
 use serde::Serialize;
-
-use crate::realtime::now_ns;
 
 /// How long a fault is watched: ten times keepalived's usual takeover.
 const WATCH: Duration = Duration::from_millis(300);
@@ -45,7 +44,7 @@ pub struct Stages {
 pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
     pair.settle()?;
     let prober = Prober::start(lab, pair.probed(), LIMIT)?;
-    let event_ns = now_ns();
+    let event_ns = clock::now().as_nanos();
     let victim = pair.inject(fault)?;
     pause(WATCH)?;
     let recording = prober.finish()?;
@@ -61,7 +60,7 @@ pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
 pub fn watch(lab: &Lab, pair: &Pair<'_>, span: Duration) -> Result<Outcome> {
     pair.settle()?;
     let prober = Prober::start(lab, pair.probed(), span + LIMIT)?;
-    let event_ns = now_ns();
+    let event_ns = clock::now().as_nanos();
     pause(span)?;
     Ok(analyse(&prober.finish()?, event_ns))
 }

@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use baton::clock;
 use baton_benches::arp::ArpSocket;
-use baton_benches::realtime::{become_realtime, now_ns, sleep_until};
+use baton_benches::realtime::{become_realtime, sleep_until};
 use baton_tests::lab::{ArpProbe, Host, Probe, Recording, catch_signals, check_interrupted};
 use clap::{Parser, Subcommand};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
@@ -89,7 +90,7 @@ fn echo(address: SocketAddrV4, node: &str) -> Result<()> {
             continue;
         };
         answer[8] = if length == 8 { node } else { continue };
-        answer[16..].copy_from_slice(&now_ns().to_le_bytes());
+        answer[16..].copy_from_slice(&clock::now().as_nanos().to_le_bytes());
         let _ = service.send_to(&answer, client);
     }
 }
@@ -132,13 +133,13 @@ fn probe(
     become_realtime(PRIORITY)?;
 
     let (mut sent, mut asked) = (0, 0);
-    let mut next = now_ns() + every;
+    let mut next = clock::now().as_nanos() + every;
     let mut next_arp = next;
     let end = next + span;
     let mut stop_at = None;
     loop {
         sleep_until(next)?;
-        let now = now_ns();
+        let now = clock::now().as_nanos();
         let stopping = check_interrupted().is_err() || now >= end;
         let stop_at = if stopping { *stop_at.get_or_insert(now + GRACE_NS) } else { u64::MAX };
         if now >= stop_at {
@@ -187,7 +188,7 @@ fn collect(socket: &UdpSocket, probes: &mut [Probe]) {
         let Some(probe) = usize::try_from(number).ok().and_then(|number| probes.get_mut(number)) else {
             continue;
         };
-        probe.answered_ns = now_ns();
+        probe.answered_ns = clock::now().as_nanos();
         probe.server_ns = server_ns;
         probe.node = match node {
             1 => Some(Host::A),

@@ -27,7 +27,6 @@ mod snapshot;
 mod sweep;
 mod system;
 mod topology;
-mod xdp_pass;
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::{Host, Lab, wait_until, xdp_pass};
+use super::{Host, Lab, wait_until};
+use crate::empty::{EmptyProgram, Kind};
 
 const BRIDGE: &str = "br0";
 
@@ -18,7 +19,8 @@ impl Lab {
         fs::create_dir(&bpf)?;
         mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).context("mount a bpffs")?;
         let pass = bpf.join("xdp-pass");
-        xdp_pass::pin(&pass)?;
+        // A veth lets XDP_TX frames of its peer in only when it runs native XDP itself.
+        EmptyProgram::load(Kind::Xdp)?.pin(&pass)?;
         let pass = pass.to_string_lossy();
 
         self.run_on_switch(
@@ -54,7 +56,7 @@ impl Lab {
 
     fn connect_host(&self, host: Host, pass: &str) -> Result<()> {
         let (port, inside) = (host.port(), self.namespace(host).name());
-        // One queue per CPU on both ends, as a NIC would have; the device is born inside the namespaces.
+        // Several queues on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
         let near = ["link", "add", port];
         let far = ["type", "veth", "peer", "name", "eth0", "address", host.mac(), "netns", inside];

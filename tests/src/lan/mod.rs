@@ -8,7 +8,6 @@
 mod host;
 mod judge;
 mod network;
-mod random;
 mod step;
 pub mod text;
 
@@ -21,9 +20,9 @@ use baton::vrrp::{Input, Instant, Parameters, Role, VirtualRouter};
 pub use host::{Agent, Host, VIP};
 pub use judge::{Judge, Rule, Violation};
 pub use network::{Conditions, Network};
-pub use random::Random;
-
 use step::Event;
+
+use crate::random::Random;
 
 /// What can happen to a LAN from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What happens to a frame between two hosts.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How well the LAN carries frames and how promptly its hosts run. Times in nanoseconds.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Conditions {
         Self { delay: (100_000, 100_000), latency: 0, loss: 0, duplicates: 0, stragglers: 0, straggle: 0 };
 
     /// The longest that a frame can be under way.
-    pub const fn longest_delay(&self) -> u64 {
+    const fn longest_delay(&self) -> u64 {
         self.delay.1 + if self.stragglers > 0 || self.duplicates > 0 { self.straggle } else { 0 }
     }
 

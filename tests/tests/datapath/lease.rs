@@ -9,9 +9,9 @@ use baton_common::verdict::Verdict::{
     VirtualMacNotOwner, VirtualMacNotVip,
 };
 use baton_tests::datapath::{Datapath, Outcome};
-use baton_tests::frames;
+use baton_tests::frames::{self, with};
 
-use super::setup::{Role, SLOT, VIRTUAL_MAC, host, with};
+use super::setup::{Role, SLOT, VIRTUAL_MAC, host};
 
 /// What the host makes of a request, of traffic, of something else to its virtual MAC, of its own announcement and of
 /// its own advert.
