@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use baton::clock;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Prober, Process, Recording, System, analyse, pause};
-use serde::Serialize;
 
 /// How long a fault is watched: ten times keepalived's usual takeover.
 const WATCH: Duration = Duration::from_millis(300);
@@ -28,7 +27,7 @@ pub struct Round {
 }
 
 /// The stages of a takeover, as distances in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stages {
     /// From the decision to the lease in the map.
     pub stored_ns: u64,

@@ -12,8 +12,6 @@ pub struct Vector {
     hex: String,
     /// Whether a conforming receiver of that version, family, mode and checksum flavour accepts it.
     pub valid: Option<bool>,
-    /// Why not.
-    pub reason: Option<String>,
     /// Checksum flavour of a VRRPv3/IPv4 advertisement: `rfc9568`, `pseudo` or `pseudo-mcast`.
     pub csum: Option<String>,
     /// `unicast` for adverts that are sent to a peer's own address.

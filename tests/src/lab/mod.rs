@@ -41,7 +41,7 @@ pub use binary::binary;
 pub use keepalived::Keepalived;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
-pub use probe::{ECHO_PORT, Echo, Prober};
+pub use probe::{Echo, Prober};
 pub use process::{Process, output, wait_until};
 pub use recording::{Announcement, ArpAnswer, ArpProbe, Probe, Recording};
 pub use signals::{catch_signals, check_interrupted, pause};

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Host, Lab, Process, Recording, binary, wait_until};
 
 /// The port of the echo service on the VIP.
-pub const ECHO_PORT: u16 = 7;
+const ECHO_PORT: u16 = 7;
 
 /// An echo service on a node. It binds the VIP before the node has it.
 #[derive(Debug)]
