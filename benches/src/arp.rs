@@ -8,12 +8,13 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
 use baton::socket::PacketSocket;
+use baton::wire::Mac;
 use baton_tests::lab::{Announcement, ArpAnswer, ArpProbe};
 use baton_tests::network::{Hears, Listener};
 use nix::net::if_::if_nametoindex;
 
 const LENGTH: usize = 60;
-const PHANTOM: [u8; 6] = [0x02, 0xba, 0x70, 0xff, 0xff, 0xff];
+const PHANTOM: Mac = [0x02, 0xba, 0x70, 0xff, 0xff, 0xff];
 const PHANTOM_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 8);
 /// The counting addresses: this prefix, then the number in three octets.
 const COUNTED: [u8; 3] = [0x02, 0xba, 0x71];
@@ -29,9 +30,9 @@ pub struct ArpSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
     /// The answer to a request.
-    Answer { request: usize, source: u64 },
+    Answer { request: usize, source: Mac },
     /// A gratuitous ARP.
-    Announcement { source: u64 },
+    Announcement { source: Mac },
 }
 
 impl ArpSocket {
@@ -86,7 +87,7 @@ fn request(vip: Ipv4Addr, number: usize) -> [u8; LENGTH] {
 
 fn parse(vip: Ipv4Addr, frame: &[u8]) -> Option<Heard> {
     let frame: &[u8; 42] = frame.first_chunk()?;
-    let source = frame[6..12].iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet));
+    let source: Mac = frame[6..12].try_into().ok()?;
     let (is_reply, sender, target_mac, target) =
         (frame[21] == 2, &frame[28..32], &frame[32..38], &frame[38..42]);
     if sender != vip.octets() {
@@ -105,18 +106,19 @@ mod tests {
     use super::*;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+    const VIRTUAL_MAC: Mac = [0, 0, 0x5e, 0, 1, 0x33];
 
     #[test]
     fn an_answer_names_its_request_and_its_sender() {
         let mut frame = request(VIP, 0x01_0203);
         assert_eq!(parse(VIP, &frame), None, "our own request is no answer");
         frame.copy_within(22..32, 32);
-        frame[6..12].copy_from_slice(&[0, 0, 0x5e, 0, 1, 0x33]);
+        frame[6..12].copy_from_slice(&VIRTUAL_MAC);
         frame[21] = 2;
         frame[28..32].copy_from_slice(&VIP.octets());
-        assert_eq!(parse(VIP, &frame), Some(Heard::Answer { request: 0x01_0203, source: 0x5e00_0133 }));
+        assert_eq!(parse(VIP, &frame), Some(Heard::Answer { request: 0x01_0203, source: VIRTUAL_MAC }));
         frame[38..42].copy_from_slice(&VIP.octets());
-        assert_eq!(parse(VIP, &frame), Some(Heard::Announcement { source: 0x5e00_0133 }));
+        assert_eq!(parse(VIP, &frame), Some(Heard::Announcement { source: VIRTUAL_MAC }));
         assert_eq!(parse(VIP, &frame[..41]), None);
     }
 }

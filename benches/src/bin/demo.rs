@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton_benches::report::{Row, Series, bars, table};
 use baton_benches::rounds::{self, complaint};
-use baton_tests::lab::{Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers};
+use baton_tests::lab::{
+    Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers, mac_text,
+};
 use clap::Parser;
 use serde::Serialize;
 
@@ -114,7 +116,7 @@ fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
 fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Story) -> Result<()> {
     heading("A network: switch, node a, node b, a client");
     for host in Host::ALL {
-        println!("  {:<2} {:<10} {}", host.name(), host.address(), host.mac());
+        println!("  {:<2} {:<10} {}", host.name(), host.address(), mac_text(host.mac()));
     }
     println!("  the virtual IP {VIP} belongs to one of the nodes; the client probes it every 50 us");
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::{Host, Lab, wait_until};
+use super::{Host, Lab, mac_text, wait_until};
 use crate::empty::{EmptyProgram, Kind};
 
 const BRIDGE: &str = "br0";
@@ -59,7 +59,7 @@ impl Lab {
         // Several queues on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
         let near = ["link", "add", port];
-        let far = ["type", "veth", "peer", "name", "eth0", "address", host.mac(), "netns", inside];
+        let far = ["type", "veth", "peer", "name", "eth0", "address", &mac_text(host.mac()), "netns", inside];
         self.run_on_switch("ip", &[&near[..], &queues[..], &far[..], &queues[..]].concat())?;
         // Otherwise a VLAN tag travels as metadata, invisible to XDP.
         self.run_on_switch("ethtool", &["-K", port, "txvlan", "off"])?;

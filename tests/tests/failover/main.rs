@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use baton::clock;
 use baton::config::MacMode;
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Outcome, Pair, Prober, Recording, System, VIP, analyse, leftovers, pause,
-    wait_until,
+    Echo, Fault, Host, Lab, Outcome, Pair, Prober, Recording, System, VIP, analyse, leftovers, mac_text,
+    pause, wait_until,
 };
 use nix::sys::signal::Signal;
 
@@ -58,15 +58,15 @@ fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
 #[test]
 fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<()> {
     with_pair(MacMode::Interface, |lab, pair| {
-        assert_eq!(lab.neighbour(VIP)?.as_deref(), Some(Host::A.mac()));
+        assert_eq!(lab.neighbour(VIP)?, Some(mac_text(Host::A.mac())));
         for successor in [Host::B, Host::A] {
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
             assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
             pair.restore()?;
             assert_sole_owner(pair, successor)?;
             assert_eq!(
-                lab.neighbour(VIP)?.as_deref(),
-                Some(successor.mac()),
+                lab.neighbour(VIP)?,
+                Some(mac_text(successor.mac())),
                 "the client has learned the new MAC"
             );
         }
@@ -201,7 +201,7 @@ fn assert_moved(outcome: &Outcome, successor: Host, overlap_us: u64) {
 /// Asserts that `old` answered its last ARP request and its last probe before `new` announced itself or answered.
 /// Needs distinct MACs.
 fn assert_silent_before(recording: &Recording, old: Host, new: Host) -> Result<()> {
-    let (old_mac, new_mac) = (old.mac_number(), new.mac_number());
+    let (old_mac, new_mac) = (old.mac(), new.mac());
     let last_arp = recording
         .arps
         .iter()
