@@ -12,11 +12,13 @@ use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockType, SockaddrLike
 /// Moves this thread to an empty network and runs `ip` there for every line of `script`.
 pub fn enter_empty_network(script: &str) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; run as root");
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let status =
-            Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
-        assert!(status.success(), "ip {line}");
-    }
+    script.lines().for_each(ip);
+}
+
+/// Runs `ip` with the words of `line` in this thread's network.
+pub fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
+    assert!(status.success(), "ip {line}");
 }
 
 /// What frames a [`Listener`] hears.

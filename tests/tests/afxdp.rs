@@ -19,7 +19,7 @@ use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, XDP_PROGRAM, XSKS};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::Datapath;
 use baton_tests::frames;
-use baton_tests::network::{Hears, Listener, enter_empty_network};
+use baton_tests::network::{Hears, Listener, enter_empty_network, ip};
 use nix::net::if_::if_nametoindex;
 
 const QUEUES: u32 = 2;
@@ -84,7 +84,15 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 fn the_driver_tells_the_number_of_queues() {
     network();
     assert_eq!(Ethtool::open("far").expect("a socket").receive_queues(), QUEUES);
-    assert!(Ethtool::open("far").expect("a socket").is_running());
+}
+
+#[test]
+fn an_interface_runs_until_its_peer_takes_the_carrier_away() {
+    network();
+    let far = Ethtool::open("far").expect("a socket");
+    assert!(far.is_running());
+    ip("link set near down");
+    assert!(!far.is_running());
 }
 
 #[test]
@@ -106,7 +114,7 @@ fn every_frame_leaves_as_it_was_given_however_often_its_memory_was_used() {
 }
 
 #[test]
-fn adverts_reach_the_ring_of_whatever_queue_they_arrive_on_and_none_is_lost() {
+fn every_advert_reaches_exactly_one_ring() {
     network();
     let mut host = data_plane();
     let mut rings = rings(&mut host);

@@ -153,13 +153,15 @@ fn a_lost_carrier_moves_the_vip_and_its_return_leaves_a_single_owner() -> Result
 }
 
 #[test]
-fn a_second_handover_without_a_live_peer_keeps_the_vip_served() -> Result<()> {
+fn a_handover_that_nobody_takes_fails_and_the_vip_stays_served() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         pair.agent(Host::B)?.signal_tree(Signal::SIGSTOP)?;
         let before = clock::now().as_nanos();
         let prober = Prober::start(lab, VIP, SOON)?;
-        // Whether the command succeeds is its own business: the VIP must not go to nobody.
-        let _ = lab.baton(Host::A, "handover")?.output()?;
+        let command = lab.baton(Host::A, "handover")?.output()?;
+        let said = String::from_utf8_lossy(&command.stdout);
+        assert_eq!(command.status.code(), Some(1), "{said}");
+        ensure!(said.contains("eth0 vrid 51: not handed over: no Backup took over"), "{said}");
         pause(WATCH)?;
         let outcome = analyse(&prober.finish()?, before);
         assert_eq!((outcome.after, outcome.flips), (Some(Host::A), 0), "{outcome:?}");
