@@ -1,6 +1,7 @@
 //! One fault, watched by the prober: the unit that the demo tells of and the failover benchmark counts.
 
 use std::process::Command;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -64,14 +65,14 @@ pub fn watch(lab: &Lab, pair: &Pair<'_>, span: Duration) -> Result<Outcome> {
     Ok(analyse(&prober.finish()?, event_ns))
 }
 
-/// Busy loops at ordinary priority, one per CPU of the usual test machine.
+/// Busy loops at ordinary priority, one per CPU.
 pub fn busy_loops(lab: &Lab) -> Result<Vec<Process>> {
-    let start = || {
+    let start = |_| {
         let mut command: Command = lab.command(Host::Client, "sh");
         command.args(["-c", "while :; do :; done"]);
         Process::start(&mut command, &lab.directory().join("busy.log"))
     };
-    Ok(vec![start()?, start()?])
+    (0..available_parallelism()?.get()).map(start).collect()
 }
 
 /// How long both nodes may answer after `fault`: on planned moves the old owner serves until it hears the new one, one
