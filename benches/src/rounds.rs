@@ -105,11 +105,6 @@ pub fn complaint(round: &Round) -> Option<String> {
     })
 }
 
-/// The system called `name`.
-pub fn system(name: &str) -> Option<System> {
-    System::ALL.into_iter().find(|system| system.name() == name)
-}
-
 fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Result<Option<Stages>> {
     let status = lab.baton_status(owner)?;
     let transition = status.routers.first().and_then(|router| {

@@ -143,7 +143,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
         ensure!(known(name), "no kind is called `{name}`");
     }
     for name in &arguments.systems {
-        ensure!(rounds::system(name).is_some(), "no system is called `{name}`");
+        ensure!(System::from_name(name).is_some(), "no system is called `{name}`");
     }
     ensure!(
         arguments.rounds > 0 && (1..=4000).contains(&arguments.vips),

@@ -246,9 +246,9 @@ impl Lab {
         self.namespace(host).command(program)
     }
 
-    /// A command for the namespace of `host` that stays with the terminal, for people.
-    pub fn foreground(&self, host: Host, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        self.namespace(host).foreground(program)
+    /// The namespace of the switch.
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
     }
 
     /// Runs a program in the namespace of `host` and gives what it printed.
