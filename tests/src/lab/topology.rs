@@ -75,6 +75,16 @@ impl Lab {
         Ok(())
     }
 
+    /// Gives `host` a second network card, `eth1`, on the same switch, with an address of its own beside the first.
+    pub fn add_second_card(&self, host: Host, address: Ipv4Addr) -> Result<()> {
+        let (port, inside) = (format!("{}-2", host.port()), self.namespace(host).name());
+        let peer = ["type", "veth", "peer", "name", "eth1", "netns", inside];
+        self.run_on_switch("ip", &[&["link", "add", &port], &peer[..]].concat())?;
+        self.run_on_switch("ip", &["link", "set", &port, "master", BRIDGE, "up"])?;
+        self.run(host, "ip", &["address", "add", &format!("{address}/16"), "dev", "eth1"])?;
+        self.run(host, "ip", &["link", "set", "eth1", "up"]).map(drop)
+    }
+
     /// Cuts the cable of `host` without anybody noticing: the switch port forwards nothing, carrier stays up and the
     /// switch forgets no address.
     pub fn cut(&self, host: Host) -> Result<()> {
