@@ -4,24 +4,25 @@
 //! every owner answers. The requests come from a phantom whose hardware address counts them, so each answer tells
 //! which request it belongs to, and the client's own neighbour table learns nothing from them.
 
-use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
+use baton::socket::PacketSocket;
+use baton::wire::Mac;
 use baton_tests::lab::{Announcement, ArpAnswer, ArpProbe};
+use baton_tests::network::{Hears, Listener};
 use nix::net::if_::if_nametoindex;
 
 const LENGTH: usize = 60;
-const PHANTOM: [u8; 6] = [0x02, 0xba, 0x70, 0xff, 0xff, 0xff];
+const PHANTOM: Mac = [0x02, 0xba, 0x70, 0xff, 0xff, 0xff];
 const PHANTOM_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 8);
 /// The counting addresses: this prefix, then the number in three octets.
 const COUNTED: [u8; 3] = [0x02, 0xba, 0x71];
 
-/// A raw socket for ARP on one interface.
-#[derive(Debug)]
+/// Asks for one address on one interface.
 pub struct ArpSocket {
-    socket: OwnedFd,
+    mouth: PacketSocket,
+    ear: Listener,
     vip: Ipv4Addr,
 }
 
@@ -29,51 +30,31 @@ pub struct ArpSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
     /// The answer to a request.
-    Answer { request: usize, source: u64 },
+    Answer { request: usize, source: Mac },
     /// A gratuitous ARP.
-    Announcement { source: u64 },
+    Announcement { source: Mac },
 }
 
 impl ArpSocket {
     /// Opens the socket on `interface`, to ask for `vip`.
     pub fn open(interface: &str, vip: Ipv4Addr) -> Result<Self> {
         let index = if_nametoindex(interface).with_context(|| format!("find interface {interface}"))?;
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: the call takes no pointers.
-        let socket = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
-        if socket < 0 {
-            return Err(io::Error::last_os_error()).context("open a packet socket");
-        }
-        // SAFETY: the kernel has just returned this descriptor and nobody else knows it.
-        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-        let address = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET).context("an address family")?,
-            sll_protocol: u16::try_from(libc::ETH_P_ARP).context("an EtherType")?.to_be(),
-            sll_ifindex: i32::try_from(index).context("an interface index")?,
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 0,
-            sll_addr: [0; 8],
-        };
-        let length = libc::socklen_t::try_from(size_of_val(&address)).context("a small size")?;
-        // SAFETY: the address is a sockaddr_ll of the length given, and is only read.
-        if unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) } != 0 {
-            return Err(io::Error::last_os_error()).context("bind the packet socket");
-        }
-        Ok(Self { socket, vip })
+        let mouth = PacketSocket::open(index).context("open a packet socket")?;
+        let ear = Listener::open(interface, Hears::Arp).context("listen for ARP")?;
+        Ok(Self { mouth, ear, vip })
     }
 
     /// Sends request number `number`. One that the kernel refuses (the queue is full, the link is down) has no answer,
     /// which is what the recording then says.
     pub fn ask(&self, number: usize) {
-        let _ = nix::unistd::write(&self.socket, &request(self.vip, number));
+        let _ = self.mouth.transmit(&request(self.vip, number));
     }
 
     /// Takes all frames that have arrived and notes them.
     pub fn listen(&self, now_ns: u64, arps: &mut [ArpProbe], announcements: &mut Vec<Announcement>) {
-        let mut frame = [0; 128];
-        while let Ok(length) = nix::unistd::read(&self.socket, &mut frame) {
-            match parse(self.vip, &frame[..length]) {
+        let mut buffer = [0; 128];
+        while let Some(frame) = self.ear.next(&mut buffer) {
+            match parse(self.vip, frame) {
                 Some(Heard::Answer { request, source }) => {
                     let Some(arp) = arps.get_mut(request) else {
                         continue;
@@ -106,7 +87,7 @@ fn request(vip: Ipv4Addr, number: usize) -> [u8; LENGTH] {
 
 fn parse(vip: Ipv4Addr, frame: &[u8]) -> Option<Heard> {
     let frame: &[u8; 42] = frame.first_chunk()?;
-    let source = frame[6..12].iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet));
+    let source: Mac = frame[6..12].try_into().ok()?;
     let (is_reply, sender, target_mac, target) =
         (frame[21] == 2, &frame[28..32], &frame[32..38], &frame[38..42]);
     if sender != vip.octets() {
@@ -125,18 +106,19 @@ mod tests {
     use super::*;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+    const VIRTUAL_MAC: Mac = [0, 0, 0x5e, 0, 1, 0x33];
 
     #[test]
     fn an_answer_names_its_request_and_its_sender() {
         let mut frame = request(VIP, 0x01_0203);
         assert_eq!(parse(VIP, &frame), None, "our own request is no answer");
         frame.copy_within(22..32, 32);
-        frame[6..12].copy_from_slice(&[0, 0, 0x5e, 0, 1, 0x33]);
+        frame[6..12].copy_from_slice(&VIRTUAL_MAC);
         frame[21] = 2;
         frame[28..32].copy_from_slice(&VIP.octets());
-        assert_eq!(parse(VIP, &frame), Some(Heard::Answer { request: 0x01_0203, source: 0x5e00_0133 }));
+        assert_eq!(parse(VIP, &frame), Some(Heard::Answer { request: 0x01_0203, source: VIRTUAL_MAC }));
         frame[38..42].copy_from_slice(&VIP.octets());
-        assert_eq!(parse(VIP, &frame), Some(Heard::Announcement { source: 0x5e00_0133 }));
+        assert_eq!(parse(VIP, &frame), Some(Heard::Announcement { source: VIRTUAL_MAC }));
         assert_eq!(parse(VIP, &frame[..41]), None);
     }
 }

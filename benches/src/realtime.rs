@@ -12,11 +12,6 @@ pub fn become_realtime(priority: u8) -> Result<()> {
     rights::lock_memory().context("lock memory")
 }
 
-/// Nanoseconds of CLOCK_MONOTONIC.
-pub fn now_ns() -> u64 {
-    baton::clock::now().as_nanos()
-}
-
 /// Sleeps until the clock shows `at_ns`, or a signal arrives.
 pub fn sleep_until(at_ns: u64) -> Result<()> {
     let at = TimeSpec::nanoseconds(i64::try_from(at_ns).context("a time within this century")?);

@@ -25,7 +25,7 @@ pub struct Series {
 pub struct Row {
     /// The system's name.
     pub system: &'static str,
-    /// `switch`, `planned`, `agent-death`, `agent-hang`, `silent-death` or `false-alarm`.
+    /// `switch`, `planned`, `agent-death`, `agent-hang` or `silent-death`.
     pub kind: &'static str,
     /// How many addresses moved.
     pub vips: u16,
@@ -108,6 +108,37 @@ impl StageRow {
     }
 }
 
+/// A quiet pair on a busy machine, watched for a while: nothing befell it, so nothing should have moved.
+#[derive(Clone, Debug, Serialize)]
+pub struct FalseAlarmRow {
+    /// The system's name.
+    pub system: &'static str,
+    /// `false-alarm`.
+    pub kind: &'static str,
+    /// How many addresses could have moved.
+    pub vips: u16,
+    /// What kept the machine busy.
+    pub stress: &'static str,
+    /// How long it was watched.
+    pub seconds: u64,
+    /// How often the answering node changed.
+    pub role_changes: u64,
+    /// Probes without an answer.
+    pub lost_probes: u64,
+    /// The longest time that the prober itself could not look.
+    pub prober_stall_us: u64,
+}
+
+/// A row of any kind. Each has the fields that were measured, and no others.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum AnyRow {
+    /// Of moves.
+    Moves(Row),
+    /// Of a watch in which nothing should have moved.
+    FalseAlarm(FalseAlarmRow),
+}
+
 /// The `switch` row of a system: from the decision to the first VIP frame at the service behind the new owner, over
 /// the takeovers of all its series.
 pub fn switch_row(
@@ -172,6 +203,21 @@ pub fn table(rows: &[Row]) -> String {
         );
     }
     text.push_str("stall: the longest time in us that the prober itself could not look; outages of that size are the machine's\n");
+    text
+}
+
+/// A line for each watch for false alarms.
+pub fn false_alarms(rows: &[FalseAlarmRow]) -> String {
+    let mut text = String::new();
+    for FalseAlarmRow { system, kind, stress, seconds, role_changes, lost_probes, prober_stall_us, .. } in
+        rows
+    {
+        let _ = writeln!(
+            text,
+            "{kind:<13} {system:<20} {seconds} s of {stress}: {role_changes} role changes, {lost_probes} probes lost, \
+             prober stalled for {prober_stall_us} us at most"
+        );
+    }
     text
 }
 

@@ -1,13 +1,12 @@
 //! One fault, watched by the prober: the unit that the demo tells of and the failover benchmark counts.
 
 use std::process::Command;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use baton::clock;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Prober, Process, Recording, System, analyse, pause};
-use serde::Serialize;
-
-use crate::realtime::now_ns;
 
 /// How long a fault is watched: ten times keepalived's usual takeover.
 const WATCH: Duration = Duration::from_millis(300);
@@ -29,7 +28,7 @@ pub struct Round {
 }
 
 /// The stages of a takeover, as distances in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stages {
     /// From the decision to the lease in the map.
     pub stored_ns: u64,
@@ -45,7 +44,7 @@ pub struct Stages {
 pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
     pair.settle()?;
     let prober = Prober::start(lab, pair.probed(), LIMIT)?;
-    let event_ns = now_ns();
+    let event_ns = clock::now().as_nanos();
     let victim = pair.inject(fault)?;
     pause(WATCH)?;
     let recording = prober.finish()?;
@@ -61,19 +60,19 @@ pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
 pub fn watch(lab: &Lab, pair: &Pair<'_>, span: Duration) -> Result<Outcome> {
     pair.settle()?;
     let prober = Prober::start(lab, pair.probed(), span + LIMIT)?;
-    let event_ns = now_ns();
+    let event_ns = clock::now().as_nanos();
     pause(span)?;
     Ok(analyse(&prober.finish()?, event_ns))
 }
 
-/// Busy loops at ordinary priority, one per CPU of the usual test machine.
+/// Busy loops at ordinary priority, one per CPU.
 pub fn busy_loops(lab: &Lab) -> Result<Vec<Process>> {
-    let start = || {
+    let start = |_| {
         let mut command: Command = lab.command(Host::Client, "sh");
         command.args(["-c", "while :; do :; done"]);
         Process::start(&mut command, &lab.directory().join("busy.log"))
     };
-    Ok(vec![start()?, start()?])
+    (0..available_parallelism()?.get()).map(start).collect()
 }
 
 /// How long both nodes may answer after `fault`: on planned moves the old owner serves until it hears the new one, one
@@ -104,11 +103,6 @@ pub fn complaint(round: &Round) -> Option<String> {
             outcome.overlap_us
         )
     })
-}
-
-/// The system called `name`.
-pub fn system(name: &str) -> Option<System> {
-    System::ALL.into_iter().find(|system| system.name() == name)
 }
 
 fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Result<Option<Stages>> {

@@ -1,7 +1,11 @@
-//! Support for the suites: captured and synthetic frames, a simulated LAN for the election core, and a lab of network
-//! namespaces for real agents. `README.md` beside this crate's manifest draws the topologies.
+//! Support for the suites: captured and synthetic frames, the BPF object without an interface, interfaces for one test,
+//! a simulated LAN for the election core, and a lab of network namespaces for real agents. `README.md` beside this
+//! crate's manifest draws the topologies.
 
 pub mod datapath;
+pub mod empty;
 pub mod frames;
 pub mod lab;
 pub mod lan;
+pub mod network;
+pub mod random;

@@ -5,8 +5,6 @@
 //! AF_PACKET    baton_xdp, Ring on every queue
 //! ```
 
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -21,26 +19,21 @@ use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, XDP_PROGRAM, XSKS};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::Datapath;
 use baton_tests::frames;
+use baton_tests::network::{Hears, Listener, enter_empty_network, ip};
 use nix::net::if_::if_nametoindex;
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{MsgFlags, recv};
 
 const QUEUES: u32 = 2;
 /// More frames than any ring or UMEM holds, so that every frame is used several times.
 const FRAMES: usize = 500;
 
-/// Moves this thread to an empty network with the veth pair.
+/// A network of its own for this thread, with the veth pair.
 fn network() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; run as root");
-    let pair = format!(
+    enter_empty_network(&format!(
         "link add near numrxqueues {QUEUES} numtxqueues {QUEUES} type veth peer name far numrxqueues {QUEUES} \
-         numtxqueues {QUEUES}"
-    );
-    for line in [pair.as_str(), "link set near up", "link set far up"] {
-        let status =
-            Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
-        assert!(status.success(), "ip {line}");
-    }
+         numtxqueues {QUEUES}
+        link set near up
+        link set far up"
+    ));
 }
 
 /// The data plane on `far`, for VRID 51 with a primary address that no vector has.
@@ -64,25 +57,15 @@ fn rings(host: &mut Datapath) -> Vec<Ring<usize>> {
         .collect()
 }
 
-/// Receives everything that arrives on `near`.
-fn listener() -> OwnedFd {
-    let protocol = i32::from(u16::try_from(libc::ETH_P_ALL).expect("3").to_be());
-    // SAFETY: the call takes numbers.
-    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, protocol) };
-    assert!(fd >= 0, "a packet socket: {}", io::Error::last_os_error());
-    // SAFETY: the kernel has just made the descriptor for this process.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// The next frame with `mac` as its source.
-fn next_from(listener: &OwnedFd, mac: [u8; 6]) -> Option<Vec<u8>> {
+fn next_from(listener: &Listener, mac: [u8; 6]) -> Option<Vec<u8>> {
     let mut buffer = [0; 2048];
-    loop {
-        let length = recv(listener.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
-        if buffer[6..12] == mac {
-            return Some(buffer[..length].to_vec());
+    while let Some(frame) = listener.next(&mut buffer) {
+        if frame[6..12] == mac {
+            return Some(frame.to_vec());
         }
     }
+    None
 }
 
 /// Calls `attempt` until it answers, for a bounded time.
@@ -101,7 +84,15 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 fn the_driver_tells_the_number_of_queues() {
     network();
     assert_eq!(Ethtool::open("far").expect("a socket").receive_queues(), QUEUES);
-    assert!(Ethtool::open("far").expect("a socket").is_running());
+}
+
+#[test]
+fn an_interface_runs_until_its_peer_takes_the_carrier_away() {
+    network();
+    let far = Ethtool::open("far").expect("a socket");
+    assert!(far.is_running());
+    ip("link set near down");
+    assert!(!far.is_running());
 }
 
 #[test]
@@ -109,7 +100,7 @@ fn every_frame_leaves_as_it_was_given_however_often_its_memory_was_used() {
     network();
     let mut host = data_plane();
     let mut rings = rings(&mut host);
-    let near = listener();
+    let near = Listener::open("near", Hears::Everything).expect("a packet socket");
     let mac = [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33];
     let long = frames::octets("vrrp3-v4-std-p100-255ip");
     let short = frames::octets("arp-garp-request-rfc9568");
@@ -123,7 +114,7 @@ fn every_frame_leaves_as_it_was_given_however_often_its_memory_was_used() {
 }
 
 #[test]
-fn adverts_reach_the_ring_of_whatever_queue_they_arrive_on_and_none_is_lost() {
+fn every_advert_reaches_exactly_one_ring() {
     network();
     let mut host = data_plane();
     let mut rings = rings(&mut host);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority};
 use baton_common::vrid::Vrid;
-use baton_tests::lan::{Conditions, Disturbance, Lan, Random, Rule, Sabotage, Violation};
+use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
+use baton_tests::random::Random;
 
 /// Runs of each kind without `BATON_RUNS`.
 const RUNS: u64 = 1500;

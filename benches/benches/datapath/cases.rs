@@ -3,10 +3,15 @@
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::Datapath;
-use baton_tests::frames;
+use baton_tests::frames::{self, ip_checksummed, tagged, with};
 
 const DEVICE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+const PRIMARY: [u8; 4] = [192, 0, 2, 9];
 const SLOT: u32 = 0;
+
+/// Offsets in an untagged frame.
+const SOURCE: usize = 26;
+const DESTINATION: usize = 30;
 
 /// The interface of the test vectors, among other virtual routers.
 pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
@@ -14,7 +19,7 @@ pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
     host.set_device_mac(DEVICE_MAC);
     for vrid in 51..59 {
         let slot = SLOT + u32::from(vrid) - 51;
-        host.add_router(0, vrid, slot, ACCEPT_RFC9568 | ACCEPT_PSEUDO, [192, 0, 2, 9]);
+        host.add_router(0, vrid, slot, ACCEPT_RFC9568 | ACCEPT_PSEUDO, PRIMARY);
         host.set_ownership(slot, lease_until_ns, [0x00, 0x00, 0x5e, 0x00, 0x01, vrid]);
     }
     host.add_vip(0, [192, 0, 2, 100], SLOT);
@@ -28,17 +33,12 @@ pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
 /// A received frame for every verdict; whether this host is the owner.
 pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
     let traffic = frames::octets("lb-tcp-syn-vip");
-    let with = |at: usize, octets: &[u8]| {
-        let mut frame = traffic.clone();
-        frame[at..at + octets.len()].copy_from_slice(octets);
-        frame
-    };
-    let to_host = [&DEVICE_MAC[..], &with(30, &[192, 0, 2, 9])[6..]].concat();
-    let tagged = [&to_host[..12], &[0x81, 0x00, 0x00, 0x0a], &to_host[12..]].concat();
-    let not_vip = with(30, &[192, 0, 2, 99]);
+    let to_host = [&DEVICE_MAC[..], &with(&traffic, DESTINATION, &PRIMARY)[6..]].concat();
+    let in_vlan = tagged(&to_host, &[(0x8100, 10)]);
+    let not_vip = with(&traffic, DESTINATION, &[192, 0, 2, 99]);
     vec![
         (Verdict::Other, true, "TCP to the host", to_host),
-        (Verdict::Other, true, "TCP to the host, one tag", tagged),
+        (Verdict::Other, true, "TCP to the host, one tag", in_vlan),
         (Verdict::Other, true, "IPv6 neighbour solicitation", frames::octets("nd-ns-vip")),
         (Verdict::ArpAnswered, true, "ARP request", frames::octets("arp-request-vip")),
         (Verdict::ArpNotOwner, false, "ARP request", frames::octets("arp-request-vip")),
@@ -67,12 +67,9 @@ pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
     ]
 }
 
-/// The vector's source and checksum, of 192.0.2.1, changed to those of 192.0.2.9.
+/// The vector, from this host's primary address. The checksum of RFC 9568 does not cover the addresses.
 fn own_advert() -> Vec<u8> {
-    let mut frame = frames::octets("vrrp3-v4-std-p100");
-    frame[29] += 8;
-    frame[25] -= 8;
-    frame
+    ip_checksummed(&with(&frames::octets("vrrp3-v4-std-p100"), SOURCE, &PRIMARY))
 }
 
 /// A frame of the host for everything that the egress program does; `None` is to let it pass, uncounted.

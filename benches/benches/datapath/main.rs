@@ -2,7 +2,7 @@
 //! carries, with 8 virtual routers and 4 000 VIPs in its maps.
 //!
 //! The kernel's figure includes the call and the reading of clocks. An empty program, measured in the same rounds, is
-//! subtracted; it is two instructions that exist only here, and is loaded with bpf(2). The kernel repeats a run on one
+//! subtracted. The kernel repeats a run on one
 //! buffer, so what rewrites a frame once and for all (an ARP request becomes its answer) is measured by single runs,
 //! against single runs of the empty program. The caches are warm in all of them.
 //!
@@ -11,7 +11,6 @@
 //! ```
 
 mod cases;
-mod empty;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,12 +19,12 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{MapData, RingBuf};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::{Datapath, FOREVER};
+use baton_tests::empty::{EmptyProgram, Kind};
 use baton_tests::frames;
 use clap::Parser;
 use serde::Serialize;
 
 use cases::{host, received, sent};
-use empty::{BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP, Empty};
 
 /// Runs in one measurement.
 const REPEATED: u32 = 100_000;
@@ -67,7 +66,7 @@ enum Hook {
 
 /// What a measurement runs.
 enum Subject<'a> {
-    Empty(&'a Empty),
+    Empty(&'a EmptyProgram),
     Object(&'a Datapath),
     /// With events, which are taken from their ring after every measurement.
     Events(&'a Datapath, &'a RefCell<RingBuf<MapData>>),
@@ -86,7 +85,7 @@ struct Measurement<'a> {
 fn main() -> Result<()> {
     let options = Options::parse();
     ensure!(options.rounds > 0, "a median needs at least one round");
-    let (empty_xdp, empty_egress) = (Empty::load(BPF_PROG_TYPE_XDP)?, Empty::load(BPF_PROG_TYPE_SCHED_CLS)?);
+    let (empty_xdp, empty_egress) = (EmptyProgram::load(Kind::Xdp)?, EmptyProgram::load(Kind::Tc)?);
     let (active, backup) = (host(0, FOREVER), host(0, 0));
     let (info, mut debug, full) = (host(3, 0), host(4, 0), host(4, 0));
     let ring = debug.bpf_mut().take_map("AYA_LOGS").context("the object has no ring for events")?;
@@ -164,17 +163,17 @@ impl Measurement<'_> {
             Hook::Xdp => host.time_receive(&self.octets, self.repeat),
             Hook::Egress => host.time_egress(&self.octets, self.repeat),
         };
-        let ns = match self.subject {
-            Subject::Empty(program) => return Ok(f64::from(program.time(&self.octets, self.repeat)?)),
+        let mean = match self.subject {
+            Subject::Empty(program) => program.time(&self.octets, self.repeat)?,
             Subject::Object(host) => time(host),
             Subject::Events(host, ring) => {
-                let ns = time(host);
+                let mean = time(host);
                 let mut ring = ring.borrow_mut();
                 while ring.next().is_some() {}
-                ns
+                mean
             }
         };
-        Ok(f64::from(ns.subsec_nanos()))
+        Ok(f64::from(mean.subsec_nanos()))
     }
 }
 

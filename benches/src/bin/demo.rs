@@ -7,9 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
+use baton_benches::hints;
 use baton_benches::report::{Row, Series, bars, table};
 use baton_benches::rounds::{self, complaint};
-use baton_tests::lab::{Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers};
+use baton_tests::lab::{
+    Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers, mac_text,
+};
 use clap::Parser;
 use serde::Serialize;
 
@@ -39,28 +42,21 @@ struct Report<'a> {
 /// One way in which the VIP moves.
 struct Scene {
     title: &'static str,
-    kind: &'static str,
     fault: Fault,
     /// Who must own the VIP before, if that matters.
     from: Option<Host>,
 }
 
 const SCENES: [Scene; 5] = [
-    Scene { title: "a planned handover", kind: "planned", fault: Fault::Planned, from: None },
-    Scene { title: "a stopped agent (SIGSTOP)", kind: "agent-hang", fault: Fault::AgentHang, from: None },
-    Scene { title: "a killed agent (SIGKILL)", kind: "agent-death", fault: Fault::AgentDeath, from: None },
+    Scene { title: "a planned handover", fault: Fault::Planned, from: None },
+    Scene { title: "a stopped agent (SIGSTOP)", fault: Fault::AgentHang, from: None },
+    Scene { title: "a killed agent (SIGKILL)", fault: Fault::AgentDeath, from: None },
     Scene {
         title: "a cut cable (the switch forwards nothing, the carrier stays)",
-        kind: "silent-death",
         fault: Fault::SilentDeath,
         from: None,
     },
-    Scene {
-        title: "the failback: a handover from b to a",
-        kind: "planned",
-        fault: Fault::Planned,
-        from: Some(Host::B),
-    },
+    Scene { title: "the failback: a handover from b to a", fault: Fault::Planned, from: Some(Host::B) },
 ];
 
 /// What was seen and what was wrong.
@@ -73,15 +69,15 @@ struct Story {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=1000).contains(&arguments.rounds), "--rounds wants 1 to 1000");
-    let known = |name: &String| rounds::system(name).with_context(|| format!("no system is called `{name}`"));
+    let known =
+        |name: &String| System::from_name(name).with_context(|| format!("no system is called `{name}`"));
     let systems = arguments.systems.iter().map(known).collect::<Result<Vec<System>>>()?;
     catch_signals()?;
 
     let mut story = Story::default();
     let lab = Lab::up()?;
     let id = lab.id().to_owned();
-    let result = tell(lab, &systems, &arguments, &mut story);
-    result?;
+    tell(lab, &systems, &arguments, &mut story)?;
     if !arguments.keep {
         let left = leftovers(&id);
         if left.is_empty() {
@@ -114,7 +110,7 @@ fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
 fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Story) -> Result<()> {
     heading("A network: switch, node a, node b, a client");
     for host in Host::ALL {
-        println!("  {:<2} {:<10} {}", host.name(), host.address(), host.mac());
+        println!("  {:<2} {:<10} {}", host.name(), host.address(), mac_text(host.mac()));
     }
     println!("  the virtual IP {VIP} belongs to one of the nodes; the client probes it every 50 us");
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
@@ -133,9 +129,8 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
             servers.into_iter().for_each(Nginx::detach);
             echoes.into_iter().for_each(Echo::detach);
             lab.keep()?;
-            println!("\nThe network stays up (files in {}):", lab.directory().display());
-            println!("  lab exec a|b|cl [COMMAND]   enter a node or the client");
-            println!("  lab exec cl curl http://{VIP}/\n  lab down                    remove it all");
+            println!("\nThe network stays up:");
+            print!("{}", hints(&lab));
             return Ok(());
         }
         drop(servers);
@@ -194,21 +189,24 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    let system = pair.system().name();
+    let (system, kind) = (pair.system().name(), scene.fault.name());
     // The failback is a planned move like the first scene, and counts with it.
-    match story.series.iter_mut().find(|series| (series.system, series.kind) == (system, scene.kind)) {
+    match story.series.iter_mut().find(|series| (series.system, series.kind) == (system, kind)) {
         Some(series) => series.rounds.extend(rounds),
-        None => story.series.push(Series { system, kind: scene.kind, rounds }),
+        None => story.series.push(Series { system, kind, rounds }),
     }
     Ok(())
 }
 
-/// Who owns the VIP, by everybody's account.
+/// Where the VIP is: who owns it, who answers the client, and what client and switch have learned.
 fn show(lab: &Lab, pair: &Pair<'_>) -> Result<()> {
     let owners: Vec<&str> = pair.owners()?.into_iter().map(Host::name).collect();
+    let owners = if owners.is_empty() { "nobody".to_owned() } else { owners.join(" and ") };
     let body = lab.fetch(VIP).unwrap_or_else(|error| format!("{error:#}"));
-    println!("    owner {}; curl http://{VIP}/ says \"{body}\"", owners.join(" and "));
-    println!("    the client's entry for {VIP}, and where the switch has that MAC: {}", whereabouts(lab)?);
+    println!(
+        "    {VIP} is on {owners} now: curl says \"{body}\", the client has it as {}",
+        whereabouts(lab)?
+    );
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton_benches::cost::{self, Cost};
-use baton_benches::report::{Row, Series, StageRow, comparison, stage_table, switch_row, table};
+use baton_benches::report::{
+    AnyRow, FalseAlarmRow, Row, Series, StageRow, comparison, false_alarms, stage_table, switch_row, table,
+};
 use baton_benches::rounds::{self, Round};
 use baton_benches::svg;
 use baton_tests::lab::{
@@ -20,6 +22,8 @@ use serde::Serialize;
 const TURN: usize = 5;
 const QUICK_ROUNDS: usize = 8;
 const FALSE_ALARM: &str = "false-alarm";
+/// What keeps the machine busy under stress, and always in a watch for false alarms.
+const BUSY_LOOPS: &str = "busy-loops";
 
 /// Measures how long clients miss the VIP, by kind of failure and system.
 #[derive(Debug, Parser)]
@@ -39,7 +43,7 @@ struct Arguments {
     /// How many addresses move; the last one is probed.
     #[arg(long, default_value_t = 1)]
     vips: u16,
-    /// Keep both cores busy with ordinary processes meanwhile.
+    /// Keep every core busy with ordinary processes meanwhile.
     #[arg(long)]
     stress: bool,
     /// Where to write the rows.
@@ -62,7 +66,7 @@ struct Plan {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    rows: &'a [Row],
+    rows: &'a [AnyRow],
     stages: &'a [StageRow],
     costs: &'a [Cost],
     meta: Meta,
@@ -91,17 +95,16 @@ fn main() -> Result<()> {
     let result = measure(&lab, &plan);
     drop(lab);
     let left = leftovers(&id);
-    let (series, alarms, costs) = result?;
+    let measured = result?;
     ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+    report(&arguments, &plan, measured)
+}
 
-    let stress = if plan.stress { "busy-loops" } else { "none" };
-    let mut rows = Vec::new();
-    for series in &series {
-        rows.push(series.row(plan.vips, stress)?);
-    }
-    for series in &alarms {
-        rows.push(series.row(plan.vips, "busy-loops")?);
-    }
+/// Prints, draws and writes what was measured.
+fn report(arguments: &Arguments, plan: &Plan, measured: Measured) -> Result<()> {
+    let Measured { series, alarms, costs } = measured;
+    let stress = if plan.stress { BUSY_LOOPS } else { "none" };
+    let mut rows = series.iter().map(|series| series.row(plan.vips, stress)).collect::<Result<Vec<Row>>>()?;
     for system in &plan.systems {
         rows.extend(switch_row(&series, system.name(), plan.vips, stress)?);
     }
@@ -109,8 +112,7 @@ fn main() -> Result<()> {
     for series in &series {
         stages.extend(StageRow::of(series)?);
     }
-    println!("\n{}", table(&rows));
-    println!("{}", comparison(&rows));
+    println!("\n{}\n{}\n{}", table(&rows), comparison(&rows), false_alarms(&alarms));
     if !stages.is_empty() {
         println!("{}", stage_table(&stages));
     }
@@ -121,7 +123,9 @@ fn main() -> Result<()> {
         draw(directory, &series)?;
     }
     if let Some(file) = &arguments.json {
-        let report = Report { rows: &rows, stages: &stages, costs: &costs, meta: meta(&plan)? };
+        let rows = rows.into_iter().map(AnyRow::Moves);
+        let rows: Vec<AnyRow> = rows.chain(alarms.into_iter().map(AnyRow::FalseAlarm)).collect();
+        let report = Report { rows: &rows, stages: &stages, costs: &costs, meta: meta(plan)? };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
@@ -139,7 +143,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
         ensure!(known(name), "no kind is called `{name}`");
     }
     for name in &arguments.systems {
-        ensure!(rounds::system(name).is_some(), "no system is called `{name}`");
+        ensure!(System::from_name(name).is_some(), "no system is called `{name}`");
     }
     ensure!(
         arguments.rounds > 0 && (1..=4000).contains(&arguments.vips),
@@ -156,8 +160,13 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
     })
 }
 
-/// The series of faults, the watches for false alarms, and the costs.
-type Measured = (Vec<Series>, Vec<Series>, Vec<Cost>);
+/// What came of a plan.
+struct Measured {
+    /// One for each kind of fault and system.
+    series: Vec<Series>,
+    alarms: Vec<FalseAlarmRow>,
+    costs: Vec<Cost>,
+}
 
 fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
     let probed = vips(plan.vips).pop().context("at least one address")?;
@@ -178,7 +187,7 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
             if done == 0 {
                 costs.push(cost::measure(&pair, Duration::from_secs(5))?);
                 if let Some(span) = plan.false_alarm {
-                    alarms.push(false_alarm(lab, &pair, span)?);
+                    alarms.push(false_alarm(lab, &pair, span, plan.vips)?);
                 }
             }
             for fault in &plan.faults {
@@ -190,7 +199,7 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
         }
         done += turn;
     }
-    Ok((series, alarms, costs))
+    Ok(Measured { series, alarms, costs })
 }
 
 fn run_turn(lab: &Lab, pair: &mut Pair<'_>, fault: Fault, done: usize, turn: usize) -> Result<Vec<Round>> {
@@ -212,16 +221,23 @@ fn run_turn(lab: &Lab, pair: &mut Pair<'_>, fault: Fault, done: usize, turn: usi
     Ok(rounds)
 }
 
-fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration) -> Result<Series> {
-    let owner = pair.settle()?;
-    let busy = rounds::busy_loops(lab)?;
-    let outcome = rounds::watch(lab, pair, span);
-    drop(busy);
-    let outcome = outcome?;
-    let name = pair.system().name();
-    eprintln!("{name:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes", outcome.flips);
-    let round = Round { fault: Fault::SilentDeath, victim: owner, outcome, stages: None };
-    Ok(Series { system: name, kind: FALSE_ALARM, rounds: vec![round] })
+/// Watches a quiet pair for `span` while every core is busy.
+fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration, vips: u16) -> Result<FalseAlarmRow> {
+    pair.settle()?;
+    let _busy = rounds::busy_loops(lab)?;
+    let outcome = rounds::watch(lab, pair, span)?;
+    let system = pair.system().name();
+    eprintln!("{system:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes", outcome.flips);
+    Ok(FalseAlarmRow {
+        system,
+        kind: FALSE_ALARM,
+        vips,
+        stress: BUSY_LOOPS,
+        seconds: span.as_secs(),
+        role_changes: outcome.flips,
+        lost_probes: outcome.lost_probes,
+        prober_stall_us: outcome.stall_us,
+    })
 }
 
 fn draw(directory: &Path, all: &[Series]) -> Result<()> {

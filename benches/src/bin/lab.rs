@@ -1,10 +1,10 @@
-//! The demo's network to play with: it stays up until `lab down`.
+//! The demo's network to play with: it stays up until it is taken down.
 
 use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use baton_benches::rounds::system;
-use baton_tests::lab::{Echo, Host, Lab, Nginx, Pair, VIP, catch_signals, leftovers};
+use baton_benches::{LAB, hints};
+use baton_tests::lab::{Echo, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers};
 use clap::{Parser, Subcommand};
 
 /// Builds, enters and removes a network of two nodes and a client.
@@ -28,12 +28,12 @@ enum Verb {
         #[arg(long)]
         id: Option<String>,
     },
-    /// Run a command on node a, node b or the client (cl).
+    /// Run a command on node a, node b, the client (cl) or the switch (sw).
     Exec {
         /// Which network, when there are several.
         #[arg(long)]
         id: Option<String>,
-        /// a, b or cl.
+        /// a, b, cl or sw.
         node: String,
         /// The command; a shell if there is none.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -53,7 +53,7 @@ fn up(name: &str) -> Result<()> {
     catch_signals()?;
     let system = match name {
         "none" => None,
-        name => Some(system(name).with_context(|| format!("no system is called `{name}`"))?),
+        name => Some(System::from_name(name).with_context(|| format!("no system is called `{name}`"))?),
     };
     let mut lab = Lab::up()?;
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
@@ -68,11 +68,8 @@ fn up(name: &str) -> Result<()> {
     servers.into_iter().for_each(Nginx::detach);
     echoes.into_iter().for_each(Echo::detach);
     lab.keep()?;
-    println!("lab {} is up, files in {}", lab.id(), lab.directory().display());
-    for host in Host::ALL {
-        println!("  {:<2}  {:<10}  lab exec {} ip address", host.name(), host.address(), host.name());
-    }
-    println!("  the VIP is {VIP}: lab exec cl curl http://{VIP}/\n  lab down removes it all");
+    println!("lab {} is up", lab.id());
+    print!("{}", hints(&lab));
     Ok(())
 }
 
@@ -86,14 +83,18 @@ fn down(id: Option<String>) -> Result<()> {
 }
 
 fn exec(id: Option<String>, node: &str, command: &[String]) -> Result<()> {
-    let host = Host::from_name(node).with_context(|| format!("no node is called `{node}`: a, b or cl"))?;
     let lab = Lab::open(&choose(id)?)?;
+    let namespace = match (node, Host::from_name(node)) {
+        ("sw", _) => lab.switch(),
+        (_, Some(host)) => lab.namespace(host),
+        (_, None) => bail!("no node is called `{node}`: a, b, cl or sw"),
+    };
     let shell = [std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())];
     let (program, arguments) = match command {
         [] => (&shell[0], &[][..]),
         [program, arguments @ ..] => (program, arguments),
     };
-    let error = lab.foreground(host, program).args(arguments).exec();
+    let error = namespace.foreground(program).args(arguments).exec();
     Err(error).with_context(|| format!("run {program}"))
 }
 
@@ -102,7 +103,7 @@ fn choose(id: Option<String>) -> Result<String> {
         return Ok(id);
     }
     match &Lab::kept()[..] {
-        [] => bail!("no lab is up: start one with `lab up`"),
+        [] => bail!("no lab is up: start one with `{LAB} up`"),
         [id] => Ok(id.clone()),
         several => bail!("several labs are up, say which with --id: {}", several.join(", ")),
     }

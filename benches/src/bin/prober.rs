@@ -2,15 +2,16 @@
 //! takes 50 ms of every second from a real-time process that does.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use baton::clock;
 use baton_benches::arp::ArpSocket;
-use baton_benches::realtime::{become_realtime, now_ns, sleep_until};
-use baton_tests::lab::{ArpProbe, Host, Probe, Recording, catch_signals, check_interrupted};
+use baton_benches::realtime::{become_realtime, sleep_until};
+use baton_tests::lab::{Answer, ArpProbe, Host, Probe, Recording, catch_signals, check_interrupted};
 use clap::{Parser, Subcommand};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
@@ -18,6 +19,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, sets
 const PRIORITY: u8 = 60;
 /// How long answers may take after the last probe.
 const GRACE_NS: u64 = 10_000_000;
+/// After how many probes the prober says that it is at work.
+const STARTED: usize = 100;
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Probes a virtual IP from a client, or answers such probes.
@@ -65,7 +68,12 @@ fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Echo { bind, node } => echo(bind, &node),
         Verb::Probe { target, interface, every_us, arp_every_us, seconds, out } => {
-            let recording = probe(target, &interface, every_us * 1000, arp_every_us * 1000, seconds)?;
+            ensure!((1..=3600).contains(&seconds), "--seconds wants 1 to 3600");
+            let span = seconds * 1_000_000_000;
+            let client = Client::open(target, &interface, every_us * 1000, arp_every_us * 1000, span)?;
+            catch_signals()?;
+            become_realtime(PRIORITY)?;
+            let recording = client.run(span)?;
             let file = File::create(&out).with_context(|| format!("create {}", out.display()))?;
             let mut file = BufWriter::new(file);
             recording.write_to(&mut file)?;
@@ -75,22 +83,19 @@ fn main() -> Result<()> {
 }
 
 fn echo(address: SocketAddrV4, node: &str) -> Result<()> {
-    let node = match Host::from_name(node) {
-        Some(Host::A) => 1,
-        Some(Host::B) => 2,
-        Some(Host::Client) | None => anyhow::bail!("a node is a or b, not `{node}`"),
-    };
+    let node = Host::from_name(node).filter(|host| Host::NODES.contains(host));
+    let node = node.context("a node is called a or b")?;
     let service = bind_free(address)?;
     become_realtime(PRIORITY)?;
-    let mut answer = [0; 24];
+    let mut question = [0; Answer::QUESTION];
     loop {
         // A client that went away leaves an ICMP error behind: it is not the service's business.
-        let Ok((length, client)) = service.recv_from(&mut answer[..8]) else {
+        let Ok((Answer::QUESTION, client)) = service.recv_from(&mut question) else {
             continue;
         };
-        answer[8] = if length == 8 { node } else { continue };
-        answer[16..].copy_from_slice(&now_ns().to_le_bytes());
-        let _ = service.send_to(&answer, client);
+        let server_ns = clock::now().as_nanos();
+        let answer = Answer { number: u64::from_le_bytes(question), node, server_ns };
+        let _ = service.send_to(&answer.to_octets(), client);
     }
 }
 
@@ -104,95 +109,112 @@ fn bind_free(address: SocketAddrV4) -> Result<UdpSocket> {
     Ok(unsafe { UdpSocket::from_raw_fd(descriptor.into_raw_fd()) })
 }
 
-fn probe(
-    target: SocketAddrV4,
-    interface: &str,
-    every: u64,
-    arp_every: u64,
-    seconds: u64,
-) -> Result<Recording> {
-    ensure!(
-        every > 0 && arp_every > 0 && (1..=3600).contains(&seconds),
-        "intervals and seconds must be positive"
-    );
-    let span = seconds * 1_000_000_000;
-    let mut recording = Recording {
-        every_ns: every,
-        arp_every_ns: arp_every,
-        probes: vec![Probe::default(); usize::try_from(span / every)?],
-        arps: vec![ArpProbe::default(); usize::try_from(span / arp_every)?],
-        announcements: Vec::with_capacity(10_000),
-    };
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a UDP socket")?;
-    setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
-    socket.set_nonblocking(true)?;
-    socket.connect(SocketAddr::V4(target))?;
-    let arp = ArpSocket::open(interface, *target.ip())?;
-    catch_signals()?;
-    become_realtime(PRIORITY)?;
-
-    let (mut sent, mut asked) = (0, 0);
-    let mut next = now_ns() + every;
-    let mut next_arp = next;
-    let end = next + span;
-    let mut stop_at = None;
-    loop {
-        sleep_until(next)?;
-        let now = now_ns();
-        let stopping = check_interrupted().is_err() || now >= end;
-        let stop_at = if stopping { *stop_at.get_or_insert(now + GRACE_NS) } else { u64::MAX };
-        if now >= stop_at {
-            break;
-        }
-        if !stopping && sent < recording.probes.len() {
-            recording.probes[sent].sent_ns = now;
-            // What cannot be sent is lost, as it is for a client.
-            let _ = socket.send(&(sent as u64).to_le_bytes());
-            sent += 1;
-        }
-        if !stopping && now >= next_arp && asked < recording.arps.len() {
-            recording.arps[asked].sent_ns = now;
-            arp.ask(asked);
-            asked += 1;
-            next_arp += arp_every;
-        }
-        collect(&socket, &mut recording.probes);
-        arp.listen(now, &mut recording.arps, &mut recording.announcements);
-        if sent == 100 && stop_at == u64::MAX {
-            println!("probing");
-        }
-        // Slots that a stall of this process swallowed are skipped, not sent in a burst.
-        next += every * (1 + now.saturating_sub(next) / every);
-    }
-    recording.probes.truncate(sent);
-    recording.arps.truncate(asked);
-    Ok(recording)
+/// A client at work.
+struct Client {
+    socket: UdpSocket,
+    arp: ArpSocket,
+    recording: Recording,
+    sent: usize,
+    asked: usize,
 }
 
-fn collect(socket: &UdpSocket, probes: &mut [Probe]) {
-    let mut answer = [0; 24];
-    loop {
-        match socket.recv(&mut answer) {
-            Ok(24) => {}
-            // Somebody else's datagram, or the ICMP error for a probe that nobody took: the probe stays unanswered.
-            Ok(_) => continue,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(_) => continue,
+impl Client {
+    /// A client with room for all that `span` nanoseconds hold, in memory that is there before the first probe.
+    fn open(
+        target: SocketAddrV4,
+        interface: &str,
+        every_ns: u64,
+        arp_every_ns: u64,
+        span: u64,
+    ) -> Result<Self> {
+        ensure!(every_ns > 0 && arp_every_ns > 0, "intervals must be positive");
+        let recording = Recording {
+            every_ns,
+            arp_every_ns,
+            probes: vec![Probe::default(); usize::try_from(span / every_ns)?],
+            arps: vec![ArpProbe::default(); usize::try_from(span / arp_every_ns)?],
+            announcements: Vec::with_capacity(10_000),
+        };
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a UDP socket")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
+        socket.set_nonblocking(true)?;
+        socket.connect(SocketAddr::V4(target))?;
+        let arp = ArpSocket::open(interface, *target.ip())?;
+        Ok(Self { socket, arp, recording, sent: 0, asked: 0 })
+    }
+
+    /// Probes for `span` nanoseconds or until a signal comes, and gives what was seen.
+    fn run(mut self, span: u64) -> Result<Recording> {
+        let Recording { every_ns, arp_every_ns, .. } = self.recording;
+        let mut next = clock::now().as_nanos() + every_ns;
+        let mut next_arp = next;
+        let end = next + span;
+        let mut stop_at = None;
+        loop {
+            sleep_until(next)?;
+            let now = clock::now().as_nanos();
+            if stop_at.is_none() && (check_interrupted().is_err() || now >= end) {
+                stop_at = Some(now + GRACE_NS);
+            }
+            match stop_at {
+                Some(at) if now >= at => break,
+                Some(_) => {}
+                None => {
+                    self.probe(now);
+                    if now >= next_arp {
+                        self.ask(now);
+                        next_arp += arp_every_ns;
+                    }
+                }
+            }
+            self.collect();
+            self.arp.listen(now, &mut self.recording.arps, &mut self.recording.announcements);
+            // Slots that a stall of this process swallowed are skipped, not sent in a burst.
+            next += every_ns * (1 + now.saturating_sub(next) / every_ns);
         }
-        let [number, node, server_ns] = [0, 8, 16].map(|at| {
-            let mut octets = [0; 8];
-            octets.copy_from_slice(&answer[at..at + 8]);
-            u64::from_le_bytes(octets)
-        });
-        let Some(probe) = usize::try_from(number).ok().and_then(|number| probes.get_mut(number)) else {
-            continue;
-        };
-        probe.answered_ns = now_ns();
-        probe.server_ns = server_ns;
-        probe.node = match node {
-            1 => Some(Host::A),
-            2 => Some(Host::B),
-            _ => None,
-        };
+        self.recording.probes.truncate(self.sent);
+        self.recording.arps.truncate(self.asked);
+        Ok(self.recording)
+    }
+
+    /// Sends the next probe. One that cannot be sent is lost, as it is for a client.
+    fn probe(&mut self, now: u64) {
+        if let Some(probe) = self.recording.probes.get_mut(self.sent) {
+            probe.sent_ns = now;
+            let _ = self.socket.send(&(self.sent as u64).to_le_bytes());
+            self.sent += 1;
+            if self.sent == STARTED {
+                println!("probing");
+            }
+        }
+    }
+
+    /// Sends the next ARP request.
+    fn ask(&mut self, now: u64) {
+        if let Some(arp) = self.recording.arps.get_mut(self.asked) {
+            arp.sent_ns = now;
+            self.arp.ask(self.asked);
+            self.asked += 1;
+        }
+    }
+
+    /// Takes all answers to probes that have arrived.
+    fn collect(&mut self) {
+        let mut buffer = [0; Answer::LENGTH];
+        loop {
+            let answer = match self.socket.recv(&mut buffer) {
+                Ok(length) => Answer::from_octets(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The ICMP error for a probe that nobody took: the probe stays unanswered.
+                Err(_) => None,
+            };
+            let Some(answer) = answer else { continue };
+            let number = usize::try_from(answer.number).ok();
+            if let Some(probe) = number.and_then(|number| self.recording.probes.get_mut(number)) {
+                probe.answered_ns = clock::now().as_nanos();
+                probe.server_ns = answer.server_ns;
+                probe.node = Some(answer.node);
+            }
+        }
     }
 }

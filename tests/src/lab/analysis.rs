@@ -196,8 +196,8 @@ mod tests {
     #[test]
     fn arp_shows_two_owners_where_the_switch_hides_one() {
         let mut recording = recording("aaaabbbb");
-        let asked = |sent_ns, first, last| {
-            let answer = |source| ArpAnswer { source, seen_ns: sent_ns + 10_000 };
+        let asked = |sent_ns, first: Host, last: Host| {
+            let answer = |host: Host| ArpAnswer { source: host.mac(), seen_ns: sent_ns + 10_000 };
             ArpProbe {
                 sent_ns,
                 answers: 1 + u64::from(first != last),
@@ -205,8 +205,9 @@ mod tests {
                 last: answer(last),
             }
         };
+        let (a, b) = (Host::A, Host::B);
         recording.arps =
-            vec![asked(100_000, 1, 1), asked(350_000, 1, 2), asked(600_000, 2, 1), asked(850_000, 2, 2)];
+            vec![asked(100_000, a, a), asked(350_000, a, b), asked(600_000, b, a), asked(850_000, b, b)];
         assert_eq!(analyse(&recording, 200_000).overlap_us, 240);
         // One request that both answered: the second may have met it in a queue, and owned only later.
         recording.arps.truncate(2);

@@ -27,7 +27,6 @@ mod snapshot;
 mod sweep;
 mod system;
 mod topology;
-mod xdp_pass;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -35,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ::baton::wire::Mac;
 use anyhow::{Context as _, Result, ensure};
 
 pub use analysis::{Outcome, analyse};
@@ -42,7 +42,7 @@ pub use binary::binary;
 pub use keepalived::Keepalived;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
-pub use probe::{ECHO_PORT, Echo, Prober};
+pub use probe::{Answer, Echo, Prober};
 pub use process::{Process, output, wait_until};
 pub use recording::{Announcement, ArpAnswer, ArpProbe, Probe, Recording};
 pub use signals::{catch_signals, check_interrupted, pause};
@@ -101,21 +101,26 @@ impl Host {
     }
 
     /// The hardware address of `eth0`, fixed so that people recognise it.
-    pub const fn mac(self) -> &'static str {
+    pub const fn mac(self) -> Mac {
         match self {
-            Self::A => "02:00:00:00:00:0a",
-            Self::B => "02:00:00:00:00:0b",
-            Self::Client => "02:00:00:00:00:0c",
+            Self::A => [0x02, 0, 0, 0, 0, 0x0a],
+            Self::B => [0x02, 0, 0, 0, 0, 0x0b],
+            Self::Client => [0x02, 0, 0, 0, 0, 0x0c],
         }
     }
 
-    /// The same as a number.
-    pub const fn mac_number(self) -> u64 {
+    /// The number in recordings and on the wire of the echo service; 0 is nobody's.
+    pub const fn number(self) -> u8 {
         match self {
-            Self::A => 0x0200_0000_000a,
-            Self::B => 0x0200_0000_000b,
-            Self::Client => 0x0200_0000_000c,
+            Self::A => 1,
+            Self::B => 2,
+            Self::Client => 3,
         }
+    }
+
+    /// The host with that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|host| host.number() == number)
     }
 
     /// The other node; the client has none and stays itself.
@@ -241,9 +246,9 @@ impl Lab {
         self.namespace(host).command(program)
     }
 
-    /// A command for the namespace of `host` that stays with the terminal, for people.
-    pub fn foreground(&self, host: Host, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        self.namespace(host).foreground(program)
+    /// The namespace of the switch.
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
     }
 
     /// Runs a program in the namespace of `host` and gives what it printed.
@@ -263,6 +268,11 @@ impl Drop for Lab {
             sweep::remove(&self.id);
         }
     }
+}
+
+/// `mac` as `ip` prints it.
+pub fn mac_text(mac: Mac) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 fn namespace_name(id: &str, host: &str) -> String {

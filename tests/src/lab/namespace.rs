@@ -81,13 +81,6 @@ impl Namespace {
         let path = Path::new("/proc/sys").join(key);
         self.within(|| fs::write(&path, value).with_context(|| format!("set {key} to {value}")))
     }
-
-    /// Reads the sysctl `key` (with slashes).
-    pub fn get(&self, key: &str) -> Result<String> {
-        let path = Path::new("/proc/sys").join(key);
-        let text = self.within(|| fs::read_to_string(&path).with_context(|| format!("read {key}")))?;
-        Ok(text.trim().to_owned())
-    }
 }
 
 /// Where `ip netns` keeps the namespace `name`.

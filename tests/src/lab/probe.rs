@@ -12,7 +12,44 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Host, Lab, Process, Recording, binary, wait_until};
 
 /// The port of the echo service on the VIP.
-pub const ECHO_PORT: u16 = 7;
+const ECHO_PORT: u16 = 7;
+
+/// What the echo service says to a probe, which is its number in eight octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The probe's number.
+    pub number: u64,
+    /// Who answers.
+    pub node: Host,
+    /// When the service had the probe.
+    pub server_ns: u64,
+}
+
+impl Answer {
+    /// Octets of a probe.
+    pub const QUESTION: usize = 8;
+    /// Octets of an answer.
+    pub const LENGTH: usize = 24;
+
+    /// The answer as it is sent.
+    pub fn to_octets(self) -> [u8; Self::LENGTH] {
+        let mut octets = [0; Self::LENGTH];
+        octets[..8].copy_from_slice(&self.number.to_le_bytes());
+        octets[8] = self.node.number();
+        octets[16..].copy_from_slice(&self.server_ns.to_le_bytes());
+        octets
+    }
+
+    /// The answer that `octets` spell; `None` for what no echo service sends.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let octets: &[u8; Self::LENGTH] = octets.try_into().ok()?;
+        Some(Self {
+            number: u64::from_le_bytes(*octets.first_chunk()?),
+            node: Host::from_number(octets[8])?,
+            server_ns: u64::from_le_bytes(*octets.last_chunk()?),
+        })
+    }
+}
 
 /// An echo service on a node. It binds the VIP before the node has it.
 #[derive(Debug)]
@@ -80,13 +117,10 @@ impl Lab {
             let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             socket.set_read_timeout(Some(Duration::from_millis(50)))?;
             socket.connect((vip, ECHO_PORT))?;
-            let mut answer = [0; 24];
-            let answered = socket.send(&[0; 8]).and_then(|_| socket.recv(&mut answer));
-            Ok(answered.ok().and_then(|_| match answer[8] {
-                1 => Some(Host::A),
-                2 => Some(Host::B),
-                _ => None,
-            }))
+            let mut buffer = [0; Answer::LENGTH];
+            let heard = socket.send(&[0; Answer::QUESTION]).and_then(|_| socket.recv(&mut buffer));
+            let answer = heard.ok().and_then(|length| Answer::from_octets(&buffer[..length]));
+            Ok(answer.map(|answer| answer.node))
         })
     }
 

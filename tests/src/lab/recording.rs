@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use baton::wire::Mac;
+
 use super::Host;
 
 /// One UDP probe and its answer. All times are CLOCK_MONOTONIC, which all namespaces of a machine share.
@@ -41,7 +43,7 @@ pub struct ArpProbe {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArpAnswer {
     /// Its Ethernet source: the device's own MAC of the node that answered.
-    pub source: u64,
+    pub source: Mac,
     /// When it was seen.
     pub seen_ns: u64,
 }
@@ -52,7 +54,7 @@ pub struct Announcement {
     /// When it was seen.
     pub seen_ns: u64,
     /// Its Ethernet source.
-    pub source: u64,
+    pub source: Mac,
 }
 
 /// Everything that one prober saw.
@@ -76,21 +78,18 @@ impl Recording {
         write(file, [self.every_ns, self.arp_every_ns])?;
         write(file, [self.probes.len() as u64])?;
         for probe in &self.probes {
-            let node = match probe.node {
-                None | Some(Host::Client) => 0,
-                Some(Host::A) => 1,
-                Some(Host::B) => 2,
-            };
-            write(file, [probe.sent_ns, probe.answered_ns, probe.server_ns, node])?;
+            let node = probe.node.map_or(0, Host::number);
+            write(file, [probe.sent_ns, probe.answered_ns, probe.server_ns, node.into()])?;
         }
         write(file, [self.arps.len() as u64])?;
         for arp in &self.arps {
             let ArpProbe { sent_ns, answers, first, last } = *arp;
-            write(file, [sent_ns, answers, first.source, first.seen_ns, last.source, last.seen_ns])?;
+            let sources = [first, last].map(|answer| mac_number(answer.source));
+            write(file, [sent_ns, answers, sources[0], first.seen_ns, sources[1], last.seen_ns])?;
         }
         write(file, [self.announcements.len() as u64])?;
         for announcement in &self.announcements {
-            write(file, [announcement.seen_ns, announcement.source])?;
+            write(file, [announcement.seen_ns, mac_number(announcement.source)])?;
         }
         Ok(())
     }
@@ -102,27 +101,32 @@ impl Recording {
         let [count] = read(file)?;
         for _ in 0..count {
             let [sent_ns, answered_ns, server_ns, node] = read(file)?;
-            let node = match node {
-                1 => Some(Host::A),
-                2 => Some(Host::B),
-                _ => None,
-            };
+            let node = u8::try_from(node).ok().and_then(Host::from_number);
             recording.probes.push(Probe { sent_ns, answered_ns, server_ns, node });
         }
         let [count] = read(file)?;
         for _ in 0..count {
             let [sent_ns, answers, first_source, first_ns, last_source, last_ns] = read(file)?;
-            let first = ArpAnswer { source: first_source, seen_ns: first_ns };
-            let last = ArpAnswer { source: last_source, seen_ns: last_ns };
+            let first = ArpAnswer { source: mac(first_source), seen_ns: first_ns };
+            let last = ArpAnswer { source: mac(last_source), seen_ns: last_ns };
             recording.arps.push(ArpProbe { sent_ns, answers, first, last });
         }
         let [count] = read(file)?;
         for _ in 0..count {
             let [seen_ns, source] = read(file)?;
-            recording.announcements.push(Announcement { seen_ns, source });
+            recording.announcements.push(Announcement { seen_ns, source: mac(source) });
         }
         Ok(recording)
     }
+}
+
+fn mac_number([a, b, c, d, e, f]: Mac) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+fn mac(number: u64) -> Mac {
+    let [_, _, a, b, c, d, e, f] = number.to_be_bytes();
+    [a, b, c, d, e, f]
 }
 
 fn write<const N: usize>(file: &mut impl Write, values: [u64; N]) -> io::Result<()> {
@@ -155,10 +159,10 @@ mod tests {
             arps: vec![ArpProbe {
                 sent_ns: 5,
                 answers: 2,
-                first: ArpAnswer { source: 6, seen_ns: 10 },
-                last: ArpAnswer { source: 7, seen_ns: 11 },
+                first: ArpAnswer { source: [1, 2, 3, 4, 5, 6], seen_ns: 10 },
+                last: ArpAnswer { source: [0xff; 6], seen_ns: 11 },
             }],
-            announcements: vec![Announcement { seen_ns: 8, source: 9 }],
+            announcements: vec![Announcement { seen_ns: 8, source: Host::A.mac() }],
         };
         let mut file = Vec::new();
         recording.write_to(&mut file).expect("a vector takes everything");

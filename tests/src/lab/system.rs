@@ -32,6 +32,11 @@ impl System {
             Self::Keepalived => "keepalived",
         }
     }
+
+    /// The system with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.name() == name)
+    }
 }
 
 /// What befalls the owner of the VIP.

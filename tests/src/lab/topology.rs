@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::{Host, Lab, wait_until, xdp_pass};
+use super::{Host, Lab, mac_text, wait_until};
+use crate::empty::{EmptyProgram, Kind};
 
 const BRIDGE: &str = "br0";
 
@@ -18,7 +19,8 @@ impl Lab {
         fs::create_dir(&bpf)?;
         mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).context("mount a bpffs")?;
         let pass = bpf.join("xdp-pass");
-        xdp_pass::pin(&pass)?;
+        // A veth lets XDP_TX frames of its peer in only when it runs native XDP itself.
+        EmptyProgram::load(Kind::Xdp)?.pin(&pass)?;
         let pass = pass.to_string_lossy();
 
         self.run_on_switch(
@@ -54,10 +56,10 @@ impl Lab {
 
     fn connect_host(&self, host: Host, pass: &str) -> Result<()> {
         let (port, inside) = (host.port(), self.namespace(host).name());
-        // One queue per CPU on both ends, as a NIC would have; the device is born inside the namespaces.
+        // Several queues on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
         let near = ["link", "add", port];
-        let far = ["type", "veth", "peer", "name", "eth0", "address", host.mac(), "netns", inside];
+        let far = ["type", "veth", "peer", "name", "eth0", "address", &mac_text(host.mac()), "netns", inside];
         self.run_on_switch("ip", &[&near[..], &queues[..], &far[..], &queues[..]].concat())?;
         // Otherwise a VLAN tag travels as metadata, invisible to XDP.
         self.run_on_switch("ethtool", &["-K", port, "txvlan", "off"])?;
@@ -71,6 +73,16 @@ impl Lab {
         self.run(host, "ip", &["address", "add", &address, "dev", "eth0"])?;
         self.run(host, "ip", &["link", "set", "eth0", "up"])?;
         Ok(())
+    }
+
+    /// Gives `host` a second network card, `eth1`, on the same switch, with an address of its own beside the first.
+    pub fn add_second_card(&self, host: Host, address: Ipv4Addr) -> Result<()> {
+        let (port, inside) = (format!("{}-2", host.port()), self.namespace(host).name());
+        let peer = ["type", "veth", "peer", "name", "eth1", "netns", inside];
+        self.run_on_switch("ip", &[&["link", "add", &port], &peer[..]].concat())?;
+        self.run_on_switch("ip", &["link", "set", &port, "master", BRIDGE, "up"])?;
+        self.run(host, "ip", &["address", "add", &format!("{address}/16"), "dev", "eth1"])?;
+        self.run(host, "ip", &["link", "set", "eth1", "up"]).map(drop)
     }
 
     /// Cuts the cable of `host` without anybody noticing: the switch port forwards nothing, carrier stays up and the

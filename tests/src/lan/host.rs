@@ -9,11 +9,11 @@ use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
 use baton_common::vrid::Family;
 
 /// The address that the hosts share.
-pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
 /// Whether the agent of a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agent {
+pub(super) enum Agent {
     /// It does.
     Running,
     /// It is stopped, as by SIGSTOP: what arrives waits.
@@ -24,32 +24,32 @@ pub enum Agent {
 
 /// One host.
 #[derive(Debug)]
-pub struct Host {
+pub(super) struct Host {
     /// Its election core.
-    pub router: VirtualRouter<Ipv4Addr>,
+    pub(super) router: VirtualRouter<Ipv4Addr>,
     /// Whether its agent runs.
-    pub agent: Agent,
+    pub(super) agent: Agent,
     /// End of the lease in the ownership cell, 0 when there is none.
-    pub lease_until: Instant,
+    pub(super) lease_until: Instant,
     /// Whether the cell holds the linger of a planned move.
-    pub lingers: bool,
+    pub(super) lingers: bool,
     /// Whether its interface has a carrier.
-    pub carrier: bool,
+    pub(super) carrier: bool,
     /// When it last began to send an advertisement or claimed the role: what a lease may be counted from.
-    pub proof: Instant,
+    pub(super) proof: Instant,
     /// What waits for a stalled agent.
-    pub inbox: VecDeque<Input<Ipv4Addr>>,
+    pub(super) inbox: VecDeque<Input<Ipv4Addr>>,
     /// Counts the agent's lives, so that what belongs to an earlier one is told apart.
-    pub life: u32,
+    pub(super) life: u32,
     /// The deadline that it is going to be woken for.
-    pub alarm: Option<Instant>,
+    pub(super) alarm: Option<Instant>,
     /// Counts the alarms, so that an outdated one is told apart.
-    pub wake: u64,
+    pub(super) wake: u64,
 }
 
 impl Host {
     /// A host whose agent has not been started.
-    pub fn new(parameters: Parameters<Ipv4Addr>) -> Self {
+    pub(super) fn new(parameters: Parameters<Ipv4Addr>) -> Self {
         Self {
             router: VirtualRouter::new(parameters, None),
             agent: Agent::Dead,
@@ -65,12 +65,12 @@ impl Host {
     }
 
     /// Whether the data plane serves the addresses at `now`.
-    pub fn owns(&self, now: Instant) -> bool {
+    pub(super) fn owns(&self, now: Instant) -> bool {
         now < self.lease_until
     }
 
     /// Its agent is gone, with everything that was waiting for it.
-    pub fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         self.agent = Agent::Dead;
         self.inbox.clear();
         self.life += 1;
@@ -79,7 +79,7 @@ impl Host {
     }
 
     /// Its agent's advertisement as a frame.
-    pub fn frame(&self, standing: Standing, checksum: Checksum) -> Vec<u8> {
+    pub(super) fn frame(&self, standing: Standing, checksum: Checksum) -> Vec<u8> {
         let parameters = self.router.parameters();
         let outgoing = Outgoing {
             mac: parameters.vrid.virtual_mac(Family::Ipv4),
@@ -97,7 +97,7 @@ impl Host {
     }
 
     /// What its agent makes of a frame.
-    pub fn read(&self, frame: &[u8]) -> Input<Ipv4Addr> {
+    pub(super) fn read(&self, frame: &[u8]) -> Input<Ipv4Addr> {
         let parameters = self.router.parameters();
         let find = |_, vrid| {
             (vrid == parameters.vrid)

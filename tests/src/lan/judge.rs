@@ -44,7 +44,7 @@ impl fmt::Display for Violation {
 
 /// What the judge has to remember.
 #[derive(Debug)]
-pub struct Judge {
+pub(super) struct Judge {
     /// Every disturbance has died down before the next: nothing but a planned move or preemption excuses two owners.
     strict: bool,
     /// Advertisement_Interval of all hosts.
@@ -65,7 +65,7 @@ pub struct Judge {
 
 impl Judge {
     /// A judge over `hosts` with that Advertisement_Interval.
-    pub fn new(strict: bool, interval: Duration, settling: Duration, hosts: usize) -> Self {
+    pub(super) fn new(strict: bool, interval: Duration, settling: Duration, hosts: usize) -> Self {
         let zero = Instant::default();
         Self {
             strict,
@@ -80,32 +80,32 @@ impl Judge {
     }
 
     /// The world was disturbed at `now`; a planned move stops being one.
-    pub fn disturb(&mut self, now: Instant) {
+    pub(super) fn disturb(&mut self, now: Instant) {
         self.disturbed = now;
         self.planned = Instant::default();
     }
 
     /// A planned move away from an owner begins, and others are there to take over. They can only do so without a gap
     /// when they hear of it.
-    pub fn plan(&mut self, now: Instant) {
+    pub(super) fn plan(&mut self, now: Instant) {
         if self.strict {
             self.planned = now + self.patience();
         }
     }
 
     /// `host` has had no chance to hear the others until `now`.
-    pub fn stir(&mut self, host: usize, now: Instant) {
+    pub(super) fn stir(&mut self, host: usize, now: Instant) {
         self.stirred[host] = now;
     }
 
     /// An advertisement got lost.
-    pub fn lose(&mut self, from: usize, to: usize, now: Instant) {
+    pub(super) fn lose(&mut self, from: usize, to: usize, now: Instant) {
         let (count, at) = &mut self.lost[from][to];
         (*count, *at) = (*count + 1, Some(now));
     }
 
     /// An advertisement arrived.
-    pub fn arrive(&mut self, from: usize, to: usize) {
+    pub(super) fn arrive(&mut self, from: usize, to: usize) {
         self.lost[from][to].0 = 0;
     }
 
@@ -116,7 +116,7 @@ impl Judge {
     }
 
     /// Rule Lease: judges what the core of `host` asks for.
-    pub fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
+    pub(super) fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
         if until > host.proof + self.interval * 3 {
             let details = format!("asks for {} on proof of {}", text(until), text(host.proof));
             return Err(Violation { rule: Rule::Lease, at: now, details });
@@ -125,7 +125,7 @@ impl Judge {
     }
 
     /// Rule Lease: judges a write to the cell of `host` that comes without a claim.
-    pub fn renewal(&self, host: &Host, now: Instant) -> Result<(), Violation> {
+    pub(super) fn renewal(&self, host: &Host, now: Instant) -> Result<(), Violation> {
         if !host.owns(now) {
             let details = format!("renews a lease that lapsed at {}", text(host.lease_until));
             return Err(Violation { rule: Rule::Lease, at: now, details });
@@ -134,7 +134,7 @@ impl Judge {
     }
 
     /// Rule Takeover: judges a transition of `who` while the cells still are what the others left.
-    pub fn transition(
+    pub(super) fn transition(
         &mut self,
         hosts: &[Host],
         network: &Network,
@@ -176,7 +176,7 @@ impl Judge {
     }
 
     /// Rules Settle, Liveness and NoGap: judges the time from `since` to `until`, in which no cell is written.
-    pub fn span(
+    pub(super) fn span(
         &mut self,
         hosts: &[Host],
         network: &Network,
@@ -234,7 +234,7 @@ impl Judge {
     }
 
     /// Rule Outcome: judges a LAN that has been whole and undisturbed for long.
-    pub fn outcome(&self, hosts: &[Host], now: Instant) -> Result<(), Violation> {
+    pub(super) fn outcome(&self, hosts: &[Host], now: Instant) -> Result<(), Violation> {
         let wrong = |details: String| Err(Violation { rule: Rule::Outcome, at: now, details });
         let owners: Vec<usize> = (0..hosts.len()).filter(|host| hosts[*host].owns(now)).collect();
         let [owner] = owners[..] else {

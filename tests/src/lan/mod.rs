@@ -2,13 +2,12 @@
 //!
 //! Hosts exchange real frames, made by the builder and read by the parser, over a network that delays, loses, repeats,
 //! reorders and partitions. Agents can be killed, stalled and restarted; each host's ownership cell is judged by its
-//! lease, as the XDP program would, whatever its agent does. A [`Judge`] checks the invariants between any two events.
+//! lease, as the XDP program would, whatever its agent does. A judge checks the invariants between any two events.
 //! Nothing but the seed decides what happens.
 
 mod host;
 mod judge;
 mod network;
-mod random;
 mod step;
 pub mod text;
 
@@ -18,11 +17,13 @@ use std::time::Duration;
 
 use baton::vrrp::{Input, Instant, Parameters, Role, VirtualRouter};
 
-pub use host::{Agent, Host, VIP};
-pub use judge::{Judge, Rule, Violation};
-pub use network::{Conditions, Network};
-pub use random::Random;
+pub use judge::{Rule, Violation};
+pub use network::Conditions;
 
+use crate::random::Random;
+use host::{Agent, Host};
+use judge::Judge;
+use network::Network;
 use step::Event;
 
 /// What can happen to a LAN from outside.
@@ -111,16 +112,6 @@ impl Lan {
     /// What was written down.
     pub fn recorded(&self) -> String {
         self.log.iter().flatten().fold(String::new(), |text, line| text + line + "\n")
-    }
-
-    /// The virtual time.
-    pub fn now(&self) -> Instant {
-        self.now
-    }
-
-    /// A host.
-    pub fn host(&self, who: usize) -> &Host {
-        &self.hosts[who]
     }
 
     /// The hosts whose data plane serves the addresses.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use baton_common::verdict::Verdict::{ArpAnswered, ArpNotOwner, Other, VipAnnounced};
 use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_DROP, XDP_PASS, XDP_TX};
-use baton_tests::frames;
+use baton_tests::frames::{self, with};
 
-use super::setup::{DEVICE_MAC, Role, SLOT, host, outcome, with};
+use super::setup::{DEVICE_MAC, Role, SLOT, host, outcome};
 
 /// Offsets in an untagged frame.
 const OPERATION: usize = 20;

@@ -1,4 +1,4 @@
-//! Events: off unless asked for, one per verdict worth telling.
+//! Events: off unless asked for, one per frame that concerns the host.
 
 use aya::maps::RingBuf;
 use baton_common::verdict::Verdict::{ArpNotOwner, EgressArp, Other, VipNotOwner, VrrpUnknownRouter};
@@ -37,20 +37,20 @@ fn events(host: &mut Datapath) -> usize {
 }
 
 #[test]
-fn there_are_none_by_default() {
+fn below_debug_level_no_frame_makes_an_event() {
     assert_eq!(events(&mut host(0)), 0);
     // 3 is info; all of them are debug.
     assert_eq!(events(&mut host(3)), 0);
 }
 
 #[test]
-fn every_notable_verdict_makes_one() {
+fn at_debug_level_every_frame_that_concerns_the_host_makes_one_event() {
     assert_eq!(events(&mut host(4)), 4);
 }
 
 /// The verifier has removed the code, so that what is off costs nothing.
 #[test]
-fn what_is_off_is_not_in_the_program() {
+fn a_program_with_events_off_is_smaller_than_one_with_them_on() {
     let size = |level: u8| {
         let host = host(level);
         let program = host.bpf().program(baton_common::maps::XDP_PROGRAM).expect("the program");

@@ -8,10 +8,10 @@ use baton_common::verdict::Verdict::{
     self, ArpAnswered, ArpNotOwner, EgressArp, EgressVirtualMac, VipDelivered, VipNotOwner,
     VirtualMacNotOwner, VirtualMacNotVip,
 };
-use baton_tests::datapath::{Datapath, Outcome};
-use baton_tests::frames;
+use baton_tests::datapath::{Datapath, Outcome, XDP_DROP};
+use baton_tests::frames::{self, with};
 
-use super::setup::{Role, SLOT, VIRTUAL_MAC, host, with};
+use super::setup::{Role, SLOT, VIRTUAL_MAC, host, outcome};
 
 /// What the host makes of a request, of traffic, of something else to its virtual MAC, of its own announcement and of
 /// its own advert.
@@ -32,7 +32,7 @@ const OWNED: [Verdict; 3] = [ArpAnswered, VipDelivered, VirtualMacNotVip];
 const NOT_OWNED: [Verdict; 5] = [ArpNotOwner, VipNotOwner, VirtualMacNotOwner, EgressArp, EgressVirtualMac];
 
 #[test]
-fn a_lease_holds_until_its_last_nanosecond() {
+fn a_host_owns_while_the_end_of_its_lease_lies_ahead_and_not_after() {
     let mut host = host(Role::Backup);
     for (lease_until_ns, expected) in [
         (0, &NOT_OWNED[..]),
@@ -64,6 +64,8 @@ fn a_lapsed_lease_ends_everything_and_a_renewed_one_brings_it_back() {
 fn a_slot_beyond_the_map_is_never_owned() {
     let mut host = host(Role::Active);
     host.add_vip(0, [192, 0, 2, 100], baton_common::maps::MAX_ROUTERS);
-    let counted = host.receive(&frames::octets("arp-request-vip")).counted;
-    assert_eq!(counted.into_keys().collect::<Vec<_>>(), [ArpNotOwner]);
+    for (name, verdict) in [("arp-request-vip", ArpNotOwner), ("lb-tcp-syn-vip", VipNotOwner)] {
+        let frame = frames::octets(name);
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, verdict, &frame), "{name}");
+    }
 }

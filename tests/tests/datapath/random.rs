@@ -4,30 +4,11 @@
 use baton_common::verdict::Verdict::{ArpAnswered, VipDelivered};
 use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames;
+use baton_tests::random::Random;
 
 use super::setup::{Role, host};
 
 const FRAMES: usize = 20_000;
-
-/// xorshift64*: the same frames in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next()).expect("48 bits") % bound
-    }
-
-    fn octet(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
-    }
-}
 
 fn judge(host: &Datapath, role: Role, index: usize, frame: &[u8]) {
     let outcome = host.receive(frame);
@@ -45,7 +26,7 @@ fn judge(host: &Datapath, role: Role, index: usize, frame: &[u8]) {
 fn mutated_frames_meet_exactly_one_verdict() {
     let originals: Vec<Vec<u8>> =
         frames::all().values().map(frames::Vector::octets).filter(|frame| frame.len() >= 14).collect();
-    let mut random = Random(0x9568);
+    let mut random = Random::new(0x9568);
     let (active, backup) = (host(Role::Active), host(Role::Backup));
     for index in 0..FRAMES {
         let mut frame = originals[random.below(originals.len())].clone();
@@ -54,7 +35,7 @@ fn mutated_frames_meet_exactly_one_verdict() {
             frame[at] = match random.below(3) {
                 0 => random.octet(),
                 1 => frame[at] ^ 1 << random.below(8),
-                _ => [0x00, 0xff, 0x81, 0x08, 0x45, 0x70][random.below(6)],
+                _ => random.pick(&[0x00, 0xff, 0x81, 0x08, 0x45, 0x70]),
             };
         }
         match random.below(4) {
@@ -72,13 +53,13 @@ fn mutated_frames_meet_exactly_one_verdict() {
 fn random_frames_meet_exactly_one_verdict() {
     const TYPES: [[u8; 2]; 6] =
         [[0x08, 0x00], [0x08, 0x06], [0x81, 0x00], [0x88, 0xa8], [0x86, 0xdd], [0x91, 0x00]];
-    let mut random = Random(0x5227);
+    let mut random = Random::new(0x5227);
     let (active, backup) = (host(Role::Active), host(Role::Backup));
     for index in 0..FRAMES {
         let mut frame: Vec<u8> = (0..14 + random.below(200)).map(|_| random.octet()).collect();
         let mut at = 12;
         while at + 2 <= frame.len() && random.below(8) != 0 {
-            frame[at..at + 2].copy_from_slice(&TYPES[random.below(6)]);
+            frame[at..at + 2].copy_from_slice(&random.pick(&TYPES));
             at += 4;
         }
         judge(&active, Role::Active, index, &frame);

@@ -41,26 +41,3 @@ pub(crate) fn host_accepting(role: Role, checksums: u32) -> Datapath {
 pub(crate) fn outcome(action: u32, verdict: Verdict, frame: &[u8]) -> Outcome {
     Outcome { action, counted: BTreeMap::from([(verdict, 1)]), frame: frame.to_vec() }
 }
-
-/// `frame` with `octets` put in at `at`.
-pub(crate) fn with(frame: &[u8], at: usize, octets: &[u8]) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame[at..at + octets.len()].copy_from_slice(octets);
-    frame
-}
-
-/// `frame` with VLAN tags (TPID and VID) behind its Ethernet addresses.
-pub(crate) fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
-    let tags = tags.iter().flat_map(|(tpid, vid)| [tpid.to_be_bytes(), vid.to_be_bytes()].concat());
-    frame[..12].iter().copied().chain(tags).chain(frame[12..].iter().copied()).collect()
-}
-
-/// `frame`, untagged, with the checksum of its IPv4 header made correct.
-pub(crate) fn ip_checksummed(frame: &[u8]) -> Vec<u8> {
-    let header = 14..14 + usize::from(frame[14] & 0x0f) * 4;
-    let frame = with(frame, 24, &[0, 0]);
-    let sum = frame[header].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum::<u32>();
-    let folded = (sum >> 16) + (sum & 0xffff);
-    let folded = u16::try_from((folded >> 16) + (folded & 0xffff)).expect("folded twice");
-    with(&frame, 24, &(!folded).to_be_bytes())
-}

@@ -3,9 +3,9 @@
 
 use baton_common::verdict::Verdict::{EgressArp, EgressVirtualMac};
 use baton_tests::datapath::{FOREVER, Outcome, TC_ACT_SHOT, TCX_NEXT};
-use baton_tests::frames;
+use baton_tests::frames::{self, tagged, with};
 
-use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, outcome, tagged, with};
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, outcome};
 
 const SOURCE_MAC: usize = 6;
 const OPERATION: usize = 20;

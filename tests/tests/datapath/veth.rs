@@ -6,32 +6,21 @@
 //! AF_PACKET   XDP, tcx  AF_PACKET                   tcx egress
 //! ```
 
-use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aya::programs::tc::{SchedClassifier, TcAttachType};
 use aya::programs::xdp::{Xdp, XdpMode};
+use baton::socket::PacketSocket;
 use baton_common::maps::{TCX_EGRESS_PROGRAM, TCX_INGRESS_PROGRAM, XDP_PROGRAM};
 use baton_common::verdict::Verdict::{EgressArp, EgressVirtualMac, VipDelivered};
 use baton_tests::datapath::{Datapath, FOREVER};
-use baton_tests::frames;
+use baton_tests::frames::{self, ip_checksummed, tagged, with};
+use baton_tests::lab::wait_until;
+use baton_tests::network::enter_empty_network;
 use nix::net::if_::if_nametoindex;
-use nix::sched::{CloneFlags, unshare};
 
-use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, ip_checksummed, tagged, with};
-
-/// Moves this thread to an empty network and runs `ip` there for every line of `script`.
-fn network(script: &str) {
-    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let status = Command::new("ip").args(line.split(' ')).status().expect("iproute2 is installed");
-        assert!(status.success(), "ip {line}");
-    }
-}
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host};
 
 fn attach_tcx(host: &mut Datapath, program: &str, interface: &str, hook: TcAttachType) {
     let program = host.bpf_mut().program_mut(program).expect("the object has the program");
@@ -42,27 +31,8 @@ fn attach_tcx(host: &mut Datapath, program: &str, interface: &str, hook: TcAttac
 /// Sends `frame` out of `interface` as it is.
 fn send(interface: &str, frame: &[u8]) {
     let index = if_nametoindex(interface).expect("the interface");
-    // SAFETY: the call takes numbers.
-    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
-    assert!(socket >= 0, "a packet socket: {}", io::Error::last_os_error());
-    // SAFETY: the kernel has just made the descriptor for this process.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    let address = libc::sockaddr_ll {
-        sll_family: u16::try_from(libc::AF_PACKET).expect("17"),
-        sll_protocol: 0,
-        sll_ifindex: i32::try_from(index).expect("a small number"),
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let length = u32::try_from(size_of_val(&address)).expect("a small number");
-    // SAFETY: frame and address are live and as long as stated.
-    let sent = unsafe {
-        let address = (&raw const address).cast();
-        libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, address, length)
-    };
-    assert_eq!(usize::try_from(sent).ok(), Some(frame.len()), "{}", io::Error::last_os_error());
+    let socket = PacketSocket::open(index).expect("a packet socket");
+    socket.transmit(frame).expect("the interface is up");
 }
 
 /// UDP to 192.0.2.100, port 7, sent to the virtual MAC. No checksum, as IPv4 allows.
@@ -75,7 +45,7 @@ fn datagram() -> Vec<u8> {
 /// The kernel has looked at the virtual MAC before XDP rewrites it, and takes the frame for another host's.
 #[test]
 fn a_delivered_frame_reaches_its_socket_with_the_ingress_program_and_not_without() {
-    network(
+    enter_empty_network(
         "link set lo up
         address add 192.0.2.100/32 dev lo
         link add near type veth peer name far address 02:00:00:00:00:01
@@ -105,7 +75,7 @@ fn a_delivered_frame_reaches_its_socket_with_the_ingress_program_and_not_without
 /// A frame that a bridge forwards has its tag beside it, not in it, when it comes to the egress hook.
 #[test]
 fn a_tag_beside_the_frame_counts() {
-    network(
+    enter_empty_network(
         "link add bridge type bridge
         link add left type veth peer name left-port
         link add right type veth peer name right-port
@@ -128,11 +98,8 @@ fn a_tag_beside_the_frame_counts() {
     // The bridge forwards when a softirq runs; a frame that is counted late shows in the next count.
     let expect = |host: &Datapath, expected: [u64; 2]| {
         let counted = || [EgressArp, EgressVirtualMac].map(|verdict| host.counters()[&verdict]);
-        let patience = Instant::now() + Duration::from_secs(1);
-        while counted() != expected && Instant::now() < patience {
-            sleep(Duration::from_millis(1));
-        }
-        assert_eq!(counted(), expected);
+        let waited = wait_until("the frames", Duration::from_secs(1), || Ok(counted() == expected));
+        assert_eq!(counted(), expected, "{waited:?}");
     };
     for tags in [&[][..], &[(0x8100, 200)], &[(0x8100, 100), (0x8100, 7)]] {
         send("left", &tagged(&garp, tags));

@@ -6,9 +6,9 @@ use baton_common::verdict::Verdict::{
     Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
 };
 use baton_tests::datapath::{FOREVER, Outcome, XDP_DROP, XDP_PASS};
-use baton_tests::frames;
+use baton_tests::frames::{self, with};
 
-use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, outcome, with};
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, outcome};
 
 const DESTINATION_MAC: usize = 0;
 const ETHERTYPE: usize = 12;

@@ -7,9 +7,9 @@ use baton_common::verdict::Verdict::{
     ArpAnswered, ArpNotOwner, Other, VipDelivered, VipNotOwner, VrrpReceived, VrrpUnknownRouter,
 };
 use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_DROP, XDP_PASS, XDP_TX};
-use baton_tests::frames;
+use baton_tests::frames::{self, tagged, with};
 
-use super::setup::{BOTH, DEVICE_MAC, PRIMARY, VIRTUAL_MAC, outcome, tagged, with};
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, VIRTUAL_MAC, outcome};
 
 /// 802.1ad and 802.1Q, both with VID 200 outside and 100 inside.
 const QINQ: u32 = 200 << 12 | 100;

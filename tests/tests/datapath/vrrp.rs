@@ -7,9 +7,9 @@ use baton_common::verdict::Verdict::{
     Other, VrrpIpHeader, VrrpLength, VrrpOwn, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
 use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS};
-use baton_tests::frames;
+use baton_tests::frames::{self, ip_checksummed, with};
 
-use super::setup::{BOTH, PRIMARY, Role, SLOT, host, ip_checksummed, outcome, with};
+use super::setup::{BOTH, PRIMARY, Role, SLOT, host, outcome};
 
 const TOTAL_LENGTH: usize = 16;
 const FRAGMENT: usize = 20;

@@ -9,7 +9,7 @@ use baton_tests::lan::{Disturbance, Lan};
 use super::{happen, lan, run, start_all};
 
 #[test]
-fn startup() {
+fn of_two_starting_routers_the_higher_priority_becomes_active_and_the_other_stays_backup() {
     transcript("startup", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 6000.0);
@@ -17,7 +17,7 @@ fn startup() {
 }
 
 #[test]
-fn address_owner() {
+fn an_address_owner_is_active_at_once_and_its_peer_stays_backup() {
     transcript("address-owner", &[255, 100], |lan| {
         start_all(lan, 2);
         run(lan, 2500.0);
@@ -25,7 +25,7 @@ fn address_owner() {
 }
 
 #[test]
-fn takeover_after_power_loss() {
+fn a_backup_takes_over_from_a_router_without_power() {
     transcript("takeover", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 5000.0);
@@ -35,7 +35,7 @@ fn takeover_after_power_loss() {
 }
 
 #[test]
-fn planned_handover() {
+fn a_handover_and_a_shutdown_each_pass_the_role_on_after_a_skew_time() {
     transcript("handover", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 5000.0);
@@ -47,7 +47,7 @@ fn planned_handover() {
 }
 
 #[test]
-fn handover_that_nobody_takes() {
+fn a_handover_that_nobody_takes_is_taken_back_at_the_end_of_the_linger() {
     transcript("handover-refused", &[200, 100], |lan| {
         happen(lan, &Disturbance::Start(0));
         run(lan, 5000.0);
@@ -57,7 +57,7 @@ fn handover_that_nobody_takes() {
 }
 
 #[test]
-fn stall_and_lapse() {
+fn a_stalled_router_steps_down_when_it_wakes_and_preempts_as_a_backup() {
     transcript("stall", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 5000.0);
@@ -67,7 +67,7 @@ fn stall_and_lapse() {
 }
 
 #[test]
-fn agent_death() {
+fn a_backup_takes_over_from_a_dead_agent() {
     transcript("agent-death", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 5000.0);
@@ -77,7 +77,7 @@ fn agent_death() {
 }
 
 #[test]
-fn tie() {
+fn of_two_equal_priorities_the_higher_address_stays_active() {
     transcript("tie", &[100, 100], |lan| {
         start_all(lan, 2);
         run(lan, 5000.0);
@@ -85,7 +85,7 @@ fn tie() {
 }
 
 #[test]
-fn preemption() {
+fn a_router_that_starts_with_a_higher_priority_preempts() {
     transcript("preemption", &[100, 200], |lan| {
         happen(lan, &Disturbance::Start(0));
         run(lan, 5000.0);
@@ -95,7 +95,7 @@ fn preemption() {
 }
 
 #[test]
-fn two_active_routers_after_a_partition() {
+fn of_two_active_routers_after_a_partition_the_higher_priority_stays() {
     transcript("partition", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 4000.0);
@@ -107,7 +107,7 @@ fn two_active_routers_after_a_partition() {
 }
 
 #[test]
-fn the_datapath_is_taken_off_the_active_router() {
+fn a_backup_takes_over_from_a_router_that_lost_its_datapath() {
     transcript("datapath-lost", &[200, 100], |lan| {
         start_all(lan, 2);
         run(lan, 4000.0);

@@ -47,38 +47,44 @@ fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
 }
 
 #[test]
-fn a_second_agent_on_the_interface_is_refused_and_the_first_serves_on() -> Result<()> {
+fn a_second_agent_on_the_host_is_refused_and_the_first_serves_on() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let _agent = start_alone(&lab)?;
     let before = lab.snapshot(Host::A)?;
-    refused(lab.baton(Host::A, "run")?, &["another baton runs on this host"])?;
+    refused(
+        lab.baton(Host::A, "run")?,
+        &["another baton runs on this host, process ", "one serves all interfaces: stop it first"],
+    )?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     assert_eq!(lab.baton_status(Host::A)?.routers[0].role, "Active");
     Ok(())
 }
 
 #[test]
-fn a_foreign_xdp_program_is_left_alone() -> Result<()> {
+fn an_interface_with_a_foreign_xdp_program_is_refused_and_the_program_stays() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let foreign = lab.directory().join("bpf/xdp-pass");
     lab.run(Host::A, "ip", &["link", "set", "dev", "eth0", "xdpdrv", "pinned", &foreign.to_string_lossy()])?;
-    refused_and_unchanged(&lab, &["eth0", "XDP program"])
+    refused_and_unchanged(
+        &lab,
+        &["eth0 carries the XDP program", "stop its owner first", "ip link set dev eth0 xdp off"],
+    )
 }
 
 #[test]
-fn a_missing_interface_is_named() -> Result<()> {
+fn an_interface_that_does_not_exist_is_refused_by_name() -> Result<()> {
     let lab = Lab::up()?;
     reconfigure(&lab, "interface = \"eth0\"", "interface = \"eth7\"")?;
-    refused_and_unchanged(&lab, &["eth7", "no interface"])
+    refused_and_unchanged(&lab, &["there is no interface eth7; `ip link` lists those that exist"])
 }
 
 #[test]
 fn an_interface_without_ethernet_is_refused() -> Result<()> {
     let lab = Lab::up()?;
     reconfigure(&lab, "interface = \"eth0\"", "interface = \"lo\"")?;
-    refused_and_unchanged(&lab, &["lo", "Ethernet"])
+    refused_and_unchanged(&lab, &["lo is no Ethernet interface"])
 }
 
 #[test]
@@ -86,7 +92,10 @@ fn an_interface_without_an_address_is_refused() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     lab.run(Host::A, "ip", &["address", "flush", "dev", "eth0"])?;
-    refused_and_unchanged(&lab, &["eth0", "address"])
+    refused_and_unchanged(
+        &lab,
+        &["eth0 has no IPv4 address besides the VIPs", "`ip address add ADDRESS/LENGTH dev eth0`"],
+    )
 }
 
 #[test]
@@ -99,11 +108,14 @@ fn an_interface_whose_driver_has_no_xdp_is_refused_when_native_is_demanded() -> 
     let file = reconfigure(&lab, "interface = \"eth0\"", "interface = \"mv7\"")?;
     let text = fs::read_to_string(&file)?.replace("[runtime]\n", "[runtime]\nxdp = \"native\"\n");
     fs::write(&file, text)?;
-    refused_and_unchanged(&lab, &["mv7", "XDP", "native"])
+    refused_and_unchanged(
+        &lab,
+        &["mv7 takes no XDP program (native: ", "write xdp = \"auto\" to allow generic mode"],
+    )
 }
 
 #[test]
-fn missing_rights_are_named() -> Result<()> {
+fn an_agent_without_rights_is_refused_and_told_which_capabilities_it_lacks() -> Result<()> {
     let lab = Lab::up()?;
     let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let before = lab.snapshot(Host::A)?;
@@ -113,26 +125,35 @@ fn missing_rights_are_named() -> Result<()> {
     let mut command = lab.command(Host::A, "setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
     command.args(["run", "--config"]).arg(file);
-    refused(command, &["missing", "CAP_"])?;
+    let capabilities = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"];
+    refused(
+        command,
+        &[&["baton: missing ", "run as root, or grant the capabilities"], &capabilities[..]].concat(),
+    )?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
 }
 
 #[test]
-fn a_bad_configuration_is_named_with_its_lines() -> Result<()> {
+fn a_bad_configuration_is_refused_with_every_mistake_and_its_line() -> Result<()> {
     let lab = Lab::up()?;
     let file = reconfigure(&lab, "vrid = 51", "vrid = 0")?;
     let text = fs::read_to_string(&file)?.replace("interval_ms = 10", "interval_ms = 5");
-    fs::write(&file, text)?;
-    refused_and_unchanged(&lab, &["vrid 0", "interval_ms 5"])
+    fs::write(&file, &text)?;
+    let line = |key: &str| text.lines().position(|line| line.starts_with(key)).map_or(0, |at| at + 1);
+    let vrid = format!("line {}: vrid 0 is out of range; RFC 9568 allows 1 to 255", line("vrid"));
+    let interval =
+        format!("line {}: interval_ms 5 is out of range; VRRP counts centiseconds", line("interval_ms"));
+    refused_and_unchanged(&lab, &[&vrid, &interval])
 }
 
 #[test]
-fn a_missing_configuration_is_named() -> Result<()> {
+fn a_missing_configuration_is_refused_with_its_path() -> Result<()> {
     let lab = Lab::up()?;
     let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
-    fs::remove_file(file)?;
-    refused_and_unchanged(&lab, &["baton.toml"])
+    fs::remove_file(&file)?;
+    let unreadable = format!("cannot read {}: No such file", file.display());
+    refused_and_unchanged(&lab, &[&unreadable, "give the path of a readable file with --config"])
 }
 
 /// Starts an agent on node a alone and waits until it is Active.
@@ -155,15 +176,15 @@ pub(super) fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-pub(super) fn refused_and_unchanged(lab: &Lab, words: &[&str]) -> Result<()> {
+pub(super) fn refused_and_unchanged(lab: &Lab, phrases: &[&str]) -> Result<()> {
     let before = lab.snapshot(Host::A)?;
-    refused(lab.baton(Host::A, "run")?, words)?;
+    refused(lab.baton(Host::A, "run")?, phrases)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
 }
 
-/// Runs `command` and asserts that it fails soon, saying all of `words`.
-pub(super) fn refused(mut command: Command, words: &[&str]) -> Result<()> {
+/// Runs `command` and asserts that it fails soon, saying all of `phrases`.
+pub(super) fn refused(mut command: Command, phrases: &[&str]) -> Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut agent = Process::spawn(command.stderr(Stdio::piped()))?;
     let status = agent.wait(SOON)?;
@@ -173,8 +194,8 @@ pub(super) fn refused(mut command: Command, words: &[&str]) -> Result<()> {
     }
     ensure!(!status.success(), "it succeeded: {said}");
     ensure!(status.code().is_some(), "it was killed: {status}: {said}");
-    for word in words {
-        ensure!(said.contains(word), "nothing about `{word}` in: {said}");
+    for phrase in phrases {
+        ensure!(said.contains(phrase), "nothing about `{phrase}` in: {said}");
     }
     ensure!(!said.contains("panicked"), "it panicked: {said}");
     Ok(())

@@ -29,9 +29,18 @@ impl Random {
         self.draw() % 1000 < permille
     }
 
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.draw() % bound as u64).expect("below an usize")
+    }
+
+    /// Any octet.
+    pub fn octet(&mut self) -> u8 {
+        self.draw().to_le_bytes()[0]
+    }
+
     /// One of `choices`.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        let at = usize::try_from(self.draw() % choices.len() as u64).expect("below the length");
-        choices[at]
+        choices[self.below(choices.len())]
     }
 }

@@ -1,0 +1,119 @@
+//! A program that does nothing: what stands on the switch's ports, and what is subtracted from a measurement. It is two
+//! instructions that exist only here, so it is loaded with bpf(2).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_PIN: libc::c_long = 6;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+
+/// `r0 = 2; exit`, as the kernel's `struct bpf_insn` lays it out: code, registers, offset, immediate. To XDP 2 is
+/// XDP_PASS, to tc a drop, which costs as little.
+const INSTRUCTIONS: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
+
+/// Where the program can be attached; numbers of `enum bpf_prog_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// BPF_PROG_TYPE_SCHED_CLS.
+    Tc = 3,
+    /// BPF_PROG_TYPE_XDP.
+    Xdp = 6,
+}
+
+/// The loaded program.
+#[derive(Debug)]
+pub struct EmptyProgram(OwnedFd);
+
+/// The start of `union bpf_attr` for BPF_PROG_LOAD; the kernel takes what is missing for zero.
+#[repr(C)]
+struct LoadAttributes {
+    program_type: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+}
+
+/// The start of `union bpf_attr` for BPF_OBJ_PIN.
+#[repr(C)]
+struct PinAttributes {
+    path: u64,
+    descriptor: RawFd,
+    flags: u32,
+}
+
+/// The start of `union bpf_attr` for BPF_PROG_TEST_RUN.
+#[repr(C)]
+struct TestRunAttributes {
+    program: RawFd,
+    return_value: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+}
+
+impl EmptyProgram {
+    /// Loads the program.
+    pub fn load(kind: Kind) -> Result<Self> {
+        let mut attributes = LoadAttributes {
+            program_type: kind as u32,
+            instruction_count: INSTRUCTIONS.len().try_into()?,
+            instructions: INSTRUCTIONS.as_ptr() as u64,
+            license: c"Dual MIT/GPL".as_ptr() as u64,
+        };
+        // SAFETY: the attributes are those of the command, and point to live constants of the stated length.
+        let program = unsafe { bpf(BPF_PROG_LOAD, &mut attributes) }.context("load the empty program")?;
+        // SAFETY: the kernel has just made the descriptor for this process.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(program) }))
+    }
+
+    /// Pins it at `path`, which lies on a bpffs.
+    pub fn pin(&self, path: &Path) -> Result<()> {
+        let name = CString::new(path.as_os_str().as_bytes()).context("a path without a zero octet")?;
+        let mut attributes =
+            PinAttributes { path: name.as_ptr() as u64, descriptor: self.0.as_raw_fd(), flags: 0 };
+        // SAFETY: the attributes are those of the command, and point to a live string that ends in a zero.
+        unsafe { bpf(BPF_OBJ_PIN, &mut attributes) }
+            .with_context(|| format!("pin the empty program at {}", path.display()))?;
+        Ok(())
+    }
+
+    /// The time that it takes for `frame`, the mean over `repeat` runs.
+    pub fn time(&self, frame: &[u8], repeat: u32) -> Result<Duration> {
+        let mut attributes = TestRunAttributes {
+            program: self.0.as_raw_fd(),
+            return_value: 0,
+            data_size_in: frame.len().try_into()?,
+            data_size_out: 0,
+            data_in: frame.as_ptr() as u64,
+            data_out: 0,
+            repeat,
+            duration: 0,
+        };
+        // SAFETY: the attributes are those of the command, and point to a live frame of the stated length.
+        unsafe { bpf(BPF_PROG_TEST_RUN, &mut attributes) }.context("run the empty program")?;
+        Ok(Duration::from_nanos(attributes.duration.into()))
+    }
+}
+
+/// bpf(2), whose result is a descriptor or 0.
+///
+/// # Safety
+///
+/// `attributes` must be those of `command`, and the memory that they point to must be there.
+unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<RawFd> {
+    // SAFETY: the caller's promise.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    RawFd::try_from(result).ok().filter(|result| *result >= 0).ok_or_else(io::Error::last_os_error)
+}
