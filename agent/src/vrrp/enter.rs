@@ -39,12 +39,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         &mut self,
         reason: Reason,
         active_adver_interval: Interval,
-        yielded: bool,
         now: Instant,
         actions: &mut Actions,
     ) {
         actions.push(Action::SetOwnership(None));
-        self.become_backup(reason, active_adver_interval, yielded, now, actions);
+        self.become_backup(reason, active_adver_interval, false, now, actions);
     }
 
     pub(super) fn become_backup(

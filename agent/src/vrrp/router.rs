@@ -71,7 +71,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.state.deadline()
     }
 
-    /// The end of the lease as the core last asked for it; `None` when this host is not to own the virtual router.
+    /// The end of the lease that this host holds; `None` when it is not to own the virtual router, though the last
+    /// milliseconds of a planned move may still run.
     #[must_use]
     pub const fn lease_until(&self) -> Option<Instant> {
         self.state.lease_until()
@@ -104,7 +105,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         {
             // Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since.
             // Only the wait of a Backup can tell; what has just arrived is judged as one.
-            self.release(Reason::LeaseLapsed, self.parameters.interval, false, now, &mut actions);
+            self.release(Reason::LeaseLapsed, self.parameters.interval, now, &mut actions);
         }
         if let Input::Advertisement(advertisement) = &input
             && self.state != State::Initialize

@@ -62,7 +62,7 @@ pub(super) struct Active {
 /// What a leaving router keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leaving {
-    /// End of the linger and of the lease.
+    /// End of the linger and of the lease, if no successor speaks before.
     pub(super) until: Instant,
     /// Where it goes from here.
     pub(super) errand: Errand,

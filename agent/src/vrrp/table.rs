@@ -97,7 +97,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }) => {
                 // Erratum 8298: a second address owner is compared like anybody, or both would stay Active.
                 if (priority, source) > (self.parameters.priority, self.parameters.primary) {
-                    self.release(Reason::HigherPriority, interval, false, now, actions);
+                    self.release(Reason::HigherPriority, interval, now, actions);
                 } else {
                     // New in RFC 9568: answered at once, without touching Adver_Timer. Baton announces again because
                     // the weaker router has just turned the neighbours' caches to itself.
@@ -131,9 +131,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions: &mut Actions,
     ) {
         match input {
-            // Whoever speaks is the successor, whatever its priority: it was asked to take over.
+            // Whoever speaks is the successor, whatever its priority: it was asked to take over. Its announcements come
+            // after its advertisement, so the data plane serves on while the neighbours learn.
             Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }) => {
-                self.end_linger(leaving.errand, Reason::Succeeded, interval, now, actions);
+                let until = leaving.until.min(now + LINGER_MARGIN);
+                actions.push(Action::SetOwnership((until > now).then_some(until)));
+                self.go(leaving.errand, Reason::Succeeded, interval, now, actions);
             }
             Input::Timer if now >= leaving.until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.errand == Errand::Handover => {
@@ -163,10 +166,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     fn linger_over(&mut self, leaving: Leaving, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
         match leaving.errand {
-            Errand::Shutdown => self.end_linger(leaving.errand, Reason::Shutdown, interval, now, actions),
+            Errand::Shutdown => {
+                actions.push(Action::SetOwnership(None));
+                self.go(leaving.errand, Reason::Shutdown, interval, now, actions);
+            }
             // This host was stalled: somebody may have taken over long ago.
             Errand::Handover if now > leaving.until + LINGER_MARGIN => {
-                self.end_linger(leaving.errand, Reason::LeaseLapsed, interval, now, actions);
+                actions.push(Action::SetOwnership(None));
+                self.go(leaving.errand, Reason::LeaseLapsed, interval, now, actions);
             }
             Errand::Handover => {
                 let lease_until = now + lease_interval(interval);
@@ -179,8 +186,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         }
     }
 
-    /// Gives up the addresses and goes where the errand leads.
-    fn end_linger(
+    /// Goes where the errand leads.
+    fn go(
         &mut self,
         errand: Errand,
         reason: Reason,
@@ -189,11 +196,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions: &mut Actions,
     ) {
         match errand {
-            Errand::Shutdown => {
-                actions.push(Action::SetOwnership(None));
-                self.become_initialize(reason, now, actions);
-            }
-            Errand::Handover => self.release(reason, active_adver_interval, true, now, actions),
+            Errand::Shutdown => self.become_initialize(reason, now, actions),
+            Errand::Handover => self.become_backup(reason, active_adver_interval, true, now, actions),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
 use nix::sys::signal::Signal;
 
@@ -167,10 +167,7 @@ impl<'lab> Pair<'lab> {
     /// Lets `fault` befall the owner and gives that node. Returns as soon as it has happened.
     pub fn inject(&mut self, fault: Fault) -> Result<Host> {
         ensure!(self.fault.is_none(), "one fault at a time");
-        let victim = match self.owners()?[..] {
-            [owner] => owner,
-            ref owners => bail!("{} owners before the fault", owners.len()),
-        };
+        let victim = self.settle()?;
         self.fault = Some((fault, victim));
         match fault {
             Fault::Planned => match self.system {

@@ -118,7 +118,7 @@ impl Lan {
             (None, Some(Sabotage::KeepsServing)) => {}
             (None, _) => host.lease_until = Instant::default(),
         }
-        host.lingers = leaving;
+        host.lingers = leaving || (until.is_some() && host.router.role() != Role::Active);
     }
 
     /// Sends a frame to all others; false without a carrier.

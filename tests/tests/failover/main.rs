@@ -40,7 +40,9 @@ fn a_stopped_agent_hands_the_vip_over_and_leaves_its_fence() -> Result<()> {
 fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         let mac = lab.neighbour(VIP)?;
-        for successor in [Host::B, Host::A] {
+        for _ in 0..2 {
+            // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
+            let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
             assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
             pair.restore()?;
@@ -61,7 +63,9 @@ fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
 fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<()> {
     with_pair(MacMode::Interface, |lab, pair| {
         assert_eq!(lab.neighbour(VIP)?, Some(mac_text(Host::A.mac())));
-        for successor in [Host::B, Host::A] {
+        for _ in 0..2 {
+            // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
+            let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
             assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
             pair.restore()?;
@@ -121,7 +125,9 @@ fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() 
 #[test]
 fn a_killed_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
-        for successor in [Host::B, Host::A] {
+        for _ in 0..2 {
+            // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
+            let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
             assert_moved(&outcome, successor, 0);
             pair.restore()?;
