@@ -26,6 +26,8 @@ const HIGHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 6);
 #[derive(Clone, Copy, Debug)]
 enum Given {
     Startup,
+    Resume,
+    ResumeLapsed,
     Shutdown,
     Handover,
     LinkDown,
@@ -38,7 +40,8 @@ enum Given {
 }
 
 use Given::{
-    DatapathLost, Handover, Hears, LinkDown, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted,
+    DatapathLost, Handover, Hears, LinkDown, Resume, ResumeLapsed, Shutdown, Startup, Timer, TimerDue,
+    TransmitFailed, Transmitted,
 };
 
 /// T-033.
@@ -193,7 +196,7 @@ fn shutdown_says_priority_0_once_and_it_is_the_last_word() {
     said.retain(|actions| actions != "nothing");
     assert_eq!(
         said,
-        ["own until 5502; send 0; Active -> Active (shutdown)", "disown; Active -> Initialize (shutdown)"]
+        ["own until 5504; send 0; Active -> Active (shutdown)", "disown; Active -> Initialize (shutdown)"]
     );
 }
 
@@ -334,9 +337,28 @@ fn the_last_change_is_remembered_with_its_reason() {
     assert_eq!(router.reason().map(|reason| reason.to_string()).as_deref(), Some("active-down"));
 }
 
+/// However late the thread notices that nobody has taken over, as long as the lease holds.
+#[test]
+fn a_handover_is_taken_back_before_the_lease_ends() {
+    for late_us in [0, 1, 500, 1_999] {
+        let mut router = active();
+        feed(&mut router, Handover, ms(4500.0));
+        let noticed = router.deadline().expect("a linger ends") + Duration::from_micros(late_us);
+        assert!(router.lease_until() > Some(noticed), "{late_us} us late, nobody owns the addresses");
+        let actions = feed(&mut router, Timer, noticed);
+        assert!(actions.ends_with("announce; Active -> Active (handover-refused)"), "{actions}");
+    }
+    // The lease has lapsed, and a Backup may have taken over.
+    let mut router = active();
+    feed(&mut router, Handover, ms(4500.0));
+    assert_eq!(feed(&mut router, Timer, ms(5504.0)), "disown; Active -> Backup (lease-lapsed)");
+}
+
 fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> String {
     let input = match given {
         Startup => Input::Startup,
+        Resume => Input::Resume(at + Duration::from_millis(500)),
+        ResumeLapsed => Input::Resume(at),
         Shutdown => Input::Shutdown,
         Handover => Input::Handover,
         LinkDown => Input::LinkDown,

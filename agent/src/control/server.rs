@@ -188,10 +188,8 @@ impl Server {
                 "this host is Active for no such virtual router; see `baton status`".to_owned(),
             );
         }
-        for &(port, router) in &chosen {
-            if self.remote.send(Command::Handover { port, router }).is_err() {
-                return Response::Error(STUCK.to_owned());
-            }
+        if self.remote.send(Command::Handover { routers: chosen.clone() }).is_err() {
+            return Response::Error(STUCK.to_owned());
         }
         let mut results = Vec::new();
         for (port, router) in chosen {

@@ -26,12 +26,12 @@ impl Port {
     pub(super) fn transmit(&mut self, index: usize, standing: Standing, checksum: Checksum) {
         let begun = clock::now();
         let router = &self.routers[index];
-        let (renewal, allowed) = match standing {
-            Standing::Active(_) => (Some(Renewal { router: index, begun }), self.owns(index, begun)),
-            Standing::Leaving => (None, true),
+        let renewal = match standing {
+            Standing::Active(_) => Some(Renewal { router: index, begun }),
+            Standing::Leaving => None,
         };
         // Without a carrier the frame would wait in the ring and leave when the carrier is back, long outdated.
-        if !allowed || !self.ethtool.is_running() {
+        if !self.owns(index, begun) || !self.ethtool.is_running() {
             self.outcomes.push((index, Input::TransmitFailed));
             return;
         }

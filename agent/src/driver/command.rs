@@ -19,12 +19,10 @@ const QUEUE: usize = 64;
 pub enum Command {
     /// Give every virtual router up and end.
     Stop,
-    /// Give one virtual router to a Backup.
+    /// Give virtual routers to a Backup.
     Handover {
-        /// Index of the port.
-        port: usize,
-        /// Index of the virtual router on it.
-        router: usize,
+        /// Index of the port, and of the virtual router on it.
+        routers: Vec<(usize, usize)>,
     },
     /// The interface became usable or ceased to be: carrier and primary address.
     Link {

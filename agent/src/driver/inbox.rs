@@ -53,7 +53,7 @@ impl Inbox {
         if let Some(router) = index
             && self.heard.len() < CAPACITY
         {
-            let same_vips = received.addresses().eq(routers[router].vips().iter().copied());
+            let same_vips = routers[router].has_vips(received.addresses());
             let advertisement = received.advertisement;
             self.heard.push_back(Heard { router, advertisement, same_vips });
         }

@@ -99,9 +99,11 @@ impl Driver {
         let now = clock::now();
         match command {
             Command::Stop => self.stop(),
-            Command::Handover { port, router } => {
-                if let Some(port) = self.ports.get_mut(port) {
-                    port.feed(router, Input::Handover, now);
+            Command::Handover { routers } => {
+                for (port, router) in routers {
+                    if let Some(port) = self.ports.get_mut(port) {
+                        port.feed(router, Input::Handover, clock::now());
+                    }
                 }
             }
             // An agent that is about to end begins no new election.

@@ -100,13 +100,20 @@ impl Port {
         self.transmitter.raw_fds().chain([self.vrrp_socket.as_fd().as_raw_fd()])
     }
 
-    /// Begins the elections. What an earlier run left in the cells ends here: this one has to win its role first.
+    /// Begins the elections. A lease that an earlier run has left is taken up where that run ended: while it holds nobody
+    /// else takes over, and a restart need not change the role.
     pub(super) fn start(&mut self, now: Instant) {
-        for router in &self.routers {
-            self.ownerships.set_lease(router.slot, None);
-        }
-        if self.usable {
-            self.feed_all(Input::Startup, now);
+        for index in 0..self.routers.len() {
+            let slot = self.routers[index].slot;
+            let lease_until = self.ownerships.lease(slot);
+            if self.usable && now < lease_until {
+                self.feed(index, Input::Resume(lease_until), now);
+                continue;
+            }
+            self.ownerships.set_lease(slot, None);
+            if self.usable {
+                self.feed(index, Input::Startup, now);
+            }
         }
     }
 
@@ -129,8 +136,10 @@ impl Port {
 
     /// Reads a batch from every socket and hands the advertisements to the core, one at a time.
     pub(super) fn receive(&mut self) {
-        self.read_sockets();
+        // Before the sockets are read: what XDP stamps while they are read may not have been among it, and must count as
+        // news when a timer fires.
         let now = clock::now();
+        self.read_sockets();
         while let Some(heard) = self.inbox.take() {
             let router = &mut self.routers[heard.router];
             router.heard = now;

@@ -32,11 +32,15 @@ pub struct Router {
     pub(super) heard: Instant,
     mac: Mac,
     vips: Vec<Ipv4Addr>,
+    /// The same, for comparison with another router's list, whose order means nothing.
+    sorted_vips: Vec<Ipv4Addr>,
 }
 
 impl Router {
     /// A virtual router in Initialize. `slot` is its place in the maps, `mailbox` what an earlier run has heard.
     pub fn new(config: &RouterConfig, entry: &Entry, slot: u32, mailbox: &Mailbox) -> Self {
+        let mut sorted_vips = config.vips.clone();
+        sorted_vips.sort_unstable();
         let parameters = Parameters {
             vrid: config.vrid,
             priority: config.priority,
@@ -55,6 +59,7 @@ impl Router {
             heard: Instant::from_nanos(mailbox.arrived_ns),
             mac: entry.mac,
             vips: config.vips.clone(),
+            sorted_vips,
         }
     }
 
@@ -93,6 +98,12 @@ impl Router {
 
     pub(super) fn vips(&self) -> &[Ipv4Addr] {
         &self.vips
+    }
+
+    /// Whether another router advertises the same addresses.
+    pub(super) fn has_vips(&self, addresses: impl ExactSizeIterator<Item = Ipv4Addr>) -> bool {
+        addresses.len() == self.vips.len()
+            && addresses.into_iter().all(|vip| self.sorted_vips.binary_search(&vip).is_ok())
     }
 
     pub(super) fn advertisement(&self, standing: Standing, checksum: Checksum) -> Outgoing<'_> {

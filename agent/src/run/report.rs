@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_common::verdict::Verdict;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::control::server::Server;
 use crate::driver::Event;
@@ -24,8 +24,33 @@ const DISCARDS: [(Verdict, &str); 7] = [
     (Verdict::VrrpChecksum, "a checksum of another flavour, or a wrong one: set checksum = \"auto\""),
 ];
 
+/// Lines about peers that may be written at once, and how soon there may be one more. A segment where peers change with
+/// every advertisement must not fill the log (RFC 9568 7.1).
+const PEER_LINES: u32 = 16;
+const PEER_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many lines may be written: never more than `PEER_LINES`, one more every `PEER_PAUSE`.
+struct Allowance {
+    left: u32,
+    since: Instant,
+}
+
+impl Allowance {
+    fn take(&mut self, now: Instant) -> bool {
+        let earned = now.duration_since(self.since).as_secs() / PEER_PAUSE.as_secs();
+        if let Ok(earned @ 1..) = u32::try_from(earned) {
+            self.left = PEER_LINES.min(self.left + earned);
+            self.since = now;
+        }
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        allowed
+    }
+}
+
 /// Writes what the election thread reports to the log.
 pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
+    let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
         let (Event::Transition { port, router, .. } | Event::Peer { port, router, .. }) = event;
         let Some(served) = server.ports.get(port) else {
@@ -41,6 +66,7 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
             }
+            Event::Peer { .. } if !peers.take(Instant::now()) => {}
             Event::Peer { peer, .. } => {
                 let interval_cs = peer.interval.centiseconds();
                 let priority = peer.standing.octet();

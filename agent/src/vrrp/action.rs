@@ -7,6 +7,8 @@ use super::types::{Advertisement, Checksum, Instant, Reason, Role, Standing};
 pub enum Input<A> {
     /// The interface is up and has a primary address (RFC 9568 6.4.1).
     Startup,
+    /// The same, and the map holds a lease until then that an earlier run of this agent has left.
+    Resume(Instant),
     /// Stop participating: the agent is about to exit.
     Shutdown,
     /// Give the role to a Backup and go on as Backup.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::action::{Action, Actions, Transition};
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Errand, Leaving, State};
-use super::timers::{active_down_interval, lease_interval, linger};
+use super::timers::{LINGER_MARGIN, active_down_interval, lease_interval, linger};
 use super::types::{Checksum, ChecksumMode, Instant, Interval, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -21,17 +21,28 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Active(active), reason, now, actions);
     }
 
+    /// An earlier run of this agent owned the addresses, and its lease has not lapsed: nobody has taken over. That lease is
+    /// renewed like any other, when the advertisement has left.
+    pub(super) fn resume(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
+        actions.push(self.advertise());
+        actions.push(Action::Announce);
+        let active = Active { adver_timer: now + self.parameters.interval.duration(), lease_until };
+        self.enter(State::Active(active), Reason::Resumed, now, actions);
+    }
+
     /// Says priority 0 and serves on for the linger, but never beyond the lease: an agent that was stalled until shortly
     /// before its lease ends must not outlive it because somebody stops it then.
     pub(super) fn leave(&mut self, active: Active, errand: Errand, now: Instant, actions: &mut Actions) {
-        let until = active.lease_until.min(now + linger(self.parameters.interval));
-        actions.push(Action::SetOwnership(Some(until)));
+        let patience_until = active.lease_until.min(now + linger(self.parameters.interval));
+        let lease_until = active.lease_until.min(patience_until + LINGER_MARGIN);
+        actions.push(Action::SetOwnership(Some(lease_until)));
         actions.push(self.say_leaving());
         let reason = match errand {
             Errand::Shutdown => Reason::Shutdown,
             Errand::Handover => Reason::Handover,
         };
-        self.enter(State::Leaving(Leaving { until, errand }), reason, now, actions);
+        let leaving = Leaving { patience_until, lease_until, errand };
+        self.enter(State::Leaving(leaving), reason, now, actions);
     }
 
     /// Gives up the addresses before anything else (RFC 9568 6.4.2: a Backup must not answer for them), then waits.

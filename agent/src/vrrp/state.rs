@@ -62,8 +62,10 @@ pub(super) struct Active {
 /// What a leaving router keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leaving {
-    /// End of the linger and of the lease, if no successor speaks before.
-    pub(super) until: Instant,
+    /// When no successor is waited for any more.
+    pub(super) patience_until: Instant,
+    /// End of the lease, some time after that: whoever takes the role back then still owns the addresses.
+    pub(super) lease_until: Instant,
     /// Where it goes from here.
     pub(super) errand: Errand,
 }
@@ -93,7 +95,7 @@ impl State {
             Self::Initialize => None,
             Self::Backup(backup) => Some(backup.active_down_timer),
             Self::Active(active) => Some(active.adver_timer.min(active.lease_until)),
-            Self::Leaving(leaving) => Some(leaving.until),
+            Self::Leaving(leaving) => Some(leaving.patience_until),
         }
     }
 
@@ -102,7 +104,7 @@ impl State {
         match self {
             Self::Initialize | Self::Backup(_) => None,
             Self::Active(active) => Some(active.lease_until),
-            Self::Leaving(leaving) => Some(leaving.until),
+            Self::Leaving(leaving) => Some(leaving.lease_until),
         }
     }
 }

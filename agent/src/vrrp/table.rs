@@ -12,10 +12,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// RFC 9568 6.4.1.
     pub(super) fn in_initialize(&mut self, input: Input<A>, now: Instant, actions: &mut Actions) {
         match input {
-            Input::Startup if self.parameters.priority == Priority::ADDRESS_OWNER => {
+            Input::Resume(lease_until) if now < lease_until => self.resume(lease_until, now, actions),
+            Input::Startup | Input::Resume(_) if self.parameters.priority == Priority::ADDRESS_OWNER => {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
-            Input::Startup => {
+            Input::Startup | Input::Resume(_) => {
                 self.become_backup(Reason::Startup, self.parameters.interval, false, now, actions);
             }
             Input::Shutdown
@@ -60,6 +61,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 });
             }
             Input::Startup
+            | Input::Resume(_)
             | Input::Handover
             | Input::Timer
             | Input::Transmitted(_)
@@ -113,12 +115,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 }
             }
             Input::DatapathLost => {
-                actions.push(Action::SetOwnership(None));
+                // Said while the lease still holds, for only an owner may use the virtual MAC.
                 actions.push(self.say_leaving());
+                actions.push(Action::SetOwnership(None));
                 self.become_initialize(Reason::DatapathLost, now, actions);
             }
             // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
-            Input::Startup | Input::Timer | Input::TransmitFailed => {}
+            Input::Startup | Input::Resume(_) | Input::Timer | Input::TransmitFailed => {}
         }
     }
 
@@ -134,11 +137,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             // Whoever speaks is the successor, whatever its priority: it was asked to take over. Its announcements come
             // after its advertisement, so the data plane serves on while the neighbours learn.
             Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }) => {
-                let until = leaving.until.min(now + LINGER_MARGIN);
+                let until = leaving.lease_until.min(now + LINGER_MARGIN);
                 actions.push(Action::SetOwnership((until > now).then_some(until)));
                 self.go(leaving.errand, Reason::Succeeded, interval, now, actions);
             }
-            Input::Timer if now >= leaving.until => self.linger_over(leaving, now, actions),
+            Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.errand == Errand::Handover => {
                 let leaving = Leaving { errand: Errand::Shutdown, ..leaving };
                 self.enter(State::Leaving(leaving), Reason::Shutdown, now, actions);
@@ -154,6 +157,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             // Another router that leaves is no successor.
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. })
             | Input::Startup
+            | Input::Resume(_)
             | Input::Shutdown
             | Input::Handover
             | Input::Timer
@@ -171,7 +175,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.go(leaving.errand, Reason::Shutdown, interval, now, actions);
             }
             // This host was stalled: somebody may have taken over long ago.
-            Errand::Handover if now > leaving.until + LINGER_MARGIN => {
+            Errand::Handover if now >= leaving.lease_until => {
                 actions.push(Action::SetOwnership(None));
                 self.go(leaving.errand, Reason::LeaseLapsed, interval, now, actions);
             }

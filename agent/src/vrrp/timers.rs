@@ -17,8 +17,8 @@ pub const LEASE_INTERVALS: u32 = 3;
 const _: () = assert!(LEASE_INTERVALS <= DOWN_INTERVALS);
 
 /// What a planned move lingers beyond one Advertisement_Interval: time for the successor's first advertisement to
-/// arrive. Also how long the addresses are served beyond that advertisement, for the neighbours to learn; and how late the
-/// end of the linger may be noticed before it counts as a stall.
+/// arrive. Also how long the addresses are served beyond that advertisement, for the neighbours to learn; and beyond the
+/// linger, so that a handover which nobody wants is taken back without a gap.
 pub const LINGER_MARGIN: Duration = Duration::from_millis(2);
 
 /// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1).

@@ -164,6 +164,8 @@ impl fmt::Display for Role {
 pub enum Reason {
     /// The interface is up and has an address: the protocol starts.
     Startup,
+    /// An earlier run of the agent left a lease that holds: this host is Active still.
+    Resumed,
     /// The agent was told to stop.
     Shutdown,
     /// The operator handed the virtual router over.
@@ -194,6 +196,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Startup => "startup",
+            Self::Resumed => "resumed",
             Self::Shutdown => "shutdown",
             Self::Handover => "handover",
             Self::HandoverRefused => "handover-refused",

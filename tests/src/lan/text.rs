@@ -15,6 +15,7 @@ pub fn time(at: Instant) -> String {
 pub fn input<A: Debug>(input: &Input<A>) -> String {
     match input {
         Input::Startup => "startup".into(),
+        Input::Resume(until) => format!("resume until {}", time(*until)),
         Input::Shutdown => "shutdown".into(),
         Input::Handover => "handover".into(),
         Input::LinkDown => "link down".into(),

@@ -3,8 +3,8 @@
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, DatapathLost, Handover, Hears, LinkDown, Shutdown, Startup, Timer, TimerDue, TransmitFailed,
-    Transmitted,
+    self, DatapathLost, Handover, Hears, LinkDown, Resume, ResumeLapsed, Shutdown, Startup, Timer, TimerDue,
+    TransmitFailed, Transmitted,
 };
 use super::{HIGHER, LOWER, feed, ms, router};
 
@@ -12,8 +12,10 @@ use super::{HIGHER, LOWER, feed, ms, router};
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 14] = [
+const INPUTS: [(&str, Given); 16] = [
     ("startup", Startup),
+    ("resume", Resume),
+    ("resume, lapsed", ResumeLapsed),
     ("shutdown", Shutdown),
     ("handover", Handover),
     ("link down", LinkDown),
@@ -78,7 +80,7 @@ fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 14]);
+type Row = (&'static str, [(&'static str, &'static str); 16]);
 
 /// The state table.
 const TABLE: [Row; 9] = [
@@ -86,6 +88,8 @@ const TABLE: [Row; 9] = [
         "Initialize",
         [
             ("startup", "Initialize -> Backup (startup) => Backup, 4609.375"),
+            ("resume", "send 100; announce; Initialize -> Active (resumed) => Active, 1500"),
+            ("resume, lapsed", "Initialize -> Backup (startup) => Backup, 4609.375"),
             ("shutdown", "nothing => Initialize, never"),
             ("handover", "nothing => Initialize, never"),
             ("link down", "nothing => Initialize, never"),
@@ -105,6 +109,8 @@ const TABLE: [Row; 9] = [
         "Backup",
         [
             ("startup", "nothing => Backup, 3609.375"),
+            ("resume", "nothing => Backup, 3609.375"),
+            ("resume, lapsed", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
@@ -127,6 +133,8 @@ const TABLE: [Row; 9] = [
         "Backup after priority 0",
         [
             ("startup", "nothing => Backup, 1609.375"),
+            ("resume", "nothing => Backup, 1609.375"),
+            ("resume, lapsed", "nothing => Backup, 1609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 1609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
@@ -149,6 +157,8 @@ const TABLE: [Row; 9] = [
         "Backup about to preempt",
         [
             ("startup", "nothing => Backup, 3609.375"),
+            ("resume", "nothing => Backup, 3609.375"),
+            ("resume, lapsed", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
@@ -171,6 +181,8 @@ const TABLE: [Row; 9] = [
         "Backup yielded",
         [
             ("startup", "nothing => Backup yielded, 6404.6875"),
+            ("resume", "nothing => Backup yielded, 6404.6875"),
+            ("resume, lapsed", "nothing => Backup yielded, 6404.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup yielded, 6404.6875"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
@@ -193,8 +205,10 @@ const TABLE: [Row; 9] = [
         "Active",
         [
             ("startup", "nothing => Active, 5000"),
-            ("shutdown", "own until 5502; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
-            ("handover", "own until 5502; send 0; Active -> Active (handover) => Active leaving, 5502"),
+            ("resume", "nothing => Active, 5000"),
+            ("resume, lapsed", "nothing => Active, 5000"),
+            ("shutdown", "own until 5504; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
+            ("handover", "own until 5504; send 0; Active -> Active (handover) => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "send 100 => Active, 5500"),
             ("hears 50", "send 100; announce => Active, 5000"),
@@ -205,13 +219,15 @@ const TABLE: [Row; 9] = [
             ("timer due", "send 100 => Active, 6000"),
             ("transmitted", "own until 7500 => Active, 5000"),
             ("transmit failed", "nothing => Active, 5000"),
-            ("datapath lost", "disown; send 0; Active -> Initialize (datapath-lost) => Initialize, never"),
+            ("datapath lost", "send 0; disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
     (
         "Active with a lapsed lease",
         [
             ("startup", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("resume", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("resume, lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "shutdown",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (shutdown) => Initialize, never",
@@ -240,6 +256,8 @@ const TABLE: [Row; 9] = [
         "Leaving for shutdown",
         [
             ("startup", "nothing => Active leaving, 5502"),
+            ("resume", "nothing => Active leaving, 5502"),
+            ("resume, lapsed", "nothing => Active leaving, 5502"),
             ("shutdown", "nothing => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
@@ -262,6 +280,8 @@ const TABLE: [Row; 9] = [
         "Leaving for handover",
         [
             ("startup", "nothing => Active leaving, 5502"),
+            ("resume", "nothing => Active leaving, 5502"),
+            ("resume, lapsed", "nothing => Active leaving, 5502"),
             ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
