@@ -2,29 +2,35 @@
 //! its maps pinned, its two cell arrays mapped into memory.
 
 mod attach;
+mod bpf;
 pub mod cells;
 mod error;
 mod events;
+mod hook;
 pub mod object;
 pub mod pins;
+mod place;
 pub mod plain;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
 use baton_common::maps::{self, Device, Router, RouterKey, VipKey};
 use baton_common::verdict::Verdict;
 
+pub use attach::refuse_foreign_pins;
 pub use cells::{Mailboxes, Ownerships};
 pub use error::DatapathError;
 pub use pins::Pins;
+pub use place::Place;
 use plain::Plain;
 
-use crate::config::{DatapathLog, XdpChoice};
-use crate::host::netlink::{Netlink, XdpMode};
+use crate::config::DatapathLog;
+use crate::host::netlink::XdpMode;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
 const PINNED_MAPS: [&str; 6] =
@@ -51,40 +57,11 @@ pub struct Datapath {
     pins: Pins,
     mode: XdpMode,
     adopted: bool,
+    /// Pins of links that this run has made.
+    fresh: Vec<PathBuf>,
 }
 
 impl Datapath {
-    /// Loads the programs and puts them on the interface: adopts what an earlier run has pinned and swaps the program
-    /// atomically, or attaches and pins afresh. On failure, what this call created is gone again.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses the object, the interface refuses XDP, or somebody else's program is attached.
-    pub fn open(
-        netlink: &Netlink,
-        interface: &str,
-        pins: Pins,
-        choice: XdpChoice,
-        log: DatapathLog,
-    ) -> Result<Self, DatapathError> {
-        attach::refuse_foreign_program(netlink, interface, &pins)?;
-        pins.create()?;
-        let adopted = pins.has_links();
-        let opened = load(&pins, log).and_then(|mut bpf| {
-            let mode = attach::attach(netlink, &mut bpf, interface, &pins, choice)?;
-            Ok((bpf, mode))
-        });
-        match opened {
-            Ok((bpf, mode)) => Ok(Self { bpf, pins, mode, adopted }),
-            Err(error) => {
-                if !adopted {
-                    pins.remove()?;
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// How the XDP program runs.
     pub fn mode(&self) -> XdpMode {
         self.mode
@@ -95,13 +72,13 @@ impl Datapath {
         self.adopted
     }
 
-    /// Takes everything off the interface again.
+    /// Takes off the interface what this run has put there.
     ///
     /// # Errors
     ///
     /// A pin cannot be removed.
-    pub fn detach(self) -> Result<(), DatapathError> {
-        self.pins.remove()
+    pub fn take_back(self) -> Result<(), DatapathError> {
+        place::take_off(&self.pins, self.adopted, &self.fresh)
     }
 
     /// Tells the programs which interface they run on and which virtual routers it has; what is no longer listed is

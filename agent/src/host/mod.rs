@@ -41,7 +41,7 @@ pub enum HostError {
         pid: i32,
     },
     /// An agent in another network namespace uses the directory.
-    #[error("another baton uses {}; give each its own [runtime] directory", _0.display())]
+    #[error("another baton uses {}; give each its own `directory` and `pins` in [runtime]", _0.display())]
     DirectoryLocked(PathBuf),
     /// The process may not do what it must.
     #[error("missing {missing}; run as root, or grant the capabilities (systemd: AmbientCapabilities=)")]

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Context, bail};
 
 use crate::config::Config;
-use crate::datapath::{Datapath, Pins};
+use crate::datapath::{Datapath, Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
 use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::{Interface, Netlink};
@@ -40,7 +40,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         prepare::prepare(config, &netlink, &interfaces, &mut changes, &mut datapaths).and_then(serve::start);
     match started {
         Ok(serving) => {
-            retire(config, &mut changes)?;
+            retire(config, &netlink, &mut changes)?;
             serving.until_stopped()
         }
         Err(error) => {
@@ -77,12 +77,14 @@ fn vips(config: &Config) -> Vec<Ipv4Addr> {
 }
 
 /// Takes the programs off interfaces that an earlier run had and this configuration has no more.
-fn retire(config: &Config, changes: &mut HostChanges<'_>) -> anyhow::Result<()> {
+fn retire(config: &Config, netlink: &Netlink, changes: &mut HostChanges<'_>) -> anyhow::Result<()> {
     let kept = config.interfaces();
     let retired: Vec<String> =
         changes.interfaces().filter(|name| !kept.contains(name)).map(str::to_owned).collect();
     for interface in retired {
-        Pins::new(&config.runtime.pins, &interface).remove()?;
+        let pins = Pins::new(&config.runtime.pins, &interface);
+        refuse_foreign_pins(netlink, &interface, &pins)?;
+        pins.remove()?;
         changes.forget_interface(&interface)?;
         tracing::info!(interface, "no virtual router on it any more; programs removed");
     }
@@ -94,8 +96,8 @@ fn take_back(mut changes: HostChanges<'_>, recorded: bool, datapaths: Vec<Datapa
     if !recorded {
         changes.revert()?;
     }
-    for datapath in datapaths.into_iter().filter(|datapath| !datapath.adopted()) {
-        datapath.detach()?;
+    for datapath in datapaths {
+        datapath.take_back()?;
     }
     if !recorded {
         changes.forget()?;

@@ -13,7 +13,7 @@ use super::watch::Watched;
 use crate::config::Config;
 use crate::control::server::{self, ServedPort};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, Pins};
+use crate::datapath::{Datapath, Pins, Place};
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
 use crate::host::changes::HostChanges;
@@ -48,13 +48,16 @@ pub(super) fn prepare<'a>(
     changes: &mut HostChanges<'_>,
     datapaths: &mut Vec<Datapath>,
 ) -> anyhow::Result<Ready<'a>> {
+    let mut places = Vec::new();
+    for Interface { name, .. } in interfaces {
+        let pins = Pins::new(&config.runtime.pins, name);
+        places.push(Place::examine(netlink, name, pins, config.runtime.xdp)?);
+    }
     let vips = super::vips(config);
     changes.unbind_others(&vips)?;
     changes.record_interfaces(&config.interfaces())?;
-    for interface in interfaces {
-        let pins = Pins::new(&config.runtime.pins, &interface.name);
-        let (xdp, log) = (config.runtime.xdp, config.runtime.datapath_log);
-        datapaths.push(Datapath::open(netlink, &interface.name, pins, xdp, log)?);
+    for place in places {
+        datapaths.push(place.open(netlink, config.runtime.datapath_log)?);
     }
     let (sender, events) = mpsc::channel(EVENTS);
     let (mut parts, mut served, mut watched) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,6 +5,7 @@
 
 mod refusals;
 mod second_card;
+mod shared_pins;
 mod upkeep;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::refusals::{SOON, reconfigure, refused, refused_and_unchanged, start_alone};
 
 /// A second interface of node a, to nobody.
-fn second_interface(lab: &Lab) -> Result<()> {
+pub(super) fn second_interface(lab: &Lab) -> Result<()> {
     lab.run(Host::A, "ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "eth1-far"])?;
     lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "eth1"])?;
     for end in ["eth1", "eth1-far"] {
