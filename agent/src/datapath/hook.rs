@@ -1,5 +1,6 @@
 //! The three places of an interface where a program of ours runs.
 
+use std::fmt;
 use std::io;
 
 use baton_common::maps::{TCX_EGRESS_PROGRAM, TCX_INGRESS_PROGRAM, XDP_PROGRAM};
@@ -10,7 +11,7 @@ use crate::host::netlink::Interface;
 
 /// A place where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hook {
+pub enum Hook {
     /// XDP.
     Xdp,
     /// tcx, for what arrives.
@@ -33,7 +34,11 @@ impl Hook {
     }
 
     /// The ids of the programs that run there. At tcx these may have changed since `interface` was looked at.
-    pub(super) fn running(self, interface: &Interface) -> Result<Vec<u32>, DatapathError> {
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub fn running(self, interface: &Interface) -> Result<Vec<u32>, DatapathError> {
         let hook = match self {
             Self::Xdp => return Ok(interface.xdp.map(|(id, _)| id).into_iter().collect()),
             Self::Ingress => TcxHook::Ingress,
@@ -41,5 +46,15 @@ impl Hook {
         };
         let failed = |source: io::Error| DatapathError::Query { interface: interface.name.clone(), source };
         tcx_programs(interface.index, hook).map_err(failed)
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Xdp => "XDP",
+            Self::Ingress => "tcx ingress",
+            Self::Egress => "tcx egress",
+        })
     }
 }

@@ -25,6 +25,7 @@ use baton_common::verdict::Verdict;
 pub use attach::refuse_foreign_pins;
 pub use cells::{Mailboxes, Ownerships};
 pub use error::DatapathError;
+pub use hook::Hook;
 pub use pins::Pins;
 pub use place::Place;
 use plain::Plain;
@@ -70,6 +71,20 @@ impl Datapath {
     /// Whether the programs and maps of an earlier run were adopted.
     pub fn adopted(&self) -> bool {
         self.adopted
+    }
+
+    /// The ids of our programs, each with the place where it runs.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub fn programs(&self) -> Result<[(Hook, u32); 3], DatapathError> {
+        let mut programs = Hook::ALL.map(|hook| (hook, 0));
+        for (hook, id) in &mut programs {
+            let name = hook.program();
+            *id = self.bpf.program(name).ok_or(DatapathError::NoProgram(name))?.info()?.id();
+        }
+        Ok(programs)
     }
 
     /// Takes off the interface what this run has put there.

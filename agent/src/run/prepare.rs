@@ -62,14 +62,13 @@ pub(super) fn prepare<'a>(
     let (sender, events) = mpsc::channel(EVENTS);
     let (mut parts, mut served, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(datapaths.iter_mut()).enumerate() {
-        let port = Opening { config, interface, datapath, index, events: &sender };
+        let port = Opening { config, interface, datapath: &mut *datapath, index, events: &sender };
         let (port_parts, port_served) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         parts.push(port_parts);
         served.push(port_served);
-        let program = netlink.interface(&interface.name)?.xdp.map(|(id, _)| id);
-        let (name, mac) = (interface.name.clone(), interface.mac);
-        watched.push(Watched { name, mac, primary: primary(interface)?, program });
+        let (name, mac, primary) = (interface.name.clone(), interface.mac, primary(interface)?);
+        watched.push(Watched { name, mac, primary, programs: datapath.programs()? });
     }
     changes.bind(&vips)?;
 

@@ -113,17 +113,33 @@ fn a_stopped_agent_is_said_to_be_silent() -> Result<()> {
 }
 
 #[test]
-fn a_node_whose_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+fn a_node_whose_xdp_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_xdp", "XDP")
+}
+
+#[test]
+fn a_node_whose_ingress_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_ingress", "tcx ingress")
+}
+
+#[test]
+fn a_node_whose_egress_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_egress", "tcx egress")
+}
+
+fn gives_the_vip_away_without(program: &str, hook: &str) -> Result<()> {
     let lab = Lab::up()?;
     let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
     let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
-    let pin = lab.directory().join("bpf").join(Host::A.name()).join("v1/eth0/baton_xdp_link");
+    let pin = lab.directory().join("bpf").join(Host::A.name()).join(format!("v1/eth0/{program}_link"));
     lab.run(Host::A, "bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()])?;
     let state = |host| Ok::<_, anyhow::Error>(lab.baton_status(host)?.routers[0].clone());
     wait_until("node b to take over", SOON, || Ok(state(Host::B)?.role == "Active"))?;
     let lost = state(Host::A)?;
     assert_eq!((lost.role.as_str(), lost.reason.as_deref()), ("Initialize", Some("datapath-lost")));
+    let log = fs::read_to_string(lab.baton_log(Host::A))?;
+    ensure!(log.contains(&format!("our {hook} program was taken off the interface")), "{log}");
     pair.stop()
 }
 
