@@ -96,76 +96,99 @@ fn refuse_other_mode(netlink: &Netlink, interface: &str, choice: XdpChoice) -> R
     }
 }
 
-/// Attaches all programs and notes in `fresh` the pins that it makes. The tcx programs come first: with them alone no
-/// frame changes its way, while XDP without the ingress program would lose VIP traffic.
+/// The links of an interface in the hands of a run that starts.
+#[derive(Default)]
+pub(super) struct Links {
+    /// Those of an earlier run, which keep its programs until [`take_over`].
+    adopted: Vec<(Hook, FdLink)>,
+    /// The pins of those that this run has made.
+    fresh: Vec<PathBuf>,
+}
+
+impl Links {
+    /// Takes off the interface what this run has put there.
+    pub(super) fn remove_fresh(&self) -> Result<(), DatapathError> {
+        self.fresh.iter().try_for_each(|path| {
+            std::fs::remove_file(path).map_err(DatapathError::pins(path, "removing a pin"))
+        })
+    }
+}
+
+/// Loads all programs, and attaches those in whose place an earlier run has left none. The tcx programs come first: with
+/// them alone no frame changes its way, while XDP without the ingress program would lose VIP traffic.
 pub(super) fn attach(
     netlink: &Netlink,
     bpf: &mut Ebpf,
     interface: &str,
     pins: &Pins,
     choice: XdpChoice,
-    fresh: &mut Vec<PathBuf>,
+    links: &mut Links,
 ) -> Result<XdpMode, DatapathError> {
     let found = netlink.interface(interface).map_err(Box::new)?;
-    attach_tcx(netlink, bpf, &found, pins, Hook::Ingress, TcAttachType::Ingress, fresh)?;
-    attach_tcx(netlink, bpf, &found, pins, Hook::Egress, TcAttachType::Egress, fresh)?;
-    attach_xdp(netlink, bpf, &found, pins, choice, fresh)
+    for (hook, side) in [(Hook::Ingress, TcAttachType::Ingress), (Hook::Egress, TcAttachType::Egress)] {
+        let program = classifier(bpf, hook)?;
+        program.load()?;
+        match adopt(netlink, &found, pins, hook)? {
+            Some(link) => links.adopted.push((hook, link)),
+            None => {
+                let id = program.attach(interface, side)?;
+                pin(program.take_link(id)?.try_into(), interface, pins.link(hook.program()), links)?;
+            }
+        }
+    }
+    let program = xdp(bpf)?;
+    program.load()?;
+    if let Some(link) = adopt(netlink, &found, pins, Hook::Xdp)?
+        && let Some((_, mode)) = found.xdp
+    {
+        links.adopted.push((Hook::Xdp, link));
+        return Ok(mode);
+    }
+    attach_xdp(program, interface, pins, choice, links)
 }
 
-fn attach_tcx(
-    netlink: &Netlink,
-    bpf: &mut Ebpf,
-    interface: &Interface,
-    pins: &Pins,
-    hook: Hook,
-    side: TcAttachType,
-    fresh: &mut Vec<PathBuf>,
-) -> Result<(), DatapathError> {
-    let name = hook.program();
-    let program: &mut SchedClassifier =
-        bpf.program_mut(name).ok_or(DatapathError::NoProgram(name))?.try_into()?;
-    program.load()?;
-    if let Some(link) = adopt(netlink, interface, pins, hook)? {
-        program.attach_to_link(SchedClassifierLink::try_from(link)?)?;
-        return Ok(());
+/// Puts our programs in the place of an earlier run's, each atomically.
+pub(super) fn take_over(bpf: &mut Ebpf, links: &mut Links) -> Result<(), DatapathError> {
+    for (hook, link) in links.adopted.drain(..) {
+        match hook {
+            Hook::Xdp => {
+                xdp(bpf)?.attach_to_link(XdpLink::try_from(link)?)?;
+            }
+            Hook::Ingress | Hook::Egress => {
+                classifier(bpf, hook)?.attach_to_link(SchedClassifierLink::try_from(link)?)?;
+            }
+        }
     }
-    let id = program.attach(&interface.name, side)?;
-    pin(program.take_link(id)?.try_into(), &interface.name, pins.link(name), fresh)
+    Ok(())
+}
+
+fn xdp(bpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
+    Ok(bpf.program_mut(XDP_PROGRAM).ok_or(DatapathError::NoProgram(XDP_PROGRAM))?.try_into()?)
+}
+
+fn classifier(bpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, DatapathError> {
+    let name = hook.program();
+    Ok(bpf.program_mut(name).ok_or(DatapathError::NoProgram(name))?.try_into()?)
 }
 
 fn attach_xdp(
-    netlink: &Netlink,
-    bpf: &mut Ebpf,
-    interface: &Interface,
+    program: &mut Xdp,
+    interface: &str,
     pins: &Pins,
     choice: XdpChoice,
-    fresh: &mut Vec<PathBuf>,
+    links: &mut Links,
 ) -> Result<XdpMode, DatapathError> {
-    let program: &mut Xdp =
-        bpf.program_mut(XDP_PROGRAM).ok_or(DatapathError::NoProgram(XDP_PROGRAM))?.try_into()?;
-    program.load()?;
-    let name = &interface.name;
-    if let Some(link) = adopt(netlink, interface, pins, Hook::Xdp)?
-        && let Some((_, mode)) = interface.xdp
-    {
-        program.attach_to_link(XdpLink::try_from(link)?)?;
-        return Ok(mode);
-    }
     let mut attempts = Vec::new();
     for &mode in ladder(choice) {
         let flag = match mode {
             XdpMode::Native => xdp::XdpMode::Driver,
             XdpMode::Generic => xdp::XdpMode::Skb,
         };
-        match program.attach(name, flag) {
+        match program.attach(interface, flag) {
             Ok(id) => {
-                pin(program.take_link(id)?.try_into(), name, pins.link(XDP_PROGRAM), fresh)?;
+                pin(program.take_link(id)?.try_into(), interface, pins.link(XDP_PROGRAM), links)?;
                 if !attempts.is_empty() {
-                    tracing::warn!(
-                        interface = name,
-                        refused = attempts.join(", "),
-                        "XDP runs in generic mode"
-                    );
+                    tracing::warn!(interface, refused = attempts.join(", "), "XDP runs in generic mode");
                 }
                 return Ok(mode);
             }
@@ -176,7 +199,7 @@ fn attach_xdp(
         XdpChoice::Native => "write xdp = \"auto\" to allow generic mode, or use another interface",
         XdpChoice::Auto | XdpChoice::Generic => "use an Ethernet interface whose driver supports XDP",
     };
-    let (interface, attempts) = (name.clone(), attempts.join(", "));
+    let (interface, attempts) = (interface.to_owned(), attempts.join(", "));
     Err(DatapathError::NoXdp { interface, attempts, remedy: remedy.to_owned() })
 }
 
@@ -194,11 +217,11 @@ fn pin<E>(
     link: Result<FdLink, E>,
     interface: &str,
     path: PathBuf,
-    fresh: &mut Vec<PathBuf>,
+    links: &mut Links,
 ) -> Result<(), DatapathError> {
     let link = link.map_err(|_| DatapathError::NoLink { interface: interface.to_owned() })?;
     link.pin(&path)?;
-    fresh.push(path);
+    links.fresh.push(path);
     Ok(())
 }
 

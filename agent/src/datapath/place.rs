@@ -1,9 +1,8 @@
 //! Where a data plane comes to be: an interface and the pins of its name. It is examined before anything is changed, on
 //! this interface or another.
 
-use std::path::PathBuf;
-
-use super::{Datapath, DatapathError, Pins, attach, load};
+use super::attach::{self, Links};
+use super::{Datapath, DatapathError, Pins, load};
 use crate::config::{DatapathLog, XdpChoice};
 use crate::host::netlink::Netlink;
 
@@ -32,8 +31,8 @@ impl Place {
         Ok(Self { interface: interface.to_owned(), pins, choice, adopted })
     }
 
-    /// Loads the programs and puts them on the interface: adopts what an earlier run has pinned and swaps the program
-    /// atomically, or attaches and pins afresh. On failure, what this call created is gone again.
+    /// Loads the programs with the maps that an earlier run has pinned, or new ones, and attaches and pins those in whose
+    /// place that run has left none. On failure, what this call created is gone again.
     ///
     /// # Errors
     ///
@@ -44,15 +43,15 @@ impl Place {
             // Links whose interface is gone, and the maps that only they used.
             pins.remove()?;
         }
-        let mut fresh = Vec::new();
+        let mut links = Links::default();
         let opened = pins.create().and_then(|()| {
             let mut bpf = load(&pins, log)?;
-            let mode = attach::attach(netlink, &mut bpf, &interface, &pins, choice, &mut fresh)?;
+            let mode = attach::attach(netlink, &mut bpf, &interface, &pins, choice, &mut links)?;
             Ok((bpf, mode))
         });
         match opened {
-            Ok((bpf, mode)) => Ok(Datapath { bpf, pins, mode, adopted, fresh }),
-            Err(error) => match take_off(&pins, adopted, &fresh) {
+            Ok((bpf, mode)) => Ok(Datapath { bpf, pins, mode, adopted, links, before: None }),
+            Err(error) => match take_off(&pins, adopted, &links) {
                 Ok(()) => Err(error),
                 Err(remains) => {
                     Err(DatapathError::NotTakenBack { error: Box::new(error), remains: Box::new(remains) })
@@ -62,13 +61,7 @@ impl Place {
     }
 }
 
-/// Takes off what this run has put on the interface: everything, or beside what an earlier run has left the pins in
-/// `fresh`.
-pub(super) fn take_off(pins: &Pins, adopted: bool, fresh: &[PathBuf]) -> Result<(), DatapathError> {
-    if !adopted {
-        return pins.remove();
-    }
-    fresh
-        .iter()
-        .try_for_each(|path| std::fs::remove_file(path).map_err(DatapathError::pins(path, "removing a pin")))
+/// Takes off what this run has put on the interface: everything, or what it has added to an earlier run's.
+pub(super) fn take_off(pins: &Pins, adopted: bool, links: &Links) -> Result<(), DatapathError> {
+    if adopted { links.remove_fresh() } else { pins.remove() }
 }

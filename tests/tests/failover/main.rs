@@ -3,6 +3,7 @@
 //!
 //! Needs root, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod failed_start;
 mod refusals;
 mod second_card;
 mod shared_pins;

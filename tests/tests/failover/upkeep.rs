@@ -1,5 +1,5 @@
-//! What agents leave on a host, and what becomes of it when the configuration changes, a start fails late, or two agents
-//! are given the same place.
+//! What agents leave on a host, and what becomes of it when the configuration changes, a program is taken off, or two
+//! agents are given the same place.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ pub(super) fn second_interface(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn has_xdp(lab: &Lab, interface: &str) -> Result<bool> {
+pub(super) fn has_xdp(lab: &Lab, interface: &str) -> Result<bool> {
     Ok(lab.run(Host::A, "ip", &["-d", "link", "show", interface])?.contains("prog/xdp"))
 }
 
@@ -51,16 +51,6 @@ fn detach_covers_an_interface_that_left_the_configuration() -> Result<()> {
     output(&mut lab.baton(Host::A, "detach")?)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
-}
-
-#[test]
-fn a_start_that_fails_at_its_last_step_is_taken_back() -> Result<()> {
-    let lab = Lab::up()?;
-    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
-    // A directory in the place of the control socket cannot be replaced.
-    let place = lab.host_directory(Host::A).join("control.sock");
-    fs::create_dir(&place)?;
-    refused_and_unchanged(&lab, &["making the control socket", &place.to_string_lossy()])
 }
 
 #[test]
