@@ -11,12 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HostError;
 use super::netlink::Netlink;
-
-/// Sysctls with the least value that keeps the kernel quiet about addresses of `lo`. arp_ignore 1: answer only for
-/// addresses of the interface that was asked. arp_announce 2: never ask with an address of `lo` as the sender. For all
-/// interfaces: one that Baton does not know, or that comes later, may be on the same segment.
-const SYSCTLS: [(&str, u8); 2] =
-    [("/proc/sys/net/ipv4/conf/all/arp_ignore", 1), ("/proc/sys/net/ipv4/conf/all/arp_announce", 2)];
+use super::sysctls::{self, Change};
 
 /// What Baton has changed on this host.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -99,8 +94,10 @@ impl<'a> HostChanges<'a> {
     ///
     /// A sysctl cannot be written or an address not bound.
     pub fn bind(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
-        for (path, value) in SYSCTLS {
-            self.raise_sysctl(Path::new(path), value)?;
+        for rule in &sysctls::RULES {
+            for change in rule.changes()? {
+                self.set_sysctl(change)?;
+            }
         }
         // One that was there before Baton belongs to the operator and stays when Baton goes.
         let present = self.netlink.loopback_addresses()?;
@@ -148,7 +145,7 @@ impl<'a> HostChanges<'a> {
                     self.save()?;
                     self.netlink.bind(vip)?;
                 }
-                Step::Set(path, before) => restore_sysctl(&path, &before)?,
+                Step::Set(path, before) => sysctls::write(&path, &before)?,
             }
         }
         Ok(())
@@ -181,7 +178,7 @@ impl<'a> HostChanges<'a> {
             self.record.bound.pop_first();
         }
         while let Some((path, value)) = self.record.sysctls.first_key_value() {
-            restore_sysctl(path, value)?;
+            sysctls::write(path, value)?;
             self.record.sysctls.pop_first();
         }
         Ok(())
@@ -201,17 +198,18 @@ impl<'a> HostChanges<'a> {
         }
     }
 
-    /// Raises a sysctl to `value`; a stricter setting of the operator's stays.
-    fn raise_sysctl(&mut self, path: &Path, value: u8) -> Result<(), HostError> {
-        let what = || format!("setting {} to {value}", path.display());
-        let before = fs::read_to_string(path).map_err(HostError::io(what()))?.trim().to_owned();
-        if before.parse::<u8>().is_ok_and(|present| present >= value) {
-            return Ok(());
+    fn set_sysctl(&mut self, change: Change) -> Result<(), HostError> {
+        let Change { path, before, value } = change;
+        if before > value {
+            // An operator's choice, which is more than the usual 0.
+            let path = path.display();
+            tracing::warn!(%path, before, value, "sysctl let the kernel speak for addresses of lo; set until baton is detached");
         }
-        self.steps.push(Step::Set(path.to_owned(), before.clone()));
-        self.record.sysctls.entry(path.to_owned()).or_insert(before);
+        self.steps.push(Step::Set(path.clone(), before.to_string()));
+        // One that an earlier run has recorded was changed by somebody since.
+        self.record.sysctls.insert(path.clone(), before.to_string());
         self.save()?;
-        fs::write(path, value.to_string()).map_err(HostError::io(what()))
+        sysctls::write(&path, &value.to_string())
     }
 
     fn save(&self) -> Result<(), HostError> {
@@ -221,15 +219,5 @@ impl<'a> HostChanges<'a> {
         let draft = self.file.with_extension("json.new");
         fs::write(&draft, text).map_err(failed())?;
         fs::rename(&draft, &self.file).map_err(failed())
-    }
-}
-
-fn restore_sysctl(path: &Path, value: &str) -> Result<(), HostError> {
-    match fs::write(path, value) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(HostError::io(format!("restoring {}", path.display()))(error))
-        }
-        // Written, or gone together with its interface.
-        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ pub mod ethtool;
 pub mod lock;
 pub mod netlink;
 pub mod rights;
+mod sysctls;
 
 use std::io;
 use std::path::PathBuf;
