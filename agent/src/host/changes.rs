@@ -145,7 +145,7 @@ impl<'a> HostChanges<'a> {
                     self.save()?;
                     self.netlink.bind(vip)?;
                 }
-                Step::Set(path, before) => sysctls::write(&path, &before)?,
+                Step::Set(path, before) => sysctls::restore(&path, &before)?,
             }
         }
         Ok(())
@@ -166,8 +166,8 @@ impl<'a> HostChanges<'a> {
         }
     }
 
-    /// Takes addresses and sysctls back. Addresses go first: while they are bound, the sysctls keep the kernel quiet about
-    /// them. The programs are left to the caller, who then calls [`Self::forget`].
+    /// Takes addresses and sysctls back; a sysctl that somebody has changed since stays. Addresses go first: while they are
+    /// bound, the sysctls keep the kernel quiet about them. The programs are left to the caller, who then calls [`Self::forget`].
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl<'a> HostChanges<'a> {
             self.record.bound.pop_first();
         }
         while let Some((path, value)) = self.record.sysctls.first_key_value() {
-            sysctls::write(path, value)?;
+            sysctls::restore(path, value)?;
             self.record.sysctls.pop_first();
         }
         Ok(())

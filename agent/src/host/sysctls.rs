@@ -79,6 +79,21 @@ fn read(path: &Path) -> Result<Option<i32>, HostError> {
     }
 }
 
+/// Puts `before` back at `path`, unless somebody has changed since what a [`Change`] made of it.
+///
+/// # Errors
+///
+/// The kernel refuses it.
+pub(super) fn restore(path: &Path, before: &str) -> Result<(), HostError> {
+    let ours = RULES.iter().find(|rule| path.ends_with(rule.name)).map(|rule| rule.least);
+    let present = read(path)?;
+    if present.is_some() && present != ours {
+        tracing::info!(path = %path.display(), value = present, "sysctl was changed since; left as it is");
+        return Ok(());
+    }
+    write(path, before)
+}
+
 /// Writes `value` to `path`; an interface that is gone has taken its value along.
 ///
 /// # Errors
