@@ -5,6 +5,7 @@ mod prepare;
 mod report;
 mod serve;
 mod undo;
+mod vips;
 mod watch;
 
 use std::net::Ipv4Addr;

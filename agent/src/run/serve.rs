@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::prepare::Ready;
+use super::vips::Vips;
 use super::{report, watch};
 use crate::control::server::{self, Server};
 use crate::control::socket_path;
@@ -39,7 +40,8 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
     let server = Arc::new(Server { ports: served, remote: remote.clone() });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
-    runtime.spawn(watch::watch(watch, watched, remote.clone()));
+    let vips = Vips::new(super::vips(config));
+    runtime.spawn(watch::watch(watch, watched, vips, remote.clone()));
     runtime.spawn(server::serve(listener, server));
     Ok(Serving { runtime, remote, begin, ended, socket: socket_path(&config.runtime.directory) })
 }

@@ -1,10 +1,11 @@
-//! What the kernel tells about the interfaces, passed on to the election thread.
+//! What the kernel tells about the interfaces, passed on to the election thread, and about the VIPs.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::vips::Vips;
 use crate::datapath::{DatapathError, Hook};
 use crate::driver::{Command, Remote};
 use crate::host::netlink::{Interface, Watch};
@@ -26,8 +27,8 @@ pub(super) struct Watched {
     pub(super) programs: [(Hook, u32); 3],
 }
 
-/// Tells the election thread when an interface loses or regains what it needs.
-pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remote) {
+/// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong.
+pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, mut vips: Vips, remote: Remote) {
     let mut lost = vec![false; watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {
@@ -54,6 +55,11 @@ pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remot
                 interface.carrier && interface.addresses.contains(&expected.primary)
             });
             let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+        }
+        match timeout(PATIENCE, vips.keep(&watch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the VIPs are not kept on lo"),
+            Err(_) => tracing::warn!("the kernel does not tell the addresses"),
         }
         // Either way it is time to look again.
         let _ = timeout(INTERVAL, watch.changed()).await;

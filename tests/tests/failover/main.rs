@@ -9,6 +9,7 @@ mod refusals;
 mod second_card;
 mod shared_pins;
 mod upkeep;
+mod vips_astray;
 
 use std::time::Duration;
 
