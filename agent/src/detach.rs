@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::datapath::Pins;
+use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
 use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::Netlink;
@@ -16,8 +16,8 @@ use crate::host::rights;
 ///
 /// # Errors
 ///
-/// An agent runs on this host, or something cannot be removed; what was removed before stays removed, and the call can
-/// be repeated.
+/// An agent runs on this host, or the pins are those of another network namespace, and nothing is changed; or something
+/// cannot be removed: what was removed before stays removed, and the call can be repeated.
 pub fn detach(config: &Config) -> anyhow::Result<()> {
     rights::check()?;
     let _host = HostLock::take()?;
@@ -25,11 +25,17 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
     let directory = &config.runtime.directory;
     let _directory = directory.exists().then(|| DirectoryLock::take(directory)).transpose()?;
     let mut changes = HostChanges::open(&netlink, directory)?;
-    changes.revert()?;
     // Those of an earlier configuration, too.
     let interfaces: BTreeSet<&str> = config.interfaces().into_iter().chain(changes.interfaces()).collect();
+    let mut all_pins = Vec::new();
     for interface in interfaces {
-        Pins::new(&config.runtime.pins, interface).remove()?;
+        let pins = Pins::new(&config.runtime.pins, interface);
+        refuse_foreign_pins(&netlink, interface, &pins)?;
+        all_pins.push(pins);
+    }
+    changes.revert()?;
+    for pins in all_pins {
+        pins.remove()?;
     }
     changes.forget()?;
     // Another agent's files, or the operator's, keep it.

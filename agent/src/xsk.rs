@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
@@ -34,6 +36,9 @@ pub enum RingError {
     /// All transmit frames are on their way.
     #[error("no free transmit frame")]
     Full,
+    /// The kernel has thrown the frame away, most likely for want of a carrier.
+    #[error("the kernel did not send the frame")]
+    Dropped,
     /// The frame is larger than a UMEM frame.
     #[error("transmit: {0}")]
     Transmit(#[from] io::Error),
@@ -54,7 +59,8 @@ pub struct Ring<T> {
     tx: TxQueue,
     completion: CompQueue,
     free: Vec<FrameDesc>,
-    in_flight: Vec<(FrameDesc, T)>,
+    /// Frames in the hands of the kernel, each with its tag unless the kernel has thrown it away.
+    in_flight: Vec<(FrameDesc, Option<T>)>,
 }
 
 impl<T: Copy> Ring<T> {
@@ -119,7 +125,7 @@ impl<T: Copy> Ring<T> {
     ///
     /// # Errors
     ///
-    /// No frame is free, or it is too small; nothing is sent then.
+    /// No frame is free, it is too small, or the kernel has thrown it away; nothing is sent then.
     pub fn transmit(&mut self, frame: &[u8], tag: T) -> Result<(), RingError> {
         let mut desc = self.free.pop().ok_or(RingError::Full)?;
         // SAFETY: `desc` was on the stack of free frames of this UMEM, so nobody else uses it.
@@ -137,26 +143,39 @@ impl<T: Copy> Ring<T> {
             self.free.push(desc);
             return Err(RingError::Full);
         }
-        self.in_flight.push((desc, tag));
-        if self.tx.needs_wakeup() {
-            // The frame is in the ring; if the kernel cannot be woken now, the next transmission or completion poll
-            // finds it there, and without a completion nothing counts as sent.
-            let _ = self.tx.wakeup();
+        self.in_flight.push((desc, Some(tag)));
+        if self.tx.needs_wakeup() && self.wake() == Err(Errno::EBUSY) {
+            // The completion ring reports it all the same. One that the kernel had not got to waits in the ring and may
+            // leave later; not to count it is the safe side.
+            for (_, tag) in &mut self.in_flight {
+                *tag = None;
+            }
+            return Err(RingError::Dropped);
         }
         Ok(())
+    }
+
+    /// Makes the kernel send what is in the ring, in this call: the sockets are in copy mode. `EBUSY` means that it has
+    /// thrown a frame away, which it does for an interface that is down or without a carrier, on the spot and while
+    /// the interface's flags still tell the contrary. With other errors the frame stays in the ring; the next transmission
+    /// finds it there, and without a completion nothing counts as sent.
+    fn wake(&self) -> Result<usize, Errno> {
+        send(self.tx.fd().as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT)
     }
 
     /// The tag of the next frame that has left, or `None` when the driver has reported no more.
     pub fn completed(&mut self) -> Option<T> {
         let mut frame = FrameDesc::default();
         // SAFETY: this ring belongs to the UMEM that `frame` comes from.
-        if unsafe { self.completion.consume_one(&mut frame) } == 0 {
-            return None;
+        while unsafe { self.completion.consume_one(&mut frame) } > 0 {
+            let sent = self.in_flight.iter().position(|(desc, _)| desc.addr() == frame.addr())?;
+            let (desc, tag) = self.in_flight.swap_remove(sent);
+            self.free.push(desc);
+            if tag.is_some() {
+                return tag;
+            }
         }
-        let sent = self.in_flight.iter().position(|(desc, _)| desc.addr() == frame.addr())?;
-        let (desc, tag) = self.in_flight.swap_remove(sent);
-        self.free.push(desc);
-        Some(tag)
+        None
     }
 
     /// Whether frames are still on their way.

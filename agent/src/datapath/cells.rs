@@ -41,6 +41,12 @@ impl Ownerships {
         unsafe { (&raw mut (*self.0.cell(slot)).mac).write_volatile(mac) };
     }
 
+    /// The MAC that stands for the addresses of `slot`.
+    pub(super) fn mac(&self, slot: u32) -> [u8; 6] {
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw const (*self.0.cell(slot)).mac).read_volatile() }
+    }
+
     /// Counts one more takeover of `slot` and returns the count.
     pub fn next_epoch(&self, slot: u32) -> u32 {
         let cell = self.0.cell(slot);

@@ -1,7 +1,7 @@
 //! Why the data plane is not there, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::EbpfError;
 use aya::maps::MapError;
@@ -27,6 +27,19 @@ pub enum DatapathError {
         /// The program's id and name.
         program: String,
         /// Where our own link would be pinned.
+        pins: PathBuf,
+    },
+    /// The pins hold programs on another interface: those of an agent in another network namespace.
+    #[error(
+        "{}: the programs pinned here are on another interface than this {interface}, probably in another network \
+         namespace; give each agent its own `pins` and `directory` in [runtime], or, if the interface was moved or renamed, \
+         remove the directory of the pins first",
+        pins.display()
+    )]
+    ForeignPins {
+        /// The interface whose pins they would be.
+        interface: String,
+        /// Where they are pinned.
         pins: PathBuf,
     },
     /// The interface takes no XDP program in any mode that the configuration allows.
@@ -65,6 +78,22 @@ pub enum DatapathError {
         /// What the system said.
         source: io::Error,
     },
+    /// The kernel does not say which programs run on the interface.
+    #[error("asking which tcx programs run on {interface}: {source}")]
+    Query {
+        /// The interface.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What had been done could not be taken back.
+    #[error("{error}; what was done cannot be taken back either: {remains}; `baton detach` removes it")]
+    NotTakenBack {
+        /// Why it was to be taken back.
+        error: Box<DatapathError>,
+        /// Why it is still there.
+        remains: Box<DatapathError>,
+    },
     /// The object lacks a map that the contract names.
     #[error("the BPF object has no map {0}; build agent and object from one tree (`cargo xtask build`)")]
     NoMap(&'static str),
@@ -100,4 +129,12 @@ pub enum DatapathError {
     /// The event ring could not be opened.
     #[error("opening the event ring: {0}")]
     Events(#[from] aya_log::Error),
+}
+
+impl DatapathError {
+    /// What makes an error of the system's answer to `what`, done with `path`.
+    pub(super) fn pins(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Pins { path, what, source }
+    }
 }

@@ -2,48 +2,40 @@
 //! its maps pinned, its two cell arrays mapped into memory.
 
 mod attach;
+mod bpf;
 pub mod cells;
+mod contents;
 mod error;
 mod events;
+mod hook;
 pub mod object;
 pub mod pins;
+mod place;
 pub mod plain;
 
-use std::collections::HashSet;
-use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
+use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
-use baton_common::maps::{self, Device, Router, RouterKey, VipKey};
+use baton_common::maps;
 use baton_common::verdict::Verdict;
 
+use attach::Links;
+pub use attach::refuse_foreign_pins;
 pub use cells::{Mailboxes, Ownerships};
+use contents::Contents;
+pub use contents::{Entry, Plan};
 pub use error::DatapathError;
+pub use hook::Hook;
 pub use pins::Pins;
-use plain::Plain;
+pub use place::Place;
 
-use crate::config::{DatapathLog, XdpChoice};
-use crate::host::netlink::{Netlink, XdpMode};
+use crate::config::DatapathLog;
+use crate::host::netlink::XdpMode;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
 const PINNED_MAPS: [&str; 6] =
     [maps::DEVICE, maps::ROUTERS, maps::VIPS, maps::OWNERSHIP, maps::MAILBOXES, maps::COUNTERS];
-
-/// One virtual router as the data plane needs it.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// What identifies it on the interface.
-    pub key: RouterKey,
-    /// Accepted checksums, as flags of [`baton_common::maps`].
-    pub checksums: u32,
-    /// This host's primary address.
-    pub primary: Ipv4Addr,
-    /// The MAC that stands for the addresses.
-    pub mac: [u8; 6],
-    /// The virtual addresses.
-    pub vips: Vec<Ipv4Addr>,
-}
 
 /// The data plane of one interface.
 pub struct Datapath {
@@ -51,40 +43,12 @@ pub struct Datapath {
     pins: Pins,
     mode: XdpMode,
     adopted: bool,
+    links: Links,
+    /// What the maps of an earlier run contained before they were configured.
+    before: Option<Contents>,
 }
 
 impl Datapath {
-    /// Loads the programs and puts them on the interface: adopts what an earlier run has pinned and swaps the program
-    /// atomically, or attaches and pins afresh. On failure, what this call created is gone again.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses the object, the interface refuses XDP, or somebody else's program is attached.
-    pub fn open(
-        netlink: &Netlink,
-        interface: &str,
-        pins: Pins,
-        choice: XdpChoice,
-        log: DatapathLog,
-    ) -> Result<Self, DatapathError> {
-        attach::refuse_foreign_program(netlink, interface, &pins)?;
-        pins.create()?;
-        let adopted = pins.has_links();
-        let opened = load(&pins, log).and_then(|mut bpf| {
-            let mode = attach::attach(netlink, &mut bpf, interface, &pins, choice)?;
-            Ok((bpf, mode))
-        });
-        match opened {
-            Ok((bpf, mode)) => Ok(Self { bpf, pins, mode, adopted }),
-            Err(error) => {
-                if !adopted {
-                    pins.remove()?;
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// How the XDP program runs.
     pub fn mode(&self) -> XdpMode {
         self.mode
@@ -95,68 +59,84 @@ impl Datapath {
         self.adopted
     }
 
-    /// Takes everything off the interface again.
+    /// The ids of our programs, each with the place where it runs.
     ///
     /// # Errors
     ///
-    /// A pin cannot be removed.
-    pub fn detach(self) -> Result<(), DatapathError> {
-        self.pins.remove()
+    /// The kernel does not say.
+    pub fn programs(&self) -> Result<[(Hook, u32); 3], DatapathError> {
+        let mut programs = Hook::ALL.map(|hook| (hook, 0));
+        for (hook, id) in &mut programs {
+            let name = hook.program();
+            *id = self.bpf.program(name).ok_or(DatapathError::NoProgram(name))?.info()?.id();
+        }
+        Ok(programs)
     }
 
-    /// Tells the programs which interface they run on and which virtual routers it has; what is no longer listed is
-    /// removed. Returns each entry's slot, in order. A router keeps the slot that an earlier run gave it.
+    /// Makes the programs know again what an earlier run had configured. To be called before its addresses are bound again.
     ///
     /// # Errors
     ///
     /// A map refuses an entry.
-    pub fn configure(&mut self, device_mac: [u8; 6], entries: &[Entry]) -> Result<Vec<u32>, DatapathError> {
-        let device = Plain(Device { mac: device_mac, _pad: [0; 2] });
-        Array::try_from(self.map_mut(maps::DEVICE)?)?.set(0, device, 0)?;
-        let slots = self.configure_routers(entries)?;
-        self.configure_vips(entries, &slots)?;
-        Ok(slots)
+    pub fn restore(&mut self) -> Result<(), DatapathError> {
+        self.before.as_ref().map_or(Ok(()), |before| before.write(&mut self.bpf))
     }
 
-    fn configure_routers(&mut self, entries: &[Entry]) -> Result<Vec<u32>, DatapathError> {
+    /// Takes off the interface what this run has put there; the maps of an earlier run are then as it left them. To be
+    /// called when this run's addresses are bound no more.
+    ///
+    /// # Errors
+    ///
+    /// A map does not let go of an entry, or a pin cannot be removed.
+    pub fn take_back(mut self) -> Result<(), DatapathError> {
+        if let Some(before) = self.before.take() {
+            let cells = self.ownerships()?;
+            before.prune(&mut self.bpf, &cells)?;
+        }
+        place::take_off(&self.pins, self.adopted, &self.links)
+    }
+
+    /// What the maps shall contain for `entries` on a device with `device_mac`. A router keeps the slot that an earlier
+    /// run gave it. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read.
+    pub fn plan(&self, device_mac: [u8; 6], entries: Vec<Entry>) -> Result<Plan, DatapathError> {
+        Ok(Plan::new(&contents::routers(&self.bpf)?, device_mac, entries))
+    }
+
+    /// Tells the programs which interface they run on and which virtual routers it has, beside those that they know.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or refuses an entry.
+    pub fn configure(&mut self, plan: &Plan) -> Result<(), DatapathError> {
         let cells = self.ownerships()?;
-        let mut map: HashMap<_, Plain<RouterKey>, Plain<Router>> =
-            HashMap::try_from(self.map_mut(maps::ROUTERS)?)?;
-        let known: Vec<(RouterKey, u32)> =
-            map.iter().flatten().map(|(key, router)| (key.0, router.0.slot)).collect();
-        let slots = assign_slots(&known, entries);
-        for (entry, &slot) in entries.iter().zip(&slots) {
-            // A slot may hold what a router had that is configured no more.
-            if !known.iter().any(|(key, _)| *key == entry.key) {
-                cells.set_lease(slot, None);
-            }
-            cells.set_mac(slot, entry.mac);
+        if self.adopted {
+            self.before = Some(Contents::read(&self.bpf, &cells, plan)?);
         }
-        for (entry, &slot) in entries.iter().zip(&slots) {
-            let mut primary = [0; 16];
-            primary[..4].copy_from_slice(&entry.primary.octets());
-            map.insert(Plain(entry.key), Plain(Router { slot, checksums: entry.checksums, primary }), 0)?;
-        }
-        for (key, _) in known.iter().filter(|(key, _)| !entries.iter().any(|entry| entry.key == *key)) {
-            map.remove(&Plain(*key))?;
-        }
-        Ok(slots)
+        contents::write(&mut self.bpf, &cells, plan)
     }
 
-    fn configure_vips(&mut self, entries: &[Entry], slots: &[u32]) -> Result<(), DatapathError> {
-        let mut map: HashMap<_, Plain<VipKey>, u32> = HashMap::try_from(self.map_mut(maps::VIPS)?)?;
-        let mut stale: HashSet<VipKey> = map.keys().flatten().map(|key| key.0).collect();
-        for (entry, &slot) in entries.iter().zip(slots) {
-            for vip in &entry.vips {
-                let key = VipKey { vlan: entry.key.vlan, address: vip.octets() };
-                map.insert(Plain(key), slot, 0)?;
-                stale.remove(&key);
-            }
-        }
-        for key in stale {
-            map.remove(&Plain(key))?;
-        }
-        Ok(())
+    /// Makes the programs forget the virtual routers and addresses that are not in `plan`. To be called when these
+    /// addresses are bound no more.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or does not let go of an entry.
+    pub fn prune(&mut self, plan: &Plan) -> Result<(), DatapathError> {
+        contents::prune(&mut self.bpf, plan)
+    }
+
+    /// Puts our programs in the place of an earlier run's; they know what it has configured. Cannot be taken back, and
+    /// needs it least: those programs read the same maps.
+    ///
+    /// # Errors
+    ///
+    /// A link was taken off the interface meanwhile.
+    pub fn take_over(&mut self) -> Result<(), DatapathError> {
+        attach::take_over(&mut self.bpf, &mut self.links)
     }
 
     /// The ownership cells. The driver alone may write them.
@@ -244,20 +224,4 @@ fn load(pins: &Pins, log: DatapathLog) -> Result<Ebpf, DatapathError> {
         loader.map_pin_path(name, path);
     }
     Ok(loader.load(object::OBJECT)?)
-}
-
-/// A slot for each entry: the one it has in `known`, else the lowest free one.
-fn assign_slots(known: &[(RouterKey, u32)], entries: &[Entry]) -> Vec<u32> {
-    let slot_of = |key: RouterKey| known.iter().find(|(other, _)| *other == key).map(|(_, slot)| *slot);
-    let mut taken: HashSet<u32> = entries.iter().filter_map(|entry| slot_of(entry.key)).collect();
-    entries
-        .iter()
-        .map(|entry| {
-            slot_of(entry.key).unwrap_or_else(|| {
-                let free = (0..).find(|slot| !taken.contains(slot)).unwrap_or_default();
-                taken.insert(free);
-                free
-            })
-        })
-        .collect()
 }

@@ -45,17 +45,9 @@ impl Pins {
         self.directory.join(format!("{name}{LINK_SUFFIX}"))
     }
 
-    /// Whether an earlier run has left its programs attached.
-    pub fn has_links(&self) -> bool {
-        self.link(baton_common::maps::XDP_PROGRAM).exists()
-    }
-
     /// Makes the directory, on a BPF file system: where there is none yet, one is mounted at the root of the pins.
     pub(super) fn create(&self) -> Result<(), DatapathError> {
-        let failed = |what| {
-            let path = self.root.clone();
-            move |source: io::Error| DatapathError::Pins { path, what, source }
-        };
+        let failed = |what| DatapathError::pins(&self.root, what);
         if !is_bpffs(&nearest_existing(&self.root)) {
             std::fs::create_dir_all(&self.root).map_err(failed("making the directory of the pins"))?;
             mount(Some("bpf"), &self.root, Some("bpf"), MsFlags::empty(), None::<&str>)
@@ -72,22 +64,18 @@ impl Pins {
     ///
     /// A pin cannot be removed.
     pub fn remove(&self) -> Result<(), DatapathError> {
-        let failed = |path: &Path, source| DatapathError::Pins {
-            path: path.to_owned(),
-            what: "removing a pin",
-            source,
-        };
+        let failed = |path| DatapathError::pins(path, "removing a pin");
         let entries = match std::fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.unmount(),
-            Err(error) => return Err(failed(&self.directory, error)),
+            Err(error) => return Err(failed(&self.directory)(error)),
         };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort_by_key(|path| !path.to_string_lossy().ends_with(LINK_SUFFIX));
         for path in &paths {
-            std::fs::remove_file(path).map_err(|source| failed(path, source))?;
+            std::fs::remove_file(path).map_err(failed(path))?;
         }
-        std::fs::remove_dir(&self.directory).map_err(|source| failed(&self.directory, source))?;
+        std::fs::remove_dir(&self.directory).map_err(failed(&self.directory))?;
         self.unmount()
     }
 
@@ -99,11 +87,8 @@ impl Pins {
         }
         let empty = std::fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_none());
         if empty && is_mount_point(&self.root) {
-            umount(&self.root).map_err(|errno| DatapathError::Pins {
-                path: self.root.clone(),
-                what: "unmounting the BPF file system",
-                source: errno.into(),
-            })?;
+            let failed = DatapathError::pins(&self.root, "unmounting the BPF file system");
+            umount(&self.root).map_err(|errno| failed(errno.into()))?;
         }
         if empty {
             let _ = std::fs::remove_dir(&self.root);

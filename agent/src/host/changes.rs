@@ -11,15 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::HostError;
 use super::netlink::Netlink;
-
-/// Sysctls with the least value that keeps the kernel quiet about addresses of `lo`. arp_ignore 1: answer only for
-/// addresses of the interface that was asked. arp_announce 2: never ask with an address of `lo` as the sender. For all
-/// interfaces: one that Baton does not know, or that comes later, may be on the same segment.
-const SYSCTLS: [(&str, u8); 2] =
-    [("/proc/sys/net/ipv4/conf/all/arp_ignore", 1), ("/proc/sys/net/ipv4/conf/all/arp_announce", 2)];
+use super::sysctls::{self, Change};
 
 /// What Baton has changed on this host.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Record {
     /// Interfaces that Baton's programs are on.
     interfaces: BTreeSet<String>,
@@ -29,11 +24,23 @@ struct Record {
     sysctls: BTreeMap<PathBuf, String>,
 }
 
+/// A change that this process has made.
+enum Step {
+    Bound(Ipv4Addr),
+    Unbound(Ipv4Addr),
+    /// A sysctl, with the value that it had.
+    Set(PathBuf, String),
+}
+
 /// The changes to the host, and the file that remembers them.
 pub struct HostChanges<'a> {
     netlink: &'a Netlink,
     file: PathBuf,
     record: Record,
+    /// The record as this process found it, if there was one.
+    found: Option<Record>,
+    /// What this process has done, in order.
+    steps: Vec<Step>,
 }
 
 impl<'a> HostChanges<'a> {
@@ -44,18 +51,16 @@ impl<'a> HostChanges<'a> {
     /// The record is damaged.
     pub fn open(netlink: &'a Netlink, directory: &Path) -> Result<Self, HostError> {
         let file = directory.join("host.json");
-        let record = match fs::read_to_string(&file) {
-            Ok(text) => serde_json::from_str(&text)
-                .map_err(|source| HostError::Record { path: file.clone(), source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
+        let found: Option<Record> = match fs::read_to_string(&file) {
+            Ok(text) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|source| HostError::Record { path: file.clone(), source })?,
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(HostError::io(format!("reading {}", file.display()))(error)),
         };
-        Ok(Self { netlink, file, record })
-    }
-
-    /// Whether an earlier run has left changes in place.
-    pub fn is_recorded(&self) -> bool {
-        self.file.exists()
+        let record = found.clone().unwrap_or_default();
+        Ok(Self { netlink, file, record, found, steps: Vec::new() })
     }
 
     /// The interfaces that an earlier run has put its programs on.
@@ -83,41 +88,86 @@ impl<'a> HostChanges<'a> {
         self.save()
     }
 
-    /// Unbinds what an earlier run bound and is not among `vips`. To be called while the fence still knows them.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses it; the record keeps the address then.
-    pub fn unbind_others(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
-        let others: Vec<Ipv4Addr> =
-            self.record.bound.iter().copied().filter(|vip| !vips.contains(vip)).collect();
-        for vip in others {
-            self.netlink.unbind(vip)?;
-            self.record.bound.remove(&vip);
-            self.save()?;
-        }
-        Ok(())
-    }
-
     /// Keeps the kernel quiet about addresses of `lo`, then binds `vips` there. Each change is recorded before it is made.
     ///
     /// # Errors
     ///
     /// A sysctl cannot be written or an address not bound.
     pub fn bind(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
-        for (path, value) in SYSCTLS {
-            self.raise_sysctl(Path::new(path), value)?;
+        for rule in &sysctls::RULES {
+            for change in rule.changes()? {
+                self.set_sysctl(change)?;
+            }
         }
         // One that was there before Baton belongs to the operator and stays when Baton goes.
         let present = self.netlink.loopback_addresses()?;
         let missing: Vec<Ipv4Addr> = vips.iter().copied().filter(|vip| !present.contains(vip)).collect();
         self.record.bound.extend(&missing);
         self.save()?;
-        missing.into_iter().try_for_each(|vip| self.netlink.bind(vip))
+        missing.into_iter().try_for_each(|vip| {
+            self.steps.push(Step::Bound(vip));
+            self.netlink.bind(vip)
+        })
     }
 
-    /// Takes addresses and sysctls back. Addresses go first: while they are bound, the sysctls keep the kernel quiet about
-    /// them. The programs are left to the caller, who then calls [`Self::forget`].
+    /// Unbinds what an earlier run bound and is not among `vips`. To be called while the fence still knows them.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it; the record keeps the address then.
+    pub fn unbind_others(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
+        let present = self.netlink.loopback_addresses()?;
+        let others: Vec<Ipv4Addr> =
+            self.record.bound.iter().copied().filter(|vip| !vips.contains(vip)).collect();
+        for vip in others {
+            if present.contains(&vip) {
+                self.netlink.unbind(vip)?;
+                self.steps.push(Step::Unbound(vip));
+            }
+            self.record.bound.remove(&vip);
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Undoes what this process has done to addresses and sysctls, the last change first. The fence is left to the caller,
+    /// who then calls [`Self::restore_record`].
+    ///
+    /// # Errors
+    ///
+    /// A change cannot be taken back.
+    pub fn take_back(&mut self) -> Result<(), HostError> {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::Bound(vip) => self.netlink.unbind(vip)?,
+                Step::Unbound(vip) => {
+                    self.record.bound.insert(vip);
+                    self.save()?;
+                    self.netlink.bind(vip)?;
+                }
+                Step::Set(path, before) => sysctls::restore(&path, &before)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the record what this process has found: everything was taken back.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written or removed.
+    pub fn restore_record(mut self) -> Result<(), HostError> {
+        match self.found.take() {
+            Some(found) => {
+                self.record = found;
+                self.save()
+            }
+            None => self.forget(),
+        }
+    }
+
+    /// Takes addresses and sysctls back; a sysctl that somebody has changed since stays. Addresses go first: while they are
+    /// bound, the sysctls keep the kernel quiet about them. The programs are left to the caller, who then calls [`Self::forget`].
     ///
     /// # Errors
     ///
@@ -128,13 +178,7 @@ impl<'a> HostChanges<'a> {
             self.record.bound.pop_first();
         }
         while let Some((path, value)) = self.record.sysctls.first_key_value() {
-            match fs::write(path, value) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(HostError::io(format!("restoring {}", path.display()))(error));
-                }
-                // Written, or gone together with its interface.
-                Ok(()) | Err(_) => {}
-            }
+            sysctls::restore(path, value)?;
             self.record.sysctls.pop_first();
         }
         Ok(())
@@ -154,16 +198,18 @@ impl<'a> HostChanges<'a> {
         }
     }
 
-    /// Raises a sysctl to `value`; a stricter setting of the operator's stays.
-    fn raise_sysctl(&mut self, path: &Path, value: u8) -> Result<(), HostError> {
-        let what = || format!("setting {} to {value}", path.display());
-        let before = fs::read_to_string(path).map_err(HostError::io(what()))?.trim().to_owned();
-        if before.parse::<u8>().is_ok_and(|present| present >= value) {
-            return Ok(());
+    fn set_sysctl(&mut self, change: Change) -> Result<(), HostError> {
+        let Change { path, before, value } = change;
+        if before > value {
+            // An operator's choice, which is more than the usual 0.
+            let path = path.display();
+            tracing::warn!(%path, before, value, "sysctl let the kernel speak for addresses of lo; set until baton is detached");
         }
-        self.record.sysctls.entry(path.to_owned()).or_insert(before);
+        self.steps.push(Step::Set(path.clone(), before.to_string()));
+        // One that an earlier run has recorded was changed by somebody since.
+        self.record.sysctls.insert(path.clone(), before.to_string());
         self.save()?;
-        fs::write(path, value.to_string()).map_err(HostError::io(what()))
+        sysctls::write(&path, &value.to_string())
     }
 
     fn save(&self) -> Result<(), HostError> {

@@ -59,7 +59,9 @@ impl Ethtool {
     }
 
     /// Whether the interface is up and has a carrier. A look at two flags, so it may be asked with every advert. The kernel
-    /// sets them some time after the carrier has gone.
+    /// sets them some time after the carrier has come or gone, up to a second when it does so often; what is sent without
+    /// a carrier is refused at once, see [`crate::xsk`]. ETHTOOL_GLINK would tell the carrier itself, but waits for the lock
+    /// that all network configuration of the machine shares: 30 ms and more, a whole lease.
     pub fn is_running(&self) -> bool {
         let mut request = self.request();
         // SAFETY: the kernel reads the name and writes the flags into `request`, which outlives the call.

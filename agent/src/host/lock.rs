@@ -1,27 +1,37 @@
 //! One agent per host and per runtime directory.
 //!
-//! Per host, that is, per network namespace: an abstract Unix socket. Such names belong to the namespace, as interfaces
-//! and sysctls do, and vanish with their process. Per directory: agents in different namespaces may share it by mistake,
-//! and would take each other's control socket and record.
+//! Per host, that is, per network namespace, as interfaces and sysctls belong to it: a file with the namespace's number,
+//! which the process holds locked. The kernel unlocks it when the process ends, however it ends. It lies where only root
+//! can reach it, for any other user could hold it as well. Per directory: agents in different namespaces may share it by
+//! mistake, and would take each other's control socket and record.
 
-use std::fs::File;
-use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::Path;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
 
 use super::HostError;
 
-const NAME: &str = "baton";
+/// Where the locks of all network namespaces are.
+pub const LOCKS: &str = "/run/baton-locks";
+
+/// How often a lock is tried again that its last holder took away with it. Each time somebody else has just ended.
+const TRIES: u32 = 100;
+
+/// The lock of the network namespace with number `namespace`, which is the inode of its file in `/proc/PID/ns`.
+pub fn lock_file(namespace: u64) -> PathBuf {
+    Path::new(LOCKS).join(namespace.to_string())
+}
 
 /// Held for as long as this process works on the host.
 #[derive(Debug)]
 pub struct HostLock {
-    _listener: UnixListener,
+    path: PathBuf,
+    _file: Flock<File>,
 }
 
 impl HostLock {
@@ -29,25 +39,78 @@ impl HostLock {
     ///
     /// # Errors
     ///
-    /// Another agent has it.
+    /// Another agent has it, or the process may not make the lock.
     pub fn take() -> Result<Self, HostError> {
-        let failed = || HostError::io("locking the host");
-        let address = SocketAddr::from_abstract_name(NAME).map_err(failed())?;
-        match UnixListener::bind_addr(&address) {
-            Ok(listener) => Ok(Self { _listener: listener }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                Err(HostError::Locked { pid: holder(&address) })
+        let failed = |path: &Path| HostError::io(format!("locking the host with {}", path.display()));
+        let namespace = Path::new("/proc/self/ns/net");
+        let path = lock_file(fs::metadata(namespace).map_err(failed(namespace))?.ino());
+        for _ in 0..TRIES {
+            make_directory().map_err(HostError::LockDirectory)?;
+            if let Some(mut file) = lock(&path)? {
+                write!(file, "{}", std::process::id()).map_err(failed(&path))?;
+                return Ok(Self { path, _file: file });
             }
-            Err(error) => Err(failed()(error)),
         }
+        Err(failed(&path)(io::ErrorKind::ResourceBusy.into()))
     }
 }
 
-fn holder(address: &SocketAddr) -> i32 {
-    UnixStream::connect_addr(address)
-        .ok()
-        .and_then(|stream| getsockopt(&stream, PeerCredentials).ok())
-        .map_or(0, |credentials| credentials.pid())
+impl Drop for HostLock {
+    fn drop(&mut self) {
+        // While it is locked, so that nobody loses the file that he has just locked. One that stays is no harm.
+        let _ = fs::remove_file(&self.path);
+        // Goes with the last lock in it.
+        let _ = fs::remove_dir(LOCKS);
+    }
+}
+
+/// Makes the directory, or sees to it that the one that is there keeps others out.
+fn make_directory() -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(LOCKS) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let found = match fs::symlink_metadata(LOCKS) {
+        // It went with somebody's lock; whoever opens a file in it will notice.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let is_private =
+        found.is_dir() && found.mode() & 0o077 == 0 && [0, geteuid().as_raw()].contains(&found.uid());
+    let public = || io::Error::other("it is no directory that keeps other users out");
+    if is_private { Ok(()) } else { Err(public()) }
+}
+
+/// The file at `path`, locked and empty; `None` when it was removed while it was being locked.
+fn lock(path: &Path) -> Result<Option<Flock<File>>, HostError> {
+    let failed = || HostError::io(format!("locking the host with {}", path.display()));
+    let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed())?,
+    };
+    let locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(locked) => locked,
+        Err((file, Errno::EWOULDBLOCK)) => return Err(HostError::Locked { pid: holder(file) }),
+        Err((_, errno)) => return Err(failed()(errno.into())),
+    };
+    let place = |found: &fs::Metadata| (found.dev(), found.ino());
+    let ours = locked.metadata().map_err(failed())?;
+    match fs::symlink_metadata(path) {
+        Ok(found) if place(&found) == place(&ours) => {
+            locked.set_len(0).map_err(failed())?;
+            Ok(Some(locked))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The process that the holder of the lock has written into it; 0 when it has not yet.
+fn holder(mut file: File) -> i32 {
+    let mut text = String::new();
+    // Whoever holds it: that somebody does is what counts.
+    let _ = file.read_to_string(&mut text);
+    text.parse().unwrap_or_default()
 }
 
 /// Held for as long as this process uses the runtime directory.

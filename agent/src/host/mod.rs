@@ -6,6 +6,7 @@ pub mod ethtool;
 pub mod lock;
 pub mod netlink;
 pub mod rights;
+mod sysctls;
 
 use std::io;
 use std::path::PathBuf;
@@ -40,8 +41,15 @@ pub enum HostError {
         /// The other agent's process, 0 if unknown.
         pid: i32,
     },
+    /// There is no place for the lock that only this agent can reach.
+    #[error(
+        "making {} of mode 0700: {_0}; run as root, or let systemd make it for the agent's user (RuntimeDirectory=, \
+         RuntimeDirectoryMode=0700)",
+        lock::LOCKS
+    )]
+    LockDirectory(io::Error),
     /// An agent in another network namespace uses the directory.
-    #[error("another baton uses {}; give each its own [runtime] directory", _0.display())]
+    #[error("another baton uses {}; give each its own `directory` and `pins` in [runtime]", _0.display())]
     DirectoryLocked(PathBuf),
     /// The process may not do what it must.
     #[error("missing {missing}; run as root, or grant the capabilities (systemd: AmbientCapabilities=)")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use futures_util::FutureExt;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::AddressFamily;
@@ -17,7 +18,9 @@ use tokio::runtime::Runtime;
 use super::HostError;
 
 /// Index of the loopback interface in every network namespace.
-const LOOPBACK: u32 = 1;
+pub const LOOPBACK: u32 = 1;
+/// Notices that are passed over at once; a flood of them must not keep anybody from looking.
+const MOST_NOTICES: u32 = 10_000;
 
 /// How an XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,12 @@ pub struct Interface {
     pub addresses: Vec<Ipv4Addr>,
     /// The XDP program on it: id and mode.
     pub xdp: Option<(u32, XdpMode)>,
+}
+
+/// The name of the interface with index `index`, or the index when it is gone.
+pub fn interface_name(index: u32) -> String {
+    let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|_| index.to_string())
 }
 
 /// A netlink connection that is used from ordinary code, step by step.
@@ -93,7 +102,7 @@ impl Netlink {
     ///
     /// The kernel refuses to say.
     pub fn loopback_addresses(&self) -> Result<Vec<Ipv4Addr>, HostError> {
-        let all = self.addresses()?;
+        let all = self.runtime.block_on(all_addresses(&self.handle))?;
         Ok(all.into_iter().filter(|&(index, _)| index == LOOPBACK).map(|(_, address)| address).collect())
     }
 
@@ -103,24 +112,9 @@ impl Netlink {
     ///
     /// The kernel refuses to say.
     pub fn holder(&self, vips: &[Ipv4Addr]) -> Result<Option<(String, Ipv4Addr)>, HostError> {
-        let all = self.addresses()?;
+        let all = self.runtime.block_on(all_addresses(&self.handle))?;
         let held = all.into_iter().find(|(index, vip)| *index != LOOPBACK && vips.contains(vip));
-        Ok(held.map(|(index, vip)| {
-            let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned());
-            (name.unwrap_or_else(|_| index.to_string()), vip)
-        }))
-    }
-
-    fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
-        let listing = self.handle.address().get().execute().try_collect::<Vec<_>>();
-        let messages = self
-            .runtime
-            .block_on(listing)
-            .map_err(|source| HostError::Netlink { what: "listing the addresses".to_owned(), source })?;
-        let address = |message: &AddressMessage| {
-            Some((message.header.index, message.attributes.iter().find_map(local_address)?))
-        };
-        Ok(messages.iter().filter_map(address).collect())
+        Ok(held.map(|(index, vip)| (interface_name(index), vip)))
     }
 
     /// Binds `vip` on the loopback interface, as a host route; one that is there already is no mistake.
@@ -129,12 +123,7 @@ impl Netlink {
     ///
     /// The kernel refuses it.
     pub fn bind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
-        let request = self.handle.address().add(LOOPBACK, IpAddr::V4(vip), 32);
-        match self.runtime.block_on(request.execute()) {
-            Ok(()) => Ok(()),
-            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(()),
-            Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
-        }
+        self.runtime.block_on(bind(&self.handle, vip))
     }
 
     /// Takes `vip` off the loopback interface; one that is not there is no mistake.
@@ -176,11 +165,34 @@ impl Watch {
         Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
     }
 
-    /// Waits for the next notice of any kind.
+    /// Waits for the next notice of any kind. Those that have come by then are passed over: one look answers all.
     pub async fn changed(&mut self) {
         if self.notices.next().await.is_none() {
             std::future::pending::<()>().await;
         }
+        for _ in 0..MOST_NOTICES {
+            if self.notices.next().now_or_never().flatten().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The IPv4 addresses of all interfaces, each with its interface's index.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub async fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
+        all_addresses(&self.handle).await
+    }
+
+    /// Binds `vip` on the loopback interface, as [`Netlink::bind`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub async fn bind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
+        bind(&self.handle, vip).await
     }
 
     /// The interface called `name`, or `None` when it is gone.
@@ -221,6 +233,25 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         addresses,
         xdp: xdp(&link),
     })
+}
+
+async fn all_addresses(handle: &Handle) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
+    let listing = handle.address().get().execute().try_collect::<Vec<_>>();
+    let messages = listing
+        .await
+        .map_err(|source| HostError::Netlink { what: "listing the addresses".to_owned(), source })?;
+    let address = |message: &AddressMessage| {
+        Some((message.header.index, message.attributes.iter().find_map(local_address)?))
+    };
+    Ok(messages.iter().filter_map(address).collect())
+}
+
+async fn bind(handle: &Handle, vip: Ipv4Addr) -> Result<(), HostError> {
+    match handle.address().add(LOOPBACK, IpAddr::V4(vip), 32).execute().await {
+        Ok(()) => Ok(()),
+        Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(()),
+        Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
+    }
 }
 
 async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Ipv4Addr>, rtnetlink::Error> {

@@ -4,14 +4,18 @@
 mod prepare;
 mod report;
 mod serve;
+mod undo;
+mod vips;
 mod watch;
 
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail};
 
+use self::serve::Serving;
+use self::undo::Undo;
 use crate::config::Config;
-use crate::datapath::{Datapath, Pins};
+use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
 use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::{Interface, Netlink};
@@ -33,23 +37,33 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("making the runtime directory {}", directory.display()))?;
     let _directory = DirectoryLock::take(directory)?;
 
-    let mut changes = HostChanges::open(&netlink, directory)?;
-    let recorded = changes.is_recorded();
-    let mut datapaths = Vec::new();
-    let started =
-        prepare::prepare(config, &netlink, &interfaces, &mut changes, &mut datapaths).and_then(serve::start);
-    match started {
+    let mut undo = Undo::new(HostChanges::open(&netlink, directory)?);
+    match start(config, &netlink, &interfaces, &mut undo) {
         Ok(serving) => {
-            retire(config, &mut changes)?;
+            retire(config, &netlink, &mut undo.changes);
             serving.until_stopped()
         }
         Err(error) => {
-            take_back(changes, recorded, datapaths)?;
+            let error = undo.take_back(error);
             // Goes only if this run made it, for then there is nothing in it.
             let _ = std::fs::remove_dir(directory);
             Err(error)
         }
     }
+}
+
+/// Makes everything ready, goes over to the configuration, and begins the election.
+fn start(
+    config: &Config,
+    netlink: &Netlink,
+    interfaces: &[Interface],
+    undo: &mut Undo<'_>,
+) -> anyhow::Result<Serving> {
+    let (ready, plans) = prepare::prepare(config, netlink, interfaces, undo)?;
+    let serving = serve::start(ready)?;
+    prepare::switch(config, &plans, undo)?;
+    serving.begin();
+    Ok(serving)
 }
 
 /// Looks at every interface of the configuration and changes nothing.
@@ -76,29 +90,30 @@ fn vips(config: &Config) -> Vec<Ipv4Addr> {
     config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect()
 }
 
-/// Takes the programs off interfaces that an earlier run had and this configuration has no more.
-fn retire(config: &Config, changes: &mut HostChanges<'_>) -> anyhow::Result<()> {
+/// Takes the programs off interfaces that an earlier run had and this configuration has no more. The agent does not need
+/// it: what fails is left to the next run.
+fn retire(config: &Config, netlink: &Netlink, changes: &mut HostChanges<'_>) {
     let kept = config.interfaces();
     let retired: Vec<String> =
         changes.interfaces().filter(|name| !kept.contains(name)).map(str::to_owned).collect();
     for interface in retired {
-        Pins::new(&config.runtime.pins, &interface).remove()?;
-        changes.forget_interface(&interface)?;
-        tracing::info!(interface, "no virtual router on it any more; programs removed");
+        match release(config, netlink, changes, &interface) {
+            Ok(()) => tracing::info!(interface, "no virtual router on it any more; programs removed"),
+            Err(error) => {
+                tracing::warn!(interface, %error, "no virtual router on it any more, but the programs stay");
+            }
+        }
     }
-    Ok(())
 }
 
-/// Leaves the host as it was: what this run has changed goes, what an earlier one has left stays.
-fn take_back(mut changes: HostChanges<'_>, recorded: bool, datapaths: Vec<Datapath>) -> anyhow::Result<()> {
-    if !recorded {
-        changes.revert()?;
-    }
-    for datapath in datapaths.into_iter().filter(|datapath| !datapath.adopted()) {
-        datapath.detach()?;
-    }
-    if !recorded {
-        changes.forget()?;
-    }
-    Ok(())
+fn release(
+    config: &Config,
+    netlink: &Netlink,
+    changes: &mut HostChanges<'_>,
+    interface: &str,
+) -> anyhow::Result<()> {
+    let pins = Pins::new(&config.runtime.pins, interface);
+    refuse_foreign_pins(netlink, interface, &pins)?;
+    pins.remove()?;
+    Ok(changes.forget_interface(interface)?)
 }

@@ -1,4 +1,5 @@
-//! Raising the fence, opening the sockets, binding the addresses: all that can fail before the election begins.
+//! Raising the fence, opening the sockets, binding the addresses: all that can fail before the election begins. What is
+//! most likely to fail comes first, and what an earlier run has left is changed last.
 
 use std::thread;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::undo::Undo;
 use super::watch::Watched;
 use crate::config::Config;
 use crate::control::server::{self, ServedPort};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, Pins};
+use crate::datapath::{Datapath, Pins, Place, Plan};
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
-use crate::host::changes::HostChanges;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, Netlink, Watch};
 use crate::socket::{PacketSocket, VrrpSocket};
@@ -40,48 +41,67 @@ pub(super) struct Ready<'a> {
     pub(super) events: mpsc::Receiver<Event>,
 }
 
-/// Raises the fence on every interface, opens the sockets, and binds the addresses behind the fence.
+/// Puts the programs on every interface, and opens all that the election and its service need. What programs of an
+/// earlier run guard stays as it is; [`switch`] takes the plans for what it becomes.
 pub(super) fn prepare<'a>(
     config: &'a Config,
     netlink: &Netlink,
     interfaces: &[Interface],
-    changes: &mut HostChanges<'_>,
-    datapaths: &mut Vec<Datapath>,
-) -> anyhow::Result<Ready<'a>> {
-    let vips = super::vips(config);
-    changes.unbind_others(&vips)?;
-    changes.record_interfaces(&config.interfaces())?;
-    for interface in interfaces {
-        let pins = Pins::new(&config.runtime.pins, &interface.name);
-        let (xdp, log) = (config.runtime.xdp, config.runtime.datapath_log);
-        datapaths.push(Datapath::open(netlink, &interface.name, pins, xdp, log)?);
+    undo: &mut Undo<'_>,
+) -> anyhow::Result<(Ready<'a>, Vec<Plan>)> {
+    let mut places = Vec::new();
+    for Interface { name, .. } in interfaces {
+        let pins = Pins::new(&config.runtime.pins, name);
+        places.push(Place::examine(netlink, name, pins, config.runtime.xdp)?);
+    }
+    undo.changes.record_interfaces(&config.interfaces())?;
+    for place in places {
+        undo.datapaths.push(place.open(netlink, config.runtime.datapath_log)?);
     }
     let (sender, events) = mpsc::channel(EVENTS);
-    let (mut parts, mut served, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (interface, datapath)) in interfaces.iter().zip(datapaths.iter_mut()).enumerate() {
+    let (mut parts, mut served, mut watched, mut plans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
+        let (name, mac, primary) = (interface.name.clone(), interface.mac, primary(interface)?);
+        watched.push(Watched { name, mac, primary, programs: datapath.programs()? });
         let port = Opening { config, interface, datapath, index, events: &sender };
-        let (port_parts, port_served) =
+        let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         parts.push(port_parts);
         served.push(port_served);
-        let program = netlink.interface(&interface.name)?.xdp.map(|(id, _)| id);
-        let (name, mac) = (interface.name.clone(), interface.mac);
-        watched.push(Watched { name, mac, primary: primary(interface)?, program });
+        plans.push(plan);
     }
-    changes.bind(&vips)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
-        for datapath in datapaths {
+        for datapath in &mut undo.datapaths {
             runtime.spawn(datapath.take_events()?);
         }
         let listener =
             server::bind(&path).with_context(|| format!("making the control socket {}", path.display()))?;
+        undo.socket = Some(path);
         (listener, Watch::open().context("opening a netlink socket")?)
     };
-    Ok(Ready { config, runtime, listener, watch, watched, parts, served, events })
+    Ok((Ready { config, runtime, listener, watch, watched, parts, served, events }, plans))
+}
+
+/// Goes over to the configuration: the fence learns the new addresses, they are bound behind it, those that are configured
+/// no more are unbound, the fence forgets them, and our programs take over from an earlier run's.
+pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> anyhow::Result<()> {
+    let vips = super::vips(config);
+    for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
+        datapath.configure(plan)?;
+    }
+    undo.changes.bind(&vips)?;
+    undo.changes.unbind_others(&vips)?;
+    for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
+        datapath.prune(plan)?;
+    }
+    for datapath in &mut undo.datapaths {
+        datapath.take_over()?;
+    }
+    Ok(())
 }
 
 /// The address that adverts come from.
@@ -99,18 +119,18 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn open(self) -> anyhow::Result<(PortParts, ServedPort)> {
+    fn open(self) -> anyhow::Result<(PortParts, ServedPort, Plan)> {
         let Interface { name, index, mac, .. } = self.interface;
         let primary = primary(self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
         let entries: Vec<_> = configs.iter().map(|config| Router::entry(config, *mac, primary)).collect();
-        let slots = self.datapath.configure(*mac, &entries)?;
+        let plan = self.datapath.plan(*mac, entries.clone())?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
             .iter()
             .zip(&entries)
-            .zip(&slots)
-            .map(|((config, entry), &slot)| Router::new(config, entry, slot, &mailboxes.read(slot)))
+            .zip(plan.slots())
+            .map(|((config, entry), slot)| Router::new(config, entry, slot, &mailboxes.read(slot)))
             .collect();
 
         let ethtool = Ethtool::open(name)?;
@@ -144,7 +164,7 @@ impl Opening<'_> {
             events: self.events.clone(),
             usable: self.interface.carrier,
         };
-        Ok((parts, served))
+        Ok((parts, served, plan))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::prepare::Ready;
+use super::vips::Vips;
 use super::{report, watch};
 use crate::control::server::{self, Server};
 use crate::control::socket_path;
@@ -21,11 +23,12 @@ use crate::host::rights;
 pub(super) struct Serving {
     runtime: Runtime,
     remote: Remote,
+    begin: SyncSender<()>,
     ended: oneshot::Receiver<()>,
     socket: PathBuf,
 }
 
-/// Starts the election and what serves it.
+/// Starts the election's thread, which waits for [`Serving::begin`], and what serves it.
 pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
     let Ready { config, runtime, listener, watch, watched, parts, served, events } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
@@ -33,19 +36,25 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
     }
     let ports = parts.into_iter().map(Port::new).collect();
-    let ended = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
+    let (begin, ended) = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
     let server = Arc::new(Server { ports: served, remote: remote.clone() });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
-    runtime.spawn(watch::watch(watch, watched, remote.clone()));
+    let vips = Vips::new(super::vips(config));
+    runtime.spawn(watch::watch(watch, watched, vips, remote.clone()));
     runtime.spawn(server::serve(listener, server));
-    Ok(Serving { runtime, remote, ended, socket: socket_path(&config.runtime.directory) })
+    Ok(Serving { runtime, remote, begin, ended, socket: socket_path(&config.runtime.directory) })
 }
 
-/// Runs `driver` on a thread of its own; the receiver hears when it has ended, and gets an error when it panicked.
-fn start_driver(driver: Driver, priority: u8) -> anyhow::Result<oneshot::Receiver<()>> {
+/// Runs `driver` on a thread of its own once the sender has said so, or not at all when it is dropped; the receiver hears
+/// when it has ended, and gets an error when it panicked.
+fn start_driver(driver: Driver, priority: u8) -> anyhow::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
+    let (begin, begun) = sync_channel(1);
     let (sender, ended) = oneshot::channel();
     let election = move || {
+        if begun.recv().is_err() {
+            return;
+        }
         if priority > 0
             && let Err(error) = rights::become_realtime(priority)
         {
@@ -58,10 +67,16 @@ fn start_driver(driver: Driver, priority: u8) -> anyhow::Result<oneshot::Receive
         .name("election".to_owned())
         .spawn(election)
         .context("starting the election thread")?;
-    Ok(ended)
+    Ok((begin, ended))
 }
 
 impl Serving {
+    /// Begins the election.
+    pub(super) fn begin(&self) {
+        // A thread that is not there to hear it is noticed as one that has died.
+        let _ = self.begin.try_send(());
+    }
+
     /// Serves until the agent is told to stop and the election has ended in order.
     pub(super) fn until_stopped(self) -> anyhow::Result<()> {
         let result = self.runtime.block_on(until_stopped(&self.remote, self.ended));

@@ -1,15 +1,17 @@
-//! What the kernel tells about the interfaces, passed on to the election thread.
+//! What the kernel tells about the interfaces, passed on to the election thread, and about the VIPs.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::vips::Vips;
+use crate::datapath::{DatapathError, Hook};
 use crate::driver::{Command, Remote};
 use crate::host::netlink::{Interface, Watch};
 
-/// The longest that the watch goes without looking at the interfaces by itself: the loss of an XDP link is announced by
-/// no notice.
+/// The longest that the watch goes without looking at the interfaces by itself: the loss of a program is announced by no
+/// notice.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the kernel may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,12 +23,12 @@ pub(super) struct Watched {
     pub(super) mac: [u8; 6],
     /// The address that adverts come from.
     pub(super) primary: Ipv4Addr,
-    /// Our XDP program.
-    pub(super) program: Option<u32>,
+    /// Our programs, each with the place where it must run.
+    pub(super) programs: [(Hook, u32); 3],
 }
 
-/// Tells the election thread when an interface loses or regains what it needs.
-pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remote) {
+/// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong.
+pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, mut vips: Vips, remote: Remote) {
     let mut lost = vec![false; watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {
@@ -35,20 +37,29 @@ pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remot
                 tracing::warn!(interface = expected.name, "the kernel does not tell the interface's state");
                 continue;
             };
-            if !lost[port]
-                && let Some(what) = loss(expected, now.as_ref())
-            {
-                lost[port] = true;
-                tracing::error!(
-                    interface = expected.name,
-                    "{what}; its virtual routers are given up, restart baton"
-                );
-                let _ = remote.send(Command::DatapathLost { port });
+            if !lost[port] {
+                match loss(expected, now.as_ref()) {
+                    Ok(None) => {}
+                    Ok(Some(what)) => {
+                        lost[port] = true;
+                        tracing::error!(
+                            interface = expected.name,
+                            "{what}; its virtual routers are given up, restart baton"
+                        );
+                        let _ = remote.send(Command::DatapathLost { port });
+                    }
+                    Err(error) => tracing::warn!(%error, "not known whether the data plane works"),
+                }
             }
             let usable = now.is_some_and(|interface| {
                 interface.carrier && interface.addresses.contains(&expected.primary)
             });
             let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+        }
+        match timeout(PATIENCE, vips.keep(&watch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the VIPs are not kept on lo"),
+            Err(_) => tracing::warn!("the kernel does not tell the addresses"),
         }
         // Either way it is time to look again.
         let _ = timeout(INTERVAL, watch.changed()).await;
@@ -56,12 +67,15 @@ pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, remote: Remot
 }
 
 /// What has become of the interface so that its data plane does not work any more.
-fn loss(expected: &Watched, now: Option<&Interface>) -> Option<&'static str> {
+fn loss(expected: &Watched, now: Option<&Interface>) -> Result<Option<String>, DatapathError> {
     let Some(interface) = now else {
-        return Some("the interface is gone");
+        return Ok(Some("the interface is gone".to_owned()));
     };
-    if interface.xdp.map(|(id, _)| id) != expected.program {
-        return Some("our XDP program was taken off the interface");
+    for (hook, program) in expected.programs {
+        if !hook.running(interface)?.contains(&program) {
+            return Ok(Some(format!("our {hook} program was taken off the interface")));
+        }
     }
-    (interface.mac != expected.mac).then_some("the interface has another MAC address")
+    let moved = interface.mac != expected.mac;
+    Ok(moved.then(|| "the interface has another MAC address".to_owned()))
 }

@@ -1,5 +1,6 @@
 //! Named network namespaces, and how a process or a thread gets into one.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
+use baton::host::lock::lock_file;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 
@@ -40,6 +42,11 @@ impl Namespace {
     pub(super) fn open(name: &str) -> Result<Self> {
         let handle = File::open(path(name)).with_context(|| format!("open network namespace {name}"))?;
         Ok(Self { name: name.to_owned(), handle: Arc::new(handle) })
+    }
+
+    /// The lock that an agent inside holds.
+    pub fn lock(&self) -> Result<PathBuf> {
+        Ok(lock_file(self.handle.metadata()?.ino()))
     }
 
     /// Its name for `ip netns`.
@@ -84,7 +91,7 @@ impl Namespace {
 }
 
 /// Where `ip netns` keeps the namespace `name`.
-pub(super) fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: impl AsRef<Path>) -> PathBuf {
     Path::new(NAMESPACES).join(name)
 }
 
@@ -95,6 +102,15 @@ pub(super) fn named(prefix: &str) -> Vec<String> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| name.starts_with(prefix))
         .collect()
+}
+
+/// The numbers of all network namespaces that have a name or a process.
+pub(super) fn numbers() -> BTreeSet<u64> {
+    let of_names = named("").into_iter().map(path);
+    let of_processes =
+        super::process::all().into_iter().map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+    // A process that ends meanwhile takes nothing with it but itself.
+    of_names.chain(of_processes).filter_map(|path| Some(fs::metadata(path).ok()?.ino())).collect()
 }
 
 /// The processes inside the namespace `name`.

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use baton::host::lock::{LOCKS, lock_file};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -50,8 +51,8 @@ pub(super) fn sweep() {
     }
 }
 
-/// Removes everything that belongs to lab `id`: processes in its namespaces, namespaces, mounts, directory. Goes on
-/// when a step fails; [`leftovers`] tells.
+/// Removes everything that belongs to lab `id`: processes in its namespaces, namespaces, mounts, directory, and the locks
+/// of agents that were killed. Goes on when a step fails; [`leftovers`] tells.
 pub(super) fn remove(id: &str) {
     let names = namespace::named(&format!("baton-{id}-"));
     let end = Instant::now() + Duration::from_secs(3);
@@ -71,6 +72,11 @@ pub(super) fn remove(id: &str) {
             eprintln!("lab {id}: {error:#}");
         }
     }
+    for lock in stale_locks() {
+        // Another lab that is removed at this moment may have been faster.
+        let _ = fs::remove_file(lock);
+    }
+    let _ = fs::remove_dir(LOCKS);
     let directory = directory(id);
     for mount in mounts_below(&directory).iter().rev() {
         if let Err(error) = umount2(mount, MntFlags::MNT_DETACH) {
@@ -98,7 +104,18 @@ pub fn leftovers(id: &str) -> Vec<String> {
     if directory.exists() {
         found.push(format!("directory {}", directory.display()));
     }
+    found.extend(stale_locks().iter().map(|lock| format!("lock {}", lock.display())));
     found
+}
+
+/// Locks of network namespaces that are no more. They do not tell which lab they are of.
+fn stale_locks() -> Vec<PathBuf> {
+    let locks: Vec<PathBuf> =
+        fs::read_dir(LOCKS).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    // Looked at after the locks: a namespace that comes meanwhile has none of these.
+    let namespaces = namespace::numbers();
+    let is_stale = |lock: &PathBuf| !namespaces.iter().any(|number| *lock == lock_file(*number));
+    locks.into_iter().filter(is_stale).collect()
 }
 
 fn owner_file(id: &str) -> PathBuf {

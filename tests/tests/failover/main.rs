@@ -3,9 +3,13 @@
 //!
 //! Needs root, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod failed_start;
+mod one_agent;
 mod refusals;
 mod second_card;
+mod shared_pins;
 mod upkeep;
+mod vips_astray;
 
 use std::time::Duration;
 

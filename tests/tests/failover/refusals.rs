@@ -47,6 +47,20 @@ fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn detach_keeps_a_sysctl_that_was_changed_since() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let before = lab.snapshot(Host::A)?;
+    drop(start_alone(&lab)?);
+    lab.namespace(Host::A).set("net/ipv4/conf/all/arp_ignore", "2")?;
+    output(&mut lab.baton(Host::A, "detach")?)?;
+    let path = "/proc/sys/net/ipv4/conf/all/arp_ignore";
+    let expected = [format!("gone: {path}: 0"), format!("new: {path}: 2")];
+    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), expected);
+    Ok(())
+}
+
+#[test]
 fn a_second_agent_on_the_host_is_refused_and_the_first_serves_on() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;

@@ -1,11 +1,12 @@
 //! A host with a second network card in the clients' subnet. The VIP is bound on `lo` of every node, and Linux answers for
 //! every address of a host on whatever card the question comes in, unless it is told otherwise.
 
+use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Host, Lab, VIP, mac_text, wait_until};
+use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, mac_text, wait_until};
 use baton_tests::network::{Hears, Listener};
 
 use super::{SOON, watch, with_pair};
@@ -22,15 +23,72 @@ const TARGET: usize = 38;
 fn a_second_network_card_does_not_answer_for_the_vip() -> Result<()> {
     with_pair(MacMode::Interface, |lab, _| {
         lab.add_second_card(Host::B, SECOND_ADDRESS)?;
-        let (_, recording) = watch(lab, || Ok(()))?;
-        let answers = recording.arps.iter().filter(|arp| arp.answers > 0);
-        let mut sources: Vec<String> =
-            answers.flat_map(|arp| [arp.first.source, arp.last.source]).map(mac_text).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        assert_eq!(sources, [mac_text(Host::A.mac())], "who answers for the VIP");
+        assert_only_the_owner_answers(lab)
+    })
+}
+
+#[test]
+fn arp_ignore_3_for_all_interfaces_does_not_make_a_second_card_answer() -> Result<()> {
+    with_sysctl(Card::BeforeTheStart, "all/arp_ignore", "3", assert_only_the_owner_answers)
+}
+
+#[test]
+fn arp_ignore_3_on_a_second_card_does_not_make_it_answer() -> Result<()> {
+    with_sysctl(Card::BeforeTheStart, "eth1/arp_ignore", "3", assert_only_the_owner_answers)
+}
+
+#[test]
+fn arp_ignore_3_for_later_interfaces_does_not_make_a_second_card_answer() -> Result<()> {
+    with_sysctl(Card::AfterTheStart, "default/arp_ignore", "3", assert_only_the_owner_answers)
+}
+
+#[test]
+fn arp_announce_3_on_a_second_card_does_not_make_it_ask_in_the_name_of_the_vip() -> Result<()> {
+    with_sysctl(Card::BeforeTheStart, "eth1/arp_announce", "3", |lab| {
+        assert_eq!(senders_on_second_card(lab)?, [SECOND_ADDRESS]);
         Ok(())
     })
+}
+
+/// When node b gets its second card.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Card {
+    BeforeTheStart,
+    AfterTheStart,
+}
+
+/// Runs `test` with Baton on both nodes, where the operator of node b has set a sysctl below `net/ipv4/conf`, and checks
+/// that detach restores it.
+fn with_sysctl(card: Card, key: &str, value: &str, test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    let lab = Lab::up()?;
+    if card == Card::BeforeTheStart {
+        lab.add_second_card(Host::B, SECOND_ADDRESS)?;
+    }
+    let path = format!("net/ipv4/conf/{key}");
+    lab.namespace(Host::B).set(&path, value)?;
+    let pair = Pair::start(&lab, System::Baton(MacMode::Interface), 1)?;
+    let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
+    assert_eq!(pair.settle()?, Host::A);
+    if card == Card::AfterTheStart {
+        lab.add_second_card(Host::B, SECOND_ADDRESS)?;
+    }
+    test(&lab)?;
+    drop(echoes);
+    pair.stop()?;
+    let after = lab.namespace(Host::B).within(|| Ok(fs::read_to_string(format!("/proc/sys/{path}"))?))?;
+    assert_eq!(after.trim(), value, "{path} after detach");
+    Ok(())
+}
+
+fn assert_only_the_owner_answers(lab: &Lab) -> Result<()> {
+    let (_, recording) = watch(lab, || Ok(()))?;
+    let answers = recording.arps.iter().filter(|arp| arp.answers > 0);
+    let mut sources: Vec<String> =
+        answers.flat_map(|arp| [arp.first.source, arp.last.source]).map(mac_text).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    assert_eq!(sources, [mac_text(Host::A.mac())], "who answers for the VIP");
+    Ok(())
 }
 
 #[test]

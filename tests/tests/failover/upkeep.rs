@@ -1,5 +1,5 @@
-//! What agents leave on a host, and what becomes of it when the configuration changes, a start fails late, or two agents
-//! are given the same place.
+//! What agents leave on a host, and what becomes of it when the configuration changes, a program is taken off, or two
+//! agents are given the same place.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::refusals::{SOON, reconfigure, refused, refused_and_unchanged, start_alone};
 
 /// A second interface of node a, to nobody.
-fn second_interface(lab: &Lab) -> Result<()> {
+pub(super) fn second_interface(lab: &Lab) -> Result<()> {
     lab.run(Host::A, "ip", &["link", "add", "eth1", "type", "veth", "peer", "name", "eth1-far"])?;
     lab.run(Host::A, "ip", &["address", "add", "10.78.0.1/24", "dev", "eth1"])?;
     for end in ["eth1", "eth1-far"] {
@@ -20,7 +20,7 @@ fn second_interface(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn has_xdp(lab: &Lab, interface: &str) -> Result<bool> {
+pub(super) fn has_xdp(lab: &Lab, interface: &str) -> Result<bool> {
     Ok(lab.run(Host::A, "ip", &["-d", "link", "show", interface])?.contains("prog/xdp"))
 }
 
@@ -51,16 +51,6 @@ fn detach_covers_an_interface_that_left_the_configuration() -> Result<()> {
     output(&mut lab.baton(Host::A, "detach")?)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
     Ok(())
-}
-
-#[test]
-fn a_start_that_fails_at_its_last_step_is_taken_back() -> Result<()> {
-    let lab = Lab::up()?;
-    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
-    // A directory in the place of the control socket cannot be replaced.
-    let place = lab.host_directory(Host::A).join("control.sock");
-    fs::create_dir(&place)?;
-    refused_and_unchanged(&lab, &["making the control socket", &place.to_string_lossy()])
 }
 
 #[test]
@@ -113,17 +103,33 @@ fn a_stopped_agent_is_said_to_be_silent() -> Result<()> {
 }
 
 #[test]
-fn a_node_whose_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+fn a_node_whose_xdp_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_xdp", "XDP")
+}
+
+#[test]
+fn a_node_whose_ingress_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_ingress", "tcx ingress")
+}
+
+#[test]
+fn a_node_whose_egress_program_is_taken_off_gives_the_vip_away() -> Result<()> {
+    gives_the_vip_away_without("baton_egress", "tcx egress")
+}
+
+fn gives_the_vip_away_without(program: &str, hook: &str) -> Result<()> {
     let lab = Lab::up()?;
     let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
     let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
-    let pin = lab.directory().join("bpf").join(Host::A.name()).join("v1/eth0/baton_xdp_link");
+    let pin = lab.directory().join("bpf").join(Host::A.name()).join(format!("v1/eth0/{program}_link"));
     lab.run(Host::A, "bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()])?;
     let state = |host| Ok::<_, anyhow::Error>(lab.baton_status(host)?.routers[0].clone());
     wait_until("node b to take over", SOON, || Ok(state(Host::B)?.role == "Active"))?;
     let lost = state(Host::A)?;
     assert_eq!((lost.role.as_str(), lost.reason.as_deref()), ("Initialize", Some("datapath-lost")));
+    let log = fs::read_to_string(lab.baton_log(Host::A))?;
+    ensure!(log.contains(&format!("our {hook} program was taken off the interface")), "{log}");
     pair.stop()
 }
 

@@ -1,0 +1,186 @@
+//! What the maps tell the programs: the interface that they run on, its virtual routers and their addresses. A start
+//! plans it, writes it, prunes what is configured no more, and restores what was there when it fails.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, Map, MapData};
+use baton_common::maps::{self, Device, Router, RouterKey, VipKey};
+
+use super::plain::Plain;
+use super::{DatapathError, Ownerships};
+use crate::vrrp::Instant;
+
+/// One virtual router as the data plane needs it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What identifies it on the interface.
+    pub key: RouterKey,
+    /// Accepted checksums, as flags of [`baton_common::maps`].
+    pub checksums: u32,
+    /// This host's primary address.
+    pub primary: Ipv4Addr,
+    /// The MAC that stands for the addresses.
+    pub mac: [u8; 6],
+    /// The virtual addresses.
+    pub vips: Vec<Ipv4Addr>,
+}
+
+/// What the maps shall contain: the interface's own MAC, and each virtual router with its slot.
+pub struct Plan {
+    device_mac: [u8; 6],
+    entries: Vec<(Entry, u32)>,
+}
+
+impl Plan {
+    /// Gives each entry the slot that it has in `known`, else the lowest that none of them has.
+    pub(super) fn new(known: &[(RouterKey, Router)], device_mac: [u8; 6], entries: Vec<Entry>) -> Self {
+        let slot_of = |key| known.iter().find(|(other, _)| *other == key).map(|(_, router)| router.slot);
+        let mut taken: HashSet<u32> = entries.iter().filter_map(|entry| slot_of(entry.key)).collect();
+        let slots: Vec<u32> = entries
+            .iter()
+            .map(|entry| {
+                slot_of(entry.key).unwrap_or_else(|| {
+                    let free = (0..).find(|slot| !taken.contains(slot)).unwrap_or_default();
+                    taken.insert(free);
+                    free
+                })
+            })
+            .collect();
+        Self { device_mac, entries: entries.into_iter().zip(slots).collect() }
+    }
+
+    /// The slots of the virtual routers, in order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.entries.iter().map(|(_, slot)| *slot)
+    }
+
+    fn vips(&self) -> impl Iterator<Item = (VipKey, u32)> {
+        self.entries.iter().flat_map(|(entry, slot)| {
+            let key = |vip: &Ipv4Addr| VipKey { vlan: entry.key.vlan, address: vip.octets() };
+            entry.vips.iter().map(move |vip| (key(vip), *slot))
+        })
+    }
+}
+
+/// What the maps contained before a start.
+pub(super) struct Contents {
+    device: Device,
+    routers: Vec<(RouterKey, Router)>,
+    vips: Vec<(VipKey, u32)>,
+    /// The cells that the start may write: slot, lease and MAC.
+    cells: Vec<(u32, Instant, [u8; 6])>,
+}
+
+impl Contents {
+    /// Reads what is there before `plan` is written.
+    pub(super) fn read(bpf: &Ebpf, cells: &Ownerships, plan: &Plan) -> Result<Self, DatapathError> {
+        let device: Array<_, Plain<Device>> = Array::try_from(map(bpf, maps::DEVICE)?)?;
+        let vips: HashMap<_, Plain<VipKey>, u32> = HashMap::try_from(map(bpf, maps::VIPS)?)?;
+        let vips = vips.iter().map(|entry| entry.map(|(key, slot)| (key.0, slot)));
+        Ok(Self {
+            device: device.get(&0, 0)?.0,
+            routers: routers(bpf)?,
+            vips: vips.collect::<Result<_, _>>()?,
+            cells: plan.slots().map(|slot| (slot, cells.lease(slot), cells.mac(slot))).collect(),
+        })
+    }
+
+    /// Adds it to what the maps contain, so that the programs fence its addresses before they are bound again.
+    pub(super) fn write(&self, bpf: &mut Ebpf) -> Result<(), DatapathError> {
+        write_device(bpf, self.device)?;
+        write_routers(bpf, self.routers.iter().copied())?;
+        write_vips(bpf, self.vips.iter().copied())
+    }
+
+    /// Removes all else from the maps.
+    pub(super) fn prune(&self, bpf: &mut Ebpf, cells: &Ownerships) -> Result<(), DatapathError> {
+        prune_vips(bpf, &self.vips.iter().map(|(key, _)| *key).collect())?;
+        prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
+        for &(slot, lease, mac) in &self.cells {
+            cells.set_mac(slot, mac);
+            cells.set_lease(slot, Some(lease));
+        }
+        Ok(())
+    }
+}
+
+/// The virtual routers that the maps know.
+pub(super) fn routers(bpf: &Ebpf) -> Result<Vec<(RouterKey, Router)>, DatapathError> {
+    let map: HashMap<_, Plain<RouterKey>, Plain<Router>> = HashMap::try_from(map(bpf, maps::ROUTERS)?)?;
+    let routers = map.iter().map(|entry| entry.map(|(key, router)| (key.0, router.0)));
+    Ok(routers.collect::<Result<_, _>>()?)
+}
+
+/// Adds what is planned to what the maps contain. What is configured no more stays, so that the programs fence it for as
+/// long as its addresses are bound.
+pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(), DatapathError> {
+    write_device(bpf, Device { mac: plan.device_mac, _pad: [0; 2] })?;
+    let known = routers(bpf)?;
+    for (entry, slot) in &plan.entries {
+        // A slot may hold what a router had that is configured no more.
+        if !known.iter().any(|(key, _)| *key == entry.key) {
+            cells.set_lease(*slot, None);
+        }
+        cells.set_mac(*slot, entry.mac);
+    }
+    let router = |(entry, slot): &(Entry, u32)| {
+        let mut primary = [0; 16];
+        primary[..4].copy_from_slice(&entry.primary.octets());
+        (entry.key, Router { slot: *slot, checksums: entry.checksums, primary })
+    };
+    write_routers(bpf, plan.entries.iter().map(router))?;
+    write_vips(bpf, plan.vips())
+}
+
+/// Removes what is not planned. Its addresses are bound no more.
+pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
+    prune_vips(bpf, &plan.vips().map(|(key, _)| key).collect())?;
+    prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())
+}
+
+fn write_device(bpf: &mut Ebpf, device: Device) -> Result<(), DatapathError> {
+    Ok(Array::try_from(map_mut(bpf, maps::DEVICE)?)?.set(0, Plain(device), 0)?)
+}
+
+fn write_routers(
+    bpf: &mut Ebpf,
+    mut routers: impl Iterator<Item = (RouterKey, Router)>,
+) -> Result<(), DatapathError> {
+    let mut map: HashMap<_, Plain<RouterKey>, Plain<Router>> =
+        HashMap::try_from(map_mut(bpf, maps::ROUTERS)?)?;
+    Ok(routers.try_for_each(|(key, router)| map.insert(Plain(key), Plain(router), 0))?)
+}
+
+fn write_vips(bpf: &mut Ebpf, mut vips: impl Iterator<Item = (VipKey, u32)>) -> Result<(), DatapathError> {
+    let mut map: HashMap<_, Plain<VipKey>, u32> = HashMap::try_from(map_mut(bpf, maps::VIPS)?)?;
+    Ok(vips.try_for_each(|(key, slot)| map.insert(Plain(key), slot, 0))?)
+}
+
+fn prune_routers(bpf: &mut Ebpf, kept: &HashSet<RouterKey>) -> Result<(), DatapathError> {
+    let map: HashMap<&mut MapData, Plain<RouterKey>, Plain<Router>> =
+        HashMap::try_from(map_mut(bpf, maps::ROUTERS)?)?;
+    prune_map(map, |key| kept.contains(&key.0))
+}
+
+fn prune_vips(bpf: &mut Ebpf, kept: &HashSet<VipKey>) -> Result<(), DatapathError> {
+    let map: HashMap<&mut MapData, Plain<VipKey>, u32> = HashMap::try_from(map_mut(bpf, maps::VIPS)?)?;
+    prune_map(map, |key| kept.contains(&key.0))
+}
+
+fn prune_map<K: aya::Pod, V: aya::Pod>(
+    mut map: HashMap<&mut MapData, K, V>,
+    is_kept: impl Fn(&K) -> bool,
+) -> Result<(), DatapathError> {
+    let keys: Vec<K> = map.keys().collect::<Result<_, _>>()?;
+    Ok(keys.iter().filter(|key| !is_kept(key)).try_for_each(|key| map.remove(key))?)
+}
+
+fn map<'a>(bpf: &'a Ebpf, name: &'static str) -> Result<&'a Map, DatapathError> {
+    bpf.map(name).ok_or(DatapathError::NoMap(name))
+}
+
+fn map_mut<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DatapathError> {
+    bpf.map_mut(name).ok_or(DatapathError::NoMap(name))
+}
