@@ -8,6 +8,7 @@ mod generic;
 mod preemption;
 mod refusals;
 mod second_card;
+mod two_routers;
 mod upkeep;
 
 use std::net::Ipv4Addr;
