@@ -4,6 +4,7 @@
 //! Needs root, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
 mod cable;
+mod checksum;
 mod generic;
 mod preemption;
 mod refusals;
