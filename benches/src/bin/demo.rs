@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton_benches::hints;
-use baton_benches::report::{Row, Series, bars, table};
-use baton_benches::rounds::{self, complaint};
+use baton_benches::report::{bars, table};
+use baton_benches::rounds::{self, Event, complaint};
+use baton_benches::row::{Conditions, Row, Series};
 use baton_tests::lab::{
     Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers, mac_text,
 };
@@ -42,21 +43,25 @@ struct Report<'a> {
 /// One way in which the VIP moves.
 struct Scene {
     title: &'static str,
-    fault: Fault,
+    event: Event,
     /// Who must own the VIP before, if that matters.
     from: Option<Host>,
 }
 
 const SCENES: [Scene; 5] = [
-    Scene { title: "a planned handover", fault: Fault::Planned, from: None },
-    Scene { title: "a stopped agent (SIGSTOP)", fault: Fault::AgentHang, from: None },
-    Scene { title: "a killed agent (SIGKILL)", fault: Fault::AgentDeath, from: None },
+    Scene { title: "a planned handover", event: Event::Fault(Fault::Planned), from: None },
+    Scene { title: "a stopped agent (SIGSTOP)", event: Event::Fault(Fault::AgentHang), from: None },
+    Scene { title: "a killed agent (SIGKILL)", event: Event::Fault(Fault::AgentDeath), from: None },
     Scene {
         title: "a cut cable (the switch forwards nothing, the carrier stays)",
-        fault: Fault::SilentDeath,
+        event: Event::Fault(Fault::SilentDeath),
         from: None,
     },
-    Scene { title: "the failback: a handover from b to a", fault: Fault::Planned, from: Some(Host::B) },
+    Scene {
+        title: "the failback: a handover from b to a",
+        event: Event::Fault(Fault::Planned),
+        from: Some(Host::B),
+    },
 ];
 
 /// What was seen and what was wrong.
@@ -90,7 +95,8 @@ fn main() -> Result<()> {
 }
 
 fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
-    let rows = story.series.iter().map(|series| series.row(1, "none")).collect::<Result<Vec<Row>>>()?;
+    let conditions = Conditions { vips: 1, stress: "none" };
+    let rows = story.series.iter().map(|series| Row::of(series, conditions)).collect::<Result<Vec<Row>>>()?;
     println!("\n{}", table(&rows));
     if let Some(file) = &arguments.json {
         let report = Report { rows: &rows, complaints: &story.complaints };
@@ -169,11 +175,11 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
         print!("    round {number}/{count} ...");
         io::stdout().flush()?;
         if scene.from.is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from)) {
-            rounds::run(lab, pair, Fault::Planned).context("prepare the failback")?;
+            rounds::run(lab, pair, Event::Fault(Fault::Planned)).context("prepare the failback")?;
         }
         pair.settle()?;
         let before = whereabouts(lab)?;
-        let round = rounds::run(lab, pair, scene.fault).context(scene.title)?;
+        let round = rounds::run(lab, pair, scene.event).context(scene.title)?;
         let (from, to) = (round.victim.name(), round.outcome.after.map_or("nobody", Host::name));
         println!(
             "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
@@ -189,11 +195,11 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    let (system, kind) = (pair.system().name(), scene.fault.name());
+    let (system, event) = (pair.system().name(), scene.event);
     // The failback is a planned move like the first scene, and counts with it.
-    match story.series.iter_mut().find(|series| (series.system, series.kind) == (system, kind)) {
+    match story.series.iter_mut().find(|series| (series.system, series.event) == (system, event)) {
         Some(series) => series.rounds.extend(rounds),
-        None => story.series.push(Series { system, kind, rounds }),
+        None => story.series.push(Series { system, event, rounds }),
     }
     Ok(())
 }
