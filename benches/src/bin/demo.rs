@@ -12,7 +12,7 @@ use baton_benches::report::{bars, table};
 use baton_benches::rounds::{self, Event, complaint};
 use baton_benches::row::{Conditions, Row, Series};
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers, mac_text,
+    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, VIP, catch_signals, leftovers, mac_text,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -44,25 +44,24 @@ struct Report<'a> {
 struct Scene {
     title: &'static str,
     event: Event,
-    /// Who must own the VIP before, if that matters.
-    from: Option<Host>,
 }
 
-const SCENES: [Scene; 5] = [
-    Scene { title: "a planned handover", event: Event::Fault(Fault::Planned), from: None },
-    Scene { title: "a stopped agent (SIGSTOP)", event: Event::Fault(Fault::AgentHang), from: None },
-    Scene { title: "a killed agent (SIGKILL)", event: Event::Fault(Fault::AgentDeath), from: None },
+/// With a pair that does not preempt, so that the owner is the last one to take over.
+const SCENES: [Scene; 4] = [
+    Scene { title: "a planned handover", event: Event::Fault(Fault::Planned) },
+    Scene { title: "a stopped agent (SIGSTOP)", event: Event::Fault(Fault::AgentHang) },
+    Scene { title: "a killed agent (SIGKILL)", event: Event::Fault(Fault::AgentDeath) },
     Scene {
         title: "a cut cable (the switch forwards nothing, the carrier stays)",
         event: Event::Fault(Fault::SilentDeath),
-        from: None,
-    },
-    Scene {
-        title: "the failback: a handover from b to a",
-        event: Event::Fault(Fault::Planned),
-        from: Some(Host::B),
     },
 ];
+/// With a pair that preempts, as an agent does unless it is told otherwise.
+const FAILBACK: Scene = Scene {
+    title: "the failback (preempt = true): node a, stopped before, comes back and takes its VIP again from b",
+    event: Event::Failback,
+};
+const PREEMPT: Settings = Settings { preempt: true, ..Settings::USUAL };
 
 /// What was seen and what was wrong.
 #[derive(Default)]
@@ -130,6 +129,9 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
         }
         let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
         act(&lab, &mut pair, arguments.rounds, story)?;
+        pair.stop()?;
+        let mut pair = Pair::start_with(&lab, *system, PREEMPT, 1)?;
+        play(&lab, &mut pair, &FAILBACK, arguments.rounds, story)?;
         if arguments.keep && number + 1 == systems.len() {
             pair.detach();
             servers.into_iter().for_each(Nginx::detach);
@@ -174,10 +176,7 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     for number in 1..=count {
         print!("    round {number}/{count} ...");
         io::stdout().flush()?;
-        if scene.from.is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from)) {
-            rounds::run(lab, pair, Event::Fault(Fault::Planned)).context("prepare the failback")?;
-        }
-        pair.settle()?;
+        rounds::prepare(pair, scene.event)?;
         let before = whereabouts(lab)?;
         let round = rounds::run(lab, pair, scene.event).context(scene.title)?;
         let (from, to) = (round.victim.name(), round.outcome.after.map_or("nobody", Host::name));
@@ -195,12 +194,7 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    let (system, event) = (pair.system().name(), scene.event);
-    // The failback is a planned move like the first scene, and counts with it.
-    match story.series.iter_mut().find(|series| (series.system, series.event) == (system, event)) {
-        Some(series) => series.rounds.extend(rounds),
-        None => story.series.push(Series { system, event, rounds }),
-    }
+    story.series.push(Series { system: pair.system().name(), event: scene.event, rounds });
     Ok(())
 }
 
