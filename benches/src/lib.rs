@@ -5,6 +5,7 @@ pub mod cost;
 pub mod realtime;
 pub mod report;
 pub mod rounds;
+pub mod row;
 pub mod stats;
 pub mod svg;
 

@@ -1,169 +1,13 @@
-//! Rows of results: as JSON for machines, as a table for people.
+//! Rows of results for people: tables, comparisons, bars.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use baton_tests::lab::{Fault, System};
-use serde::Serialize;
 
-use crate::rounds::{self, Round};
+use crate::rounds::Event;
+use crate::row::{FALSE_ALARM, Row, StageRow};
 use crate::stats::{Distribution, Quantiles};
-
-/// All rounds of one kind on one system.
-#[derive(Clone, Debug)]
-pub struct Series {
-    /// The system's name.
-    pub system: &'static str,
-    /// The kind of event.
-    pub kind: &'static str,
-    /// What happened.
-    pub rounds: Vec<Round>,
-}
-
-/// One line of the report.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// The system's name.
-    pub system: &'static str,
-    /// `switch`, `planned`, `agent-death`, `agent-hang` or `silent-death`.
-    pub kind: &'static str,
-    /// How many addresses moved.
-    pub vips: u16,
-    /// `none`, or what kept the machine busy.
-    pub stress: &'static str,
-    /// How often it was tried.
-    pub rounds: u64,
-    /// After how many of them the other node served the client.
-    pub moved: u64,
-    /// The client's outage.
-    pub outage_us: Quantiles,
-    /// Probes without an answer; not for `switch`, which is no client's view.
-    pub lost_probes: Option<Quantiles>,
-    /// How long both nodes answered; not for `switch`.
-    pub overlap_us: Option<Quantiles>,
-    /// How often the answering node changed in all.
-    pub role_changes: u64,
-    /// How long the prober itself could not look.
-    pub prober_stall_us: Quantiles,
-}
-
-impl Series {
-    /// The series as a row of the report.
-    pub fn row(&self, vips: u16, stress: &'static str) -> Result<Row> {
-        let quantiles = |value: fn(&Round) -> u64| -> Result<Quantiles> {
-            Ok(Distribution::of(self.rounds.iter().map(value))?.quantiles())
-        };
-        Ok(Row {
-            system: self.system,
-            kind: self.kind,
-            vips,
-            stress,
-            rounds: self.rounds.len() as u64,
-            moved: self.rounds.iter().filter(|round| round.outcome.moved()).count() as u64,
-            outage_us: quantiles(|round| round.outcome.outage_us)?,
-            lost_probes: Some(quantiles(|round| round.outcome.lost_probes)?),
-            overlap_us: Some(quantiles(|round| round.outcome.overlap_us)?),
-            role_changes: self.rounds.iter().map(|round| round.outcome.flips).sum(),
-            prober_stall_us: quantiles(|round| round.outcome.stall_us)?,
-        })
-    }
-}
-
-/// The stages of all takeovers of one system: decision to lease, advert, gratuitous ARP, first VIP frame.
-#[derive(Clone, Debug, Serialize)]
-pub struct StageRow {
-    /// The system's name.
-    pub system: &'static str,
-    /// The kinds of events that the takeovers followed.
-    pub kind: &'static str,
-    /// How many takeovers.
-    pub takeovers: u64,
-    /// Decision to lease stored.
-    pub stored_ns: Quantiles,
-    /// Decision to advert on its way.
-    pub transmitted_ns: Quantiles,
-    /// Decision to gratuitous ARP on its way.
-    pub announced_ns: Quantiles,
-    /// Decision to first VIP frame at the service.
-    pub accepted_ns: Quantiles,
-}
-
-impl StageRow {
-    /// The stages of `series`, if its system tells them.
-    pub fn of(series: &Series) -> Result<Option<Self>> {
-        let stages: Vec<_> = series.rounds.iter().filter_map(|round| round.stages).collect();
-        if stages.is_empty() {
-            return Ok(None);
-        }
-        let quantiles = |values: Vec<u64>| -> Result<Quantiles> { Ok(Distribution::of(values)?.quantiles()) };
-        Ok(Some(Self {
-            system: series.system,
-            kind: series.kind,
-            takeovers: stages.len() as u64,
-            stored_ns: quantiles(stages.iter().map(|stages| stages.stored_ns).collect())?,
-            transmitted_ns: quantiles(stages.iter().map(|stages| stages.transmitted_ns).collect())?,
-            announced_ns: quantiles(stages.iter().map(|stages| stages.announced_ns).collect())?,
-            accepted_ns: quantiles(stages.iter().map(|stages| stages.accepted_ns).collect())?,
-        }))
-    }
-}
-
-/// A quiet pair on a busy machine, watched for a while: nothing befell it, so nothing should have moved.
-#[derive(Clone, Debug, Serialize)]
-pub struct FalseAlarmRow {
-    /// The system's name.
-    pub system: &'static str,
-    /// `false-alarm`.
-    pub kind: &'static str,
-    /// How many addresses could have moved.
-    pub vips: u16,
-    /// What kept the machine busy.
-    pub stress: &'static str,
-    /// How long it was watched.
-    pub seconds: u64,
-    /// How often the answering node changed.
-    pub role_changes: u64,
-    /// Probes without an answer.
-    pub lost_probes: u64,
-    /// The longest time that the prober itself could not look.
-    pub prober_stall_us: u64,
-}
-
-/// A row of any kind. Each has the fields that were measured, and no others.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
-pub enum AnyRow {
-    /// Of moves.
-    Moves(Row),
-    /// Of a watch in which nothing should have moved.
-    FalseAlarm(FalseAlarmRow),
-}
-
-/// The `switch` row of a system: from the decision to the first VIP frame at the service behind the new owner, over
-/// the takeovers of all its series.
-pub fn switch_row(
-    all: &[Series],
-    system: &'static str,
-    vips: u16,
-    stress: &'static str,
-) -> Result<Option<Row>> {
-    let takeovers = || all.iter().filter(|series| series.system == system).flat_map(|series| &series.rounds);
-    let spans: Vec<u64> = takeovers()
-        .filter_map(|round| round.stages)
-        .map(|stages| stages.accepted_ns.div_ceil(1000))
-        .collect();
-    if spans.is_empty() {
-        return Ok(None);
-    }
-    let rounds: Vec<Round> = takeovers().filter(|round| round.stages.is_some()).copied().collect();
-    let row = Series { system, kind: "switch", rounds }.row(vips, stress)?;
-    Ok(Some(Row {
-        outage_us: Distribution::of(spans)?.quantiles(),
-        lost_probes: None,
-        overlap_us: None,
-        ..row
-    }))
-}
 
 /// The table of the rows.
 pub fn table(rows: &[Row]) -> String {
@@ -187,7 +31,7 @@ pub fn table(rows: &[Row]) -> String {
         let _ = writeln!(
             text,
             "{:<13} {:<20} {:>6} {:>6} | {:>8} {:>8} {:>8} {:>8} | {:>6} {:>6} | {:>9} {:>9} | {:>7}",
-            row.kind,
+            row.event,
             row.system,
             row.rounds,
             row.moved,
@@ -195,10 +39,10 @@ pub fn table(rows: &[Row]) -> String {
             row.outage_us.p90,
             row.outage_us.p99,
             row.outage_us.max,
-            cell(row.lost_probes, |lost| lost.p50),
-            cell(row.lost_probes, |lost| lost.max),
-            cell(row.overlap_us, |overlap| overlap.p50),
-            cell(row.overlap_us, |overlap| overlap.max),
+            row.lost_probes.p50,
+            row.lost_probes.max,
+            row.overlap_us.p50,
+            row.overlap_us.max,
             row.prober_stall_us.max
         );
     }
@@ -207,22 +51,20 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// A line for each watch for false alarms.
-pub fn false_alarms(rows: &[FalseAlarmRow]) -> String {
+pub fn false_alarms(rows: &[Row]) -> String {
     let mut text = String::new();
-    for FalseAlarmRow { system, kind, stress, seconds, role_changes, lost_probes, prober_stall_us, .. } in
-        rows
-    {
+    for row in rows.iter().filter(|row| row.kind == FALSE_ALARM) {
         let _ = writeln!(
             text,
-            "{kind:<13} {system:<20} {seconds} s of {stress}: {role_changes} role changes, {lost_probes} probes lost, \
-             prober stalled for {prober_stall_us} us at most"
+            "{:<13} {:<20} {} s of {}: {} role changes",
+            row.kind,
+            row.system,
+            row.seconds.unwrap_or_default(),
+            row.stress,
+            row.role_changes
         );
     }
     text
-}
-
-fn cell(quantiles: Option<Quantiles>, value: fn(Quantiles) -> u64) -> String {
-    quantiles.map_or_else(|| "-".to_owned(), |quantiles| value(quantiles).to_string())
 }
 
 /// The table of the stages.
@@ -263,15 +105,14 @@ pub fn comparison(rows: &[Row]) -> String {
     let mut text = String::new();
     for fault in Fault::ALL {
         let find =
-            |system: System| rows.iter().find(|row| row.kind == fault.name() && row.system == system.name());
+            |system: System| rows.iter().find(|row| row.event == fault.name() && row.system == system.name());
         let Some(rival) = find(System::Keepalived) else {
             continue;
         };
         let ours = System::ALL.into_iter().filter(|system| *system != System::Keepalived).filter_map(find);
         for row in ours {
-            let overlap = |row: &Row| row.overlap_us.map_or(0, |overlap| overlap.p50);
-            let verdict = if overlap(rival) > rounds::allowed_overlap_us(Fault::Planned) {
-                let (theirs, ours) = (overlap(rival), overlap(row));
+            let (theirs, ours) = (rival.overlap_us.p50, row.overlap_us.p50);
+            let verdict = if theirs > Event::Fault(Fault::Planned).allowed_overlap_us() {
                 format!("two owners for {theirs} us (p50, to the end of the watch) against {ours} us")
             } else {
                 let ratio = |ours: u64, theirs: u64| format!("{:.1}", theirs as f64 / ours.max(1) as f64);

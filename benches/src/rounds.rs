@@ -1,4 +1,4 @@
-//! One fault, watched by the prober: the unit that the demo tells of and the failover benchmark counts.
+//! One event, watched by the prober: the unit that the demo tells of and the failover benchmark counts.
 
 use std::process::Command;
 use std::thread::available_parallelism;
@@ -6,20 +6,62 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton::clock;
-use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Prober, Process, Recording, System, analyse, pause};
+use baton_tests::lab::{
+    Fault, Host, Lab, Outcome, Pair, Probe, Prober, Process, Recording, System, analyse, pause, wait_until,
+};
+use nix::sys::signal::Signal;
 
-/// How long a fault is watched: ten times keepalived's usual takeover.
+/// How long an event is watched: ten times keepalived's usual takeover.
 const WATCH: Duration = Duration::from_millis(300);
 
 /// The longest recording of one round.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// One fault and what came of it.
+/// What happens to a pair while a client watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The owner meets with a fault.
+    Fault(Fault),
+    /// Node a, which was stopped, comes back and takes the VIP by preemption. Needs a pair that preempts.
+    Failback,
+}
+
+impl Event {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fault(fault) => fault.name(),
+            Self::Failback => "failback",
+        }
+    }
+
+    /// The kind that it counts as: an operator plans a failback as he plans a handover.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Fault(fault) => fault.name(),
+            Self::Failback => Fault::Planned.name(),
+        }
+    }
+
+    /// How long both nodes may answer. On planned moves the old owner serves until it hears the new one, one
+    /// advertisement interval and the linger at most; one that is preempted releases when it hears the better one, and
+    /// serves no longer than its lease if it is held up. A cut node is out of reach, a dead agent's lease must have
+    /// lapsed.
+    pub const fn allowed_overlap_us(self) -> u64 {
+        match self {
+            Self::Fault(Fault::Planned) => 12_000,
+            Self::Fault(Fault::AgentDeath | Fault::AgentHang | Fault::SilentDeath) => 0,
+            Self::Failback => 30_000,
+        }
+    }
+}
+
+/// One event and what came of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// What befell the owner.
-    pub fault: Fault,
-    /// The owner that it befell.
+    /// What happened.
+    pub event: Event,
+    /// The owner that lost the VIP by it.
     pub victim: Host,
     /// How the client fared.
     pub outcome: Outcome,
@@ -27,7 +69,7 @@ pub struct Round {
     pub stages: Option<Stages>,
 }
 
-/// The stages of a takeover, as distances in nanoseconds.
+/// The stages of a takeover, as distances in nanoseconds, and what it cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stages {
     /// From the decision to the lease in the map.
@@ -38,22 +80,43 @@ pub struct Stages {
     pub announced_ns: u64,
     /// From the decision to the first VIP frame at the service behind.
     pub accepted_ns: u64,
+    /// Probes without an answer that were sent between the decision and that frame.
+    pub lost_probes: u64,
 }
 
-/// Lets `fault` befall the owner, watches, and puts everything back in order.
-pub fn run(lab: &Lab, pair: &mut Pair<'_>, fault: Fault) -> Result<Round> {
+/// Brings about what `event` starts from: a single owner, and for a failback that is node b, with node a stopped.
+pub fn prepare(pair: &mut Pair<'_>, event: Event) -> Result<()> {
+    if event == Event::Failback {
+        pair.agent(Host::A)?.signal(Signal::SIGTERM)?;
+        pair.end_of(Host::A)?;
+    }
+    pair.settle().map(drop)
+}
+
+/// Lets `event` happen to a [prepared](prepare) pair, watches, and puts everything back in order.
+pub fn run(lab: &Lab, pair: &mut Pair<'_>, event: Event) -> Result<Round> {
     pair.settle()?;
     let prober = Prober::start(lab, pair.probed(), LIMIT)?;
     let event_ns = clock::now().as_nanos();
-    let victim = pair.inject(fault)?;
+    let victim = match event {
+        Event::Fault(fault) => pair.inject(fault)?,
+        Event::Failback => fail_back(pair)?,
+    };
     pause(WATCH)?;
     let recording = prober.finish()?;
     let stages = match pair.system() {
         System::Baton(_) => stages(lab, victim.other(), event_ns, &recording)?,
         System::Keepalived => None,
     };
-    pair.restore().with_context(|| format!("put things in order after {}", fault.name()))?;
-    Ok(Round { fault, victim, outcome: analyse(&recording, event_ns), stages })
+    pair.restore().with_context(|| format!("put things in order after {}", event.name()))?;
+    Ok(Round { event, victim, outcome: analyse(&recording, event_ns), stages })
+}
+
+/// Starts node a again and waits until it has the VIP; gives the node that had it meanwhile.
+fn fail_back(pair: &mut Pair<'_>) -> Result<Host> {
+    pair.restart(Host::A)?;
+    wait_until("node a to take the VIP again", LIMIT / 2, || Ok(pair.owners()? == [Host::A]))?;
+    Ok(Host::B)
 }
 
 /// Watches a quiet pair for `span`: nothing should happen.
@@ -75,33 +138,16 @@ pub fn busy_loops(lab: &Lab) -> Result<Vec<Process>> {
     (0..available_parallelism()?.get()).map(start).collect()
 }
 
-/// How long both nodes may answer after `fault`: on planned moves the old owner serves until it hears the new one, one
-/// advertisement interval and the linger at most. A cut node is out of reach, a dead agent's lease must have lapsed.
-pub fn allowed_overlap_us(fault: Fault) -> u64 {
-    match fault {
-        Fault::Planned => 12_000,
-        Fault::AgentDeath | Fault::AgentHang | Fault::SilentDeath => 0,
-    }
-}
-
 /// What is wrong with a round, if anything.
 pub fn complaint(round: &Round) -> Option<String> {
-    let Round { fault, outcome, victim, .. } = round;
-    let allowed = allowed_overlap_us(*fault);
+    let Round { event, outcome, victim, .. } = round;
+    let (name, allowed) = (event.name(), event.allowed_overlap_us());
     if outcome.after != Some(victim.other()) {
         let after = outcome.after.map_or("nobody", Host::name);
-        return Some(format!(
-            "{}: the VIP did not move from node {}, {after} answers",
-            fault.name(),
-            victim.name()
-        ));
+        return Some(format!("{name}: the VIP did not move from node {}, {after} answers", victim.name()));
     }
     (outcome.overlap_us > allowed).then(|| {
-        format!(
-            "{}: two nodes answered for {} us, {allowed} us are allowed",
-            fault.name(),
-            outcome.overlap_us
-        )
+        format!("{name}: two nodes answered for {} us, {allowed} us are allowed", outcome.overlap_us)
     })
 }
 
@@ -117,7 +163,10 @@ fn stages(lab: &Lab, owner: Host, event_ns: u64, recording: &Recording) -> Resul
     let since = |at: Option<u64>| at.map(|at| at.saturating_sub(change.decided_ns));
     Ok(match [change.stored_ns, change.transmitted_ns, change.announced_ns, accepted].map(since) {
         [Some(stored_ns), Some(transmitted_ns), Some(announced_ns), Some(accepted_ns)] => {
-            Some(Stages { stored_ns, transmitted_ns, announced_ns, accepted_ns })
+            let span = change.decided_ns..change.decided_ns + accepted_ns;
+            let lost = |probe: &&Probe| span.contains(&probe.sent_ns) && !probe.is_answered();
+            let lost_probes = recording.probes.iter().filter(lost).count() as u64;
+            Some(Stages { stored_ns, transmitted_ns, announced_ns, accepted_ns, lost_probes })
         }
         _ => None,
     })

@@ -11,7 +11,7 @@ use baton::config::MacMode;
 use baton_tests::lab::{Echo, Host, Keepalived, Lab, Process, VIP, leftovers, output, pause, wait_until};
 use nix::sys::signal::Signal;
 
-const INTERVAL_MS: u32 = 100;
+const INTERVAL_MS: u16 = 100;
 const INTERVAL_CS: u16 = 10;
 /// Ten times the longest Active_Down_Interval of the two.
 const SOON: Duration = Duration::from_secs(4);

@@ -34,55 +34,150 @@ const LAB_PACKAGES: [&str; 7] =
 const BPF_LINKER: &str = "0.13.0";
 /// Debian's rustc, which comes with the libraries for the BPF target.
 const BPF_RUSTC: &str = "/usr/bin/rustc";
+/// The package that brings it.
+const RUSTC_PACKAGE: &str = "rustc-web";
+/// The packages that start a service when they are installed.
+const SERVICES: [&str; 2] = ["keepalived", "nginx-light"];
 /// Tells dpkg whether services may be started at installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// A policy that starts none.
+const NO_SERVICES: &str = "#!/bin/sh\nexit 101\n";
+/// Stands for the LLVM of a compiler that is not there yet.
+const LLVM_VARIABLE: &str = "$LLVM";
 
 /// Installs what is missing, or prints how when this process is not root.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let mut packages: Vec<String> =
-        BUILD_PACKAGES.iter().chain(&LAB_PACKAGES).map(|&name| name.to_owned()).collect();
-    packages.retain(|name| !is_installed(name));
-    install(&packages)?;
-
+    if !is_root() {
+        return explain();
+    }
+    install(&missing(packages()))?;
     // The linker must be of the LLVM that its compiler is of.
-    let major = llvm_major().with_context(|| format!("asking {BPF_RUSTC} for its LLVM"))?;
-    let mut packages = vec![format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")];
-    packages.retain(|name| !is_installed(name));
-    install(&packages)?;
+    let llvm = llvm_major().with_context(|| format!("asking {BPF_RUSTC} for its LLVM"))?.to_string();
+    install(&missing(llvm_packages(&llvm)))?;
     if !has_bpf_linker() {
-        step(
-            command(
-                "cargo",
-                ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--no-default-features"],
-            )
-            .args(["--features", &format!("llvm-{major}")])
-            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{major}")),
-        )?;
+        step(&mut linker_install(&llvm))?;
     }
     Ok(())
+}
+
+/// Prints the commands of all steps that are missing, and fails if there are any.
+fn explain() -> anyhow::Result<()> {
+    let packages = missing(packages());
+    // A compiler that has yet to come may bring another LLVM than one that is there.
+    let has_rustc = !packages.iter().any(|name| name == RUSTC_PACKAGE);
+    let llvm = has_rustc.then(llvm_major).and_then(Result::ok).map(|major| major.to_string());
+    let llvm_packages = missing(llvm_packages(llvm.as_deref().unwrap_or(LLVM_VARIABLE)));
+    ensure_debian(&[&packages[..], &llvm_packages[..]].concat())?;
+    let has_policy = Path::new(POLICY).exists();
+    let lines = Steps { packages, llvm, llvm_packages, linker: !has_bpf_linker(), has_policy }.commands();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    println!("These steps are missing, in this order (cargo installs for the user who calls it):");
+    for line in lines {
+        println!("  {line}");
+    }
+    bail!("not root; run the commands above, or `cargo xtask setup` as root")
+}
+
+/// What a user has to install.
+struct Steps {
+    /// The packages that are missing.
+    packages: Vec<String>,
+    /// The LLVM of the compiler, if that is there.
+    llvm: Option<String>,
+    /// The packages of that LLVM that are missing.
+    llvm_packages: Vec<String>,
+    /// Whether bpf-linker is missing.
+    linker: bool,
+    /// Whether the operator has decided which services may be started at installation.
+    has_policy: bool,
+}
+
+impl Steps {
+    /// What the user types, line by line.
+    fn commands(&self) -> Vec<String> {
+        let Self { packages, llvm, llvm_packages, linker, has_policy } = self;
+        let mut lines = Vec::new();
+        if !(packages.is_empty() && llvm_packages.is_empty()) {
+            lines.push(format!("sudo {}", spelled(&apt_update())));
+        }
+        if !packages.is_empty() {
+            let install = format!("sudo env {}", spelled(&apt_install(packages)));
+            if starts_services(packages) && !has_policy {
+                let text = NO_SERVICES.escape_default();
+                lines.push(format!("printf '{text}' | sudo install -m 755 /dev/stdin {POLICY}"));
+                lines.push(install);
+                lines.push(format!("sudo rm {POLICY}"));
+            } else {
+                lines.push(install);
+            }
+        }
+        if llvm.is_none() && (*linker || !llvm_packages.is_empty()) {
+            let major = "sed -n 's/^LLVM version: \\([0-9]*\\).*/\\1/p'";
+            lines.push(format!("LLVM=$({BPF_RUSTC} --version --verbose | {major})"));
+        }
+        if !llvm_packages.is_empty() {
+            lines.push(format!("sudo env {}", spelled(&apt_install(llvm_packages))));
+        }
+        if *linker {
+            lines.push(spelled(&linker_install(llvm.as_deref().unwrap_or(LLVM_VARIABLE))));
+        }
+        lines
+    }
 }
 
 fn install(packages: &[String]) -> anyhow::Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let update = || command("apt-get", ["update", "--quiet"]);
-    let install = || {
-        let mut install = command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]);
-        install.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
-        install
-    };
-    if !is_root() {
-        println!("These packages are missing. As root:\n  {}\n  {}", spelled(&update()), spelled(&install()));
-        bail!("not root; run the commands above, then `cargo xtask setup` again");
-    }
-    if !Path::new("/usr/bin/apt-get").exists() {
+    ensure_debian(packages)?;
+    step(&mut apt_update())?;
+    let _quiet = starts_services(packages).then(NoServices::new).transpose()?;
+    step(&mut apt_install(packages))
+        .context("see README.md, \"What it needs\", for the package sources (bookworm-security)")
+}
+
+fn ensure_debian(packages: &[String]) -> anyhow::Result<()> {
+    if !packages.is_empty() && !Path::new("/usr/bin/apt-get").exists() {
         bail!("this is no Debian; install by other means: {}", packages.join(" "));
     }
-    step(&mut update())?;
-    let _quiet = NoServices::new()?;
-    step(&mut install())
-        .context("see README.md, \"What it needs\", for the package sources (bookworm-security)")
+    Ok(())
+}
+
+fn packages() -> Vec<String> {
+    BUILD_PACKAGES.iter().chain(&LAB_PACKAGES).map(|&name| name.to_owned()).collect()
+}
+
+/// What bpf-linker is linked with, for the LLVM of that major version.
+fn llvm_packages(llvm: &str) -> Vec<String> {
+    vec![format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev")]
+}
+
+fn missing(mut packages: Vec<String>) -> Vec<String> {
+    packages.retain(|name| !is_installed(name));
+    packages
+}
+
+fn starts_services(packages: &[String]) -> bool {
+    packages.iter().any(|name| SERVICES.contains(&name.as_str()))
+}
+
+fn apt_update() -> Command {
+    command("apt-get", ["update", "--quiet"])
+}
+
+fn apt_install(packages: &[String]) -> Command {
+    let mut install = command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]);
+    install.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+    install
+}
+
+fn linker_install(llvm: &str) -> Command {
+    let words = ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--no-default-features"];
+    let mut install = command("cargo", words);
+    install.args(["--features", &format!("llvm-{llvm}")]).env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"));
+    install
 }
 
 fn is_installed(package: &str) -> bool {
@@ -120,7 +215,7 @@ impl NoServices {
         if Path::new(POLICY).exists() {
             return Ok(Self { ours: false });
         }
-        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("writing {POLICY}"))?;
+        std::fs::write(POLICY, NO_SERVICES).with_context(|| format!("writing {POLICY}"))?;
         std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
         Ok(Self { ours: true })
     }
@@ -131,5 +226,60 @@ impl Drop for NoServices {
         if self.ours {
             let _ = std::fs::remove_file(POLICY);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APT_INSTALL: &str =
+        "sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends";
+    const CARGO_INSTALL: &str = "cargo install bpf-linker --version 0.13.0 --locked --no-default-features";
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Nothing is missing.
+    fn done() -> Steps {
+        let llvm = Some("14".to_owned());
+        Steps { packages: Vec::new(), llvm, llvm_packages: Vec::new(), linker: false, has_policy: false }
+    }
+
+    #[test]
+    fn a_bare_machine_is_told_every_step_in_order() {
+        let steps = Steps {
+            packages: names(&["gcc", "nginx-light"]),
+            llvm: None,
+            llvm_packages: llvm_packages(LLVM_VARIABLE),
+            linker: true,
+            has_policy: false,
+        };
+        assert_eq!(
+            steps.commands(),
+            [
+                "sudo apt-get update --quiet",
+                "printf '#!/bin/sh\\nexit 101\\n' | sudo install -m 755 /dev/stdin /usr/sbin/policy-rc.d",
+                &format!("{APT_INSTALL} gcc nginx-light"),
+                "sudo rm /usr/sbin/policy-rc.d",
+                "LLVM=$(/usr/bin/rustc --version --verbose | sed -n 's/^LLVM version: \\([0-9]*\\).*/\\1/p')",
+                &format!("{APT_INSTALL} llvm-$LLVM-dev libpolly-$LLVM-dev"),
+                &format!("LLVM_PREFIX=/usr/lib/llvm-$LLVM {CARGO_INSTALL} --features llvm-$LLVM"),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_is_missing_is_told() {
+        assert_eq!(done().commands(), Vec::<String>::new());
+        assert_eq!(
+            Steps { linker: true, ..done() }.commands(),
+            [format!("LLVM_PREFIX=/usr/lib/llvm-14 {CARGO_INSTALL} --features llvm-14")]
+        );
+        assert_eq!(
+            Steps { packages: names(&["keepalived"]), has_policy: true, ..done() }.commands(),
+            ["sudo apt-get update --quiet", &format!("{APT_INSTALL} keepalived")]
+        );
     }
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton_benches::hints;
-use baton_benches::report::{Row, Series, bars, table};
-use baton_benches::rounds::{self, complaint};
+use baton_benches::report::{bars, table};
+use baton_benches::rounds::{self, Event, complaint};
+use baton_benches::row::{Conditions, Row, Series};
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Nginx, Pair, System, VIP, catch_signals, leftovers, mac_text,
+    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, VIP, catch_signals, leftovers, mac_text,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -42,22 +43,25 @@ struct Report<'a> {
 /// One way in which the VIP moves.
 struct Scene {
     title: &'static str,
-    fault: Fault,
-    /// Who must own the VIP before, if that matters.
-    from: Option<Host>,
+    event: Event,
 }
 
-const SCENES: [Scene; 5] = [
-    Scene { title: "a planned handover", fault: Fault::Planned, from: None },
-    Scene { title: "a stopped agent (SIGSTOP)", fault: Fault::AgentHang, from: None },
-    Scene { title: "a killed agent (SIGKILL)", fault: Fault::AgentDeath, from: None },
+/// With a pair that does not preempt, so that the owner is the last one to take over.
+const SCENES: [Scene; 4] = [
+    Scene { title: "a planned handover", event: Event::Fault(Fault::Planned) },
+    Scene { title: "a stopped agent (SIGSTOP)", event: Event::Fault(Fault::AgentHang) },
+    Scene { title: "a killed agent (SIGKILL)", event: Event::Fault(Fault::AgentDeath) },
     Scene {
         title: "a cut cable (the switch forwards nothing, the carrier stays)",
-        fault: Fault::SilentDeath,
-        from: None,
+        event: Event::Fault(Fault::SilentDeath),
     },
-    Scene { title: "the failback: a handover from b to a", fault: Fault::Planned, from: Some(Host::B) },
 ];
+/// With a pair that preempts, as an agent does unless it is told otherwise.
+const FAILBACK: Scene = Scene {
+    title: "the failback (preempt = true): node a, stopped before, comes back and takes its VIP again from b",
+    event: Event::Failback,
+};
+const PREEMPT: Settings = Settings { preempt: true, ..Settings::USUAL };
 
 /// What was seen and what was wrong.
 #[derive(Default)]
@@ -90,7 +94,8 @@ fn main() -> Result<()> {
 }
 
 fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
-    let rows = story.series.iter().map(|series| series.row(1, "none")).collect::<Result<Vec<Row>>>()?;
+    let conditions = Conditions { vips: 1, stress: "none" };
+    let rows = story.series.iter().map(|series| Row::of(series, conditions)).collect::<Result<Vec<Row>>>()?;
     println!("\n{}", table(&rows));
     if let Some(file) = &arguments.json {
         let report = Report { rows: &rows, complaints: &story.complaints };
@@ -124,6 +129,9 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
         }
         let servers = [Nginx::start(&lab, Host::A, VIP)?, Nginx::start(&lab, Host::B, VIP)?];
         act(&lab, &mut pair, arguments.rounds, story)?;
+        pair.stop()?;
+        let mut pair = Pair::start_with(&lab, *system, PREEMPT, 1)?;
+        play(&lab, &mut pair, &FAILBACK, arguments.rounds, story)?;
         if arguments.keep && number + 1 == systems.len() {
             pair.detach();
             servers.into_iter().for_each(Nginx::detach);
@@ -168,12 +176,9 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     for number in 1..=count {
         print!("    round {number}/{count} ...");
         io::stdout().flush()?;
-        if scene.from.is_some_and(|from| pair.settle().is_ok_and(|owner| owner != from)) {
-            rounds::run(lab, pair, Fault::Planned).context("prepare the failback")?;
-        }
-        pair.settle()?;
+        rounds::prepare(pair, scene.event)?;
         let before = whereabouts(lab)?;
-        let round = rounds::run(lab, pair, scene.fault).context(scene.title)?;
+        let round = rounds::run(lab, pair, scene.event).context(scene.title)?;
         let (from, to) = (round.victim.name(), round.outcome.after.map_or("nobody", Host::name));
         println!(
             "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
@@ -189,12 +194,7 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    let (system, kind) = (pair.system().name(), scene.fault.name());
-    // The failback is a planned move like the first scene, and counts with it.
-    match story.series.iter_mut().find(|series| (series.system, series.kind) == (system, kind)) {
-        Some(series) => series.rounds.extend(rounds),
-        None => story.series.push(Series { system, kind, rounds }),
-    }
+    story.series.push(Series { system: pair.system().name(), event: scene.event, rounds });
     Ok(())
 }
 

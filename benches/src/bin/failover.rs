@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton_benches::cost::{self, Cost};
-use baton_benches::report::{
-    AnyRow, FalseAlarmRow, Row, Series, StageRow, comparison, false_alarms, stage_table, switch_row, table,
-};
-use baton_benches::rounds::{self, Round};
+use baton_benches::report::{comparison, false_alarms, stage_table, table};
+use baton_benches::rounds::{self, Event, Round};
+use baton_benches::row::{Conditions, FALSE_ALARM, Row, Series, StageRow};
 use baton_benches::svg;
 use baton_tests::lab::{
     Echo, Fault, Host, Lab, Pair, System, binary, catch_signals, leftovers, output, vips,
@@ -21,7 +20,6 @@ use serde::Serialize;
 /// Rounds on one system before it is the next one's turn.
 const TURN: usize = 5;
 const QUICK_ROUNDS: usize = 8;
-const FALSE_ALARM: &str = "false-alarm";
 /// What keeps the machine busy under stress, and always in a watch for false alarms.
 const BUSY_LOOPS: &str = "busy-loops";
 
@@ -66,7 +64,7 @@ struct Plan {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    rows: &'a [AnyRow],
+    rows: &'a [Row],
     stages: &'a [StageRow],
     costs: &'a [Cost],
     meta: Meta,
@@ -103,16 +101,17 @@ fn main() -> Result<()> {
 /// Prints, draws and writes what was measured.
 fn report(arguments: &Arguments, plan: &Plan, measured: Measured) -> Result<()> {
     let Measured { series, alarms, costs } = measured;
-    let stress = if plan.stress { BUSY_LOOPS } else { "none" };
-    let mut rows = series.iter().map(|series| series.row(plan.vips, stress)).collect::<Result<Vec<Row>>>()?;
+    let conditions = Conditions { vips: plan.vips, stress: if plan.stress { BUSY_LOOPS } else { "none" } };
+    let mut rows = series.iter().map(|series| Row::of(series, conditions)).collect::<Result<Vec<Row>>>()?;
     for system in &plan.systems {
-        rows.extend(switch_row(&series, system.name(), plan.vips, stress)?);
+        rows.extend(Row::of_switches(&series, system.name(), conditions)?);
     }
+    rows.extend(alarms);
     let mut stages = Vec::new();
     for series in &series {
         stages.extend(StageRow::of(series)?);
     }
-    println!("\n{}\n{}\n{}", table(&rows), comparison(&rows), false_alarms(&alarms));
+    println!("\n{}\n{}\n{}", table(&rows), comparison(&rows), false_alarms(&rows));
     if !stages.is_empty() {
         println!("{}", stage_table(&stages));
     }
@@ -123,8 +122,6 @@ fn report(arguments: &Arguments, plan: &Plan, measured: Measured) -> Result<()> 
         draw(directory, &series)?;
     }
     if let Some(file) = &arguments.json {
-        let rows = rows.into_iter().map(AnyRow::Moves);
-        let rows: Vec<AnyRow> = rows.chain(alarms.into_iter().map(AnyRow::FalseAlarm)).collect();
         let report = Report { rows: &rows, stages: &stages, costs: &costs, meta: meta(plan)? };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
@@ -145,10 +142,8 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
     for name in &arguments.systems {
         ensure!(System::from_name(name).is_some(), "no system is called `{name}`");
     }
-    ensure!(
-        arguments.rounds > 0 && (1..=4000).contains(&arguments.vips),
-        "at least one round, 1 to 4000 addresses"
-    );
+    ensure!(arguments.rounds > 0, "--rounds wants at least 1");
+    ensure!((1..=255).contains(&arguments.vips), "--vips wants 1 to 255, what one virtual router can have");
     let seconds = if arguments.quick { 4 } else { 20 };
     Ok(Plan {
         rounds: if arguments.quick { QUICK_ROUNDS } else { arguments.rounds },
@@ -164,7 +159,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
 struct Measured {
     /// One for each kind of fault and system.
     series: Vec<Series>,
-    alarms: Vec<FalseAlarmRow>,
+    alarms: Vec<Row>,
     costs: Vec<Cost>,
 }
 
@@ -175,7 +170,8 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
     let mut series: Vec<Series> = Vec::new();
     for fault in &plan.faults {
         for system in &plan.systems {
-            series.push(Series { system: system.name(), kind: fault.name(), rounds: Vec::new() });
+            let event = Event::Fault(*fault);
+            series.push(Series { system: system.name(), event, rounds: Vec::new() });
         }
     }
     let (mut alarms, mut costs) = (Vec::new(), Vec::new());
@@ -191,8 +187,9 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
                 }
             }
             for fault in &plan.faults {
-                let rounds = run_turn(lab, &mut pair, *fault, done, turn)?;
-                let found = series.iter_mut().find(|s| s.system == system.name() && s.kind == fault.name());
+                let event = Event::Fault(*fault);
+                let rounds = run_turn(lab, &mut pair, event, done, turn)?;
+                let found = series.iter_mut().find(|s| (s.system, s.event) == (system.name(), event));
                 found.context("every kind and system has its series")?.rounds.extend(rounds);
             }
             pair.stop()?;
@@ -202,14 +199,15 @@ fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
     Ok(Measured { series, alarms, costs })
 }
 
-fn run_turn(lab: &Lab, pair: &mut Pair<'_>, fault: Fault, done: usize, turn: usize) -> Result<Vec<Round>> {
+fn run_turn(lab: &Lab, pair: &mut Pair<'_>, event: Event, done: usize, turn: usize) -> Result<Vec<Round>> {
     let mut rounds = Vec::new();
     for number in done..done + turn {
         let name = pair.system().name();
-        let round = rounds::run(lab, pair, fault).with_context(|| format!("{name}, {}", fault.name()))?;
+        rounds::prepare(pair, event)?;
+        let round = rounds::run(lab, pair, event).with_context(|| format!("{name}, {}", event.name()))?;
         eprintln!(
             "{name:<20} {:<13} round {:>3}: outage {:>6} us, {:>4} lost, overlap {:>6} us{}",
-            fault.name(),
+            event.name(),
             number + 1,
             round.outcome.outage_us,
             round.outcome.lost_probes,
@@ -222,28 +220,19 @@ fn run_turn(lab: &Lab, pair: &mut Pair<'_>, fault: Fault, done: usize, turn: usi
 }
 
 /// Watches a quiet pair for `span` while every core is busy.
-fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration, vips: u16) -> Result<FalseAlarmRow> {
+fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration, vips: u16) -> Result<Row> {
     pair.settle()?;
     let _busy = rounds::busy_loops(lab)?;
     let outcome = rounds::watch(lab, pair, span)?;
     let system = pair.system().name();
     eprintln!("{system:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes", outcome.flips);
-    Ok(FalseAlarmRow {
-        system,
-        kind: FALSE_ALARM,
-        vips,
-        stress: BUSY_LOOPS,
-        seconds: span.as_secs(),
-        role_changes: outcome.flips,
-        lost_probes: outcome.lost_probes,
-        prober_stall_us: outcome.stall_us,
-    })
+    Row::of_watch(system, Conditions { vips, stress: BUSY_LOOPS }, span.as_secs(), outcome)
 }
 
 fn draw(directory: &Path, all: &[Series]) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
     for fault in Fault::ALL {
-        let of_kind = all.iter().filter(|series| series.kind == fault.name());
+        let of_kind = all.iter().filter(|series| series.event == Event::Fault(fault));
         let systems: Vec<(&str, Vec<u64>)> = of_kind
             .map(|series| {
                 (series.system, series.rounds.iter().map(|round| round.outcome.outage_us).collect())
@@ -268,7 +257,9 @@ fn meta(plan: &Plan) -> Result<Meta> {
     Ok(Meta {
         method: "outage: largest distance in send time between two answered UDP probes with a lost one between, the \
                  probe interval if none was lost; overlap (a proven lower bound): from the new owner's first \
-                 answer, to UDP or to broadcast ARP, to the sending of the last question that the old owner answered; switch: decision to first VIP frame at the new owner's service",
+                 answer, to UDP or to broadcast ARP, to the sending of the last question that the old owner answered; switch: \
+                 outage from decision to first VIP frame at the new owner's service, the probes lost in that time, \
+                 and the overlap of the same rounds; false-alarm: one round of false_alarm_seconds",
         probe_interval_us: 50,
         arp_interval_us: 250,
         kernel: output(std::process::Command::new("uname").arg("-r"))?.trim().to_owned(),

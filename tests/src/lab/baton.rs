@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use baton::config::MacMode;
+use baton::config::{MacMode, XdpChoice};
 use baton::control::protocol::Status;
 
-use super::keepalived::priority;
-use super::{Host, Lab, Process, VRID, binary, output};
+use super::{Host, Lab, Process, Router, Settings, binary, output};
 
 impl Lab {
     /// A `baton` command with the configuration of `host`, to run there.
@@ -42,28 +41,61 @@ impl Lab {
         &self,
         host: Host,
         mac: MacMode,
-        interval_ms: u32,
+        interval_ms: u16,
         vips: &[Ipv4Addr],
+    ) -> Result<PathBuf> {
+        let settings = Settings { interval_ms, ..Settings::USUAL };
+        self.configure_routers(host, mac, &settings, &[Router::usual(host, vips)])
+    }
+
+    /// Writes a configuration of `host` with all of `routers` on its interface, and gives its path.
+    pub fn configure_routers(
+        &self,
+        host: Host,
+        mac: MacMode,
+        settings: &Settings,
+        routers: &[Router<'_>],
     ) -> Result<PathBuf> {
         let pins = self.directory().join("bpf").join(host.name());
         fs::create_dir_all(&pins)?;
-        let mac = match mac {
-            MacMode::Virtual => "virtual",
-            MacMode::Interface => "interface",
-        };
-        let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
-        let text = format!(
-            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n\n[[router]]\n\
-             interface = \"eth0\"\nvrid = {VRID}\npriority = {priority}\ninterval_ms = {interval_ms}\n\
-             preempt = false\nmac = \"{mac}\"\nchecksum = \"auto\"\nvips = [{vips}]\n",
+        let mut text = format!(
+            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n{xdp}",
             directory = self.host_directory(host).display(),
             pins = pins.display(),
-            priority = priority(host),
+            xdp = xdp_line(settings.xdp),
         );
+        for router in routers {
+            text += &router_table(router, mac, settings);
+        }
         let file = configuration(self, host);
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         Ok(file)
     }
+}
+
+/// The default is left to the agent.
+const fn xdp_line(xdp: XdpChoice) -> &'static str {
+    match xdp {
+        XdpChoice::Auto => "",
+        XdpChoice::Native => "xdp = \"native\"\n",
+        XdpChoice::Generic => "xdp = \"generic\"\n",
+    }
+}
+
+fn router_table(router: &Router<'_>, mac: MacMode, settings: &Settings) -> String {
+    let Router { vrid, priority, vips } = router;
+    let Settings { interval_ms, checksum, .. } = settings;
+    let mac = match mac {
+        MacMode::Virtual => "virtual",
+        MacMode::Interface => "interface",
+    };
+    // Preemption is the default, and left to the agent too.
+    let preempt = if settings.preempt { "" } else { "preempt = false\n" };
+    let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
+    format!(
+        "\n[[router]]\ninterface = \"eth0\"\nvrid = {vrid}\npriority = {priority}\ninterval_ms = {interval_ms}\n\
+         {preempt}mac = \"{mac}\"\nchecksum = \"{checksum}\"\nvips = [{vips}]\n"
+    )
 }
 
 /// Where the configuration of `host` is.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Host, Lab, Process, VRID};
+use super::{Host, Lab, Process, Settings, VRID};
 
 /// How to run keepalived.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Keepalived {
     pub interval_cs: u16,
     /// The VRRP priority.
     pub priority: u8,
+    /// Whether it takes the addresses from an owner of lower priority.
+    pub preempt: bool,
     /// The addresses.
     pub vips: Vec<Ipv4Addr>,
     /// Whether it logs to its file. Off for measurements: the logging stalls the other core for 8 to 14 ms right at
@@ -28,7 +30,19 @@ pub struct Keepalived {
 impl Keepalived {
     /// 10 ms, real-time priority 50, silent: what the measurements use.
     pub fn fast(host: Host, vips: &[Ipv4Addr]) -> Self {
-        Self { interval_cs: 1, priority: priority(host), vips: vips.to_vec(), log: false, realtime: true }
+        Self::with(host, vips, &Settings::USUAL)
+    }
+
+    /// Real-time priority 50, silent, as `settings` want it.
+    pub fn with(host: Host, vips: &[Ipv4Addr], settings: &Settings) -> Self {
+        Self {
+            interval_cs: settings.interval_ms / 10,
+            priority: priority(host),
+            preempt: settings.preempt,
+            vips: vips.to_vec(),
+            log: false,
+            realtime: true,
+        }
     }
 
     /// Starts it on `host`.
@@ -77,9 +91,10 @@ impl Keepalived {
         let addresses: String = vips.iter().map(|vip| format!("    {vip}/32 dev eth0\n")).collect();
         format!(
             "global_defs {{\n  router_id {name}\n  vrrp_version 3\n{realtime}}}\n\
-             vrrp_instance baton {{\n  state BACKUP\n  nopreempt\n  interface eth0\n  virtual_router_id {VRID}\n  \
+             vrrp_instance baton {{\n  state BACKUP\n{nopreempt}  interface eth0\n  virtual_router_id {VRID}\n  \
              priority {priority}\n  advert_int {whole}.{hundredths:02}\n  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
             name = host.name(),
+            nopreempt = if self.preempt { "" } else { "  nopreempt\n" },
             realtime = if self.realtime { "  vrrp_rt_priority 50\n" } else { "" },
         )
     }

@@ -8,7 +8,7 @@ use baton::config::MacMode;
 use nix::sys::signal::Signal;
 
 use super::keepalived::Keepalived;
-use super::{Host, Lab, Process, output, vips, wait_until};
+use super::{Host, Lab, Process, Router, Settings, output, vips, wait_until};
 
 /// What runs on the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,19 +72,26 @@ impl Fault {
 pub struct Pair<'lab> {
     lab: &'lab Lab,
     system: System,
+    settings: Settings,
     vips: Vec<Ipv4Addr>,
     agents: [Option<Process>; 2],
     fault: Option<(Fault, Host)>,
 }
 
 impl<'lab> Pair<'lab> {
-    /// Starts the system on both nodes and waits until a owns the addresses.
+    /// Starts the system on both nodes with the usual settings and waits until a owns the addresses.
     pub fn start(lab: &'lab Lab, system: System, vip_count: u16) -> Result<Self> {
-        let mut pair = Self { lab, system, vips: vips(vip_count), agents: [None, None], fault: None };
+        Self::start_with(lab, system, Settings::USUAL, vip_count)
+    }
+
+    /// Like [`Pair::start`], with `settings`.
+    pub fn start_with(lab: &'lab Lab, system: System, settings: Settings, vip_count: u16) -> Result<Self> {
+        let mut pair =
+            Self { lab, system, settings, vips: vips(vip_count), agents: [None, None], fault: None };
         match system {
             System::Baton(mac) => {
                 for host in Host::NODES {
-                    lab.configure_baton(host, mac, 10, &pair.vips)?;
+                    lab.configure_routers(host, mac, &settings, &[Router::usual(host, &pair.vips)])?;
                 }
             }
             System::Keepalived => {
@@ -248,7 +255,7 @@ impl<'lab> Pair<'lab> {
     fn start_agent(&mut self, host: Host) -> Result<()> {
         self.agents[index(host)] = Some(match self.system {
             System::Baton(_) => self.lab.start_baton(host)?,
-            System::Keepalived => Keepalived::fast(host, &self.vips).start(self.lab, host)?,
+            System::Keepalived => Keepalived::with(host, &self.vips, &self.settings).start(self.lab, host)?,
         });
         Ok(())
     }
