@@ -13,6 +13,7 @@ use baton_common::maps::XDP_PROGRAM;
 use nix::net::if_::if_indextoname;
 
 use super::hook::Hook;
+use super::pins::remove_link;
 use super::{DatapathError, Pins, bpf};
 use crate::config::XdpChoice;
 use crate::host::netlink::{Interface, Netlink, XdpMode};
@@ -108,9 +109,7 @@ pub(super) struct Links {
 impl Links {
     /// Takes off the interface what this run has put there.
     pub(super) fn remove_fresh(&self) -> Result<(), DatapathError> {
-        self.fresh.iter().try_for_each(|path| {
-            std::fs::remove_file(path).map_err(DatapathError::pins(path, "removing a pin"))
-        })
+        self.fresh.iter().try_for_each(|path| remove_link(path))
     }
 }
 

@@ -10,7 +10,7 @@ use baton_common::maps::LAYOUT_VERSION;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::DatapathError;
+use super::{DatapathError, bpf};
 
 /// Tells the pin of a program's link from that of a map.
 const LINK_SUFFIX: &str = "_link";
@@ -73,7 +73,11 @@ impl Pins {
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort_by_key(|path| !path.to_string_lossy().ends_with(LINK_SUFFIX));
         for path in &paths {
-            std::fs::remove_file(path).map_err(failed(path))?;
+            if path.to_string_lossy().ends_with(LINK_SUFFIX) {
+                remove_link(path)?;
+            } else {
+                std::fs::remove_file(path).map_err(failed(path))?;
+            }
         }
         std::fs::remove_dir(&self.directory).map_err(failed(&self.directory))?;
         self.unmount()
@@ -95,6 +99,12 @@ impl Pins {
         }
         Ok(())
     }
+}
+
+/// Takes the link that is pinned at `path` off its interface and removes the pin. The interface is without it at once.
+pub(super) fn remove_link(path: &Path) -> Result<(), DatapathError> {
+    bpf::detach_link(path).map_err(DatapathError::pins(path, "taking a program off its interface"))?;
+    std::fs::remove_file(path).map_err(DatapathError::pins(path, "removing a pin"))
 }
 
 fn is_bpffs(path: &Path) -> bool {
