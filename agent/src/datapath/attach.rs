@@ -76,14 +76,15 @@ fn refuse_foreign_program(netlink: &Netlink, interface: &str, pins: &Pins) -> Re
         std::thread::sleep(BUSY_PAUSE);
     }
     let id = found.unwrap_or_default();
+    // Only CAP_SYS_ADMIN may look at programs that are not its own.
     let name = loaded_programs()
         .flatten()
         .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .and_then(|program| program.name_as_str().map(|name| format!(" \"{name}\"")))
         .unwrap_or_default();
     Err(DatapathError::ForeignProgram {
         interface: interface.to_owned(),
-        program: format!("{id} \"{name}\""),
+        program: format!("{id}{name}"),
         pins: pins.directory().to_owned(),
     })
 }

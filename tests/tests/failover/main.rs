@@ -11,6 +11,7 @@ mod mounts;
 mod one_agent;
 mod preemption;
 mod refusals;
+mod rights;
 mod second_card;
 mod shared_pins;
 mod two_routers;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use baton_tests::lab::{Host, Lab, output};
@@ -107,9 +107,9 @@ fn plain_sysfs() -> Result<()> {
 }
 
 /// The usual configuration of node a with `line` in the place of its `pins`.
-fn configure_pins(lab: &Lab, line: &str) -> Result<()> {
+pub(super) fn configure_pins(lab: &Lab, line: &str) -> Result<PathBuf> {
     let pins = lab.directory().join("bpf").join(Host::A.name());
-    reconfigure(lab, &format!("pins = \"{}\"", pins.display()), line).map(drop)
+    reconfigure(lab, &format!("pins = \"{}\"", pins.display()), line)
 }
 
 /// The source of what is mounted at `point`.
