@@ -53,15 +53,20 @@ pub(crate) fn become_command(command: &mut Command) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("running {}", spelled(command)))
 }
 
-/// The command as one would type it.
+/// The command as one would type it in a shell.
 pub(crate) fn spelled(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy())));
     let program =
         std::path::Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
-    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+    let words = command.get_args().map(|word| quoted(&word.to_string_lossy()));
     variables.chain([program.into_owned()]).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A word of a command; no word of ours has a single quote.
+fn quoted(word: &str) -> String {
+    if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.to_owned() }
 }
 
 /// Whether this process is root.
