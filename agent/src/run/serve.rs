@@ -106,7 +106,8 @@ async fn until_stopped(remote: &Remote, mut ended: oneshot::Receiver<()>) -> any
             return Ok(());
         }
         stopping = true;
-        tracing::info!("stopping: handing over");
+        // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
         remote.send(Command::Stop)?;
+        tracing::info!("stopping: handing over");
     }
 }

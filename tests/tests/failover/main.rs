@@ -7,6 +7,7 @@ mod cable;
 mod checksum;
 mod failed_start;
 mod generic;
+mod log;
 mod one_agent;
 mod preemption;
 mod refusals;
