@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -37,12 +37,17 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
 #[test]
 fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let own = lab.host_directory(Host::A);
+    let runtime = own.join("runtime");
+    let directory = |path: &Path| format!("directory = \"{}\"", path.display());
+    reconfigure(&lab, &directory(&own), &directory(&runtime))?;
     let before = lab.snapshot(Host::A)?;
     let agent = start_alone(&lab)?;
     drop(agent);
+    ensure!(runtime.join("control.sock").exists(), "a killed agent cannot take its socket away");
     output(&mut lab.baton(Host::A, "detach")?)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    ensure!(!runtime.exists(), "the runtime directory is left");
     Ok(())
 }
 
