@@ -14,7 +14,12 @@ use crate::driver::Event;
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Advertisements that no sound peer sends, each with what is usually behind it.
-const DISCARDS: [(Verdict, &str); 7] = [
+const DISCARDS: [(Verdict, &str); 8] = [
+    // XDP sees what comes in: an advertisement of this host is not among it.
+    (
+        Verdict::VrrpOwn,
+        "our own address as source: two hosts have the same primary address, or the network sends our frames back",
+    ),
     (Verdict::VrrpIpHeader, "a broken IPv4 header"),
     (Verdict::VrrpTtl, "a TTL that is not 255: it was routed here, or forged"),
     (Verdict::VrrpVersion, "another version of VRRP: set `vrrp_version 3` in keepalived"),

@@ -2,6 +2,7 @@
 //! agents are given the same place.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
@@ -143,4 +144,21 @@ fn programs_of_an_earlier_run_in_a_mode_that_is_not_allowed_are_refused() -> Res
     output(&mut lab.baton(Host::A, "detach")?)?;
     drop(start_alone(&lab)?);
     Ok(())
+}
+
+#[test]
+fn two_nodes_with_one_address_are_told_so() -> Result<()> {
+    let lab = Lab::up()?;
+    for host in Host::NODES {
+        lab.configure_baton(host, MacMode::Virtual, 10, &[VIP])?;
+    }
+    lab.run(Host::B, "ip", &["address", "flush", "dev", "eth0"])?;
+    let address = format!("{}/16", Host::A.address());
+    lab.run(Host::B, "ip", &["address", "add", &address, "dev", "eth0"])?;
+    let _agents = [lab.start_baton(Host::A)?, lab.start_baton(Host::B)?];
+    wait_until("both logs to name the cause", Duration::from_secs(20), || {
+        let logs = Host::NODES.map(|host| fs::read_to_string(lab.baton_log(host)));
+        let named = |log: &String| log.contains("two hosts have the same primary address");
+        Ok(logs.into_iter().collect::<std::io::Result<Vec<_>>>()?.iter().all(named))
+    })
 }
