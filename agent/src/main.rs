@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let code = execute(Cli::parse().verb).unwrap_or_else(|error| {
-        log.say(format!("baton: {error:#}\n"));
+        log.say(format!("baton: {}\n", spelled(&error)));
         match error.downcast_ref::<ConfigError>() {
             Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
             Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
@@ -92,5 +92,46 @@ fn print(text: &str) -> anyhow::Result<()> {
             Err(error).context("writing to standard output")
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The error and its causes, each said once: many messages name their cause themselves, to put the remedy last.
+fn spelled(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        for part in cause.split(": ") {
+            if !text.contains(part) {
+                text.push_str(": ");
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn missing() -> io::Error {
+        io::Error::from_raw_os_error(2)
+    }
+
+    #[test]
+    fn a_cause_that_the_message_names_is_not_said_again() {
+        let error = ConfigError::Unreadable { path: PathBuf::from("/x"), source: missing() };
+        assert_eq!(
+            spelled(&error.into()),
+            "cannot read /x: No such file or directory (os error 2); give the path of a readable file with --config"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_the_message_does_not_name_follows_it() {
+        let error = anyhow::Error::from(missing()).context("`BPF_OBJ_PIN` failed");
+        let error = anyhow::anyhow!("{error:#}").context("pinning: `BPF_OBJ_PIN` failed");
+        assert_eq!(spelled(&error), "pinning: `BPF_OBJ_PIN` failed: No such file or directory (os error 2)");
     }
 }

@@ -217,5 +217,6 @@ pub(super) fn refused(mut command: Command, phrases: &[&str]) -> Result<()> {
         ensure!(said.contains(phrase), "nothing about `{phrase}` in: {said}");
     }
     ensure!(!said.contains("panicked"), "it panicked: {said}");
+    ensure!(said.matches("os error").count() <= 1, "it says the cause twice: {said}");
     Ok(())
 }
