@@ -23,10 +23,16 @@ use crate::vrrp::{Instant, Reason, Role};
 
 /// A request is a short line; whoever sends more is no client of ours.
 const LONGEST_REQUEST: u64 = 4096;
-/// Clients served at once; more wait.
-const CLIENTS: usize = 16;
-/// How long a client may take to say its line, or to read ours.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+/// Clients listened to at once; more wait.
+const CLIENTS: usize = 128;
+/// Questions answered at once: each is a command for the election thread, whose queue must keep room for others.
+const QUESTIONS: usize = 16;
+/// How long a client may take to say its line. Short, for a crowd that says nothing keeps others waiting that long.
+const LINE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may take to read ours.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long no client is taken when there is no descriptor for one.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(5);
 /// How long the election thread may take to answer before it counts as stuck.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a handover in progress is looked at.
@@ -79,15 +85,16 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 /// Serves clients until the future is dropped.
 pub async fn serve(listener: UnixListener, server: Arc<Server>) {
     let places = Arc::new(Semaphore::new(CLIENTS));
+    let turns = Arc::new(Semaphore::new(QUESTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let server = Arc::clone(&server);
+                let (server, turns) = (Arc::clone(&server), Arc::clone(&turns));
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &server).await {
+                    if let Err(error) = converse(stream, &server, &turns).await {
                         tracing::debug!(%error, "control client");
                     }
                     drop(place);
@@ -96,24 +103,30 @@ pub async fn serve(listener: UnixListener, server: Arc<Server>) {
             // Out of descriptors: wait for clients to go.
             Err(error) => {
                 tracing::warn!(%error, "control socket");
-                sleep(CLIENT_PATIENCE).await;
+                sleep(DESCRIPTOR_PAUSE).await;
             }
         }
     }
 }
 
-async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
+async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
-    timeout(CLIENT_PATIENCE, reader.read_line(&mut line)).await??;
-    let response = match serde_json::from_str(&line) {
-        Ok(request) => server.answer(request).await,
-        Err(error) => Response::Error(format!("the request is not understood: {error}")),
+    let response = match timeout(LINE_PATIENCE, reader.read_line(&mut line)).await {
+        Ok(read) => {
+            read?;
+            let _turn = turns.acquire().await;
+            match serde_json::from_str(&line) {
+                Ok(request) => server.answer(request).await,
+                Err(error) => Response::Error(format!("the request is not understood: {error}")),
+            }
+        }
+        Err(_) => Response::Error(format!("no request came within {LINE_PATIENCE:?}")),
     };
     let mut text = serde_json::to_string(&response)?;
     text.push('\n');
-    timeout(CLIENT_PATIENCE, writer.write_all(text.as_bytes())).await?
+    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await?
 }
 
 impl Server {

@@ -5,6 +5,7 @@
 
 mod cable;
 mod checksum;
+mod control;
 mod failed_start;
 mod generic;
 mod log;
