@@ -45,7 +45,7 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
-    let reason = router.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = reason(router).map_or_else(String::new, |reason| format!(" ({reason})"));
     let note = match (router.leaving, router.yielded) {
         (true, _) => ", serving until a successor speaks",
         (false, true) => ", handed over and not preempting",
@@ -69,6 +69,16 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
         write_transition(text, transition)?;
     }
     Ok(())
+}
+
+/// Why the router is what it is. One that has never started waits for the same that `link-down` is the loss of.
+fn reason(router: &RouterStatus) -> Option<String> {
+    match (router.role.as_str(), router.reason.as_deref()) {
+        ("Initialize", None | Some("link-down")) => {
+            Some(format!("no carrier or no primary address on {}", router.interface))
+        }
+        (_, reason) => reason.map(str::to_owned),
+    }
 }
 
 fn write_peer(text: &mut String, router: &RouterStatus, peer: &PeerStatus) -> fmt::Result {
@@ -191,6 +201,20 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us
 ";
         assert_eq!(status(&example()), expected);
+    }
+
+    #[test]
+    fn a_router_that_cannot_start_tells_what_it_waits_for() {
+        for reason in [None, Some("link-down".to_owned())] {
+            let mut example = example();
+            let router = &mut example.routers[0];
+            (router.role, router.reason, router.since_ms) = ("Initialize".to_owned(), reason, None);
+            let text = status(&example);
+            assert!(
+                text.contains("  vrid 51: Initialize (no carrier or no primary address on eth0)\n"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::control::server::Server;
 use crate::driver::Event;
+use crate::vrrp::Reason;
 
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
@@ -70,6 +71,9 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 let transition = record.transition;
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
+                if reason == Reason::LinkDown {
+                    warn_of_no_link(interface);
+                }
             }
             Event::Peer { .. } if !peers.take(Instant::now()) => {}
             Event::Peer { peer, .. } => {
@@ -86,6 +90,14 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
             }
         }
     }
+}
+
+/// Says what an interface lacks whose virtual routers are in Initialize.
+pub(super) fn warn_of_no_link(interface: &str) {
+    tracing::warn!(
+        interface,
+        "no carrier, or its primary address is missing; its virtual routers wait: look at `ip address show dev {interface}`"
+    );
 }
 
 /// Warns of advertisements for our virtual routers that the data plane discards.

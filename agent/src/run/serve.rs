@@ -35,6 +35,9 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
     }
+    for (port, _) in served.iter().zip(&parts).filter(|(_, parts)| !parts.usable) {
+        report::warn_of_no_link(&port.interface);
+    }
     let ports = parts.into_iter().map(Port::new).collect();
     let (begin, ended) = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
     let server = Arc::new(Server { ports: served, remote: remote.clone() });
