@@ -1,8 +1,11 @@
-//! The agent's configuration: `file` is what stands in `baton.toml`, this module is what it means. Nothing of the
-//! host is looked at here; `check` and `run` read the same types.
+//! The agent's configuration: `file` is what stands in `baton.toml`, read with the help of `section`, `value` and
+//! `draft`; this module is what it means. Nothing of the host is looked at here; `check` and `run` read the same types.
 
+mod draft;
 mod file;
 mod problem;
+mod section;
+mod value;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -38,8 +41,7 @@ pub struct Runtime {
 }
 
 /// Which XDP modes to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpChoice {
     /// Native, and generic where the driver refuses it.
     Auto,
@@ -50,8 +52,7 @@ pub enum XdpChoice {
 }
 
 /// Which events of the data plane are logged. Below the level the program carries no logging code at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatapathLog {
     /// None; costs nothing.
     Off,
@@ -81,8 +82,7 @@ pub struct RouterConfig {
 }
 
 /// Which MAC stands for the virtual addresses in ARP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacMode {
     /// The virtual router MAC: neighbours keep their ARP entry, the switch learns the new port.
     Virtual,

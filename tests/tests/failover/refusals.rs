@@ -160,9 +160,11 @@ fn a_bad_configuration_is_refused_with_every_mistake_and_its_line() -> Result<()
     let text = fs::read_to_string(&file)?.replace("interval_ms = 10", "interval_ms = 5");
     fs::write(&file, &text)?;
     let line = |key: &str| text.lines().position(|line| line.starts_with(key)).map_or(0, |at| at + 1);
-    let vrid = format!("line {}: vrid 0 is out of range; RFC 9568 allows 1 to 255", line("vrid"));
-    let interval =
-        format!("line {}: interval_ms 5 is out of range; VRRP counts centiseconds", line("interval_ms"));
+    let vrid = format!("line {}, column 8: vrid 0 is out of range; RFC 9568 allows 1 to 255", line("vrid"));
+    let interval = format!(
+        "line {}, column 15: interval_ms 5 is out of range; VRRP counts centiseconds",
+        line("interval_ms")
+    );
     refused_and_unchanged(&lab, &[&vrid, &interval])
 }
 
