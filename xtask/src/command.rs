@@ -1,6 +1,8 @@
 //! Running other programs: every step is printed before it is taken.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -36,9 +38,14 @@ pub(crate) fn release_directory() -> PathBuf {
     root().join(target).join("release")
 }
 
+/// Prints a line. A reader that has gone (`cargo xtask lab up | head`) must not end the work half done.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints the command and runs it to its end.
 pub(crate) fn step(command: &mut Command) -> anyhow::Result<()> {
-    println!("+ {}", spelled(command));
+    say(format_args!("+ {}", spelled(command)));
     let status = command.status().with_context(|| format!("running {}", spelled(command)))?;
     if !status.success() {
         bail!("{} failed ({status})", spelled(command));
@@ -48,7 +55,7 @@ pub(crate) fn step(command: &mut Command) -> anyhow::Result<()> {
 
 /// Prints the command and becomes it, so that signals and exit codes are its own.
 pub(crate) fn become_command(command: &mut Command) -> anyhow::Result<()> {
-    println!("+ {}", spelled(command));
+    say(format_args!("+ {}", spelled(command)));
     let error = command.exec();
     Err(error).with_context(|| format!("running {}", spelled(command)))
 }

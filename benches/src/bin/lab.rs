@@ -1,5 +1,6 @@
 //! The demo's network to play with: it stays up until it is taken down.
 
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -68,8 +69,8 @@ fn up(name: &str) -> Result<()> {
     servers.into_iter().for_each(Nginx::detach);
     echoes.into_iter().for_each(Echo::detach);
     lab.keep()?;
-    println!("lab {} is up", lab.id());
-    print!("{}", hints(&lab));
+    // Up it is, whether or not anybody reads this (`... up | head`).
+    let _ = write!(io::stdout(), "lab {} is up\n{}", lab.id(), hints(&lab));
     Ok(())
 }
 
