@@ -78,12 +78,43 @@ pub(crate) fn is_root() -> bool {
     uids.split_whitespace().nth(1) == Some("0")
 }
 
-/// Fails with the remedy when this process is not root.
+/// Fails when this process is not root, with the command that is to be typed instead.
 pub(crate) fn need_root(what: &str) -> anyhow::Result<()> {
     if !is_root() {
+        let words = std::env::args().skip(1).map(|word| quoted(&word));
+        let call =
+            ["cargo".to_owned(), "xtask".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
+        // sudo's own PATH has no cargo where rustup has put it.
         bail!(
-            "{what} needs root (network namespaces, BPF); call it as root, or with `sudo -E env PATH=$PATH`"
+            "{what} needs root (network namespaces, BPF): `sudo -E env \"PATH=$PATH\" {call}`, or `{call}` as root"
         );
     }
     Ok(())
+}
+
+/// The word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_reads_in_a_shell_as_what_it_is() {
+        for (word, text) in [
+            ("--rounds=3", "--rounds=3"),
+            ("", "''"),
+            ("ip a", "'ip a'"),
+            ("it's", "'it'\\''s'"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word), text);
+        }
+    }
 }
