@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::draft::{self, Draft};
 use super::problem::Problem;
 use super::section::{Findings, Key, Section};
-use super::{Config, DatapathLog, MacMode, Runtime, XdpChoice, value};
+use super::{Config, DatapathLog, MacMode, Runtime, SbfdChoice, XdpChoice, value};
 use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
 
 const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
@@ -23,9 +23,11 @@ const REALTIME_PRIORITY: Key = Key {
     name: "realtime_priority",
     remedy: "write a SCHED_FIFO priority of 1 to 99, or 0 for an ordinary thread",
 };
+const SBFD: Key =
+    Key { name: "sbfd", remedy: "write \"auto\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
 const XDP: Key = Key { name: "xdp", remedy: "write \"auto\", \"native\" or \"generic\"" };
 const DATAPATH_LOG: Key = Key { name: "datapath_log", remedy: "write \"off\" or \"debug\"" };
-const RUNTIME_KEYS: [Key; 5] = [DIRECTORY, PINS, REALTIME_PRIORITY, XDP, DATAPATH_LOG];
+const RUNTIME_KEYS: [Key; 6] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG];
 
 const INTERFACE: Key =
     Key { name: "interface", remedy: "write the name that `ip link` shows, such as interface = \"eth0\"" };
@@ -96,18 +98,27 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
 
 fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -> Option<Runtime> {
     let mut section = Section::open("[runtime]", &RUNTIME_KEYS, table, at, findings);
+    let sbfd = [
+        ("auto", SbfdChoice::Auto),
+        ("fast", SbfdChoice::Fast),
+        ("steady", SbfdChoice::Steady),
+        ("relaxed", SbfdChoice::Relaxed),
+        ("off", SbfdChoice::Off),
+    ];
     let xdp = [("auto", XdpChoice::Auto), ("native", XdpChoice::Native), ("generic", XdpChoice::Generic)];
     let log = [("off", DatapathLog::Off), ("debug", DatapathLog::Debug)];
     let directory = section.optional(DIRECTORY, PathBuf::from(DEFAULT_DIRECTORY), value::absolute);
     let pins = section.optional(PINS, PathBuf::from(DEFAULT_PINS), value::absolute);
     let realtime_priority =
         section.optional(REALTIME_PRIORITY, DEFAULT_REALTIME_PRIORITY, |value| value::octet(value, 0..=99));
+    let sbfd = section.optional(SBFD, SbfdChoice::Auto, |value| value::choice(value, &sbfd));
     let xdp = section.optional(XDP, XdpChoice::Auto, |value| value::choice(value, &xdp));
     let datapath_log = section.optional(DATAPATH_LOG, DatapathLog::Off, |value| value::choice(value, &log));
     Some(Runtime {
         directory: directory?,
         pins: pins?,
         realtime_priority: realtime_priority?,
+        sbfd: sbfd?,
         xdp: xdp?,
         datapath_log: datapath_log?,
     })

@@ -14,6 +14,7 @@ use baton_common::vrid::Vrid;
 
 pub use problem::{ConfigError, Problem};
 
+use crate::sbfd::Profile;
 use crate::vrrp::{ChecksumMode, Interval, Priority};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
@@ -34,6 +35,8 @@ pub struct Runtime {
     pub pins: PathBuf,
     /// SCHED_FIFO priority of the election thread, 1 to 99; 0 leaves it an ordinary thread.
     pub realtime_priority: u8,
+    /// How Active routers are watched.
+    pub sbfd: SbfdChoice,
     /// Which XDP modes to try.
     pub xdp: XdpChoice,
     /// Which events of the data plane are logged.
@@ -49,6 +52,34 @@ pub enum XdpChoice {
     Native,
     /// Generic only.
     Generic,
+}
+
+/// How Active routers are watched beside their advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SbfdChoice {
+    /// Fast where the election thread has real-time priority, else relaxed.
+    Auto,
+    /// [`Profile::FAST`].
+    Fast,
+    /// [`Profile::STEADY`].
+    Steady,
+    /// [`Profile::RELAXED`].
+    Relaxed,
+    /// Not at all.
+    Off,
+}
+
+impl SbfdChoice {
+    /// The profile for a thread with real-time priority or without; `None` for none.
+    pub const fn profile(self, realtime: bool) -> Option<Profile> {
+        match self {
+            Self::Auto if realtime => Some(Profile::FAST),
+            Self::Auto | Self::Relaxed => Some(Profile::RELAXED),
+            Self::Fast => Some(Profile::FAST),
+            Self::Steady => Some(Profile::STEADY),
+            Self::Off => None,
+        }
+    }
 }
 
 /// Which events of the data plane are logged. Below the level the program carries no logging code at all.

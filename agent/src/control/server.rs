@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::protocol::{
     HandoverResult, InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus,
+    WatchStatus,
 };
 use crate::clock;
 use crate::config::RouterConfig;
@@ -156,10 +157,12 @@ impl Server {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            election_cpu_ms: millis(snapshot.load.cpu),
+            election_running_ms: millis(snapshot.load.running),
             interfaces: Vec::new(),
             routers: Vec::new(),
         };
-        for (port, seen) in self.ports.iter().zip(snapshot) {
+        for (port, seen) in self.ports.iter().zip(&snapshot.ports) {
             let verdicts: BTreeMap<String, u64> = port
                 .counters
                 .read()
@@ -187,7 +190,7 @@ impl Server {
             return Response::Error(STUCK.to_owned());
         };
         let mut chosen = Vec::new();
-        for (port, (served, seen)) in self.ports.iter().zip(&before).enumerate() {
+        for (port, (served, seen)) in self.ports.iter().zip(&before.ports).enumerate() {
             for (router, ((config, _), state)) in served.routers.iter().zip(&seen.routers).enumerate() {
                 let wanted = vrid.is_none_or(|vrid| vrid == config.vrid.get())
                     && interface.is_none_or(|name| name == served.interface);
@@ -218,7 +221,7 @@ impl Server {
         let served = self.ports.get(port)?;
         loop {
             let snapshot = self.snapshot().await?;
-            let state = snapshot.get(port)?.routers.get(router)?;
+            let state = snapshot.ports.get(port)?.routers.get(router)?;
             if state.leaving {
                 sleep(HANDOVER_POLL).await;
                 continue;
@@ -247,13 +250,13 @@ fn router_status(
     seen: &RouterSnapshot,
     now: Instant,
 ) -> RouterStatus {
-    let millis = |then| millis_since(then, now);
+    let since = |then| millis_since(then, now);
     RouterStatus {
         interface: interface.to_owned(),
         vrid: config.vrid.get(),
         role: seen.role.to_string(),
         since_ns: seen.since.map(Instant::as_nanos),
-        since_ms: seen.since.map(millis),
+        since_ms: seen.since.map(since),
         reason: seen.reason.as_ref().map(Reason::to_string),
         priority: config.priority.get(),
         interval_cs: config.interval.centiseconds(),
@@ -271,16 +274,27 @@ fn router_status(
                 address: peer.address,
                 priority: peer.standing.octet(),
                 interval_cs: peer.interval.centiseconds(),
-                last_heard_ms: millis(peer.heard),
+                last_heard_ms: since(peer.heard),
                 same_vips: peer.same_vips,
             })
             .collect(),
+        watch: seen.watch.map(|watch| WatchStatus {
+            peer: watch.peer,
+            up: watch.up,
+            next_in_line: watch.next_in_line,
+            missed: watch.missed,
+            vetoed: watch.vetoed,
+        }),
         transitions: seen.recorder.iter().map(|record| transition_status(record, now)).collect(),
     }
 }
 
 fn millis_since(then: Instant, now: Instant) -> u64 {
-    u64::try_from(now.saturating_since(then).as_millis()).unwrap_or(u64::MAX)
+    millis(now.saturating_since(then))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn transition_status(record: &Record, now: Instant) -> TransitionStatus {

@@ -58,7 +58,9 @@ impl Allowance {
 pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
-        let (Event::Transition { port, router, .. } | Event::Peer { port, router, .. }) = event;
+        let (Event::Transition { port, router, .. }
+        | Event::Peer { port, router, .. }
+        | Event::FalseAlarm { port, router, .. }) = event;
         let Some(served) = server.ports.get(port) else {
             continue;
         };
@@ -74,6 +76,9 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 if reason == Reason::LinkDown {
                     warn_of_no_link(interface);
                 }
+            }
+            Event::FalseAlarm { peer, wait, .. } => {
+                tracing::warn!(interface, vrid, %peer, ?wait, "the Active router was alive; left to the timers of VRRP");
             }
             Event::Peer { .. } if !peers.take(Instant::now()) => {}
             Event::Peer { peer, .. } => {

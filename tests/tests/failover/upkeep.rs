@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
+use baton_common::maps::LAYOUT_VERSION;
 use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, differences, output, wait_until};
 use nix::sys::signal::Signal;
 
@@ -123,7 +124,11 @@ fn gives_the_vip_away_without(program: &str, hook: &str) -> Result<()> {
     let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
     let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
-    let pin = lab.directory().join("bpf").join(Host::A.name()).join(format!("v1/eth0/{program}_link"));
+    let pin = lab
+        .directory()
+        .join("bpf")
+        .join(Host::A.name())
+        .join(format!("v{LAYOUT_VERSION}/eth0/{program}_link"));
     lab.run(Host::A, "bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()])?;
     let state = |host| Ok::<_, anyhow::Error>(lab.baton_status(host)?.routers[0].clone());
     wait_until("node b to take over", SOON, || Ok(state(Host::B)?.role == "Active"))?;
