@@ -65,8 +65,10 @@ fn serves_on_and_hands_over(stderr: OwnedFd) -> Result<()> {
 
     let end = agent.stop(SOON)?;
     ensure!(end.success(), "it did not end in order: {end}");
+    // Told so by the priority 0 or by S-BFD, whichever was quicker; not by silence.
     reaches(&lab, Host::B, |router| {
-        router.role == "Active" && router.reason.as_deref() == Some("active-left")
+        let told = ["active-left", "active-out-of-service"];
+        router.role == "Active" && router.reason.as_deref().is_some_and(|reason| told.contains(&reason))
     })?;
     ensure!(!fs::exists(lab.host_directory(Host::A).join("control.sock"))?, "the control socket is left");
     Ok(())
