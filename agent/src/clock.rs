@@ -1,5 +1,7 @@
 //! The one place that reads the clock: CLOCK_MONOTONIC, which `bpf_ktime_get_ns` reads too.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 
 use crate::vrrp::Instant;
@@ -7,6 +9,11 @@ use crate::vrrp::Instant;
 /// The present.
 pub fn now() -> Instant {
     // CLOCK_MONOTONIC exists on every Linux, so the call cannot fail; time zero would only delay timers.
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from).unwrap_or_default();
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     Instant::from_nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// How long the calling thread has been on a CPU.
+pub fn of_this_thread() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

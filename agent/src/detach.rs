@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 
 use crate::config::Config;
+use crate::control::socket_path;
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
 use crate::host::lock::{DirectoryLock, HostLock};
@@ -38,6 +39,8 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
         pins.remove()?;
     }
     changes.forget()?;
+    // An agent that was killed has left it; that nobody listens there is shown by the lock on the directory.
+    let _ = std::fs::remove_file(socket_path(directory));
     // Another agent's files, or the operator's, keep it.
     let _ = std::fs::remove_dir(directory);
     Ok(())

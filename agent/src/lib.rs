@@ -1,7 +1,7 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
 //! Dependencies point one way: the binary uses [`run`], [`control`] and [`detach`]; those use [`driver`]; the driver uses
-//! [`vrrp`], [`wire`], [`xsk`], [`socket`], [`datapath`], [`announce`], [`recorder`] and [`clock`]. Those do not know each
+//! [`vrrp`], [`sbfd`], [`wire`], [`xsk`], [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`] and [`clock`]. Those do not know each
 //! other, but all may use the election's value types, and `datapath` asks [`host`] about interfaces. Nothing uses its
 //! users.
 //!
@@ -25,7 +25,11 @@ pub mod host;
 pub mod recorder;
 #[forbid(unsafe_code)]
 pub mod run;
+#[forbid(unsafe_code)]
+pub mod sbfd;
 pub mod socket;
+#[forbid(unsafe_code)]
+pub mod stall;
 #[forbid(unsafe_code)]
 pub mod vrrp;
 #[forbid(unsafe_code)]

@@ -1,36 +1,51 @@
 //! The agent's binary.
 
 mod cli;
+mod log;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, render, socket_path};
 use clap::Parser;
 use cli::{Cli, ConfigPath, Verb};
+use log::Log;
 use tracing_subscriber::EnvFilter;
 
 const OTHER_ANSWER: &str = "the agent answered another question; is it of another version than this command?";
 
+/// How long the end waits for a slow reader of the log.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
+    let Ok(log) = Log::start(io::stderr()) else {
+        return ExitCode::FAILURE;
+    };
     // What the data plane logs was asked for in the configuration.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,baton_ebpf=debug"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    match execute(Cli::parse().verb) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("baton: {error:#}");
-            match error.downcast_ref::<ConfigError>() {
-                Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
-                Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
-            }
+    let colours = io::stderr().is_terminal();
+    let lines = log.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(move || lines.clone())
+        // It would be told to standard error directly, with a panic where that is closed.
+        .log_internal_errors(false)
+        .init();
+    let code = execute(Cli::parse().verb).unwrap_or_else(|error| {
+        log.say(format!("baton: {}\n", spelled(&error)));
+        match error.downcast_ref::<ConfigError>() {
+            Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
+            Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
         }
-    }
+    });
+    log.flush(LOG_PATIENCE);
+    code
 }
 
 fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
@@ -38,24 +53,16 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
         Verb::Check(ConfigPath { path }) => {
             let config = Config::load(&path)?;
-            println!("{}: valid, {} virtual router(s)", path.display(), config.routers.len());
+            print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
         Verb::Status { config, json } => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
-            if json {
-                println!("{}", serde_json::to_string_pretty(&status)?);
-            } else {
-                print!("{}", render::status(&status));
-            }
+            print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
         Verb::Handover { config, vrid, interface, json } => {
             let request = Request::Handover { vrid, interface };
             let Response::Handover(results) = ask(&config, &request)? else { bail!(OTHER_ANSWER) };
-            if json {
-                println!("{}", serde_json::to_string_pretty(&results)?);
-            } else {
-                print!("{}", render::handover(&results));
-            }
+            print(&if json { pretty(&results)? } else { render::handover(&results) })?;
             if results.iter().any(|result| !result.moved) {
                 return Ok(ExitCode::FAILURE);
             }
@@ -71,5 +78,60 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     match client::ask(&socket_path(&config.runtime.directory), request)? {
         Response::Error(message) => bail!(message),
         answer @ (Response::Status(_) | Response::Handover(_)) => Ok(answer),
+    }
+}
+
+fn pretty(answer: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(answer)? + "\n")
+}
+
+/// Prints `text`. A reader that has gone (`baton status | head -1`) has what it wanted.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The error and its causes, each said once: many messages name their cause themselves, to put the remedy last.
+fn spelled(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        for part in cause.split(": ") {
+            if !text.contains(part) {
+                text.push_str(": ");
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn missing() -> io::Error {
+        io::Error::from_raw_os_error(2)
+    }
+
+    #[test]
+    fn a_cause_that_the_message_names_is_not_said_again() {
+        let error = ConfigError::Unreadable { path: PathBuf::from("/x"), source: missing() };
+        assert_eq!(
+            spelled(&error.into()),
+            "cannot read /x: No such file or directory (os error 2); give the path of a readable file with --config"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_the_message_does_not_name_follows_it() {
+        let error = anyhow::Error::from(missing()).context("`BPF_OBJ_PIN` failed");
+        let error = anyhow::anyhow!("{error:#}").context("pinning: `BPF_OBJ_PIN` failed");
+        assert_eq!(spelled(&error), "pinning: `BPF_OBJ_PIN` failed: No such file or directory (os error 2)");
     }
 }

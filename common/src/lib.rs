@@ -5,5 +5,6 @@
 
 pub mod maps;
 pub mod ownership;
+pub mod sbfd;
 pub mod verdict;
 pub mod vrid;

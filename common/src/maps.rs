@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name or capacity here.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -19,6 +19,12 @@ pub const VIPS: &str = "VIPS";
 pub const OWNERSHIP: &str = "OWNERSHIP";
 /// One [`crate::ownership::Mailbox`] per slot, memory-mapped. The XDP program is its only writer.
 pub const MAILBOXES: &str = "MAILBOXES";
+/// [`DiscriminatorKey`] to the slot of the virtual router that it stands for.
+pub const DISCRIMINATORS: &str = "DISCRIMINATORS";
+/// One [`crate::sbfd::Answer`] per slot, memory-mapped. The XDP program is its only writer.
+pub const ANSWERS: &str = "ANSWERS";
+/// One [`crate::sbfd::Standby`] per slot, memory-mapped. The XDP program is its only writer.
+pub const STANDBYS: &str = "STANDBYS";
 /// AF_XDP socket per receive queue. Not pinned: nothing whose loss matters may depend on it.
 pub const XSKS: &str = "XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
@@ -46,6 +52,10 @@ pub struct Device {
     pub mac: [u8; 6],
     /// Always zero.
     pub _pad: [u8; 2],
+    /// The interface's primary IPv4 address.
+    pub address: [u8; 4],
+    /// Always zero.
+    pub _pad2: [u8; 4],
 }
 
 /// VLAN tags of a frame, folded into one number: 0 for an untagged frame, the VID for one tag,
@@ -94,7 +104,18 @@ pub struct VipKey {
     pub address: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Device>() == 8);
+/// An S-BFD discriminator of this host on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct DiscriminatorKey {
+    /// The link.
+    pub vlan: VlanId,
+    /// The discriminator, see [`crate::sbfd::discriminator`].
+    pub discriminator: u32,
+}
+
+const _: () = assert!(size_of::<Device>() == 16);
 const _: () = assert!(size_of::<RouterKey>() == 8);
 const _: () = assert!(size_of::<Router>() == 24);
 const _: () = assert!(size_of::<VipKey>() == 8);
+const _: () = assert!(size_of::<DiscriminatorKey>() == 8);

@@ -14,13 +14,17 @@ pub struct Ownership {
     pub lease_until_ns: u64,
     /// How often this host has become Active since the map was made; for people, decides nothing.
     pub epoch: u32,
-    /// Always zero.
-    pub _pad: [u8; 4],
+    /// [`LEAVING`] or nothing.
+    pub flags: u32,
     /// The MAC that stands for the VIPs in ARP: the virtual MAC, or the device's own for `mac = "interface"`.
     pub mac: [u8; 6],
     /// Always zero.
-    pub _pad2: [u8; 10],
+    pub _pad: [u8; 10],
 }
+
+/// Flag in [`Ownership::flags`]: this host serves on for the rest of the lease and wants to be succeeded. Probes are told
+/// that it is out of service (S-BFD AdminDown).
+pub const LEAVING: u32 = 1;
 
 /// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).
 ///
@@ -42,8 +46,10 @@ pub struct Mailbox {
     pub priority: u8,
     /// The checksum flavour it used: [`crate::maps::ACCEPT_RFC9568`] or [`crate::maps::ACCEPT_PSEUDO`].
     pub checksum: u8,
+    /// The Ethernet source it came from.
+    pub mac: [u8; 6],
     /// Always zero.
-    pub _pad: [u8; 28],
+    pub _pad: [u8; 22],
 }
 
 const _: () = assert!(size_of::<Ownership>() == 32 && offset_of!(Ownership, lease_until_ns) == 0);

@@ -33,6 +33,16 @@ pub enum Verdict {
     VrrpInterval,
     /// Discarded: checksum matches none of the accepted flavours.
     VrrpChecksum,
+    /// S-BFD probe about a virtual router that this host owns: answered in place, Up.
+    SbfdUp,
+    /// S-BFD probe about a virtual router that this host does not own, or is about to leave: answered, AdminDown.
+    SbfdAdminDown,
+    /// Answer to an S-BFD probe of this host: stamped into its cell, dropped.
+    SbfdAnswer,
+    /// S-BFD with a discriminator that stands for nothing here: dropped, the kernel must not answer either.
+    SbfdUnknown,
+    /// Discarded: S-BFD that breaks RFC 5880 6.8.6, RFC 7880 7.2.3 or RFC 7881 5.
+    SbfdDiscarded,
     /// Traffic to an owned VIP: destination MAC rewritten to the device's, passed to the kernel.
     VipDelivered,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
@@ -49,7 +59,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Other,
         Self::ArpAnswered,
         Self::ArpNotOwner,
@@ -64,6 +74,11 @@ impl Verdict {
         Self::VrrpLength,
         Self::VrrpInterval,
         Self::VrrpChecksum,
+        Self::SbfdUp,
+        Self::SbfdAdminDown,
+        Self::SbfdAnswer,
+        Self::SbfdUnknown,
+        Self::SbfdDiscarded,
         Self::VipDelivered,
         Self::VipNotOwner,
         Self::VirtualMacNotOwner,
@@ -73,7 +88,7 @@ impl Verdict {
     ];
 
     /// Number of verdicts, the capacity of the counters map.
-    #[expect(clippy::cast_possible_truncation, reason = "twenty fits")]
+    #[expect(clippy::cast_possible_truncation, reason = "there are few")]
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// The counter's name in `baton status`.
@@ -93,6 +108,11 @@ impl Verdict {
             Self::VrrpLength => "vrrp-length",
             Self::VrrpInterval => "vrrp-interval",
             Self::VrrpChecksum => "vrrp-checksum",
+            Self::SbfdUp => "sbfd-up",
+            Self::SbfdAdminDown => "sbfd-admin-down",
+            Self::SbfdAnswer => "sbfd-answer",
+            Self::SbfdUnknown => "sbfd-unknown",
+            Self::SbfdDiscarded => "sbfd-discarded",
             Self::VipDelivered => "vip-delivered",
             Self::VipNotOwner => "vip-not-owner",
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",

@@ -1,11 +1,12 @@
 //! From a frame to its verdict: Ethernet, VLAN tags, and which protocol looks closer.
 
+use aya_ebpf::programs::XdpContext;
 use baton_common::maps::VlanId;
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Vrid;
 
 use crate::packet::Frame;
-use crate::{arp, maps, vip, vrrp};
+use crate::{arp, maps, sbfd, vip, vrrp};
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
@@ -57,7 +58,7 @@ impl Link {
             ethertype = u16::from_be_bytes([type_high, type_low]);
             payload += 4;
         }
-        Some(Self { vlan, ethertype, payload })
+        Some(Self { vlan, ethertype, payload: frame.blur::<64>(payload) })
     }
 }
 
@@ -80,10 +81,12 @@ pub(crate) fn is_group(mac: &[u8; 6]) -> bool {
 
 /// The verdict about a received frame, which is rewritten where the verdict implies it.
 #[inline(always)]
-pub(crate) fn received(frame: &mut Frame<'_>) -> Verdict {
-    let Some(link) = Link::parse(frame, None) else {
+pub(crate) fn received(ctx: &XdpContext) -> Verdict {
+    let Some(link) = Link::parse(&Frame::received(ctx), None) else {
         return Verdict::Other;
     };
+    // Afresh: however many tags were looked behind, what follows is verified once.
+    let frame = &mut Frame::received(ctx);
     let verdict = match link.ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, &link),
         ETHERTYPE_ARP => arp::received(frame, &link),
@@ -102,8 +105,13 @@ fn ipv4(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
         return (protocol == vrrp::PROTOCOL)
             .then(|| vrrp::received(frame, link).unwrap_or_else(|broken| broken));
     }
-    let slot = maps::slot_of_vip(link.vlan, destination)?;
-    Some(vip::received(frame, slot))
+    if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
+        return Some(vip::received(frame, slot));
+    }
+    if protocol == sbfd::PROTOCOL && destination == maps::device()?.address {
+        return sbfd::received(frame, link);
+    }
+    None
 }
 
 /// Frames that a virtual router's MAC address drew here and that are none of its business: it is no gateway.

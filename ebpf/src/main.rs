@@ -3,7 +3,7 @@
 //! they stand, `baton_common` holds what they share with the agent.
 //!
 //! ```text
-//! frame -> classify -> arp | vrrp | vip | virtual MAC -> Verdict -> counter, event, action
+//! frame -> classify -> arp | vrrp | vip | sbfd | virtual MAC -> Verdict -> counter, event, action
 //! ```
 //!
 //! Loops are bounded and everything is inlined, so that the verifier sees one function per program.
@@ -16,6 +16,7 @@ mod checksum;
 mod classify;
 mod maps;
 mod packet;
+mod sbfd;
 mod tc;
 mod vip;
 mod vrrp;
@@ -27,16 +28,14 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use aya_log_ebpf::debug;
 use baton_common::verdict::Verdict;
 
-use crate::packet::Frame;
-
 /// Judges a received frame. Works on frames in several buffers too: all headers of interest are in the first.
 #[xdp(frags)]
 fn baton_xdp(ctx: XdpContext) -> u32 {
-    let verdict = classify::received(&mut Frame::received(&ctx));
+    let verdict = classify::received(&ctx);
     maps::count(verdict);
-    // The two verdicts of ordinary traffic cause no events. Nor does any, unless the agent sets AYA_LOG_LEVEL when it
-    // loads the program: the verifier removes what a constant forbids.
-    if verdict != Verdict::Other && verdict != Verdict::VipDelivered {
+    // Ordinary traffic and the pulse between the hosts cause no events. Nor does any frame, unless the agent sets
+    // AYA_LOG_LEVEL when it loads the program: the verifier removes what a constant forbids.
+    if !matches!(verdict, Verdict::Other | Verdict::VipDelivered | Verdict::SbfdUp | Verdict::SbfdAnswer) {
         debug!(
             &ctx,
             "verdict {} interface {} queue {}",
@@ -47,7 +46,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
     }
     match verdict {
         Verdict::Other | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => xdp_action::XDP_PASS,
-        Verdict::ArpAnswered => xdp_action::XDP_TX,
+        Verdict::ArpAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => xdp_action::XDP_TX,
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS
             .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))
@@ -62,6 +61,9 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::VrrpLength
         | Verdict::VrrpInterval
         | Verdict::VrrpChecksum
+        | Verdict::SbfdAnswer
+        | Verdict::SbfdUnknown
+        | Verdict::SbfdDiscarded
         | Verdict::VipNotOwner
         | Verdict::VirtualMacNotOwner
         | Verdict::VirtualMacNotVip

@@ -6,8 +6,11 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
-use baton_common::maps::{Device, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, Router, RouterKey, VipKey, VlanId};
-use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::maps::{
+    Device, DiscriminatorKey, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, Router, RouterKey, VipKey, VlanId,
+};
+use baton_common::ownership::{LEAVING, Mailbox, Ownership};
+use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
@@ -27,15 +30,34 @@ static OWNERSHIP: Array<Ownership> = Array::with_max_entries(MAX_ROUTERS, BPF_F_
 static MAILBOXES: Array<Mailbox> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
 
 #[map]
+static DISCRIMINATORS: HashMap<DiscriminatorKey, u32> = HashMap::with_max_entries(MAX_ROUTERS, 0);
+
+#[map]
+static ANSWERS: Array<Answer> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
+static STANDBYS: Array<Standby> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
 pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
 
+/// How long a host counts as standby after its last probe: many probe intervals, and less than it takes any router to
+/// take over from silence.
+const STANDBY_NS: u64 = 10_000_000;
+
+/// The interface.
+#[inline(always)]
+pub(crate) fn device() -> Option<&'static Device> {
+    DEVICE.get(0)
+}
+
 /// The MAC address of the interface.
 #[inline(always)]
 pub(crate) fn device_mac() -> Option<[u8; 6]> {
-    DEVICE.get(0).map(|device| device.mac)
+    device().map(|device| device.mac)
 }
 
 /// The virtual router that is configured under this VRID on this link.
@@ -56,26 +78,91 @@ pub(crate) fn slot_of_vip(vlan: VlanId, address: [u8; 4]) -> Option<u32> {
     unsafe { VIPS.get(VipKey { vlan, address }) }.copied()
 }
 
-/// The MAC address that stands for the VIPs of a virtual router, if this host owns it at this moment. This is the one
-/// place that decides about ownership.
+/// The ownership cell of a virtual router and what is left of its lease in ns, if this host owns it at this moment. This
+/// is the one place that decides about ownership.
 #[inline(always)]
-pub(crate) fn owner_mac(slot: u32) -> Option<[u8; 6]> {
+fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
     let cell = OWNERSHIP.get_ptr(slot)?;
     // SAFETY: the map returned the cell, it lives as long as the map. The agent stores into the same memory at any
     // time; the lease is an aligned word, which the processor reads in one piece, and volatile keeps the compiler from
     // splitting or repeating the read.
     let lease_until_ns = unsafe { read_volatile(addr_of!((*cell).lease_until_ns)) };
     // SAFETY: the helper reads a clock.
-    if unsafe { bpf_ktime_get_ns() } >= lease_until_ns {
-        return None;
-    }
-    // SAFETY: as above; the MAC was set before the lease.
+    let now = unsafe { bpf_ktime_get_ns() };
+    (now < lease_until_ns).then(|| (cell, lease_until_ns - now))
+}
+
+/// The MAC address that stands for the VIPs of a virtual router, if this host owns it.
+#[inline(always)]
+pub(crate) fn owner_mac(slot: u32) -> Option<[u8; 6]> {
+    let (cell, _) = owned(slot)?;
+    // SAFETY: as in `owned`; the MAC was set before the lease.
     Some(unsafe { read_volatile(addr_of!((*cell).mac)) })
+}
+
+/// What is left of the lease in us, if this host owns the virtual router and does not want to be succeeded.
+#[inline(always)]
+pub(crate) fn in_service(slot: u32) -> Option<u32> {
+    let (cell, left_ns) = owned(slot)?;
+    // SAFETY: as in `owned`; the flags are an aligned word.
+    let flags = unsafe { read_volatile(addr_of!((*cell).flags)) };
+    #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 3 * 40.95 s, is below 2^32 us")]
+    (flags & LEAVING == 0).then_some((left_ns / 1000) as u32)
+}
+
+/// The slot of the virtual router that a discriminator of this host stands for. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn slot_of_discriminator(vlan: VlanId, discriminator: [u8; 4]) -> Option<u32> {
+    let key = DiscriminatorKey { vlan, discriminator: u32::from_be_bytes(discriminator) };
+    // SAFETY: as in `router`.
+    unsafe { DISCRIMINATORS.get(key) }.copied()
+}
+
+/// Notes that the host at `address` probes the virtual router, and says whether it is the best that does.
+#[inline(always)]
+pub(crate) fn is_next_in_line(slot: u32, priority: u8, address: [u8; 4]) -> Option<bool> {
+    let cell = STANDBYS.get_ptr_mut(slot)?;
+    let [a, b, c, d] = address;
+    // SAFETY: the map returned the cell, it lives as long as the map. Two CPUs may write at once, and the next probe
+    // sets it right.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let seen = read_volatile(addr_of!((*cell).seen_ns));
+        let best = read_volatile(addr_of!((*cell).priority));
+        let [e, f, g, h, ..] = read_volatile(addr_of!((*cell).address));
+        let rank = (priority, u32::from_be_bytes(address));
+        let fresh = now.saturating_sub(seen) < STANDBY_NS;
+        if fresh && rank < (best, u32::from_be_bytes([e, f, g, h])) {
+            return Some(false);
+        }
+        write_volatile(addr_of_mut!((*cell).priority), priority);
+        write_volatile(addr_of_mut!((*cell).address), [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        write_volatile(addr_of_mut!((*cell).seen_ns), now);
+    }
+    Some(true)
+}
+
+/// Puts the answer to a probe into the cell of its virtual router, stamped with the time.
+#[inline(always)]
+pub(crate) fn keep_answer(slot: u32, answer: &Answer) -> Option<()> {
+    let cell = ANSWERS.get_ptr_mut(slot)?;
+    // SAFETY: as in `deliver`; the sequence number, by which the agent knows the answer, follows what it is about.
+    unsafe {
+        write_volatile(addr_of_mut!((*cell).discriminator), answer.discriminator);
+        write_volatile(addr_of_mut!((*cell).lease_left_us), answer.lease_left_us);
+        write_volatile(addr_of_mut!((*cell).required_min_rx_us), answer.required_min_rx_us);
+        write_volatile(addr_of_mut!((*cell).state), answer.state);
+        write_volatile(addr_of_mut!((*cell).next_in_line), answer.next_in_line);
+        write_volatile(addr_of_mut!((*cell).sequence), answer.sequence);
+        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_ns());
+    }
+    Some(())
 }
 
 /// An advertisement that passed all checks.
 pub(crate) struct Advert {
     pub(crate) source: [u8; 4],
+    pub(crate) mac: [u8; 6],
     pub(crate) interval_cs: u16,
     pub(crate) priority: u8,
     /// `ACCEPT_RFC9568` or `ACCEPT_PSEUDO`.
@@ -94,6 +181,7 @@ pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
     unsafe {
         write_volatile(addr_of_mut!((*cell).count), read_volatile(addr_of!((*cell).count)).wrapping_add(1));
         write_volatile(addr_of_mut!((*cell).source), [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        write_volatile(addr_of_mut!((*cell).mac), advert.mac);
         write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
         write_volatile(addr_of_mut!((*cell).priority), advert.priority);
         write_volatile(addr_of_mut!((*cell).checksum), checksum);

@@ -15,10 +15,13 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame that an XDP program is called for.
+    /// The frame that an XDP program is called for, of which the verifier knows nothing yet.
     #[inline(always)]
     pub(crate) fn received(ctx: &'a XdpContext) -> Self {
-        Self { start: ctx.data(), end: ctx.data_end(), context: PhantomData }
+        // SAFETY: the kernel hands the program a valid context. The compiler must not use what it has read before, to
+        // which the verifier would tie what it has learnt: how far the frame was looked at.
+        let (start, end) = unsafe { (read_volatile(&(*ctx.ctx).data), read_volatile(&(*ctx.ctx).data_end)) };
+        Self { start: start as usize, end: end as usize, context: PhantomData }
     }
 
     /// The frame in a socket buffer. At least its first `wanted` octets, or all if there are less, are made linear.
@@ -43,6 +46,18 @@ impl<'a> Frame<'a> {
         // accesses while the program runs; `octets + N` is inside it, as the verifier proves once more. Octets have
         // no alignment and no invalid values.
         Some(unsafe { &*(octets as *const [u8; N]) })
+    }
+
+    /// The same number, of which the verifier does not know more than that it is below `BOUND`, a power of two. Paths that
+    /// differ in nothing but the number are one to it from here on, and what follows is verified once instead of for each.
+    #[inline(always)]
+    pub(crate) fn blur<const BOUND: usize>(&self, number: usize) -> usize {
+        const { assert!(BOUND.is_power_of_two()) };
+        let (place, mask) = (self.start + number, BOUND - 1);
+        // SAFETY: local variables are readable. The compiler must not see that the difference is what was added; nor that
+        // it is small, or it would drop comparisons that it can do without and the verifier cannot, see `reaches`.
+        let (place, mask) = unsafe { (read_volatile(&place), read_volatile(&mask)) };
+        (place - self.start) & mask
     }
 
     /// Overwrites the `N` octets at `at`; `None` and no change if the frame ends before.

@@ -6,7 +6,7 @@ use baton_common::vrid::Family;
 
 use crate::arp::is_no_host;
 use crate::checksum::Sum;
-use crate::classify::Link;
+use crate::classify::{ETH_SOURCE, Link};
 use crate::maps::{self, Advert};
 use crate::packet::Frame;
 
@@ -86,7 +86,8 @@ pub(crate) fn received(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Verdic
     let sum = Sum::of::<MAX_WORDS>(frame, at, length / 4).ok_or(Verdict::VrrpLength)?;
     let checksum = flavour(sum, source, length, router.checksums).ok_or(Verdict::VrrpChecksum)?;
 
-    let advert = Advert { source, interval_cs, priority: message[2], checksum };
+    let mac = *frame.get::<6>(ETH_SOURCE).ok_or(Verdict::VrrpIpHeader)?;
+    let advert = Advert { source, mac, interval_cs, priority: message[2], checksum };
     // A router without a mailbox is one that the agent has not set up.
     maps::deliver(router.slot, &advert).ok_or(Verdict::VrrpUnknownRouter)?;
     Ok(Verdict::VrrpReceived)

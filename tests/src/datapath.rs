@@ -10,8 +10,9 @@ use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
-use baton_common::maps::{self, Device, Router, RouterKey, VipKey, VlanId};
-use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey, VlanId};
+use baton_common::ownership::{LEAVING, Mailbox, Ownership};
+use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 use nix::unistd::geteuid;
@@ -81,10 +82,28 @@ impl Datapath {
         &mut self.bpf
     }
 
-    /// Sets the interface's MAC address.
-    pub fn set_device_mac(&mut self, mac: [u8; 6]) {
-        let device = Device { mac, _pad: [0; 2] };
+    /// Sets the interface's MAC address and its primary address.
+    pub fn set_device(&mut self, mac: [u8; 6], address: [u8; 4]) {
+        let device = Device { mac, _pad: [0; 2], address, _pad2: [0; 4] };
         self.array(maps::DEVICE).set(0, Plain(device), 0).expect("DEVICE has one cell");
+    }
+
+    /// Lets `discriminator` stand for the virtual router at `slot`.
+    pub fn add_discriminator(&mut self, vlan: VlanId, discriminator: u32, slot: u32) {
+        let key = DiscriminatorKey { vlan, discriminator };
+        self.hash(maps::DISCRIMINATORS).insert(Plain(key), slot, 0).expect("DISCRIMINATORS has room");
+    }
+
+    /// The answer cell of the virtual router at `slot`.
+    pub fn answer(&self, slot: u32) -> Answer {
+        let map: Array<_, Plain<Answer>> = Array::try_from(self.map(maps::ANSWERS)).expect("an array");
+        map.get(&slot, 0).expect("ANSWERS has the slot").0
+    }
+
+    /// The standby cell of the virtual router at `slot`.
+    pub fn standby(&self, slot: u32) -> Standby {
+        let map: Array<_, Plain<Standby>> = Array::try_from(self.map(maps::STANDBYS)).expect("an array");
+        map.get(&slot, 0).expect("STANDBYS has the slot").0
     }
 
     /// Configures an IPv4 virtual router.
@@ -102,7 +121,15 @@ impl Datapath {
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.
     pub fn set_ownership(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
-        let ownership = Ownership { lease_until_ns, epoch: 1, _pad: [0; 4], mac, _pad2: [0; 10] };
+        self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, flags: 0, mac, _pad: [0; 10] });
+    }
+
+    /// The same for a router that wants to be succeeded.
+    pub fn set_leaving(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
+        self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, flags: LEAVING, mac, _pad: [0; 10] });
+    }
+
+    fn set_cell(&mut self, slot: u32, ownership: Ownership) {
         self.array(maps::OWNERSHIP).set(slot, Plain(ownership), 0).expect("OWNERSHIP has the slot");
     }
 

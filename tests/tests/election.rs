@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
-    Action, Advertisement, Checksum, ChecksumMode, Input, Instant, Interval, Parameters, Priority, Role,
-    Standing, VirtualRouter, active_down_interval, linger, skew_time,
+    Action, Advertisement, Checksum, ChecksumMode, Failure, Input, Instant, Interval, Ownership, Parameters,
+    Priority, Role, Standing, VirtualRouter, active_down_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
@@ -34,14 +34,18 @@ enum Given {
     Hears(u8, Ipv4Addr),
     Timer,
     TimerDue,
+    Unreachable,
+    UnreachableButOther,
+    OutOfService,
+    OutOfServiceButOther,
     Transmitted,
     TransmitFailed,
     DatapathLost,
 }
 
 use Given::{
-    DatapathLost, Handover, Hears, LinkDown, Resume, ResumeLapsed, Shutdown, Startup, Timer, TimerDue,
-    TransmitFailed, Transmitted,
+    DatapathLost, Handover, Hears, LinkDown, OutOfService, OutOfServiceButOther, Resume, ResumeLapsed,
+    Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Unreachable, UnreachableButOther,
 };
 
 /// T-033.
@@ -170,7 +174,10 @@ fn of_two_address_owners_the_higher_address_stays() {
     let mut owner = router(255);
     feed(&mut owner, Startup, ms(0.0));
     assert_eq!(feed(&mut owner, Hears(255, LOWER), ms(100.0)), "send 255; announce");
-    assert_eq!(feed(&mut owner, Hears(255, HIGHER), ms(200.0)), "disown; Active -> Backup (higher-priority)");
+    assert_eq!(
+        feed(&mut owner, Hears(255, HIGHER), ms(200.0)),
+        "disown; concede; Active -> Backup (higher-priority)"
+    );
 }
 
 /// T-046, T-047.
@@ -196,7 +203,7 @@ fn shutdown_says_priority_0_once_and_it_is_the_last_word() {
     said.retain(|actions| actions != "nothing");
     assert_eq!(
         said,
-        ["own until 5504; send 0; Active -> Active (shutdown)", "disown; Active -> Initialize (shutdown)"]
+        ["linger until 5504; send 0; Active -> Active (shutdown)", "disown; Active -> Initialize (shutdown)"]
     );
 }
 
@@ -205,7 +212,7 @@ fn shutdown_says_priority_0_once_and_it_is_the_last_word() {
 fn a_router_that_loses_disowns_before_anything_else() {
     let mut router = active();
     let actions = router.handle(Input::Advertisement(advertisement(200, LOWER, 100)), ms(4200.0));
-    assert_eq!(actions.into_iter().next(), Some(Action::SetOwnership(None)));
+    assert_eq!(actions.into_iter().next(), Some(Action::SetOwnership(Ownership::Released)));
 }
 
 /// T-050.
@@ -255,7 +262,7 @@ fn of_two_equal_backups_the_higher_address_remains_and_the_other_is_quiet() {
         .filter(|line| line.contains("announce"))
         .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(announced, ["3609.375 a", "3609.375 b", "3609.475 b"]);
+    assert_eq!(announced, ["3609.375 a", "3609.375 b", "3609.475 b", "3609.575 b"]);
 }
 
 #[test]
@@ -296,7 +303,7 @@ fn a_router_that_cannot_transmit_loses_its_lease() {
 fn a_planned_move_never_extends_the_lease() {
     let mut router = active();
     let actions = feed(&mut router, Shutdown, ms(6900.0));
-    assert_eq!(actions, "own until 7000; send 0; Active -> Active (shutdown)");
+    assert_eq!(actions, "linger until 7000; send 0; Active -> Active (shutdown)");
 }
 
 /// However late the thread notices that nobody has taken over, as long as the lease holds.
@@ -352,11 +359,19 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         LinkDown => Input::LinkDown,
         Hears(priority, source) => Input::Advertisement(advertisement(priority, source, 50)),
         Timer | TimerDue => Input::Timer,
+        Unreachable => failed(Failure::Unreachable, true),
+        UnreachableButOther => failed(Failure::Unreachable, false),
+        OutOfService => failed(Failure::OutOfService, true),
+        OutOfServiceButOther => failed(Failure::OutOfService, false),
         Transmitted => Input::Transmitted(at),
         TransmitFailed => Input::TransmitFailed,
         DatapathLost => Input::DatapathLost,
     };
     text::actions(router.handle(input, at))
+}
+
+fn failed(failure: Failure, next_in_line: bool) -> Input<Ipv4Addr> {
+    Input::ActiveFailed { failure, next_in_line }
 }
 
 fn router(priority: u8) -> VirtualRouter<Ipv4Addr> {

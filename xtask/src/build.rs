@@ -1,13 +1,13 @@
 //! `cargo xtask build`: the agent, and through its build script the BPF object.
 
-use crate::command::{built, cargo, step};
+use crate::command::{built, cargo, say, step};
 use crate::setup;
 
 /// Builds the agent.
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
     step(&mut cargo(["build", "--locked", "--release", "--package", "baton"]))?;
-    println!("built {}", built("baton").display());
+    say(format_args!("built {}", built("baton").display()));
     Ok(())
 }
 

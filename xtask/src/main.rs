@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod test;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cargo xtask: {error:#}");
+            let _ = writeln!(std::io::stderr(), "cargo xtask: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::command::{cargo, need_root, release_directory, spelled};
+use crate::command::{cargo, need_root, release_directory, say, spelled};
 use crate::{build, lint};
 
 #[derive(clap::Args)]
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.only.is_none()
         && let Err(error) = lint::run()
     {
-        println!("{error:#}");
+        say(format_args!("{error:#}"));
         broken.push("lint");
     }
     for suite in SUITES.iter().filter(wanted) {
-        println!("\n== {} ==", suite.name);
+        say(format_args!("\n== {} ==", suite.name));
         let (tally, success) = run_suite(suite)?;
         if !success {
             broken.push(suite.name);
@@ -70,11 +70,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         total.failed += tally.failed;
     }
     if !broken.is_empty() {
-        println!("\nfailed: {}", broken.join(", "));
+        say(format_args!("\nfailed: {}", broken.join(", ")));
     }
     // Lint, or a suite that does not even build, counts as a failure.
     let failed = total.failed.max(u32::from(!broken.is_empty()));
-    println!("\n{} passed, {failed} failed", total.passed);
+    say(format_args!("\n{} passed, {failed} failed", total.passed));
     if failed > 0 {
         bail!("a suite failed, see above");
     }
@@ -84,12 +84,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn run_suite(suite: &Suite) -> anyhow::Result<(Tally, bool)> {
     let mut command: Command = cargo(["test", "--locked"]);
     command.args(suite.args).env("BATON_BIN_DIR", release_directory()).stdout(Stdio::piped());
-    println!("+ {}", spelled(&command));
+    say(format_args!("+ {}", spelled(&command)));
     let mut child = command.spawn().context("running cargo test")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("no output of cargo test")?).lines() {
         let line = line?;
-        println!("{line}");
+        say(&line);
         if let Some(counts) = line.strip_prefix("test result: ") {
             tally.passed += count(counts, "passed");
             tally.failed += count(counts, "failed");

@@ -1,282 +1,179 @@
-//! The text of `baton.toml` and the rules that its values must keep.
+//! The text of `baton.toml`: which tables and keys it has, and what each may be.
 
 use std::net::Ipv4Addr;
-use std::ops::Range;
 use std::path::PathBuf;
 
-use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
-use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
+use super::draft::{self, Draft};
 use super::problem::Problem;
-use super::{Config, DatapathLog, MacMode, RouterConfig, Runtime, XdpChoice};
+use super::section::{Findings, Key, Section};
+use super::{Config, DatapathLog, MacMode, Runtime, SbfdChoice, XdpChoice, value};
 use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    runtime: RuntimeTable,
-    #[serde(default)]
-    router: Vec<Spanned<RouterTable>>,
-}
+const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
+const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
+const FILE: [Key; 2] = [RUNTIME, ROUTER];
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RuntimeTable {
-    directory: Option<PathBuf>,
-    pins: Option<PathBuf>,
-    realtime_priority: Option<Spanned<i64>>,
-    xdp: Option<XdpChoice>,
-    datapath_log: Option<DatapathLog>,
-}
+const DIRECTORY: Key = Key { name: "directory", remedy: "write an absolute path, such as \"/run/baton\"" };
+const PINS: Key = Key { name: "pins", remedy: "write an absolute path, such as \"/sys/fs/bpf/baton\"" };
+const REALTIME_PRIORITY: Key = Key {
+    name: "realtime_priority",
+    remedy: "write a SCHED_FIFO priority of 1 to 99, or 0 for an ordinary thread",
+};
+const SBFD: Key =
+    Key { name: "sbfd", remedy: "write \"auto\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
+const XDP: Key = Key { name: "xdp", remedy: "write \"auto\", \"native\" or \"generic\"" };
+const DATAPATH_LOG: Key = Key { name: "datapath_log", remedy: "write \"off\" or \"debug\"" };
+const RUNTIME_KEYS: [Key; 6] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RouterTable {
-    interface: Spanned<String>,
-    vrid: Spanned<i64>,
-    priority: Option<Spanned<i64>>,
-    interval_ms: Option<Spanned<i64>>,
-    #[serde(default = "yes")]
-    preempt: bool,
-    mac: Option<MacMode>,
-    checksum: Option<Spanned<String>>,
-    vips: Spanned<Vec<Spanned<String>>>,
-}
+const INTERFACE: Key =
+    Key { name: "interface", remedy: "write the name that `ip link` shows, such as interface = \"eth0\"" };
+const VRID: Key = Key { name: "vrid", remedy: "RFC 9568 allows 1 to 255, the same on all nodes" };
+const PRIORITY: Key = Key {
+    name: "priority",
+    remedy: "RFC 9568 allows 1 to 254, and 255 for the router that owns the addresses",
+};
+const INTERVAL_MS: Key =
+    Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
+const PREEMPT: Key = Key { name: "preempt", remedy: "write true or false" };
+const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\"" };
+const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
+const VIPS: Key = Key {
+    name: "vips",
+    remedy: "write 1 to 255 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
+};
+/// One of them.
+const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
+const ROUTER_KEYS: [Key; 8] = [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
-const DEFAULT_REALTIME_PRIORITY: i64 = 50;
+const DEFAULT_REALTIME_PRIORITY: u8 = 50;
 /// RFC 9568 5.2.4.
-const DEFAULT_PRIORITY: i64 = 100;
+const DEFAULT_PRIORITY: Option<Priority> = Priority::new(100);
 /// RFC 9568 6.1: 100 centiseconds.
-const DEFAULT_INTERVAL_MS: i64 = 1000;
-/// What an interface name may hold: IFNAMSIZ less the closing zero.
-const MAX_INTERFACE_NAME: usize = 15;
+const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
+/// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
+/// Baton nodes accept both.
+const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
 /// The address count of an advertisement is one octet (RFC 9568 5.2.5).
 const MAX_VIPS_PER_ROUTER: usize = 255;
 
-fn yes() -> bool {
-    true
-}
-
 /// The configuration that `text` spells, or every mistake in it.
 pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line_of(text, span.start));
-        let remedy = "README.md lists the keys of baton.toml".to_owned();
-        vec![Problem { line, what: error.message().replace('\n', " "), remedy }]
-    })?;
-    let mut checker = Checker { text, problems: Vec::new() };
-    let runtime = checker.runtime(file.runtime);
-    if file.router.is_empty() {
-        checker.add(0..0, "no virtual router".to_owned(), "add a [[router]] table");
+    let mut findings = Findings::new(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        findings.add(at, error.message().replace('\n', " "), "write it as README.md does, in TOML");
     }
-    let routers: Vec<(Range<usize>, RouterConfig)> = file
-        .router
-        .into_iter()
-        .filter_map(|table| {
-            let span = table.span();
-            checker.router(table.into_inner()).map(|router| (span, router))
-        })
-        .collect();
-    checker.collisions(&routers);
-    checker.capacity(&routers);
-    match (runtime, checker.problems.is_empty()) {
-        (Some(runtime), true) => {
-            Ok(Config { runtime, routers: routers.into_iter().map(|(_, router)| router).collect() })
+    if !findings.problems.is_empty() {
+        // What was meant by the lines around these is not known.
+        return Err(findings.problems);
+    }
+    let nothing = DeTable::new();
+    let mut file = Section::open("the file", &FILE, root.get_ref(), 0, &mut findings);
+    let (runtime_at, routers_at) = (file.place(RUNTIME), file.place(ROUTER));
+    let runtime = file.optional(RUNTIME, &nothing, value::table);
+    let routers = file.optional(ROUTER, &[][..], value::array);
+    let runtime = runtime.and_then(|table| self::runtime(table, runtime_at, &mut findings));
+    if routers.is_some_and(<[_]>::is_empty) {
+        findings.add(routers_at, "no virtual router".to_owned(), "add a [[router]] table");
+    }
+    let drafts: Vec<Draft> =
+        routers.into_iter().flatten().filter_map(|table| router(table, &mut findings)).collect();
+    draft::check(&drafts, &mut findings);
+    let routers = drafts.into_iter().map(Draft::finished).collect::<Option<Vec<_>>>();
+    match (runtime, routers) {
+        (Some(runtime), Some(routers)) if findings.problems.is_empty() => Ok(Config { runtime, routers }),
+        _ => {
+            findings.problems.sort_by_key(|problem| (problem.line, problem.column));
+            Err(findings.problems)
         }
-        _ => Err(checker.problems),
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -> Option<Runtime> {
+    let mut section = Section::open("[runtime]", &RUNTIME_KEYS, table, at, findings);
+    let sbfd = [
+        ("auto", SbfdChoice::Auto),
+        ("fast", SbfdChoice::Fast),
+        ("steady", SbfdChoice::Steady),
+        ("relaxed", SbfdChoice::Relaxed),
+        ("off", SbfdChoice::Off),
+    ];
+    let xdp = [("auto", XdpChoice::Auto), ("native", XdpChoice::Native), ("generic", XdpChoice::Generic)];
+    let log = [("off", DatapathLog::Off), ("debug", DatapathLog::Debug)];
+    let directory = section.optional(DIRECTORY, PathBuf::from(DEFAULT_DIRECTORY), value::absolute);
+    let pins = section.optional(PINS, PathBuf::from(DEFAULT_PINS), value::absolute);
+    let realtime_priority =
+        section.optional(REALTIME_PRIORITY, DEFAULT_REALTIME_PRIORITY, |value| value::octet(value, 0..=99));
+    let sbfd = section.optional(SBFD, SbfdChoice::Auto, |value| value::choice(value, &sbfd));
+    let xdp = section.optional(XDP, XdpChoice::Auto, |value| value::choice(value, &xdp));
+    let datapath_log = section.optional(DATAPATH_LOG, DatapathLog::Off, |value| value::choice(value, &log));
+    Some(Runtime {
+        directory: directory?,
+        pins: pins?,
+        realtime_priority: realtime_priority?,
+        sbfd: sbfd?,
+        xdp: xdp?,
+        datapath_log: datapath_log?,
+    })
 }
 
-struct Checker<'a> {
-    text: &'a str,
-    problems: Vec<Problem>,
+fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> Option<Draft> {
+    let at = table.span().start;
+    let table = value::table(table.get_ref())
+        .map_err(|wrong| findings.add(at, format!("a router {wrong}"), ROUTER.remedy))
+        .ok()?;
+    let mut section = Section::open("[[router]]", &ROUTER_KEYS, table, at, findings);
+    let macs = [("virtual", MacMode::Virtual), ("interface", MacMode::Interface)];
+    let checksums = [
+        ("auto", AUTO),
+        ("pseudo", ChecksumMode::Only(Checksum::Pseudo)),
+        ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
+    ];
+    Some(Draft {
+        at,
+        interface: section.required(INTERFACE, value::interface),
+        vrid_at: section.place(VRID),
+        vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
+        priority: section
+            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 1..=255).map(Priority::new))
+            .flatten(),
+        interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
+        preempt: section.optional(PREEMPT, true, value::boolean),
+        mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
+        checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
+        vips: vips(&mut section),
+    })
 }
 
-impl Checker<'_> {
-    fn add(&mut self, span: Range<usize>, what: String, remedy: &str) {
-        let line = line_of(self.text, span.start);
-        self.problems.push(Problem { line, what, remedy: remedy.to_owned() });
+fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
+    match value::number(value, 10..=40950)? {
+        millis if millis % 10 == 0 => Ok(Interval::from_centiseconds(millis / 10)),
+        millis => Err(format!("{millis} is no multiple of 10")),
     }
+}
 
-    fn runtime(&mut self, table: RuntimeTable) -> Option<Runtime> {
-        let priority = table.realtime_priority.unwrap_or(Spanned::new(0..0, DEFAULT_REALTIME_PRIORITY));
-        let realtime_priority = match u8::try_from(*priority.get_ref()) {
-            Ok(value @ 0..=99) => value,
-            _ => {
-                let what = format!("realtime_priority {} is not a SCHED_FIFO priority", priority.get_ref());
-                self.add(priority.span(), what, "write 1 to 99, or 0 for an ordinary thread");
-                return None;
-            }
-        };
-        Some(Runtime {
-            directory: table.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.into()),
-            pins: table.pins.unwrap_or_else(|| DEFAULT_PINS.into()),
-            realtime_priority,
-            xdp: table.xdp.unwrap_or(XdpChoice::Auto),
-            datapath_log: table.datapath_log.unwrap_or(DatapathLog::Off),
-        })
-    }
-
-    /// The router that `table` describes; `None` when something in it is wrong. All its mistakes are noted.
-    fn router(&mut self, table: RouterTable) -> Option<RouterConfig> {
-        let interface = self.interface(&table.interface);
-        let vrid = self.number(&table.vrid, "vrid", 1..=255, "RFC 9568 allows 1 to 255");
-        let vrid = vrid.and_then(|value| Vrid::new(u8::try_from(value).ok()?));
-        let priority = self.priority(table.priority);
-        let interval = self.interval(table.interval_ms);
-        let checksum = self.checksum(table.checksum);
-        let vips = self.vips(&table.vips);
-        Some(RouterConfig {
-            interface: interface?,
-            vrid: vrid?,
-            priority: priority?,
-            interval: interval?,
-            preempt: table.preempt,
-            mac: table.mac.unwrap_or(MacMode::Virtual),
-            checksum: checksum?,
-            vips: vips?,
-        })
-    }
-
-    fn interface(&mut self, name: &Spanned<String>) -> Option<String> {
-        let text = name.get_ref();
-        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
-        if (1..=MAX_INTERFACE_NAME).contains(&text.len()) && text.bytes().all(plain) {
-            return Some(text.clone());
-        }
-        self.add(
-            name.span(),
-            format!("\"{text}\" is not an interface name"),
-            "write the name that `ip link` shows, such as \"eth0\"",
-        );
-        None
-    }
-
-    fn number(
-        &mut self,
-        value: &Spanned<i64>,
-        key: &str,
-        range: std::ops::RangeInclusive<i64>,
-        remedy: &str,
-    ) -> Option<i64> {
-        if range.contains(value.get_ref()) {
-            return Some(*value.get_ref());
-        }
-        self.add(value.span(), format!("{key} {} is out of range", value.get_ref()), remedy);
-        None
-    }
-
-    fn priority(&mut self, value: Option<Spanned<i64>>) -> Option<Priority> {
-        let value = value.unwrap_or(Spanned::new(0..0, DEFAULT_PRIORITY));
-        let remedy = "RFC 9568 allows 1 to 254, and 255 for the router that owns the addresses";
-        let octet = self.number(&value, "priority", 1..=255, remedy)?;
-        Priority::new(u8::try_from(octet).ok()?)
-    }
-
-    fn interval(&mut self, value: Option<Spanned<i64>>) -> Option<Interval> {
-        let value = value.unwrap_or(Spanned::new(0..0, DEFAULT_INTERVAL_MS));
-        let remedy = "VRRP counts centiseconds: write 10 to 40950, a multiple of 10";
-        let millis = self.number(&value, "interval_ms", 10..=40950, remedy)?;
-        if millis % 10 != 0 {
-            self.add(value.span(), format!("interval_ms {millis} is no multiple of 10"), remedy);
-            return None;
-        }
-        Interval::from_centiseconds(u16::try_from(millis / 10).ok()?)
-    }
-
-    fn checksum(&mut self, value: Option<Spanned<String>>) -> Option<ChecksumMode> {
-        let value = value.unwrap_or(Spanned::new(0..0, "auto".to_owned()));
-        match value.get_ref().as_str() {
-            "rfc9568" => Some(ChecksumMode::Only(Checksum::Rfc9568)),
-            "pseudo" => Some(ChecksumMode::Only(Checksum::Pseudo)),
-            // keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it
-            // wants; other Baton nodes accept both.
-            "auto" => Some(ChecksumMode::Auto(Checksum::Pseudo)),
-            other => {
-                let what = format!("checksum \"{other}\" is unknown");
-                self.add(value.span(), what, "write \"auto\", \"pseudo\" or \"rfc9568\"");
-                None
-            }
+/// The addresses that are right, each with its place; the others are noted.
+fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, Ipv4Addr)> {
+    let list = section.required(VIPS, |value| match value::array(value)? {
+        list if (1..=MAX_VIPS_PER_ROUTER).contains(&list.len()) => Ok(list),
+        list => Err(format!("has {} addresses", list.len())),
+    });
+    let mut vips = Vec::new();
+    for item in list.into_iter().flatten() {
+        let at = item.span().start;
+        match value::vip(item.get_ref()) {
+            Ok(vip) => vips.push((at, vip)),
+            Err(wrong) => section.add(at, format!("vip {wrong}"), VIP),
         }
     }
-
-    fn vips(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Option<Vec<Ipv4Addr>> {
-        if !(1..=MAX_VIPS_PER_ROUTER).contains(&list.get_ref().len()) {
-            let what = format!("{} vips in one virtual router", list.get_ref().len());
-            self.add(
-                list.span(),
-                what,
-                "write 1 to 255; use a further [[router]] with another vrid for more",
-            );
-            return None;
-        }
-        let vips: Vec<Ipv4Addr> = list.get_ref().iter().filter_map(|text| self.vip(text)).collect();
-        (vips.len() == list.get_ref().len()).then_some(vips)
-    }
-
-    fn vip(&mut self, text: &Spanned<String>) -> Option<Ipv4Addr> {
-        let usable = |address: &Ipv4Addr| {
-            !address.is_unspecified()
-                && !address.is_loopback()
-                && !address.is_multicast()
-                && !address.is_broadcast()
-        };
-        let address = text.get_ref().parse::<Ipv4Addr>().ok().filter(usable);
-        if address.is_none() {
-            self.add(
-                text.span(),
-                format!("vip \"{}\" is not a unicast IPv4 address", text.get_ref()),
-                "write it without a prefix length, such as \"192.0.2.100\"",
-            );
-        }
-        address
-    }
-
-    /// What the maps of an interface hold.
-    fn capacity(&mut self, routers: &[(Range<usize>, RouterConfig)]) {
-        for (index, (span, router)) in routers.iter().enumerate() {
-            let same_link = |(_, other): &&(Range<usize>, RouterConfig)| other.interface == router.interface;
-            let before: usize =
-                routers[..index].iter().filter(same_link).map(|(_, other)| other.vips.len()).sum();
-            let limit = MAX_VIPS as usize;
-            if before <= limit && before + router.vips.len() > limit {
-                let what = format!("more than {limit} vips on {}", router.interface);
-                self.add(span.clone(), what, "move some to another interface, such as a VLAN's");
-            }
-        }
-    }
-
-    fn collisions(&mut self, routers: &[(Range<usize>, RouterConfig)]) {
-        for (index, (span, router)) in routers.iter().enumerate() {
-            let same_link = |other: &&(Range<usize>, RouterConfig)| other.1.interface == router.interface;
-            for (_, other) in routers[..index].iter().filter(same_link) {
-                if other.vrid == router.vrid {
-                    let what = format!("vrid {} stands twice on {}", router.vrid.get(), router.interface);
-                    self.add(span.clone(), what, "give every virtual router on a link its own vrid");
-                }
-            }
-            for (at, vip) in router.vips.iter().enumerate() {
-                let elsewhere = routers[..index].iter().any(|(_, other)| other.vips.contains(vip));
-                if elsewhere || router.vips[..at].contains(vip) {
-                    let what = format!("vip {vip} stands twice");
-                    self.add(
-                        span.clone(),
-                        what,
-                        "an address belongs to one virtual router; remove the other",
-                    );
-                }
-            }
-        }
-    }
+    vips
 }
 
 #[cfg(test)]
@@ -298,45 +195,102 @@ mod tests {
         assert_eq!(config.runtime.realtime_priority, 50);
     }
 
-    /// (text appended to or replacing the minimal file, line of the mistake, word in what, word in remedy)
+    /// (text, line and column of the mistake, words in what, words in the remedy)
     #[test]
-    fn every_mistake_is_named_with_line_and_remedy() {
+    fn every_mistake_is_named_with_its_place_and_remedy() {
         let replaced = |from: &str, to: &str| MINIMAL.replace(from, to);
-        let rows: Vec<(String, usize, &str, &str)> = vec![
-            (String::new(), 1, "no virtual router", "[[router]]"),
-            (replaced("vrid = 51", "vrid = 0"), 3, "vrid 0", "1 to 255"),
-            (replaced("vrid = 51", "vrid = 256"), 3, "vrid 256", "1 to 255"),
-            (replaced("eth0", "eth0/1"), 2, "eth0/1", "ip link"),
-            (replaced("eth0", ""), 2, "not an interface", "ip link"),
-            (replaced("192.0.2.100", "192.0.2.300"), 4, "192.0.2.300", "192.0.2.100"),
-            (replaced("192.0.2.100", "224.0.0.18"), 4, "224.0.0.18", "192.0.2.100"),
-            (replaced("192.0.2.100", "192.0.2.100/32"), 4, "192.0.2.100/32", "without a prefix"),
-            (replaced("[\"192.0.2.100\"]", "[]"), 4, "0 vips", "1 to 255"),
-            (format!("{MINIMAL}priority = 0\n"), 5, "priority 0", "1 to 254"),
-            (format!("{MINIMAL}interval_ms = 5\n"), 5, "interval_ms 5", "multiple of 10"),
-            (format!("{MINIMAL}interval_ms = 15\n"), 5, "interval_ms 15", "multiple of 10"),
-            (format!("{MINIMAL}interval_ms = 50000\n"), 5, "interval_ms 50000", "40950"),
-            (format!("{MINIMAL}checksum = \"none\"\n"), 5, "none", "pseudo"),
-            (format!("{MINIMAL}mac = \"other\"\n"), 5, "other", "README"),
-            (format!("{MINIMAL}prio = 1\n"), 5, "prio", "README"),
-            (format!("{MINIMAL}{MINIMAL}"), 5, "vrid 51", "own vrid"),
-            (format!("[runtime]\nrealtime_priority = 100\n{MINIMAL}"), 2, "100", "1 to 99"),
-            ("[[router]\n".to_owned(), 1, "", "README"),
+        let added = |line: &str| format!("{MINIMAL}{line}\n");
+        let runtime = |line: &str| format!("[runtime]\n{line}\n{MINIMAL}");
+        let rows: Vec<(String, (usize, usize), &str, &str)> = vec![
+            (String::new(), (1, 1), "no virtual router", "[[router]]"),
+            ("router = 1".to_owned(), (1, 10), "router is of type integer", "[[router]], with two brackets"),
+            (
+                replaced("[[router]]", "[router]"),
+                (1, 1),
+                "router is of type table",
+                "[[router]], with two brackets",
+            ),
+            (format!("runtime = 1\n{MINIMAL}"), (1, 11), "runtime is of type integer", "[runtime]"),
+            (format!("routers = 1\n{MINIMAL}"), (1, 1), "the file has no key `routers`", "write `router`"),
+            ("router = [1]".to_owned(), (1, 11), "a router is of type integer", "[[router]]"),
+            ("router = []".to_owned(), (1, 10), "no virtual router", "[[router]]"),
+            ("[[router]\n".to_owned(), (1, 10), "", "TOML"),
+            (added("vrid = 52"), (5, 1), "duplicate key", "TOML"),
+            (replaced("vrid = 51", "vrid = 0"), (3, 8), "vrid 0 is out of range", "1 to 255"),
+            (replaced("vrid = 51", "vrid = 256"), (3, 8), "vrid 256", "1 to 255"),
+            (
+                replaced("vrid = 51", "vrid = \"51\""),
+                (3, 8),
+                "vrid is of type string, not an integer",
+                "1 to 255",
+            ),
+            (replaced("vrid = 51\n", ""), (1, 1), "`vrid` is missing", "1 to 255"),
+            (replaced("interface = \"eth0\"\n", ""), (1, 1), "`interface` is missing", "eth0"),
+            (replaced("vips = [\"192.0.2.100\"]\n", ""), (1, 1), "`vips` is missing", "192.0.2.100"),
+            (replaced("eth0", "eth0/1"), (2, 13), "\"eth0/1\" is not an interface name", "ip link"),
+            (replaced("eth0", ""), (2, 13), "not an interface", "ip link"),
+            (replaced("192.0.2.100", "192.0.2.300"), (4, 9), "192.0.2.300", "192.0.2.100"),
+            (replaced("192.0.2.100", "224.0.0.18"), (4, 9), "224.0.0.18", "192.0.2.100"),
+            (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
+            (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
+            (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 255"),
+            (added("priority = 0"), (5, 12), "priority 0", "1 to 254"),
+            (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "1 to 254"),
+            (added("interval_ms = 5"), (5, 15), "interval_ms 5", "multiple of 10"),
+            (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
+            (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
+            (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
+            (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
+            (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
+            (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
+            (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
+            (runtime("realtime_priority = 100"), (2, 21), "realtime_priority 100", "1 to 99"),
+            (runtime("directory = \"\""), (2, 13), "directory \"\" is no absolute path", "/run/baton"),
+            (runtime("directory = \"run\""), (2, 13), "directory \"run\"", "/run/baton"),
+            (runtime("pins = \"bpf/baton\""), (2, 8), "pins \"bpf/baton\"", "/sys/fs/bpf/baton"),
+            (runtime("xdp = \"skb\""), (2, 7), "xdp \"skb\"", "generic"),
+            (runtime("datapath_log = true"), (2, 16), "datapath_log is of type boolean", "debug"),
+            (runtime("pin = \"/\""), (2, 1), "[runtime] has no key `pin`", "write `pins`"),
         ];
-        for (text, line, what, remedy) in rows {
+        for (text, place, what, remedy) in rows {
             let problems = parse(&text).expect_err(&text);
-            let first = &problems[0];
-            assert_eq!(first.line, line, "{text}\n{first}");
-            assert!(first.what.contains(what), "{text}\n{first}");
-            assert!(first.remedy.contains(remedy), "{text}\n{first}");
+            let problem = &problems[0];
+            assert_eq!((problem.line, problem.column), place, "{text}\n{problem}");
+            assert!(problem.what.contains(what), "{text}\n{problem}");
+            assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
         }
     }
 
     #[test]
     fn all_mistakes_are_reported_at_once() {
-        let text = "[[router]]\ninterface = \"eth0\"\nvrid = 0\npriority = 300\nvips = [\"nonsense\"]\n";
-        let lines: Vec<usize> = parse(text).expect_err("three mistakes").iter().map(|p| p.line).collect();
-        assert_eq!(lines, [3, 4, 5]);
+        let text = "[runtime]\ndirectory = \"\"\n[[router]]\ninterface = \"eth0\"\nvrid = 0\nmac = \"Virtual\"\n\
+                    vips = [\n\"nonsense\",\n\"192.0.2.1\",\n\"192.0.2.1\",\n]\n[[router]]\ninterface = \"eth0\"\n\
+                    vips = [\"192.0.2.1\"]\nprio = 1\n";
+        let problems = parse(text).expect_err("many mistakes");
+        let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+        let expected = [
+            (2, "directory \"\" is no absolute path"),
+            (5, "vrid 0 is out of range"),
+            (6, "mac \"Virtual\" is unknown"),
+            (8, "vip \"nonsense\" is not a unicast IPv4 address"),
+            (10, "vip 192.0.2.1 stands on line 9, too"),
+            (12, "`vrid` is missing"),
+            (14, "vip 192.0.2.1 stands on line 10, too"),
+            (15, "[[router]] has no key `prio`"),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_link_has_every_vrid_once() {
+        let second =
+            |interface: &str| MINIMAL.replace("eth0", interface).replace("192.0.2.100", "192.0.2.101");
+        let problems = parse(&format!("{MINIMAL}{}", second("eth0"))).expect_err("twice on a link");
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let expected = "line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router on a link its \
+                        own vrid";
+        assert_eq!(said, [expected]);
+        assert_eq!(parse(&format!("{MINIMAL}{}", second("eth1"))).expect("two links").routers.len(), 2);
     }
 
     #[test]
@@ -356,6 +310,8 @@ mod tests {
     fn a_vip_belongs_to_one_router_on_any_interface() {
         let second = MINIMAL.replace("51", "52").replace("eth0", "eth1");
         let problems = parse(&format!("{MINIMAL}{second}")).expect_err("twice the same vip");
-        assert!(problems[0].what.contains("192.0.2.100"), "{}", problems[0]);
+        assert_eq!(problems.len(), 1);
+        assert_eq!((problems[0].line, problems[0].column), (8, 9));
+        assert_eq!(problems[0].what, "vip 192.0.2.100 stands on line 4, too");
     }
 }

@@ -1,8 +1,11 @@
-//! The agent's configuration: `file` is what stands in `baton.toml`, this module is what it means. Nothing of the
-//! host is looked at here; `check` and `run` read the same types.
+//! The agent's configuration: `file` is what stands in `baton.toml`, read with the help of `section`, `value` and
+//! `draft`; this module is what it means. Nothing of the host is looked at here; `check` and `run` read the same types.
 
+mod draft;
 mod file;
 mod problem;
+mod section;
+mod value;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use baton_common::vrid::Vrid;
 
 pub use problem::{ConfigError, Problem};
 
+use crate::sbfd::Profile;
 use crate::vrrp::{ChecksumMode, Interval, Priority};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
@@ -31,6 +35,8 @@ pub struct Runtime {
     pub pins: PathBuf,
     /// SCHED_FIFO priority of the election thread, 1 to 99; 0 leaves it an ordinary thread.
     pub realtime_priority: u8,
+    /// How Active routers are watched.
+    pub sbfd: SbfdChoice,
     /// Which XDP modes to try.
     pub xdp: XdpChoice,
     /// Which events of the data plane are logged.
@@ -38,8 +44,7 @@ pub struct Runtime {
 }
 
 /// Which XDP modes to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpChoice {
     /// Native, and generic where the driver refuses it.
     Auto,
@@ -49,9 +54,36 @@ pub enum XdpChoice {
     Generic,
 }
 
+/// How Active routers are watched beside their advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SbfdChoice {
+    /// Fast where the election thread has real-time priority, else relaxed.
+    Auto,
+    /// [`Profile::FAST`].
+    Fast,
+    /// [`Profile::STEADY`].
+    Steady,
+    /// [`Profile::RELAXED`].
+    Relaxed,
+    /// Not at all.
+    Off,
+}
+
+impl SbfdChoice {
+    /// The profile for a thread with real-time priority or without; `None` for none.
+    pub const fn profile(self, realtime: bool) -> Option<Profile> {
+        match self {
+            Self::Auto if realtime => Some(Profile::FAST),
+            Self::Auto | Self::Relaxed => Some(Profile::RELAXED),
+            Self::Fast => Some(Profile::FAST),
+            Self::Steady => Some(Profile::STEADY),
+            Self::Off => None,
+        }
+    }
+}
+
 /// Which events of the data plane are logged. Below the level the program carries no logging code at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatapathLog {
     /// None; costs nothing.
     Off,
@@ -81,8 +113,7 @@ pub struct RouterConfig {
 }
 
 /// Which MAC stands for the virtual addresses in ARP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacMode {
     /// The virtual router MAC: neighbours keep their ARP entry, the switch learns the new port.
     Virtual,

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Problem {
     /// Line in the file, counted from 1.
     pub line: usize,
+    /// Character in the line, counted from 1.
+    pub column: usize,
     /// What is wrong.
     pub what: String,
     /// What to do about it.
@@ -17,7 +19,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}; {}", self.line, self.what, self.remedy)
+        write!(f, "line {}, column {}: {}; {}", self.line, self.column, self.what, self.remedy)
     }
 }
 

@@ -26,6 +26,9 @@ pub enum ClientError {
     /// The agent has taken the question and says nothing.
     #[error("the agent does not answer; is it stopped, or starved of processor time? its leases lapse")]
     Silent,
+    /// The agent has taken the question and closed the connection.
+    #[error("the agent ended while it was asked; its log says why")]
+    Ended,
     /// The conversation broke.
     #[error("asking the agent: {0}")]
     Io(#[from] io::Error),
@@ -51,9 +54,36 @@ pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     let read = BufReader::new(stream).read_line(&mut answer);
-    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-        return Err(ClientError::Silent);
+    match read.map_err(|error| (error.kind(), error)) {
+        Err((io::ErrorKind::WouldBlock, _)) => Err(ClientError::Silent),
+        Ok(0) | Err((io::ErrorKind::ConnectionReset, _)) => Err(ClientError::Ended),
+        Err((_, error)) => Err(error.into()),
+        Ok(_) => Ok(serde_json::from_str(&answer)?),
     }
-    read?;
-    Ok(serde_json::from_str(&answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_that_ends_while_it_is_asked_is_said_to_have_ended() {
+        let path = std::env::temp_dir().join(format!("baton-client-{}.sock", std::process::id()));
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let agent = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut question = String::new();
+            BufReader::new(stream).read_line(&mut question).expect("a question");
+            question
+        });
+        let answer = ask(&path, &Request::Handover { vrid: Some(51), interface: None });
+        assert!(matches!(answer, Err(ClientError::Ended)), "{answer:?}");
+        assert_eq!(
+            agent.join().expect("no panic"),
+            "{\"command\":\"handover\",\"vrid\":51,\"interface\":null}\n"
+        );
+        std::fs::remove_file(path).expect("the socket is there");
+    }
 }

@@ -52,6 +52,10 @@ pub struct Status {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// How long the election thread was on a CPU, S-BFD included.
+    pub election_cpu_ms: u64,
+    /// How long it has been running.
+    pub election_running_ms: u64,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceStatus>,
     /// Its virtual routers.
@@ -108,6 +112,8 @@ pub struct RouterStatus {
     pub epoch: u32,
     /// Who was heard.
     pub peers: Vec<PeerStatus>,
+    /// The S-BFD session with the Active router that this host is Backup to.
+    pub watch: Option<WatchStatus>,
     /// The last role changes, oldest first.
     pub transitions: Vec<TransitionStatus>,
 }
@@ -125,6 +131,21 @@ pub struct PeerStatus {
     pub last_heard_ms: u64,
     /// Whether its list of addresses is ours.
     pub same_vips: bool,
+}
+
+/// An S-BFD session with an Active router.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WatchStatus {
+    /// Its primary address.
+    pub peer: Ipv4Addr,
+    /// Whether it answers that it serves. A router that is not Baton's never does.
+    pub up: bool,
+    /// Whether this host takes over at once when it does not.
+    pub next_in_line: bool,
+    /// Probes that it has not answered.
+    pub missed: u64,
+    /// Those that did not count because this host was stalled.
+    pub vetoed: u64,
 }
 
 /// A role change and when its stages were reached.

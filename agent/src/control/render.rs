@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::protocol::{HandoverResult, InterfaceStatus, PeerStatus, RouterStatus, Status, TransitionStatus};
+use super::protocol::{
+    HandoverResult, InterfaceStatus, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
+};
 
 /// Role changes that are shown, the latest first.
 const TRANSITIONS: usize = 5;
@@ -10,6 +12,7 @@ const TRANSITIONS: usize = 5;
 /// The text of `baton status`.
 pub fn status(status: &Status) -> String {
     let mut text = format!("baton {}, process {}\n", status.version, status.pid);
+    let _ = write_load(&mut text, status);
     for interface in &status.interfaces {
         // Writing to a String cannot fail.
         let _ = write_interface(&mut text, interface);
@@ -18,6 +21,13 @@ pub fn status(status: &Status) -> String {
         }
     }
     text
+}
+
+/// What the election costs, of one core.
+fn write_load(text: &mut String, status: &Status) -> fmt::Result {
+    let permille = 1000 * status.election_cpu_ms / status.election_running_ms.max(1);
+    let (percent, tenth) = (permille / 10, permille % 10);
+    writeln!(text, "election: {percent}.{tenth} % of one core in {}", span(status.election_running_ms))
 }
 
 fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Result {
@@ -45,7 +55,7 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
-    let reason = router.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = reason(router).map_or_else(String::new, |reason| format!(" ({reason})"));
     let note = match (router.leaving, router.yielded) {
         (true, _) => ", serving until a successor speaks",
         (false, true) => ", handed over and not preempting",
@@ -65,10 +75,23 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     for peer in &router.peers {
         write_peer(text, router, peer)?;
     }
+    if let Some(watch) = &router.watch {
+        write_watch(text, watch)?;
+    }
     for transition in router.transitions.iter().rev().take(TRANSITIONS) {
         write_transition(text, transition)?;
     }
     Ok(())
+}
+
+/// Why the router is what it is. One that has never started waits for the same that `link-down` is the loss of.
+fn reason(router: &RouterStatus) -> Option<String> {
+    match (router.role.as_str(), router.reason.as_deref()) {
+        ("Initialize", None | Some("link-down")) => {
+            Some(format!("no carrier or no primary address on {}", router.interface))
+        }
+        (_, reason) => reason.map(str::to_owned),
+    }
 }
 
 fn write_peer(text: &mut String, router: &RouterStatus, peer: &PeerStatus) -> fmt::Result {
@@ -84,6 +107,19 @@ fn write_peer(text: &mut String, router: &RouterStatus, peer: &PeerStatus) -> fm
         write!(text, ", with OTHER VIPS")?;
     }
     writeln!(text)
+}
+
+fn write_watch(text: &mut String, watch: &WatchStatus) -> fmt::Result {
+    let WatchStatus { peer, up, next_in_line, missed, vetoed } = watch;
+    let state = match (up, next_in_line) {
+        (false, _) => "silent: not Baton, or not watched yet",
+        (true, true) => "up, this host is next in line",
+        (true, false) => "up",
+    };
+    writeln!(
+        text,
+        "    S-BFD with {peer}: {state}; {missed} answer(s) missed, {vetoed} of them in stalls of this host"
+    )
 }
 
 /// A role change, and how long after the decision each of its stages was reached.
@@ -171,15 +207,30 @@ mod tests {
             mac: "00:00:5e:00:01:33".to_owned(),
             epoch: 3,
             peers: vec![peer],
+            watch: Some(WatchStatus {
+                peer: [192, 0, 2, 3].into(),
+                up: true,
+                next_in_line: true,
+                missed: 5,
+                vetoed: 2,
+            }),
             transitions: vec![transition],
         };
-        Status { version: "1.2.3".to_owned(), pid: 42, interfaces: vec![interface], routers: vec![router] }
+        Status {
+            version: "1.2.3".to_owned(),
+            pid: 42,
+            election_cpu_ms: 300,
+            election_running_ms: 130_000,
+            interfaces: vec![interface],
+            routers: vec![router],
+        }
     }
 
     #[test]
     fn the_status_tells_all_that_an_operator_asks_for() {
         let expected = "\
 baton 1.2.3, process 42
+election: 0.2 % of one core in 2 min
 
 eth0: XDP native, 4 queue(s), adverts heard by af-xdp
   frames by verdict: other 7
@@ -188,9 +239,24 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     vips 192.0.2.100 at 00:00:5e:00:01:33
     priority 200, interval 10 ms, lease left 21.5 ms, 3 takeover(s)
     peer 192.0.2.2: priority 100, heard 4 s ago, with ANOTHER INTERVAL: 1000 ms, with OTHER VIPS
+    S-BFD with 192.0.2.3: up, this host is next in line; 5 answer(s) missed, 2 of them in stalls of this host
     2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us
 ";
         assert_eq!(status(&example()), expected);
+    }
+
+    #[test]
+    fn a_router_that_cannot_start_tells_what_it_waits_for() {
+        for reason in [None, Some("link-down".to_owned())] {
+            let mut example = example();
+            let router = &mut example.routers[0];
+            (router.role, router.reason, router.since_ms) = ("Initialize".to_owned(), reason, None);
+            let text = status(&example);
+            assert!(
+                text.contains("  vrid 51: Initialize (no carrier or no primary address on eth0)\n"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::protocol::{
     HandoverResult, InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus,
+    WatchStatus,
 };
 use crate::clock;
 use crate::config::RouterConfig;
@@ -23,10 +24,16 @@ use crate::vrrp::{Instant, Reason, Role};
 
 /// A request is a short line; whoever sends more is no client of ours.
 const LONGEST_REQUEST: u64 = 4096;
-/// Clients served at once; more wait.
-const CLIENTS: usize = 16;
-/// How long a client may take to say its line, or to read ours.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+/// Clients listened to at once; more wait.
+const CLIENTS: usize = 128;
+/// Questions answered at once: each is a command for the election thread, whose queue must keep room for others.
+const QUESTIONS: usize = 16;
+/// How long a client may take to say its line. Short, for a crowd that says nothing keeps others waiting that long.
+const LINE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may take to read ours.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long no client is taken when there is no descriptor for one.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(5);
 /// How long the election thread may take to answer before it counts as stuck.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a handover in progress is looked at.
@@ -79,15 +86,16 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 /// Serves clients until the future is dropped.
 pub async fn serve(listener: UnixListener, server: Arc<Server>) {
     let places = Arc::new(Semaphore::new(CLIENTS));
+    let turns = Arc::new(Semaphore::new(QUESTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let server = Arc::clone(&server);
+                let (server, turns) = (Arc::clone(&server), Arc::clone(&turns));
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &server).await {
+                    if let Err(error) = converse(stream, &server, &turns).await {
                         tracing::debug!(%error, "control client");
                     }
                     drop(place);
@@ -96,24 +104,30 @@ pub async fn serve(listener: UnixListener, server: Arc<Server>) {
             // Out of descriptors: wait for clients to go.
             Err(error) => {
                 tracing::warn!(%error, "control socket");
-                sleep(CLIENT_PATIENCE).await;
+                sleep(DESCRIPTOR_PAUSE).await;
             }
         }
     }
 }
 
-async fn converse(stream: UnixStream, server: &Server) -> io::Result<()> {
+async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
-    timeout(CLIENT_PATIENCE, reader.read_line(&mut line)).await??;
-    let response = match serde_json::from_str(&line) {
-        Ok(request) => server.answer(request).await,
-        Err(error) => Response::Error(format!("the request is not understood: {error}")),
+    let response = match timeout(LINE_PATIENCE, reader.read_line(&mut line)).await {
+        Ok(read) => {
+            read?;
+            let _turn = turns.acquire().await;
+            match serde_json::from_str(&line) {
+                Ok(request) => server.answer(request).await,
+                Err(error) => Response::Error(format!("the request is not understood: {error}")),
+            }
+        }
+        Err(_) => Response::Error(format!("no request came within {LINE_PATIENCE:?}")),
     };
     let mut text = serde_json::to_string(&response)?;
     text.push('\n');
-    timeout(CLIENT_PATIENCE, writer.write_all(text.as_bytes())).await?
+    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await?
 }
 
 impl Server {
@@ -143,10 +157,12 @@ impl Server {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            election_cpu_ms: millis(snapshot.load.cpu),
+            election_running_ms: millis(snapshot.load.running),
             interfaces: Vec::new(),
             routers: Vec::new(),
         };
-        for (port, seen) in self.ports.iter().zip(snapshot) {
+        for (port, seen) in self.ports.iter().zip(&snapshot.ports) {
             let verdicts: BTreeMap<String, u64> = port
                 .counters
                 .read()
@@ -174,7 +190,7 @@ impl Server {
             return Response::Error(STUCK.to_owned());
         };
         let mut chosen = Vec::new();
-        for (port, (served, seen)) in self.ports.iter().zip(&before).enumerate() {
+        for (port, (served, seen)) in self.ports.iter().zip(&before.ports).enumerate() {
             for (router, ((config, _), state)) in served.routers.iter().zip(&seen.routers).enumerate() {
                 let wanted = vrid.is_none_or(|vrid| vrid == config.vrid.get())
                     && interface.is_none_or(|name| name == served.interface);
@@ -205,7 +221,7 @@ impl Server {
         let served = self.ports.get(port)?;
         loop {
             let snapshot = self.snapshot().await?;
-            let state = snapshot.get(port)?.routers.get(router)?;
+            let state = snapshot.ports.get(port)?.routers.get(router)?;
             if state.leaving {
                 sleep(HANDOVER_POLL).await;
                 continue;
@@ -234,13 +250,13 @@ fn router_status(
     seen: &RouterSnapshot,
     now: Instant,
 ) -> RouterStatus {
-    let millis = |then| millis_since(then, now);
+    let since = |then| millis_since(then, now);
     RouterStatus {
         interface: interface.to_owned(),
         vrid: config.vrid.get(),
         role: seen.role.to_string(),
         since_ns: seen.since.map(Instant::as_nanos),
-        since_ms: seen.since.map(millis),
+        since_ms: seen.since.map(since),
         reason: seen.reason.as_ref().map(Reason::to_string),
         priority: config.priority.get(),
         interval_cs: config.interval.centiseconds(),
@@ -258,16 +274,27 @@ fn router_status(
                 address: peer.address,
                 priority: peer.standing.octet(),
                 interval_cs: peer.interval.centiseconds(),
-                last_heard_ms: millis(peer.heard),
+                last_heard_ms: since(peer.heard),
                 same_vips: peer.same_vips,
             })
             .collect(),
+        watch: seen.watch.map(|watch| WatchStatus {
+            peer: watch.peer,
+            up: watch.up,
+            next_in_line: watch.next_in_line,
+            missed: watch.missed,
+            vetoed: watch.vetoed,
+        }),
         transitions: seen.recorder.iter().map(|record| transition_status(record, now)).collect(),
     }
 }
 
 fn millis_since(then: Instant, now: Instant) -> u64 {
-    u64::try_from(now.saturating_since(then).as_millis()).unwrap_or(u64::MAX)
+    millis(now.saturating_since(then))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn transition_status(record: &Record, now: Instant) -> TransitionStatus {

@@ -1,5 +1,5 @@
 //! The ownership cells and the mailboxes, mapped into this process: reading and writing them is a memory access, no
-//! system call. The switchover is [`Ownerships::set_lease`].
+//! system call. The switchover is [`Ownerships::set`].
 
 use std::io;
 use std::marker::PhantomData;
@@ -10,28 +10,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use baton_common::maps::MAX_ROUTERS;
-use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::ownership::{self, Mailbox};
+use baton_common::sbfd::Answer;
 
 use super::DatapathError;
-use crate::vrrp::Instant;
+use crate::vrrp::{Instant, Ownership};
 
 /// The ownership map, one cell per slot. One writer only: the driver.
-pub struct Ownerships(Mapping<Ownership>);
+pub struct Ownerships(Mapping<ownership::Ownership>);
 
 impl Ownerships {
     pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
         Mapping::new(map).map(Self)
     }
 
-    /// Owns `slot` until the given time, or not at all. The XDP program sees it with its next frame.
-    pub fn set_lease(&self, slot: u32, until: Option<Instant>) {
-        let nanos = until.map_or(0, Instant::as_nanos);
-        self.lease_cell(slot).store(nanos, Ordering::Release);
+    /// Owns `slot` or not. The XDP program sees it with its next frame.
+    pub fn set(&self, slot: u32, ownership: Ownership) {
+        let (until, flags) = match ownership {
+            Ownership::Released => (Instant::default(), 0),
+            Ownership::Held(until) => (until, 0),
+            Ownership::Lingering(until) => (until, ownership::LEAVING),
+        };
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(flags) };
+        self.lease_cell(slot).store(until.as_nanos(), Ordering::Release);
     }
 
     /// The end of the lease of `slot`; zero when it is not owned.
     pub fn lease(&self, slot: u32) -> Instant {
         Instant::from_nanos(self.lease_cell(slot).load(Ordering::Acquire))
+    }
+
+    /// What the map says of `slot`; a lease may have lapsed.
+    pub fn read(&self, slot: u32) -> Ownership {
+        // SAFETY: as in `set_mac`.
+        let flags = unsafe { (&raw const (*self.0.cell(slot)).flags).read_volatile() };
+        match self.lease(slot) {
+            until if until == Instant::default() => Ownership::Released,
+            until if flags & ownership::LEAVING != 0 => Ownership::Lingering(until),
+            until => Ownership::Held(until),
+        }
     }
 
     /// Sets the MAC that stands for the addresses of `slot`.
@@ -64,7 +82,7 @@ impl Ownerships {
     }
 
     fn lease_cell(&self, slot: u32) -> &AtomicU64 {
-        const { assert!(offset_of!(Ownership, lease_until_ns) == 0) };
+        const { assert!(offset_of!(ownership::Ownership, lease_until_ns) == 0) };
         // SAFETY: the cell is 8-byte aligned and lives as long as the mapping; the kernel side reads it with single
         // aligned loads, which is how an atomic wants to be shared.
         unsafe { AtomicU64::from_ptr(self.0.cell(slot).cast()) }
@@ -83,6 +101,21 @@ impl Mailboxes {
     pub fn read(&self, slot: u32) -> Mailbox {
         // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `Mailbox`. A torn
         // read is allowed for by the type's contract.
+        unsafe { self.0.cell(slot).read_volatile() }
+    }
+}
+
+/// The answers to S-BFD probes, one per slot. The XDP program is their only writer.
+pub struct Answers(Mapping<Answer>);
+
+impl Answers {
+    pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
+        Mapping::new(map).map(Self)
+    }
+
+    /// The last answer for `slot`.
+    pub fn read(&self, slot: u32) -> Answer {
+        // SAFETY: as in `Mailboxes::read`.
         unsafe { self.0.cell(slot).read_volatile() }
     }
 }

@@ -2,15 +2,17 @@
 //! plans it, writes it, prunes what is configured no more, and restores what was there when it fails.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 
-use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData};
-use baton_common::maps::{self, Device, Router, RouterKey, VipKey};
+use aya::{Ebpf, Pod};
+use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey};
+use baton_common::sbfd;
 
 use super::plain::Plain;
 use super::{DatapathError, Ownerships};
-use crate::vrrp::Instant;
+use crate::vrrp::Ownership;
 
 /// One virtual router as the data plane needs it.
 #[derive(Clone, Debug)]
@@ -27,15 +29,20 @@ pub struct Entry {
     pub vips: Vec<Ipv4Addr>,
 }
 
-/// What the maps shall contain: the interface's own MAC, and each virtual router with its slot.
+/// What the maps shall contain: the interface's own addresses, and each virtual router with its slot.
 pub struct Plan {
-    device_mac: [u8; 6],
+    device: Device,
     entries: Vec<(Entry, u32)>,
 }
 
 impl Plan {
     /// Gives each entry the slot that it has in `known`, else the lowest that none of them has.
-    pub(super) fn new(known: &[(RouterKey, Router)], device_mac: [u8; 6], entries: Vec<Entry>) -> Self {
+    pub(super) fn new(
+        known: &[(RouterKey, Router)],
+        device_mac: [u8; 6],
+        primary: Ipv4Addr,
+        entries: Vec<Entry>,
+    ) -> Self {
         let slot_of = |key| known.iter().find(|(other, _)| *other == key).map(|(_, router)| router.slot);
         let mut taken: HashSet<u32> = entries.iter().filter_map(|entry| slot_of(entry.key)).collect();
         let slots: Vec<u32> = entries
@@ -48,7 +55,8 @@ impl Plan {
                 })
             })
             .collect();
-        Self { device_mac, entries: entries.into_iter().zip(slots).collect() }
+        let device = Device { mac: device_mac, _pad: [0; 2], address: primary.octets(), _pad2: [0; 4] };
+        Self { device, entries: entries.into_iter().zip(slots).collect() }
     }
 
     /// The slots of the virtual routers, in order.
@@ -56,10 +64,17 @@ impl Plan {
         self.entries.iter().map(|(_, slot)| *slot)
     }
 
-    fn vips(&self) -> impl Iterator<Item = (VipKey, u32)> {
+    fn vips(&self) -> impl Iterator<Item = (Plain<VipKey>, u32)> {
         self.entries.iter().flat_map(|(entry, slot)| {
             let key = |vip: &Ipv4Addr| VipKey { vlan: entry.key.vlan, address: vip.octets() };
-            entry.vips.iter().map(move |vip| (key(vip), *slot))
+            entry.vips.iter().map(move |vip| (Plain(key(vip)), *slot))
+        })
+    }
+
+    fn discriminators(&self) -> impl Iterator<Item = (Plain<DiscriminatorKey>, u32)> {
+        self.entries.iter().map(|(entry, slot)| {
+            let discriminator = sbfd::discriminator(entry.primary.octets(), entry.key.vrid);
+            (Plain(DiscriminatorKey { vlan: entry.key.vlan, discriminator }), *slot)
         })
     }
 }
@@ -68,22 +83,22 @@ impl Plan {
 pub(super) struct Contents {
     device: Device,
     routers: Vec<(RouterKey, Router)>,
-    vips: Vec<(VipKey, u32)>,
-    /// The cells that the start may write: slot, lease and MAC.
-    cells: Vec<(u32, Instant, [u8; 6])>,
+    vips: Vec<(Plain<VipKey>, u32)>,
+    discriminators: Vec<(Plain<DiscriminatorKey>, u32)>,
+    /// The cells that the start may write: slot, ownership and MAC.
+    cells: Vec<(u32, Ownership, [u8; 6])>,
 }
 
 impl Contents {
     /// Reads what is there before `plan` is written.
     pub(super) fn read(bpf: &Ebpf, cells: &Ownerships, plan: &Plan) -> Result<Self, DatapathError> {
         let device: Array<_, Plain<Device>> = Array::try_from(map(bpf, maps::DEVICE)?)?;
-        let vips: HashMap<_, Plain<VipKey>, u32> = HashMap::try_from(map(bpf, maps::VIPS)?)?;
-        let vips = vips.iter().map(|entry| entry.map(|(key, slot)| (key.0, slot)));
         Ok(Self {
             device: device.get(&0, 0)?.0,
             routers: routers(bpf)?,
-            vips: vips.collect::<Result<_, _>>()?,
-            cells: plan.slots().map(|slot| (slot, cells.lease(slot), cells.mac(slot))).collect(),
+            vips: slots(bpf, maps::VIPS)?,
+            discriminators: slots(bpf, maps::DISCRIMINATORS)?,
+            cells: plan.slots().map(|slot| (slot, cells.read(slot), cells.mac(slot))).collect(),
         })
     }
 
@@ -91,16 +106,18 @@ impl Contents {
     pub(super) fn write(&self, bpf: &mut Ebpf) -> Result<(), DatapathError> {
         write_device(bpf, self.device)?;
         write_routers(bpf, self.routers.iter().copied())?;
-        write_vips(bpf, self.vips.iter().copied())
+        write_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
+        write_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())
     }
 
     /// Removes all else from the maps.
     pub(super) fn prune(&self, bpf: &mut Ebpf, cells: &Ownerships) -> Result<(), DatapathError> {
-        prune_vips(bpf, &self.vips.iter().map(|(key, _)| *key).collect())?;
+        prune_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
+        prune_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())?;
         prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
-        for &(slot, lease, mac) in &self.cells {
+        for &(slot, ownership, mac) in &self.cells {
             cells.set_mac(slot, mac);
-            cells.set_lease(slot, Some(lease));
+            cells.set(slot, ownership);
         }
         Ok(())
     }
@@ -116,12 +133,12 @@ pub(super) fn routers(bpf: &Ebpf) -> Result<Vec<(RouterKey, Router)>, DatapathEr
 /// Adds what is planned to what the maps contain. What is configured no more stays, so that the programs fence it for as
 /// long as its addresses are bound.
 pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(), DatapathError> {
-    write_device(bpf, Device { mac: plan.device_mac, _pad: [0; 2] })?;
+    write_device(bpf, plan.device)?;
     let known = routers(bpf)?;
     for (entry, slot) in &plan.entries {
         // A slot may hold what a router had that is configured no more.
         if !known.iter().any(|(key, _)| *key == entry.key) {
-            cells.set_lease(*slot, None);
+            cells.set(*slot, Ownership::Released);
         }
         cells.set_mac(*slot, entry.mac);
     }
@@ -131,12 +148,14 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
         (entry.key, Router { slot: *slot, checksums: entry.checksums, primary })
     };
     write_routers(bpf, plan.entries.iter().map(router))?;
-    write_vips(bpf, plan.vips())
+    write_slots(bpf, maps::VIPS, plan.vips())?;
+    write_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())
 }
 
 /// Removes what is not planned. Its addresses are bound no more.
 pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
-    prune_vips(bpf, &plan.vips().map(|(key, _)| key).collect())?;
+    prune_slots(bpf, maps::VIPS, plan.vips())?;
+    prune_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())?;
     prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())
 }
 
@@ -153,9 +172,31 @@ fn write_routers(
     Ok(routers.try_for_each(|(key, router)| map.insert(Plain(key), Plain(router), 0))?)
 }
 
-fn write_vips(bpf: &mut Ebpf, mut vips: impl Iterator<Item = (VipKey, u32)>) -> Result<(), DatapathError> {
-    let mut map: HashMap<_, Plain<VipKey>, u32> = HashMap::try_from(map_mut(bpf, maps::VIPS)?)?;
-    Ok(vips.try_for_each(|(key, slot)| map.insert(Plain(key), slot, 0))?)
+/// What a map from keys to slots contains.
+fn slots<K: Pod>(bpf: &Ebpf, name: &'static str) -> Result<Vec<(K, u32)>, DatapathError> {
+    let map: HashMap<_, K, u32> = HashMap::try_from(map(bpf, name)?)?;
+    Ok(map.iter().collect::<Result<_, _>>()?)
+}
+
+/// Adds `entries` to a map from keys to slots.
+fn write_slots<K: Pod>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    mut entries: impl Iterator<Item = (K, u32)>,
+) -> Result<(), DatapathError> {
+    let mut map: HashMap<_, K, u32> = HashMap::try_from(map_mut(bpf, name)?)?;
+    Ok(entries.try_for_each(|(key, slot)| map.insert(key, slot, 0))?)
+}
+
+/// Removes what is not among `kept` from a map from keys to slots.
+fn prune_slots<K: Pod + Eq + Hash>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    kept: impl Iterator<Item = (K, u32)>,
+) -> Result<(), DatapathError> {
+    let kept: HashSet<K> = kept.map(|(key, _)| key).collect();
+    let map: HashMap<&mut MapData, K, u32> = HashMap::try_from(map_mut(bpf, name)?)?;
+    prune_map(map, |key| kept.contains(key))
 }
 
 fn prune_routers(bpf: &mut Ebpf, kept: &HashSet<RouterKey>) -> Result<(), DatapathError> {
@@ -164,12 +205,7 @@ fn prune_routers(bpf: &mut Ebpf, kept: &HashSet<RouterKey>) -> Result<(), Datapa
     prune_map(map, |key| kept.contains(&key.0))
 }
 
-fn prune_vips(bpf: &mut Ebpf, kept: &HashSet<VipKey>) -> Result<(), DatapathError> {
-    let map: HashMap<&mut MapData, Plain<VipKey>, u32> = HashMap::try_from(map_mut(bpf, maps::VIPS)?)?;
-    prune_map(map, |key| kept.contains(&key.0))
-}
-
-fn prune_map<K: aya::Pod, V: aya::Pod>(
+fn prune_map<K: Pod, V: Pod>(
     mut map: HashMap<&mut MapData, K, V>,
     is_kept: impl Fn(&K) -> bool,
 ) -> Result<(), DatapathError> {

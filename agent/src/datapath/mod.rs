@@ -14,6 +14,7 @@ pub mod pins;
 mod place;
 pub mod plain;
 
+use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
@@ -23,7 +24,7 @@ use baton_common::verdict::Verdict;
 
 use attach::Links;
 pub use attach::refuse_foreign_pins;
-pub use cells::{Mailboxes, Ownerships};
+pub use cells::{Answers, Mailboxes, Ownerships};
 use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
@@ -35,8 +36,17 @@ use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
-const PINNED_MAPS: [&str; 6] =
-    [maps::DEVICE, maps::ROUTERS, maps::VIPS, maps::OWNERSHIP, maps::MAILBOXES, maps::COUNTERS];
+const PINNED_MAPS: [&str; 9] = [
+    maps::DEVICE,
+    maps::ROUTERS,
+    maps::VIPS,
+    maps::DISCRIMINATORS,
+    maps::OWNERSHIP,
+    maps::MAILBOXES,
+    maps::ANSWERS,
+    maps::STANDBYS,
+    maps::COUNTERS,
+];
 
 /// The data plane of one interface.
 pub struct Datapath {
@@ -97,14 +107,19 @@ impl Datapath {
         place::take_off(&self.pins, self.adopted, &self.links)
     }
 
-    /// What the maps shall contain for `entries` on a device with `device_mac`. A router keeps the slot that an earlier
+    /// What the maps shall contain for `entries` on a device with `device_mac` and `primary`. A router keeps the slot that an earlier
     /// run gave it. Nothing is written.
     ///
     /// # Errors
     ///
     /// A map cannot be read.
-    pub fn plan(&self, device_mac: [u8; 6], entries: Vec<Entry>) -> Result<Plan, DatapathError> {
-        Ok(Plan::new(&contents::routers(&self.bpf)?, device_mac, entries))
+    pub fn plan(
+        &self,
+        device_mac: [u8; 6],
+        primary: Ipv4Addr,
+        entries: Vec<Entry>,
+    ) -> Result<Plan, DatapathError> {
+        Ok(Plan::new(&contents::routers(&self.bpf)?, device_mac, primary, entries))
     }
 
     /// Tells the programs which interface they run on and which virtual routers it has, beside those that they know.
@@ -156,6 +171,15 @@ impl Datapath {
     /// The map cannot be mapped into memory.
     pub fn mailboxes(&self) -> Result<Mailboxes, DatapathError> {
         Mailboxes::map(self.array(maps::MAILBOXES)?)
+    }
+
+    /// The answers to S-BFD probes.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be mapped into memory.
+    pub fn answers(&self) -> Result<Answers, DatapathError> {
+        Answers::map(self.array(maps::ANSWERS)?)
     }
 
     /// Sends the advertisements that arrive on `queue` to the AF_XDP socket `fd`.

@@ -1,8 +1,9 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::maps::{Device, Router, RouterKey, VipKey};
+use baton_common::maps::{Device, DiscriminatorKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::sbfd::{Answer, Standby};
 
 /// A type of the contract that may be copied to and from a map as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,12 @@ unsafe impl Pod for Plain<Router> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<VipKey> {}
 // SAFETY: as above.
+unsafe impl Pod for Plain<DiscriminatorKey> {}
+// SAFETY: as above.
 unsafe impl Pod for Plain<Ownership> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Mailbox> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Answer> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Standby> {}

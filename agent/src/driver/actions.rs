@@ -8,7 +8,7 @@ use super::port::Port;
 use super::transmitter::Renewal;
 use crate::clock;
 use crate::recorder::Record;
-use crate::vrrp::{Checksum, Input, Instant, Role, Standing, Transition};
+use crate::vrrp::{Checksum, Input, Instant, Ownership, Role, Standing, Transition};
 use crate::wire::Operation;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
@@ -16,9 +16,9 @@ use crate::wire::Operation;
 const ANNOUNCEMENTS: usize = 24;
 
 impl Port {
-    pub(super) fn set_ownership(&mut self, index: usize, until: Option<Instant>) {
+    pub(super) fn set_ownership(&mut self, index: usize, ownership: Ownership) {
         let router = &mut self.routers[index];
-        self.ownerships.set_lease(router.slot, until);
+        self.ownerships.set(router.slot, ownership);
         router.stages.stored = Some(clock::now());
     }
 
@@ -43,6 +43,15 @@ impl Port {
             }
             Err(_) => self.outcomes.push((index, Input::TransmitFailed)),
         }
+    }
+
+    /// Sends the last word of a router that has met a better one. If it gets lost, the neighbours learn from the better
+    /// one's next round of announcements.
+    pub(super) fn concede(&mut self, index: usize, checksum: Checksum) {
+        let router = &self.routers[index];
+        let standing = Standing::Active(router.core.parameters().priority);
+        let advertisement = router.advertisement_from(self.device_mac, standing, checksum);
+        let _ = self.transmitter.send(None, |frame| advertisement.build(frame));
     }
 
     fn owns(&self, index: usize, now: Instant) -> bool {

@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
@@ -41,12 +42,27 @@ pub enum Command {
         /// One snapshot per port, with room for its routers.
         into: Vec<PortSnapshot>,
         /// Where they go.
-        reply: oneshot::Sender<Vec<PortSnapshot>>,
+        reply: oneshot::Sender<Snapshot>,
     },
 }
 
-/// All ports.
-pub type Snapshot = Vec<PortSnapshot>;
+/// The election at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// All ports, in order.
+    pub ports: Vec<PortSnapshot>,
+    /// What it costs.
+    pub load: Load,
+}
+
+/// What the election thread has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Time on a CPU.
+    pub cpu: Duration,
+    /// Time since it began.
+    pub running: Duration,
+}
 
 /// A port at one moment.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +94,23 @@ pub struct RouterSnapshot {
     pub peers: [Option<PeerSnapshot>; MAX_PEERS],
     /// The last role changes.
     pub recorder: Recorder,
+    /// The S-BFD session with the Active router.
+    pub watch: Option<WatchSnapshot>,
+}
+
+/// An S-BFD session with the Active router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchSnapshot {
+    /// The Active router.
+    pub peer: Ipv4Addr,
+    /// Whether it answers that it serves.
+    pub up: bool,
+    /// Whether this host is to take over at once when it does not.
+    pub next_in_line: bool,
+    /// Probes that it has not answered.
+    pub missed: u64,
+    /// Those that did not count because this host was stalled.
+    pub vetoed: u64,
 }
 
 /// Peers that are remembered per virtual router; the one that was silent longest makes way.
@@ -118,6 +151,17 @@ pub enum Event {
         router: usize,
         /// The peer.
         peer: PeerSnapshot,
+    },
+    /// An Active router that was thought dead was not.
+    FalseAlarm {
+        /// Index of the port.
+        port: usize,
+        /// Index of the virtual router on it.
+        router: usize,
+        /// The Active router.
+        peer: Ipv4Addr,
+        /// How long it is left to the timers of VRRP.
+        wait: Duration,
     },
 }
 

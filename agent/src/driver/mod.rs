@@ -18,6 +18,7 @@
 mod actions;
 mod command;
 mod inbox;
+mod liveness;
 mod port;
 mod router;
 mod transmitter;
@@ -26,14 +27,16 @@ mod wait;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
-    Command, Event, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot, Snapshot,
-    channel,
+    Command, Event, Load, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot, Snapshot,
+    WatchSnapshot, channel,
 };
 pub use port::{Port, PortParts};
 pub use router::Router;
 pub use transmitter::{Renewal, Transmitter};
 
 use crate::clock;
+use crate::sbfd::Profile;
+use crate::stall::StallWatch;
 use crate::vrrp::{Input, Instant};
 use wait::Waiter;
 
@@ -43,6 +46,7 @@ pub struct Driver {
     commands: Receiver<Command>,
     waiter: Waiter,
     stopping: bool,
+    started: Instant,
 }
 
 impl Driver {
@@ -52,14 +56,16 @@ impl Driver {
         for port in &ports {
             port.watched().for_each(|fd| waiter.watch(fd));
         }
-        Self { ports, commands: commands.queue, waiter, stopping: false }
+        Self { ports, commands: commands.queue, waiter, stopping: false, started: Instant::default() }
     }
 
-    /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up.
-    pub fn run(mut self) {
+    /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up. Active routers that this
+    /// host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
+    pub fn run(mut self, profile: Option<Profile>, stall: Option<&StallWatch>) {
         let now = clock::now();
+        self.started = now;
         for port in &mut self.ports {
-            port.start(now);
+            port.start(profile, now);
         }
         while !self.is_done() {
             self.waiter.wait(self.deadline());
@@ -69,6 +75,7 @@ impl Driver {
             }
             self.execute_commands();
             for port in &mut self.ports {
+                port.watch_peers(stall);
                 port.fire_timers();
                 port.announce();
                 port.renew();
@@ -122,8 +129,9 @@ impl Driver {
                 for (port, snapshot) in self.ports.iter().zip(&mut into) {
                     port.describe(snapshot);
                 }
+                let load = Load { cpu: clock::of_this_thread(), running: now.saturating_since(self.started) };
                 // Whoever asked may have given up; that is no concern of the election.
-                let _ = reply.send(into);
+                let _ = reply.send(Snapshot { ports: into, load });
             }
         }
     }

@@ -10,15 +10,17 @@ use tokio::sync::mpsc::Sender;
 
 use super::command::{Event, PortSnapshot, RouterSnapshot};
 use super::inbox::Inbox;
+use super::liveness::Liveness;
 use super::router::Router;
 use super::transmitter::Transmitter;
 use crate::clock;
-use crate::datapath::{Mailboxes, Ownerships};
+use crate::datapath::{Answers, Mailboxes, Ownerships};
 use crate::host::ethtool::Ethtool;
 use crate::recorder::Stages;
+use crate::sbfd::Profile;
 use crate::socket::VrrpSocket;
-use crate::vrrp::{Action, Advertisement, Input, Instant, Role};
-use crate::wire::{Expected, parse_datagram, parse_frame};
+use crate::vrrp::{Action, Advertisement, Input, Instant, Ownership, Role, Standing};
+use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
 
 /// Packets that the VRRP socket is read for in one round, like a ring's batch.
 const SOCKET_BATCH: usize = 16;
@@ -41,6 +43,10 @@ pub struct PortParts {
     pub ownerships: Ownerships,
     /// The mailboxes of the interface.
     pub mailboxes: Mailboxes,
+    /// The answers to S-BFD probes on the interface.
+    pub answers: Answers,
+    /// The interface's own MAC.
+    pub device_mac: Mac,
     /// The virtual routers.
     pub routers: Vec<Router>,
     /// Where events go.
@@ -56,7 +62,9 @@ pub struct Port {
     vrrp_socket: VrrpSocket,
     pub(super) ethtool: Ethtool,
     pub(super) ownerships: Ownerships,
-    mailboxes: Mailboxes,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) device_mac: Mac,
+    pub(super) liveness: Liveness,
     pub(super) routers: Vec<Router>,
     pub(super) events: Sender<Event>,
     usable: bool,
@@ -75,10 +83,13 @@ impl Port {
             ethtool,
             ownerships,
             mailboxes,
+            answers,
+            device_mac,
             routers,
             events,
             usable,
         } = parts;
+        let liveness = Liveness::new(answers, routers.len());
         let outcomes = Vec::with_capacity(2 * routers.len());
         let inbox = Inbox::new();
         Self {
@@ -88,6 +99,8 @@ impl Port {
             ethtool,
             ownerships,
             mailboxes,
+            device_mac,
+            liveness,
             routers,
             events,
             usable,
@@ -102,17 +115,21 @@ impl Port {
 
     /// Begins the elections. A lease that an earlier run has left is taken up where that run ended: while it holds nobody
     /// else takes over, and a restart need not change the role.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, profile: Option<Profile>, now: Instant) {
+        self.liveness.set_profile(profile);
         for index in 0..self.routers.len() {
             let slot = self.routers[index].slot;
-            let lease_until = self.ownerships.lease(slot);
-            if self.usable && now < lease_until {
-                self.feed(index, Input::Resume(lease_until), now);
-                continue;
-            }
-            self.ownerships.set_lease(slot, None);
-            if self.usable {
-                self.feed(index, Input::Startup, now);
+            match self.ownerships.read(slot) {
+                Ownership::Held(lease_until) if self.usable && now < lease_until => {
+                    self.feed(index, Input::Resume(lease_until), now);
+                }
+                // One that lingers wants to be succeeded.
+                Ownership::Held(_) | Ownership::Lingering(_) | Ownership::Released => {
+                    self.ownerships.set(slot, Ownership::Released);
+                    if self.usable {
+                        self.feed(index, Input::Startup, now);
+                    }
+                }
             }
         }
     }
@@ -124,7 +141,12 @@ impl Port {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let now = clock::now();
         let completion = self.transmitter.is_sending(now).then(|| now + COMPLETION_POLL);
-        self.routers.iter().filter_map(Router::deadline).chain(completion).min()
+        self.routers
+            .iter()
+            .filter_map(Router::deadline)
+            .chain(completion)
+            .chain(self.liveness.deadline())
+            .min()
     }
 
     pub(super) fn set_usable(&mut self, usable: bool, now: Instant) {
@@ -146,6 +168,9 @@ impl Port {
             if let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now) {
                 // A full log loses lines, never time.
                 let _ = self.events.try_send(Event::Peer { port: self.index, router: heard.router, peer });
+            }
+            if heard.advertisement.standing != Standing::Leaving {
+                self.check_verdict(heard.router, heard.advertisement.source, now);
             }
             self.feed(heard.router, Input::Advertisement(heard.advertisement), now);
         }
@@ -189,7 +214,10 @@ impl Port {
     }
 
     /// What the mailbox has that was not read from the sockets.
-    fn unread_advertisement(&mut self, index: usize) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+    pub(super) fn unread_advertisement(
+        &mut self,
+        index: usize,
+    ) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
         let router = &mut self.routers[index];
         let (arrived, advertisement) = router.unread(&self.mailboxes.read(router.slot))?;
         router.heard = arrived;
@@ -212,8 +240,9 @@ impl Port {
         router.stages = Stages { decided: now, ..Stages::default() };
         for action in router.core.handle(input, now) {
             match action {
-                Action::SetOwnership(until) => self.set_ownership(index, until),
+                Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
                 Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
+                Action::Concede { checksum } => self.concede(index, checksum),
                 Action::Announce => self.routers[index].announcer.start(now),
                 Action::Report(transition) => self.report(index, transition),
             }
@@ -230,7 +259,7 @@ impl Port {
     pub(super) fn describe(&self, snapshot: &mut PortSnapshot) {
         snapshot.discarded = self.inbox.discarded;
         snapshot.routers.clear();
-        snapshot.routers.extend(self.routers.iter().map(|router| RouterSnapshot {
+        snapshot.routers.extend(self.routers.iter().enumerate().map(|(index, router)| RouterSnapshot {
             role: router.core.role(),
             since: router.core.since(),
             reason: router.core.reason(),
@@ -240,6 +269,7 @@ impl Port {
             epoch: self.ownerships.epoch(router.slot),
             peers: router.peers,
             recorder: router.recorder,
+            watch: self.liveness.describe(index),
         }));
     }
 }

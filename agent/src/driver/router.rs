@@ -30,6 +30,9 @@ pub struct Router {
     pub(super) stages: Stages,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
+    /// The Active router that this one has taken over from because it did not answer, and until when it may prove that it
+    /// was alive.
+    pub(super) succeeded: Option<(Ipv4Addr, Instant)>,
     mac: Mac,
     vips: Vec<Ipv4Addr>,
     /// The same, for comparison with another router's list, whose order means nothing.
@@ -57,6 +60,7 @@ impl Router {
             peers: [None; MAX_PEERS],
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
+            succeeded: None,
             mac: entry.mac,
             vips: config.vips.clone(),
             sorted_vips,
@@ -96,6 +100,11 @@ impl Router {
         Expected { primary: parameters.primary, checksum: parameters.checksum }
     }
 
+    /// The link that it is on.
+    pub(super) const fn vlan(&self) -> VlanId {
+        UNTAGGED
+    }
+
     pub(super) fn vips(&self) -> &[Ipv4Addr] {
         &self.vips
     }
@@ -106,10 +115,20 @@ impl Router {
             && addresses.into_iter().all(|vip| self.sorted_vips.binary_search(&vip).is_ok())
     }
 
+    /// An advertisement from the MAC that stands for the addresses.
     pub(super) fn advertisement(&self, standing: Standing, checksum: Checksum) -> Outgoing<'_> {
+        self.advertisement_from(self.mac, standing, checksum)
+    }
+
+    pub(super) fn advertisement_from(
+        &self,
+        mac: Mac,
+        standing: Standing,
+        checksum: Checksum,
+    ) -> Outgoing<'_> {
         let parameters = self.core.parameters();
         Outgoing {
-            mac: self.mac,
+            mac,
             vlan: UNTAGGED,
             source: parameters.primary,
             vrid: parameters.vrid,

@@ -124,7 +124,7 @@ impl Opening<'_> {
         let primary = primary(self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
         let entries: Vec<_> = configs.iter().map(|config| Router::entry(config, *mac, primary)).collect();
-        let plan = self.datapath.plan(*mac, entries.clone())?;
+        let plan = self.datapath.plan(*mac, primary, entries.clone())?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
             .iter()
@@ -160,6 +160,8 @@ impl Opening<'_> {
             ethtool,
             ownerships: self.datapath.ownerships()?,
             mailboxes,
+            answers: self.datapath.answers()?,
+            device_mac: *mac,
             routers,
             events: self.events.clone(),
             usable: self.interface.carrier,

@@ -9,12 +9,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::control::server::Server;
 use crate::driver::Event;
+use crate::vrrp::Reason;
 
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Advertisements that no sound peer sends, each with what is usually behind it.
-const DISCARDS: [(Verdict, &str); 7] = [
+const DISCARDS: [(Verdict, &str); 8] = [
+    // XDP sees what comes in: an advertisement of this host is not among it.
+    (
+        Verdict::VrrpOwn,
+        "our own address as source: two hosts have the same primary address, or the network sends our frames back",
+    ),
     (Verdict::VrrpIpHeader, "a broken IPv4 header"),
     (Verdict::VrrpTtl, "a TTL that is not 255: it was routed here, or forged"),
     (Verdict::VrrpVersion, "another version of VRRP: set `vrrp_version 3` in keepalived"),
@@ -52,7 +58,9 @@ impl Allowance {
 pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
-        let (Event::Transition { port, router, .. } | Event::Peer { port, router, .. }) = event;
+        let (Event::Transition { port, router, .. }
+        | Event::Peer { port, router, .. }
+        | Event::FalseAlarm { port, router, .. }) = event;
         let Some(served) = server.ports.get(port) else {
             continue;
         };
@@ -65,6 +73,12 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 let transition = record.transition;
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
+                if reason == Reason::LinkDown {
+                    warn_of_no_link(interface);
+                }
+            }
+            Event::FalseAlarm { peer, wait, .. } => {
+                tracing::warn!(interface, vrid, %peer, ?wait, "the Active router was alive; left to the timers of VRRP");
             }
             Event::Peer { .. } if !peers.take(Instant::now()) => {}
             Event::Peer { peer, .. } => {
@@ -81,6 +95,14 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
             }
         }
     }
+}
+
+/// Says what an interface lacks whose virtual routers are in Initialize.
+pub(super) fn warn_of_no_link(interface: &str) {
+    tracing::warn!(
+        interface,
+        "no carrier, or its primary address is missing; its virtual routers wait: look at `ip address show dev {interface}`"
+    );
 }
 
 /// Warns of advertisements for our virtual routers that the data plane discards.

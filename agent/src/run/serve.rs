@@ -14,10 +14,12 @@ use tokio::sync::oneshot;
 use super::prepare::Ready;
 use super::vips::Vips;
 use super::{report, watch};
+use crate::config::SbfdChoice;
 use crate::control::server::{self, Server};
 use crate::control::socket_path;
 use crate::driver::{self, Command, Driver, Port, Remote};
 use crate::host::rights;
+use crate::stall::StallWatch;
 
 /// The running agent.
 pub(super) struct Serving {
@@ -35,8 +37,13 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
     }
+    for (port, _) in served.iter().zip(&parts).filter(|(_, parts)| !parts.usable) {
+        report::warn_of_no_link(&port.interface);
+    }
     let ports = parts.into_iter().map(Port::new).collect();
-    let (begin, ended) = start_driver(Driver::new(ports, commands), config.runtime.realtime_priority)?;
+    let runtime_config = &config.runtime;
+    let driver = Driver::new(ports, commands);
+    let (begin, ended) = start_driver(driver, runtime_config.realtime_priority, runtime_config.sbfd)?;
     let server = Arc::new(Server { ports: served, remote: remote.clone() });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
@@ -48,19 +55,29 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
 
 /// Runs `driver` on a thread of its own once the sender has said so, or not at all when it is dropped; the receiver hears
 /// when it has ended, and gets an error when it panicked.
-fn start_driver(driver: Driver, priority: u8) -> anyhow::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
+fn start_driver(
+    driver: Driver,
+    priority: u8,
+    sbfd: SbfdChoice,
+) -> anyhow::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
     let (begin, begun) = sync_channel(1);
     let (sender, ended) = oneshot::channel();
     let election = move || {
         if begun.recv().is_err() {
             return;
         }
-        if priority > 0
-            && let Err(error) = rights::become_realtime(priority)
-        {
+        let mut realtime = priority > 0;
+        if realtime && let Err(error) = rights::become_realtime(priority) {
             tracing::warn!(%error, "no real-time priority; grant CAP_SYS_NICE, or set realtime_priority = 0");
+            realtime = false;
         }
-        driver.run();
+        let profile = sbfd.profile(realtime);
+        // From this thread, so that the others have its scheduling.
+        let stall = profile.and_then(|_| {
+            let started = StallWatch::start();
+            started.inspect_err(|error| tracing::warn!(%error, "no watch for stalls of this host")).ok()
+        });
+        driver.run(profile, stall.as_ref());
         let _ = sender.send(());
     };
     thread::Builder::new()
@@ -106,7 +123,8 @@ async fn until_stopped(remote: &Remote, mut ended: oneshot::Receiver<()>) -> any
             return Ok(());
         }
         stopping = true;
-        tracing::info!("stopping: handing over");
+        // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
         remote.send(Command::Stop)?;
+        tracing::info!("stopping: handing over");
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into the election core and what comes out of it.
 
-use super::types::{Advertisement, Checksum, Instant, Reason, Role, Standing};
+use super::types::{Advertisement, Checksum, Instant, Ownership, Reason, Role, Standing};
 
 /// Something that happened to one virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub enum Input<A> {
     Advertisement(Advertisement<A>),
     /// The deadline has passed.
     Timer,
+    /// The Active router that this Backup listens to was found out not to serve, by other means than its
+    /// advertisements (RFC 7880).
+    ActiveFailed {
+        /// What is wrong with it.
+        failure: Failure,
+        /// Whether this is the Backup that is to take over; the others give it their Skew_Time.
+        next_in_line: bool,
+    },
     /// An advertisement with our own priority left this host; its transmission was *begun* at the given time. The
     /// lease is counted from there: no peer can have heard it earlier.
     Transmitted(Instant),
@@ -28,15 +36,30 @@ pub enum Input<A> {
     DatapathLost,
 }
 
+/// Why an Active router does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It does not answer: it, or the way to it, is dead.
+    Unreachable,
+    /// It says that it does not own the addresses, or is about to leave.
+    OutOfService,
+}
+
 /// Something to be done, in the order given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Own the virtual router until the given time, or stop owning it now.
-    SetOwnership(Option<Instant>),
+    /// Make the data plane own the virtual router, or not.
+    SetOwnership(Ownership),
     /// Send an advertisement.
     Transmit {
         /// The priority octet.
         standing: Standing,
+        /// The checksum to make.
+        checksum: Checksum,
+    },
+    /// Send an advertisement with the own priority from the device's own MAC, though the router is not Active any more: so
+    /// the better one learns that the neighbours may have heard two, and announces the addresses again.
+    Concede {
         /// The checksum to make.
         checksum: Checksum,
     },

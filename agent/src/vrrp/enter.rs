@@ -6,7 +6,22 @@ use super::action::{Action, Actions, Transition};
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Errand, Leaving, State};
 use super::timers::{LINGER_MARGIN, active_down_interval, lease_interval, linger};
-use super::types::{Checksum, ChecksumMode, Instant, Interval, Reason, Standing};
+use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
+
+/// What is known of the Active router.
+#[derive(Clone, Copy)]
+pub(super) struct Known<A> {
+    /// Its address, if it was heard.
+    pub(super) router: Option<A>,
+    /// Active_Adver_Interval.
+    pub(super) interval: Interval,
+}
+
+impl<A> From<Advertisement<A>> for Known<A> {
+    fn from(advertisement: Advertisement<A>) -> Self {
+        Self { router: Some(advertisement.source), interval: advertisement.interval }
+    }
+}
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// The map first, so that the addresses are served before anybody is told; then the advertisement before the
@@ -14,7 +29,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn become_active(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
         let lease_until = now + lease_interval(interval);
-        actions.push(Action::SetOwnership(Some(lease_until)));
+        actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
         let active = Active { adver_timer: now + interval.duration(), lease_until };
@@ -35,7 +50,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn leave(&mut self, active: Active, errand: Errand, now: Instant, actions: &mut Actions) {
         let patience_until = active.lease_until.min(now + linger(self.parameters.interval));
         let lease_until = active.lease_until.min(patience_until + LINGER_MARGIN);
-        actions.push(Action::SetOwnership(Some(lease_until)));
+        actions.push(Action::SetOwnership(Ownership::Lingering(lease_until)));
         actions.push(self.say_leaving());
         let reason = match errand {
             Errand::Shutdown => Reason::Shutdown,
@@ -45,27 +60,15 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 
-    /// Gives up the addresses before anything else (RFC 9568 6.4.2: a Backup must not answer for them), then waits.
-    pub(super) fn release(
-        &mut self,
-        reason: Reason,
-        active_adver_interval: Interval,
-        now: Instant,
-        actions: &mut Actions,
-    ) {
-        actions.push(Action::SetOwnership(None));
-        self.become_backup(reason, active_adver_interval, false, now, actions);
-    }
-
     pub(super) fn become_backup(
         &mut self,
         reason: Reason,
-        active_adver_interval: Interval,
+        active: Known<A>,
         yielded: bool,
         now: Instant,
         actions: &mut Actions,
     ) {
-        let backup = self.backup(active_adver_interval, yielded, now);
+        let backup = self.backup(active, yielded, now);
         self.enter(State::Backup(backup), reason, now, actions);
     }
 
@@ -73,13 +76,25 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Initialize, reason, now, actions);
     }
 
-    /// A Backup that has just heard of an Active router with that interval, or assumes one.
-    pub(super) fn backup(&self, active_adver_interval: Interval, yielded: bool, now: Instant) -> Backup {
-        let wait = active_down_interval(self.parameters.priority, active_adver_interval);
-        Backup { active_adver_interval, active_down_timer: now + wait, cause: Reason::ActiveDown, yielded }
+    /// A Backup that has just heard of that Active router.
+    pub(super) fn backup(&self, active: Known<A>, yielded: bool, now: Instant) -> Backup<A> {
+        let Known { router, interval } = active;
+        let wait = active_down_interval(self.parameters.priority, interval);
+        Backup {
+            active: router,
+            active_adver_interval: interval,
+            active_down_timer: now + wait,
+            cause: Reason::ActiveDown,
+            yielded,
+        }
     }
 
-    pub(super) fn enter(&mut self, state: State, reason: Reason, now: Instant, actions: &mut Actions) {
+    /// The Active router is assumed to advertise as often as this one would.
+    pub(super) const fn unknown(&self) -> Known<A> {
+        Known { router: None, interval: self.parameters.interval }
+    }
+
+    pub(super) fn enter(&mut self, state: State<A>, reason: Reason, now: Instant, actions: &mut Actions) {
         let (from, to) = (self.state.role(), state.role());
         self.state = state;
         if from != to {
@@ -90,6 +105,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
 
     pub(super) fn advertise(&self) -> Action {
         Action::Transmit { standing: Standing::Active(self.parameters.priority), checksum: self.checksum() }
+    }
+
+    pub(super) fn concede(&self) -> Action {
+        Action::Concede { checksum: self.checksum() }
     }
 
     pub(super) fn say_leaving(&self) -> Action {

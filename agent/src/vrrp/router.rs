@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use baton_common::vrid::Vrid;
 
-use super::action::{Actions, Input};
+use super::action::{Action, Actions, Input};
 use super::state::{Backup, State};
-use super::types::{Checksum, ChecksumMode, Instant, Interval, Priority, Reason, Role};
+use super::types::{Checksum, ChecksumMode, Instant, Interval, Ownership, Priority, Reason, Role};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Parameters<A> {
 #[derive(Clone, Debug)]
 pub struct VirtualRouter<A> {
     pub(super) parameters: Parameters<A>,
-    pub(super) state: State,
+    pub(super) state: State<A>,
     pub(super) heard: Option<Checksum>,
     pub(super) changed: Option<(Instant, Reason)>,
 }
@@ -63,6 +63,15 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.changed.map(|(_, reason)| reason)
+    }
+
+    /// The Active router that this Backup listens to.
+    #[must_use]
+    pub const fn active_router(&self) -> Option<A> {
+        match self.state {
+            State::Backup(Backup { active, .. }) => active,
+            State::Initialize | State::Active(_) | State::Leaving(_) => None,
+        }
     }
 
     /// When [`Input::Timer`] is due. Earlier calls are harmless.
@@ -105,7 +114,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         {
             // Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since.
             // Only the wait of a Backup can tell; what has just arrived is judged as one.
-            self.release(Reason::LeaseLapsed, self.parameters.interval, now, &mut actions);
+            actions.push(Action::SetOwnership(Ownership::Released));
+            self.become_backup(Reason::LeaseLapsed, self.unknown(), false, now, &mut actions);
         }
         if let Input::Advertisement(advertisement) = &input
             && self.state != State::Initialize

@@ -10,7 +10,7 @@ use super::types::{Instant, Interval, Reason, Role};
 ///        |                                                                v
 ///  +------------+  Startup   +---------+  Active_Down_Timer         +----------+  Adver_Timer,
 ///  |            |----------->|         |--------------------------->|          |  weaker or leaving peer:
-///  | Initialize |  Shutdown, | Backup  |                            |  Active  |  advertise, stay
+///  | Initialize |  Shutdown, | Backup  |  ActiveFailed              |  Active  |  advertise, stay
 ///  |            |<-----------|         |<---------------------------|          |
 ///  +------------+  LinkDown, +---------+  better peer, lease lapsed +----------+
 ///    ^    ^    DatapathLost       ^                                   |  |   ^
@@ -26,11 +26,11 @@ use super::types::{Instant, Interval, Reason, Role};
 ///                   LinkDown, DatapathLost (from Active)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum State<A> {
     /// Waiting for Startup; nothing is sent or heard.
     Initialize,
     /// Watching the Active router.
-    Backup(Backup),
+    Backup(Backup<A>),
     /// Serving the addresses.
     Active(Active),
     /// Serving the addresses for the last time: priority 0 has been said.
@@ -39,7 +39,9 @@ pub(super) enum State {
 
 /// What a Backup keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Backup {
+pub(super) struct Backup<A> {
+    /// The Active router: who sent the advertisement that this Backup goes by.
+    pub(super) active: Option<A>,
     /// Active_Adver_Interval: learned from the Active router, at first our own.
     pub(super) active_adver_interval: Interval,
     /// When Active_Down_Timer fires.
@@ -79,7 +81,7 @@ pub(super) enum Errand {
     Handover,
 }
 
-impl State {
+impl<A> State<A> {
     /// The role that the state belongs to.
     pub(super) const fn role(&self) -> Role {
         match self {

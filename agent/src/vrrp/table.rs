@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
-use super::action::{Action, Actions, Input};
+use super::action::{Action, Actions, Failure, Input};
+use super::enter::Known;
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Errand, Leaving, State};
 use super::timers::{LINGER_MARGIN, lease_interval, skew_time};
-use super::types::{Advertisement, Instant, Interval, Priority, Reason, Standing};
+use super::types::{Advertisement, Instant, Ownership, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// RFC 9568 6.4.1.
@@ -17,13 +18,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
             Input::Startup | Input::Resume(_) => {
-                self.become_backup(Reason::Startup, self.parameters.interval, false, now, actions);
+                self.become_backup(Reason::Startup, self.unknown(), false, now, actions);
             }
             Input::Shutdown
             | Input::Handover
             | Input::LinkDown
             | Input::Advertisement(_)
             | Input::Timer
+            | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed
             | Input::DatapathLost => {}
@@ -31,7 +33,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// RFC 9568 6.4.2.
-    pub(super) fn in_backup(&mut self, backup: Backup, input: Input<A>, now: Instant, actions: &mut Actions) {
+    pub(super) fn in_backup(
+        &mut self,
+        backup: Backup<A>,
+        input: Input<A>,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
         match input {
             Input::Shutdown => self.become_initialize(Reason::Shutdown, now, actions),
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
@@ -46,9 +54,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     ..backup
                 });
             }
-            Input::Advertisement(Advertisement {
-                standing: Standing::Active(priority), interval, ..
-            }) => {
+            Input::Advertisement(
+                advertisement @ Advertisement { standing: Standing::Active(priority), .. },
+            ) => {
                 // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a
                 // handover.
                 let preempt = !backup.yielded
@@ -57,15 +65,43 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
                     Backup { cause: Reason::Preempted, ..backup }
                 } else {
-                    self.backup(interval, backup.yielded, now)
+                    self.backup(advertisement.into(), backup.yielded, now)
                 });
+            }
+            Input::ActiveFailed { failure, next_in_line } if backup.active.is_some() => {
+                self.succeed(backup, failure, next_in_line, now, actions);
             }
             Input::Startup
             | Input::Resume(_)
             | Input::Handover
             | Input::Timer
+            | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed => {}
+        }
+    }
+
+    /// Not in the RFC: the Active router is known not to serve. Like the expiry of Active_Down_Timer, but only the next in
+    /// line acts at once: the others wait as long as after a priority 0, or several would take over together.
+    fn succeed(
+        &mut self,
+        backup: Backup<A>,
+        failure: Failure,
+        next_in_line: bool,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let cause = match failure {
+            Failure::Unreachable => Reason::ActiveUnreachable,
+            Failure::OutOfService => Reason::ActiveOutOfService,
+        };
+        if next_in_line {
+            self.become_active(cause, now, actions);
+            return;
+        }
+        let wait = now + skew_time(self.parameters.priority, backup.active_adver_interval);
+        if wait < backup.active_down_timer {
+            self.state = State::Backup(Backup { active_down_timer: wait, cause, ..backup });
         }
     }
 
@@ -76,7 +112,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Shutdown => self.leave(active, Errand::Shutdown, now, actions),
             Input::Handover => self.leave(active, Errand::Handover, now, actions),
             Input::LinkDown => {
-                actions.push(Action::SetOwnership(None));
+                actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
             }
             Input::Timer if now >= active.adver_timer => {
@@ -91,15 +127,16 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 actions.push(self.advertise());
                 self.state = State::Active(Active { adver_timer: now + interval.duration(), ..active });
             }
-            Input::Advertisement(Advertisement {
-                standing: Standing::Active(priority),
-                source,
-                interval,
-                ..
-            }) => {
+            Input::Advertisement(
+                advertisement @ Advertisement { standing: Standing::Active(priority), source, .. },
+            ) => {
                 // Erratum 8298: a second address owner is compared like anybody, or both would stay Active.
                 if (priority, source) > (self.parameters.priority, self.parameters.primary) {
-                    self.release(Reason::HigherPriority, interval, now, actions);
+                    // Baton: the better router may never have heard this one, whose advertisements it would answer by
+                    // announcing again. Without a last word the neighbours would go on believing this one.
+                    actions.push(Action::SetOwnership(Ownership::Released));
+                    actions.push(self.concede());
+                    self.become_backup(Reason::HigherPriority, advertisement.into(), false, now, actions);
                 } else {
                     // New in RFC 9568: answered at once, without touching Adver_Timer. Baton announces again because
                     // the weaker router has just turned the neighbours' caches to itself.
@@ -110,18 +147,22 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Transmitted(begun) => {
                 let lease_until = begun.min(now) + lease_interval(interval);
                 if lease_until > active.lease_until {
-                    actions.push(Action::SetOwnership(Some(lease_until)));
+                    actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
                     self.state = State::Active(Active { lease_until, ..active });
                 }
             }
             Input::DatapathLost => {
                 // Said while the lease still holds, for only an owner may use the virtual MAC.
                 actions.push(self.say_leaving());
-                actions.push(Action::SetOwnership(None));
+                actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::DatapathLost, now, actions);
             }
             // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
-            Input::Startup | Input::Resume(_) | Input::Timer | Input::TransmitFailed => {}
+            Input::Startup
+            | Input::Resume(_)
+            | Input::Timer
+            | Input::ActiveFailed { .. }
+            | Input::TransmitFailed => {}
         }
     }
 
@@ -136,10 +177,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match input {
             // Whoever speaks is the successor, whatever its priority: it was asked to take over. Its announcements come
             // after its advertisement, so the data plane serves on while the neighbours learn.
-            Input::Advertisement(Advertisement { standing: Standing::Active(_), interval, .. }) => {
+            Input::Advertisement(advertisement @ Advertisement { standing: Standing::Active(_), .. }) => {
                 let until = leaving.lease_until.min(now + LINGER_MARGIN);
-                actions.push(Action::SetOwnership((until > now).then_some(until)));
-                self.go(leaving.errand, Reason::Succeeded, interval, now, actions);
+                actions.push(Action::SetOwnership(if until > now {
+                    Ownership::Lingering(until)
+                } else {
+                    Ownership::Released
+                }));
+                self.go(leaving.errand, Reason::Succeeded, advertisement.into(), now, actions);
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.errand == Errand::Handover => {
@@ -147,11 +192,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.enter(State::Leaving(leaving), Reason::Shutdown, now, actions);
             }
             Input::LinkDown => {
-                actions.push(Action::SetOwnership(None));
+                actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
             }
             Input::DatapathLost => {
-                actions.push(Action::SetOwnership(None));
+                actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::DatapathLost, now, actions);
             }
             // Another router that leaves is no successor.
@@ -161,6 +206,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Shutdown
             | Input::Handover
             | Input::Timer
+            | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed => {}
         }
@@ -168,20 +214,20 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
 
     /// Nobody has spoken during the linger.
     fn linger_over(&mut self, leaving: Leaving, now: Instant, actions: &mut Actions) {
-        let interval = self.parameters.interval;
         match leaving.errand {
             Errand::Shutdown => {
-                actions.push(Action::SetOwnership(None));
-                self.go(leaving.errand, Reason::Shutdown, interval, now, actions);
+                actions.push(Action::SetOwnership(Ownership::Released));
+                self.go(leaving.errand, Reason::Shutdown, self.unknown(), now, actions);
             }
             // This host was stalled: somebody may have taken over long ago.
             Errand::Handover if now >= leaving.lease_until => {
-                actions.push(Action::SetOwnership(None));
-                self.go(leaving.errand, Reason::LeaseLapsed, interval, now, actions);
+                actions.push(Action::SetOwnership(Ownership::Released));
+                self.go(leaving.errand, Reason::LeaseLapsed, self.unknown(), now, actions);
             }
             Errand::Handover => {
+                let interval = self.parameters.interval;
                 let lease_until = now + lease_interval(interval);
-                actions.push(Action::SetOwnership(Some(lease_until)));
+                actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
                 actions.push(self.advertise());
                 actions.push(Action::Announce);
                 let active = Active { adver_timer: now + interval.duration(), lease_until };
@@ -191,17 +237,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// Goes where the errand leads.
-    fn go(
-        &mut self,
-        errand: Errand,
-        reason: Reason,
-        active_adver_interval: Interval,
-        now: Instant,
-        actions: &mut Actions,
-    ) {
+    fn go(&mut self, errand: Errand, reason: Reason, active: Known<A>, now: Instant, actions: &mut Actions) {
         match errand {
             Errand::Shutdown => self.become_initialize(reason, now, actions),
-            Errand::Handover => self.become_backup(reason, active_adver_interval, true, now, actions),
+            Errand::Handover => self.become_backup(reason, active, true, now, actions),
         }
     }
 }

@@ -34,6 +34,17 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// What the ownership map says of a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Not owned.
+    Released,
+    /// Owned until then.
+    Held(Instant),
+    /// Owned until then, and whoever asks is told to succeed: the linger of a planned move.
+    Lingering(Instant),
+}
+
 /// A configured priority, 1 to 255 (RFC 9568 5.2.4). 0 is not a priority: see [`Standing::Leaving`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(NonZeroU8);
@@ -178,6 +189,10 @@ pub enum Reason {
     ActiveDown,
     /// The Active router said priority 0, and Skew_Time has passed.
     ActiveLeft,
+    /// The Active router did not answer probes (S-BFD).
+    ActiveUnreachable,
+    /// The Active router said that it does not serve (S-BFD AdminDown).
+    ActiveOutOfService,
     /// Active_Down_Timer fired although a router is Active: its priority is lower, this one preempts it.
     Preempted,
     /// This router owns the addresses (priority 255).
@@ -203,6 +218,8 @@ impl fmt::Display for Reason {
             Self::LinkDown => "link-down",
             Self::ActiveDown => "active-down",
             Self::ActiveLeft => "active-left",
+            Self::ActiveUnreachable => "active-unreachable",
+            Self::ActiveOutOfService => "active-out-of-service",
             Self::Preempted => "preempted",
             Self::AddressOwner => "address-owner",
             Self::HigherPriority => "higher-priority",

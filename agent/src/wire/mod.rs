@@ -9,11 +9,13 @@ mod arp;
 mod checksum;
 mod discard;
 mod link;
+mod sbfd;
 
 pub use advert::{Expected, Outgoing, Received, parse_datagram, parse_frame};
 pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
 pub use link::{BuildError, Mac};
+pub use sbfd::SbfdProbe;
 
 use link::MAX_HEADER;
 

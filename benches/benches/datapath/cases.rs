@@ -1,6 +1,11 @@
 //! The host whose data plane is measured, and the frames.
 
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use baton::wire::SbfdProbe;
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::Datapath;
 use baton_tests::frames::{self, ip_checksummed, tagged, with};
@@ -16,10 +21,11 @@ const DESTINATION: usize = 30;
 /// The interface of the test vectors, among other virtual routers.
 pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
     let mut host = Datapath::load_with_log_level(log_level);
-    host.set_device_mac(DEVICE_MAC);
+    host.set_device(DEVICE_MAC, PRIMARY);
     for vrid in 51..59 {
         let slot = SLOT + u32::from(vrid) - 51;
         host.add_router(0, vrid, slot, ACCEPT_RFC9568 | ACCEPT_PSEUDO, PRIMARY);
+        host.add_discriminator(0, discriminator(PRIMARY, vrid), slot);
         host.set_ownership(slot, lease_until_ns, [0x00, 0x00, 0x5e, 0x00, 0x01, vrid]);
     }
     host.add_vip(0, [192, 0, 2, 100], SLOT);
@@ -60,6 +66,8 @@ pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
         (Verdict::VrrpLength, false, "advert, no address", frames::octets("bad-vrrp3-std-count0")),
         (Verdict::VrrpInterval, false, "advert, interval 0", frames::octets("bad-vrrp3-std-adv0")),
         (Verdict::VrrpChecksum, false, "advert, checksum wrong", frames::octets("bad-vrrp3-std-checksum")),
+        (Verdict::SbfdUp, true, "S-BFD probe", probe()),
+        (Verdict::SbfdAdminDown, false, "S-BFD probe", probe()),
         (Verdict::VipDelivered, true, "TCP", traffic.clone()),
         (Verdict::VipNotOwner, false, "TCP", traffic),
         (Verdict::VirtualMacNotOwner, false, "TCP to another address", not_vip.clone()),
@@ -70,6 +78,30 @@ pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
 /// The vector, from this host's primary address. The checksum of RFC 9568 does not cover the addresses.
 fn own_advert() -> Vec<u8> {
     ip_checksummed(&with(&frames::octets("vrrp3-v4-std-p100"), SOURCE, &PRIMARY))
+}
+
+/// A probe of a peer, with Baton's trailer.
+fn probe() -> Vec<u8> {
+    let probe = SbfdProbe {
+        mac: [0x02, 0, 0, 0, 0, 0x02],
+        peer_mac: DEVICE_MAC,
+        vlan: 0,
+        source: Ipv4Addr::new(192, 0, 2, 2),
+        peer: Ipv4Addr::from(PRIMARY),
+        port: FIRST_SOURCE_PORT,
+        up: true,
+        poll: false,
+        multiplier: 3,
+        my_discriminator: discriminator([192, 0, 2, 2], 51),
+        your_discriminator: discriminator(PRIMARY, 51),
+        interval: Duration::from_micros(100),
+        sequence: 1,
+        priority: 100,
+    };
+    let mut frame = vec![0; 128];
+    let length = probe.build(&mut frame).expect("the buffer is large enough");
+    frame.truncate(length);
+    frame
 }
 
 /// A frame of the host for everything that the egress program does; `None` is to let it pass, uncounted.

@@ -105,7 +105,8 @@ fn main() -> Result<()> {
     for (verdict, owner, frame, octets) in received() {
         let host = if owner { &active } else { &backup };
         expect(host, Hook::Xdp, Some(verdict), &octets, frame)?;
-        let repeat = if verdict == Verdict::ArpAnswered { 1 } else { REPEATED };
+        let rewritten = matches!(verdict, Verdict::ArpAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown);
+        let repeat = if rewritten { 1 } else { REPEATED };
         add(Subject::Object(host), Hook::Xdp, repeat, frame, verdict.name(), &octets);
     }
     for (verdict, owner, frame, octets) in sent() {

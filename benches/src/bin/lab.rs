@@ -1,6 +1,9 @@
 //! The demo's network to play with: it stays up until it is taken down.
 
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use baton_benches::{LAB, hints};
@@ -68,8 +71,8 @@ fn up(name: &str) -> Result<()> {
     servers.into_iter().for_each(Nginx::detach);
     echoes.into_iter().for_each(Echo::detach);
     lab.keep()?;
-    println!("lab {} is up", lab.id());
-    print!("{}", hints(&lab));
+    // Up it is, whether or not anybody reads this (`... up | head`).
+    let _ = write!(io::stdout(), "lab {} is up\n{}", lab.id(), hints(&lab));
     Ok(())
 }
 
@@ -94,8 +97,16 @@ fn exec(id: Option<String>, node: &str, command: &[String]) -> Result<()> {
         [] => (&shell[0], &[][..]),
         [program, arguments @ ..] => (program, arguments),
     };
-    let error = namespace.foreground(program).args(arguments).exec();
+    let error = namespace.foreground(program).args(arguments).env("PATH", path()?).exec();
     Err(error).with_context(|| format!("run {program}"))
+}
+
+/// Where programs are looked for: beside this one first, so that `baton` is the one that the nodes run.
+fn path() -> Result<OsString> {
+    let own = std::env::current_exe().context("find the running program")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = own.parent().map(PathBuf::from).into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(directories).context("make a PATH")
 }
 
 fn choose(id: Option<String>) -> Result<String> {

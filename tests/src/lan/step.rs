@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Action, Checksum, Input, Instant, Reason, Role, Standing, Transition};
+use baton::vrrp::{Action, Checksum, Input, Instant, Ownership, Reason, Role, Standing, Transition};
 
 use super::{Agent, Lan, Sabotage, Violation, text};
 
@@ -75,16 +75,20 @@ impl Lan {
             let claims = actions.into_iter().any(claims);
             for action in actions {
                 match action {
-                    Action::SetOwnership(until) => {
-                        if until.is_some() && !claims {
+                    Action::SetOwnership(ownership) => {
+                        if ownership != Ownership::Released && !claims {
                             self.judge.renewal(&self.hosts[who], self.now)?;
                         }
-                        self.write(who, until);
+                        self.write(who, ownership);
                     }
                     Action::Transmit { standing, checksum } => {
                         if !self.transmit(who, standing, checksum) {
                             inputs.push_back(Input::TransmitFailed);
                         }
+                    }
+                    Action::Concede { checksum } => {
+                        let standing = Standing::Active(self.hosts[who].router.parameters().priority);
+                        self.transmit(who, standing, checksum);
                     }
                     Action::Announce => {}
                     Action::Report(transition) => {
@@ -107,18 +111,17 @@ impl Lan {
     }
 
     /// Writes the ownership cell.
-    fn write(&mut self, who: usize, until: Option<Instant>) {
+    fn write(&mut self, who: usize, ownership: Ownership) {
         let host = &mut self.hosts[who];
         let interval = host.router.parameters().interval.duration();
-        let leaving = host.router.leaving();
-        match (until, self.sabotage) {
-            (Some(_), Some(Sabotage::NoLinger)) if leaving => host.lease_until = Instant::default(),
-            (Some(until), Some(Sabotage::LongLease)) if !leaving => host.lease_until = until + interval * 2,
-            (Some(until), _) => host.lease_until = until,
-            (None, Some(Sabotage::KeepsServing)) => {}
-            (None, _) => host.lease_until = Instant::default(),
+        match (ownership, self.sabotage) {
+            (Ownership::Lingering(_), Some(Sabotage::NoLinger)) => host.lease_until = Instant::default(),
+            (Ownership::Held(until), Some(Sabotage::LongLease)) => host.lease_until = until + interval * 2,
+            (Ownership::Held(until) | Ownership::Lingering(until), _) => host.lease_until = until,
+            (Ownership::Released, Some(Sabotage::KeepsServing)) => {}
+            (Ownership::Released, _) => host.lease_until = Instant::default(),
         }
-        host.lingers = leaving || (until.is_some() && host.router.role() != Role::Active);
+        host.lingers = matches!(ownership, Ownership::Lingering(_));
     }
 
     /// Sends a frame to all others; false without a carrier.
@@ -173,6 +176,8 @@ fn claims(action: Action) -> bool {
         Action::Report(Transition { from, to, reason }) => {
             to == Role::Active && (from != Role::Active || reason == Reason::HandoverRefused)
         }
-        Action::SetOwnership(_) | Action::Transmit { .. } | Action::Announce => false,
+        Action::SetOwnership(_) | Action::Transmit { .. } | Action::Concede { .. } | Action::Announce => {
+            false
+        }
     }
 }

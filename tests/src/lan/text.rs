@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use baton::vrrp::{Action, Actions, Checksum, Input, Instant, Standing};
+use baton::vrrp::{Action, Actions, Checksum, Failure, Input, Instant, Ownership, Standing};
 
 /// `at` in milliseconds.
 pub fn time(at: Instant) -> String {
@@ -23,6 +23,13 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
             format!("hears {} from {:?}", advertisement.standing.octet(), advertisement.source)
         }
         Input::Timer => "timer".into(),
+        Input::ActiveFailed { failure, next_in_line } => {
+            let what = match failure {
+                Failure::Unreachable => "active unreachable",
+                Failure::OutOfService => "active out of service",
+            };
+            format!("{what}{}", if *next_in_line { ", next in line" } else { "" })
+        }
         Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
         Input::TransmitFailed => "transmit failed".into(),
         Input::DatapathLost => "datapath lost".into(),
@@ -37,8 +44,9 @@ pub fn actions(actions: Actions) -> String {
 
 fn action(action: Action) -> String {
     match action {
-        Action::SetOwnership(Some(until)) => format!("own until {}", time(until)),
-        Action::SetOwnership(None) => "disown".into(),
+        Action::SetOwnership(Ownership::Held(until)) => format!("own until {}", time(until)),
+        Action::SetOwnership(Ownership::Lingering(until)) => format!("linger until {}", time(until)),
+        Action::SetOwnership(Ownership::Released) => "disown".into(),
         Action::Transmit { standing, checksum } => {
             let flavour = match checksum {
                 Checksum::Rfc9568 => "",
@@ -49,6 +57,7 @@ fn action(action: Action) -> String {
                 Standing::Active(priority) => format!("send {}{flavour}", priority.get()),
             }
         }
+        Action::Concede { .. } => "concede".into(),
         Action::Announce => "announce".into(),
         Action::Report(transition) => {
             format!("{} -> {} ({})", transition.from, transition.to, transition.reason)

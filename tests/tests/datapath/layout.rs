@@ -45,13 +45,16 @@ fn shape(map: &Map) -> [u32; 5] {
 fn the_maps_are_what_the_contract_says() {
     let datapath = Datapath::load();
     for (name, expected) in [
-        (maps::DEVICE, [ARRAY, 4, 8, 1, 0]),
+        (maps::DEVICE, [ARRAY, 4, 16, 1, 0]),
         (maps::ROUTERS, [HASH, 8, 24, 512, 0]),
         (maps::VIPS, [HASH, 8, 4, 8192, 0]),
+        (maps::DISCRIMINATORS, [HASH, 8, 4, 512, 0]),
         (maps::OWNERSHIP, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::MAILBOXES, [ARRAY, 4, 64, 512, MMAPABLE]),
+        (maps::ANSWERS, [ARRAY, 4, 32, 512, MMAPABLE]),
+        (maps::STANDBYS, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 20, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 25, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");
@@ -76,8 +79,17 @@ fn the_programs_are_what_the_contract_says() {
 /// In a mount namespace of its own: no pin outlives the test, and no other test sees it.
 #[test]
 fn pinned_maps_are_found_again() {
-    const PINNED: [&str; 6] =
-        [maps::DEVICE, maps::ROUTERS, maps::VIPS, maps::OWNERSHIP, maps::MAILBOXES, maps::COUNTERS];
+    const PINNED: [&str; 9] = [
+        maps::DEVICE,
+        maps::ROUTERS,
+        maps::VIPS,
+        maps::DISCRIMINATORS,
+        maps::OWNERSHIP,
+        maps::MAILBOXES,
+        maps::ANSWERS,
+        maps::STANDBYS,
+        maps::COUNTERS,
+    ];
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");

@@ -7,6 +7,7 @@ mod events;
 mod layout;
 mod lease;
 mod random;
+mod sbfd;
 mod setup;
 mod tc;
 mod vectors;

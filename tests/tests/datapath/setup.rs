@@ -28,7 +28,7 @@ pub(crate) fn host(role: Role) -> Datapath {
 /// The host, with the checksums that it accepts.
 pub(crate) fn host_accepting(role: Role, checksums: u32) -> Datapath {
     let mut host = Datapath::load();
-    host.set_device_mac(DEVICE_MAC);
+    host.set_device(DEVICE_MAC, PRIMARY);
     host.add_router(0, 51, SLOT, checksums, PRIMARY);
     for last in 100..=102 {
         host.add_vip(0, [192, 0, 2, last], SLOT);

@@ -277,11 +277,10 @@ fn expected(name: &str, length: usize) -> &'static Row {
 fn action(verdict: Verdict) -> u32 {
     match verdict {
         Other | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
-        ArpAnswered => XDP_TX,
+        ArpAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
         ArpNotOwner | VipAnnounced | VrrpOwn | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType
-        | VrrpLength | VrrpInterval | VrrpChecksum | VipNotOwner | VirtualMacNotOwner | VirtualMacNotVip => {
-            XDP_DROP
-        }
+        | VrrpLength | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded
+        | VipNotOwner | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
         EgressArp | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
 }
@@ -335,8 +334,9 @@ fn an_unconfigured_host_lets_everything_pass() {
             VrrpLength if frame.len() < SHORTEST + 20 + 8 => VrrpLength,
             VrrpReceived | VrrpUnknownRouter | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
             | VrrpInterval | VrrpChecksum => VrrpUnknownRouter,
-            Other | ArpAnswered | ArpNotOwner | VipAnnounced | VrrpOwn | VipDelivered | VipNotOwner
-            | VirtualMacNotOwner | VirtualMacNotVip | EgressArp | EgressVirtualMac => Other,
+            Other | ArpAnswered | ArpNotOwner | VipAnnounced | VrrpOwn | SbfdUp | SbfdAdminDown
+            | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner | VirtualMacNotOwner
+            | VirtualMacNotVip | EgressArp | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }

@@ -23,6 +23,7 @@ fn mailbox(
     count: u64,
     arrived_ns: u64,
     from: [u8; 4],
+    mac: [u8; 6],
     interval_cs: u16,
     priority: u8,
     checksum: u32,
@@ -30,7 +31,7 @@ fn mailbox(
     let mut source = [0; 16];
     source[..4].copy_from_slice(&from);
     let checksum = u8::try_from(checksum).expect("a flag");
-    Mailbox { arrived_ns, count, source, interval_cs, priority, checksum, _pad: [0; 28] }
+    Mailbox { arrived_ns, count, source, interval_cs, priority, checksum, mac, _pad: [0; 22] }
 }
 
 #[test]
@@ -65,7 +66,12 @@ fn an_advert_is_stamped_into_the_mailbox() {
             "{name}: {before} <= {} <= {after}",
             read.arrived_ns
         );
-        assert_eq!(read, mailbox(count, read.arrived_ns, from, interval_cs, priority, checksum), "{name}");
+        let mac = frame[6..12].try_into().expect("six octets");
+        assert_eq!(
+            read,
+            mailbox(count, read.arrived_ns, from, mac, interval_cs, priority, checksum),
+            "{name}"
+        );
     }
     for slot in (0..10).filter(|slot| *slot != SLOT) {
         assert_eq!(host.mailbox(slot), Mailbox::default(), "slot {slot} belongs to nobody");

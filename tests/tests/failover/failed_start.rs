@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use baton::config::MacMode;
-use baton_common::maps::MAX_VIPS;
+use baton_common::maps::{LAYOUT_VERSION, MAX_VIPS};
 use baton_tests::lab::{Host, Lab, VIP, vips};
 
 use super::refusals::{refused_and_unchanged, start_alone};
@@ -85,7 +85,7 @@ fn fence(lab: &Lab) -> Result<Vec<String>> {
 }
 
 fn map_pin(lab: &Lab, map: &str) -> PathBuf {
-    lab.directory().join("bpf").join(Host::A.name()).join("v1/eth0").join(map)
+    lab.directory().join("bpf").join(Host::A.name()).join(format!("v{LAYOUT_VERSION}/eth0")).join(map)
 }
 
 /// An address as bpftool prints its octets.

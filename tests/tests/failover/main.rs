@@ -5,8 +5,10 @@
 
 mod cable;
 mod checksum;
+mod control;
 mod failed_start;
 mod generic;
+mod log;
 mod mounts;
 mod one_agent;
 mod preemption;

@@ -14,7 +14,7 @@ use super::failed_start::block_control_socket;
 use super::refusals::{reconfigure, refused_and_unchanged, start_alone};
 
 const USUAL: &str = "/sys/fs/bpf";
-const PINS: &str = "/sys/fs/bpf/baton/v1/eth0";
+const PINS: &str = "/sys/fs/bpf/baton";
 
 #[test]
 fn the_default_pins_are_on_a_file_system_that_baton_mounts_and_detach_unmounts() -> Result<()> {

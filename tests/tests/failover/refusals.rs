@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -37,12 +37,17 @@ fn detach_leaves_the_host_as_it_was() -> Result<()> {
 #[test]
 fn detach_after_a_kill_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let own = lab.host_directory(Host::A);
+    let runtime = own.join("runtime");
+    let directory = |path: &Path| format!("directory = \"{}\"", path.display());
+    reconfigure(&lab, &directory(&own), &directory(&runtime))?;
     let before = lab.snapshot(Host::A)?;
     let agent = start_alone(&lab)?;
     drop(agent);
+    ensure!(runtime.join("control.sock").exists(), "a killed agent cannot take its socket away");
     output(&mut lab.baton(Host::A, "detach")?)?;
     assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
+    ensure!(!runtime.exists(), "the runtime directory is left");
     Ok(())
 }
 
@@ -155,9 +160,11 @@ fn a_bad_configuration_is_refused_with_every_mistake_and_its_line() -> Result<()
     let text = fs::read_to_string(&file)?.replace("interval_ms = 10", "interval_ms = 5");
     fs::write(&file, &text)?;
     let line = |key: &str| text.lines().position(|line| line.starts_with(key)).map_or(0, |at| at + 1);
-    let vrid = format!("line {}: vrid 0 is out of range; RFC 9568 allows 1 to 255", line("vrid"));
-    let interval =
-        format!("line {}: interval_ms 5 is out of range; VRRP counts centiseconds", line("interval_ms"));
+    let vrid = format!("line {}, column 8: vrid 0 is out of range; RFC 9568 allows 1 to 255", line("vrid"));
+    let interval = format!(
+        "line {}, column 15: interval_ms 5 is out of range; VRRP counts centiseconds",
+        line("interval_ms")
+    );
     refused_and_unchanged(&lab, &[&vrid, &interval])
 }
 
@@ -212,5 +219,6 @@ pub(super) fn refused(mut command: Command, phrases: &[&str]) -> Result<()> {
         ensure!(said.contains(phrase), "nothing about `{phrase}` in: {said}");
     }
     ensure!(!said.contains("panicked"), "it panicked: {said}");
+    ensure!(said.matches("os error").count() <= 1, "it says the cause twice: {said}");
     Ok(())
 }

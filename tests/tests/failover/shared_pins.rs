@@ -23,7 +23,7 @@ fn assert_refused_and_all_unchanged(lab: &Lab) -> Result<()> {
     for verb in ["run", "detach"] {
         refused(
             lab.baton(Host::B, verb)?,
-            &["v1/eth0: the programs pinned here are on another interface", "its own `pins` and `directory`"],
+            &["/eth0: the programs pinned here are on another interface", "its own `pins` and `directory`"],
         )?;
         for (before, after) in before.iter().zip(&snapshots()?) {
             assert_eq!(differences(before, after), Vec::<String>::new(), "after `{verb}`");

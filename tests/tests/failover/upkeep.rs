@@ -2,9 +2,11 @@
 //! agents are given the same place.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
+use baton_common::maps::LAYOUT_VERSION;
 use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, differences, output, wait_until};
 use nix::sys::signal::Signal;
 
@@ -122,7 +124,11 @@ fn gives_the_vip_away_without(program: &str, hook: &str) -> Result<()> {
     let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
     let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
-    let pin = lab.directory().join("bpf").join(Host::A.name()).join(format!("v1/eth0/{program}_link"));
+    let pin = lab
+        .directory()
+        .join("bpf")
+        .join(Host::A.name())
+        .join(format!("v{LAYOUT_VERSION}/eth0/{program}_link"));
     lab.run(Host::A, "bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()])?;
     let state = |host| Ok::<_, anyhow::Error>(lab.baton_status(host)?.routers[0].clone());
     wait_until("node b to take over", SOON, || Ok(state(Host::B)?.role == "Active"))?;
@@ -143,4 +149,21 @@ fn programs_of_an_earlier_run_in_a_mode_that_is_not_allowed_are_refused() -> Res
     output(&mut lab.baton(Host::A, "detach")?)?;
     drop(start_alone(&lab)?);
     Ok(())
+}
+
+#[test]
+fn two_nodes_with_one_address_are_told_so() -> Result<()> {
+    let lab = Lab::up()?;
+    for host in Host::NODES {
+        lab.configure_baton(host, MacMode::Virtual, 10, &[VIP])?;
+    }
+    lab.run(Host::B, "ip", &["address", "flush", "dev", "eth0"])?;
+    let address = format!("{}/16", Host::A.address());
+    lab.run(Host::B, "ip", &["address", "add", &address, "dev", "eth0"])?;
+    let _agents = [lab.start_baton(Host::A)?, lab.start_baton(Host::B)?];
+    wait_until("both logs to name the cause", Duration::from_secs(20), || {
+        let logs = Host::NODES.map(|host| fs::read_to_string(lab.baton_log(host)));
+        let named = |log: &String| log.contains("two hosts have the same primary address");
+        Ok(logs.into_iter().collect::<std::io::Result<Vec<_>>>()?.iter().all(named))
+    })
 }

@@ -1,0 +1,85 @@
+//! The virtual routers of `baton.toml` while it is read, and the rules that they must keep together. They are checked
+//! between routers that have other mistakes, too.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use baton_common::maps::MAX_VIPS;
+use baton_common::vrid::Vrid;
+
+use super::section::Findings;
+use super::{MacMode, RouterConfig};
+use crate::vrrp::{ChecksumMode, Interval, Priority};
+
+/// A `[[router]]` as far as it is without mistakes.
+pub(super) struct Draft {
+    /// Octet of the text, as are all places here.
+    pub(super) at: usize,
+    pub(super) interface: Option<String>,
+    pub(super) vrid_at: usize,
+    pub(super) vrid: Option<Vrid>,
+    pub(super) priority: Option<Priority>,
+    pub(super) interval: Option<Interval>,
+    pub(super) preempt: Option<bool>,
+    pub(super) mac: Option<MacMode>,
+    pub(super) checksum: Option<ChecksumMode>,
+    /// Each with its place.
+    pub(super) vips: Vec<(usize, Ipv4Addr)>,
+}
+
+impl Draft {
+    /// What is wrong with it was noted if there is none.
+    pub(super) fn finished(self) -> Option<RouterConfig> {
+        Some(RouterConfig {
+            interface: self.interface?,
+            vrid: self.vrid?,
+            priority: self.priority?,
+            interval: self.interval?,
+            preempt: self.preempt?,
+            mac: self.mac?,
+            checksum: self.checksum?,
+            vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
+        })
+    }
+}
+
+/// Notes what routers have that only one may have, and more than there is room for.
+pub(super) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
+    collisions(drafts, findings);
+    capacity(drafts, findings);
+}
+
+/// Notes a vrid that stands twice on one link, and an address that stands twice anywhere.
+fn collisions(drafts: &[Draft], findings: &mut Findings<'_>) {
+    let (mut vrids, mut vips) = (BTreeMap::new(), BTreeMap::new());
+    for draft in drafts {
+        if let (Some(interface), Some(vrid)) = (&draft.interface, draft.vrid.map(Vrid::get))
+            && let Some(before) = vrids.insert((interface, vrid), draft.vrid_at)
+        {
+            let what = format!("vrid {vrid} stands on line {} for {interface}, too", findings.line(before));
+            findings.add(draft.vrid_at, what, "give every virtual router on a link its own vrid");
+        }
+        for &(at, vip) in &draft.vips {
+            if let Some(before) = vips.insert(vip, at) {
+                let what = format!("vip {vip} stands on line {}, too", findings.line(before));
+                findings.add(at, what, "an address belongs to one virtual router; remove the other");
+            }
+        }
+    }
+}
+
+/// Notes the router with which an interface gets more addresses than its maps hold.
+fn capacity(drafts: &[Draft], findings: &mut Findings<'_>) {
+    let limit = MAX_VIPS as usize;
+    let mut counts = BTreeMap::new();
+    for draft in drafts {
+        let Some(interface) = &draft.interface else { continue };
+        let count: &mut usize = counts.entry(interface).or_default();
+        let before = *count;
+        *count += draft.vips.len();
+        if before <= limit && *count > limit {
+            let what = format!("more than {limit} vips on {interface}");
+            findings.add(draft.at, what, "move some to another interface, such as a VLAN's");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Single values of `baton.toml`: what they must be, and what is said of those that are not.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What an interface name may hold: IFNAMSIZ less the closing zero.
+const MAX_INTERFACE_NAME: usize = 15;
+
+pub(super) fn text<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
+    value.as_str().ok_or_else(|| format!("is of type {}, not a string", value.type_str()))
+}
+
+pub(super) fn array<'a>(value: &'a DeValue<'a>) -> Result<&'a [Spanned<DeValue<'a>>], String> {
+    let array = value.as_array().map(|array| &array[..]);
+    array.ok_or_else(|| format!("is of type {}, not an array", value.type_str()))
+}
+
+pub(super) fn table<'a>(value: &'a DeValue<'a>) -> Result<&'a DeTable<'a>, String> {
+    value.as_table().ok_or_else(|| format!("is of type {}, not a table", value.type_str()))
+}
+
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("is of type {}, not a boolean", value.type_str()))
+}
+
+pub(super) fn number(value: &DeValue<'_>, range: RangeInclusive<u16>) -> Result<u16, String> {
+    let Some(integer) = value.as_integer() else {
+        return Err(format!("is of type {}, not an integer", value.type_str()));
+    };
+    let number = u16::from_str_radix(integer.as_str(), integer.radix()).ok();
+    number.filter(|number| range.contains(number)).ok_or_else(|| format!("{integer} is out of range"))
+}
+
+pub(super) fn octet(value: &DeValue<'_>, range: RangeInclusive<u8>) -> Result<u8, String> {
+    let wide = number(value, u16::from(*range.start())..=u16::from(*range.end()))?;
+    u8::try_from(wide).map_err(|_| format!("{wide} is out of range"))
+}
+
+/// One of the words of `table`.
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, table: &[(&str, T)]) -> Result<T, String> {
+    let word = text(value)?;
+    let found = table.iter().find(|(known, _)| *known == word);
+    found.map(|&(_, meaning)| meaning).ok_or_else(|| format!("\"{word}\" is unknown"))
+}
+
+/// Relative paths would depend on where the agent was started, and each command on where it is called.
+pub(super) fn absolute(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    if path.is_absolute() { Ok(path) } else { Err(format!("\"{}\" is no absolute path", path.display())) }
+}
+
+pub(super) fn interface(value: &DeValue<'_>) -> Result<String, String> {
+    let name = text(value)?;
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    if (1..=MAX_INTERFACE_NAME).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("\"{name}\" is not an interface name"))
+}
+
+pub(super) fn vip(value: &DeValue<'_>) -> Result<Ipv4Addr, String> {
+    let text = text(value)?;
+    let usable = |address: &Ipv4Addr| {
+        !address.is_unspecified()
+            && !address.is_loopback()
+            && !address.is_multicast()
+            && !address.is_broadcast()
+    };
+    let address = text.parse().ok().filter(usable);
+    address.ok_or_else(|| format!("\"{text}\" is not a unicast IPv4 address"))
+}

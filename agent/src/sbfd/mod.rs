@@ -1,0 +1,44 @@
+//! The initiator of Seamless BFD (RFC 7880 7.3, RFC 7881 5): does the Active router that a Backup listens to serve?
+//!
+//! The peer answers from XDP, so its scheduling does not matter: Up while it owns the virtual router, AdminDown when its
+//! lease has lapsed or it wants to be succeeded, nothing when it or the way to it is dead. Does no IO, like the election
+//! core: time and answers are arguments, probes and findings are what comes out, and the rule is the same. Feed, carry
+//! out, sleep to the deadline.
+//!
+//! ```text
+//!              answer Up                                    answer AdminDown: OutOfService
+//!   Down ------------------------> Up (all of a peer's sessions share one rhythm) --------> Down
+//!   probe each second or less                | multiplier probes in a row without answer: Unreachable
+//!                                            +-------------------------------------------> Down
+//! ```
+//!
+//! What keeps it honest: misses are counted, one at most per call, so that a stalled caller convicts nobody; a miss counts
+//! only when no CPU of this host was stalled meanwhile, see [`crate::stall`]; an advertisement is as good as an answer.
+
+mod session;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::time::Duration;
+
+pub use session::Session;
+pub use watch::{Probe, Step, Watch};
+
+/// How often an Active router is probed, and how many answers may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Desired Min TX Interval: probes leave after 75 to 100 % of it (RFC 5880 6.8.7).
+    pub interval: Duration,
+    /// Detection multiplier.
+    pub multiplier: u8,
+}
+
+impl Profile {
+    /// A silent death is noticed in some 350 us. For hosts with real-time rights.
+    pub const FAST: Self = Self { interval: Duration::from_micros(100), multiplier: 3 };
+    /// In about 1 ms, with more patience.
+    pub const STEADY: Self = Self { interval: Duration::from_micros(200), multiplier: 5 };
+    /// In about 1.6 ms, at a fifth of the cost. For hosts without real-time rights.
+    pub const RELAXED: Self = Self { interval: Duration::from_micros(500), multiplier: 3 };
+}

@@ -1,0 +1,248 @@
+//! The initiator, fed by hand: a probe at a time, answered or not.
+
+use std::time::Duration;
+
+use baton_common::sbfd::{Answer, FINAL, STATE_UP};
+
+use super::{Probe, Profile, Step, Watch};
+use crate::vrrp::{Failure, Instant};
+
+const NEVER: Instant = Instant::from_nanos(0);
+const TICK: Duration = Profile::FAST.interval;
+
+fn ms(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+/// A watch of a peer with one session about router 0, whose discriminator is 7; begun at 1 s.
+fn watch() -> Watch<u8> {
+    let mut watch = Watch::new(2, [2; 6], Profile::FAST, 4);
+    watch.join(0, 7, ms(1000));
+    watch
+}
+
+/// The probe that is due at `now`.
+fn probe(watch: &mut Watch<u8>, now: Instant) -> Probe {
+    match watch.poll(now, NEVER, true) {
+        Some(Step::Probe(probe)) => probe,
+        other => panic!("{other:?} instead of a probe"),
+    }
+}
+
+fn answer(probe: &Probe, state: u8, next_in_line: bool) -> Answer {
+    Answer {
+        arrived_ns: 1,
+        sequence: probe.sequence,
+        discriminator: probe.discriminator,
+        required_min_rx_us: 50,
+        state,
+        next_in_line: next_in_line.into(),
+        ..Answer::default()
+    }
+}
+
+/// A watch whose session is Up, and the time of its next probe.
+fn up() -> (Watch<u8>, Instant) {
+    let mut watch = watch();
+    let first = probe(&mut watch, ms(1000));
+    assert_eq!(watch.hear(0, &answer(&first, STATE_UP, false), ms(1000)), None);
+    (watch, ms(1001))
+}
+
+/// Sends probes, `answered` or not, from `now` on, and answers with the time behind the last and what came out of it.
+fn ticks(watch: &mut Watch<u8>, mut now: Instant, answered: &[bool], sound: bool) -> (Instant, Option<Step>) {
+    let mut last = None;
+    for answered in answered {
+        last = watch.poll(now, NEVER, sound);
+        if let Some(Step::Probe(probe)) = last
+            && *answered
+        {
+            assert_eq!(watch.hear(0, &answer(&probe, STATE_UP, true), now), None);
+        }
+        now = now + TICK;
+    }
+    (now, last)
+}
+
+/// T-113: one probe at once, and then not more than one in 750 ms.
+#[test]
+fn a_session_that_is_down_is_probed_slowly() {
+    let mut watch = watch();
+    let first = probe(&mut watch, ms(1000));
+    assert_eq!((first.up, first.poll, first.interval), (false, false, Duration::from_secs(1)));
+    assert_eq!(watch.poll(ms(1749), NEVER, true), None);
+    assert!((ms(1750)..=ms(2000)).contains(&watch.deadline().expect("a probe is due")));
+}
+
+#[test]
+fn a_peer_that_never_answers_is_asked_ever_more_rarely() {
+    let mut watch = watch();
+    let mut gaps = Vec::new();
+    for _ in 0..9 {
+        let due = watch.deadline().expect("a probe is due");
+        probe(&mut watch, due);
+        gaps.push(watch.deadline().expect("another is due").saturating_since(due).as_secs_f64());
+    }
+    for (gap, most) in gaps.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]) {
+        assert!((0.75 * most..=most).contains(gap), "{gap} of {most}");
+    }
+}
+
+/// T-114.
+#[test]
+fn the_first_answer_that_says_up_makes_the_probes_fast() {
+    let (mut watch, now) = up();
+    let fast = probe(&mut watch, now);
+    assert_eq!((fast.up, fast.poll, fast.interval, fast.multiplier), (true, true, TICK, 3));
+    let due = watch.deadline().expect("a probe is due").saturating_since(now);
+    assert!((TICK * 3 / 4..=TICK).contains(&due), "{due:?}");
+}
+
+/// RFC 5880 6.8.3.
+#[test]
+fn the_poll_ends_with_the_first_final() {
+    let (mut watch, now) = up();
+    let polling = probe(&mut watch, now);
+    watch.hear(0, &answer(&polling, STATE_UP, false), now);
+    let still = probe(&mut watch, now + TICK);
+    assert!(still.poll);
+    watch.hear(0, &answer(&still, STATE_UP | FINAL, false), now + TICK);
+    assert!(!probe(&mut watch, now + TICK * 2).poll);
+}
+
+/// T-115.
+#[test]
+fn probes_are_no_faster_than_the_peer_can_take() {
+    let (mut watch, now) = up();
+    let fast = probe(&mut watch, now);
+    watch.hear(0, &Answer { required_min_rx_us: 250, ..answer(&fast, STATE_UP, false) }, now);
+    assert_eq!(probe(&mut watch, now + TICK).interval, Duration::from_micros(250));
+    let due = watch.deadline().expect("a probe is due").saturating_since(now + TICK);
+    assert!(due >= Duration::from_micros(187), "{due:?}");
+}
+
+/// T-116: the third of three.
+#[test]
+fn as_many_missing_answers_as_the_multiplier_says_and_the_peer_is_unreachable() {
+    let (mut watch, now) = up();
+    let (now, last) = ticks(&mut watch, now, &[true, true, false, false, false, false], true);
+    assert_eq!(last, Some(Step::Unreachable));
+    assert_eq!(watch.fail(now), Some((0, true)));
+    assert_eq!(watch.fail(now), None);
+    assert!(watch.poll(now, NEVER, true).is_none(), "it is left alone for a second");
+}
+
+#[test]
+fn an_answer_in_between_begins_the_count_anew() {
+    let (mut watch, now) = up();
+    let answered = [true, false, false, true, false, false, true];
+    let (_, last) = ticks(&mut watch, now, &answered, true);
+    assert!(matches!(last, Some(Step::Probe(_))), "{last:?}");
+}
+
+/// T-120: however long the caller was away, that is one miss.
+#[test]
+fn a_stalled_caller_convicts_nobody() {
+    let (mut watch, now) = up();
+    let (now, _) = ticks(&mut watch, now, &[true, false], true);
+    let later = now + Duration::from_millis(50);
+    assert!(matches!(watch.poll(later, NEVER, true), Some(Step::Probe(_))));
+}
+
+/// The advertisement came after the first probe that was not answered.
+#[test]
+fn a_peer_that_advertises_is_alive() {
+    let (mut watch, now) = up();
+    let (now, _) = ticks(&mut watch, now, &[true, false, false, false], true);
+    assert!(matches!(watch.poll(now, now, true), Some(Step::Probe(_))));
+    // One that came before proves nothing.
+    let (mut watch, begin) = up();
+    let (now, _) = ticks(&mut watch, begin, &[true, false, false, false], true);
+    assert_eq!(watch.poll(now, begin, true), Some(Step::Unreachable));
+}
+
+#[test]
+fn misses_do_not_count_while_this_host_is_stalled() {
+    let (mut watch, now) = up();
+    let (now, last) = ticks(&mut watch, now, &[true, false, false, false, false, false], false);
+    assert!(matches!(last, Some(Step::Probe(_))), "{last:?}");
+    assert_eq!((watch.missed, watch.vetoed), (4, 3));
+    // Afterwards it takes fresh ones.
+    let (_, last) = ticks(&mut watch, now, &[false], true);
+    assert!(matches!(last, Some(Step::Probe(_))), "{last:?}");
+    let (_, last) = ticks(&mut watch, now + TICK, &[false], true);
+    assert_eq!(last, Some(Step::Unreachable));
+}
+
+/// T-117, RFC 7880 7.3.3: told once, and left alone for a second.
+#[test]
+fn a_peer_that_says_admin_down_is_out_of_service() {
+    let (mut watch, now) = up();
+    let fast = probe(&mut watch, now);
+    let down = answer(&fast, 0, true);
+    assert_eq!(watch.hear(0, &down, now), Some(Failure::OutOfService));
+    assert_eq!(watch.hear(0, &down, now), None);
+    assert_eq!(watch.deadline(), Some(now + Duration::from_secs(1)));
+}
+
+/// It has never said that it serves.
+#[test]
+fn a_peer_that_was_never_up_does_not_fail() {
+    let mut watch = watch();
+    let first = probe(&mut watch, ms(1000));
+    assert_eq!(watch.hear(0, &answer(&first, 0, true), ms(1000)), None);
+    assert!(watch.deadline() >= Some(ms(1750)));
+}
+
+/// T-118, T-119.
+#[test]
+fn what_answers_another_probe_or_comes_from_another_peer_is_no_answer() {
+    let (mut watch, now) = up();
+    let fast = probe(&mut watch, now);
+    let good = answer(&fast, STATE_UP, true);
+    for bad in
+        [Answer { sequence: good.sequence.wrapping_sub(1), ..good }, Answer { discriminator: 8, ..good }]
+    {
+        assert_eq!(watch.hear(0, &bad, now), None);
+        assert!(!watch.sessions()[0].next_in_line);
+    }
+    watch.hear(1, &good, now);
+    assert!(!watch.sessions()[0].next_in_line, "another virtual router's");
+}
+
+#[test]
+fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
+    let mut watch = watch();
+    for router in 1..=2 {
+        watch.join(router, 7 + u32::try_from(router).expect("small"), ms(1000));
+    }
+    let mut now = ms(1000);
+    for _ in 0..3 {
+        let first = probe(&mut watch, now);
+        watch.hear(first.router, &answer(&first, STATE_UP, false), now);
+    }
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        now = now + TICK;
+        let fast = probe(&mut watch, now);
+        asked.push(fast.router);
+        // Next in line for the first two.
+        watch.hear(fast.router, &answer(&fast, STATE_UP, fast.router < 2), now);
+    }
+    asked.sort_unstable();
+    assert_eq!(asked, [0, 0, 1, 1, 2, 2]);
+    for _ in 0..3 {
+        now = now + TICK;
+        probe(&mut watch, now);
+    }
+    assert_eq!(watch.poll(now + TICK, NEVER, true), Some(Step::Unreachable));
+    let failed: Vec<(usize, bool)> = std::iter::from_fn(|| watch.fail(now)).collect();
+    assert_eq!(failed, [(0, true), (1, true), (2, false)]);
+}
+
+#[test]
+fn a_watch_without_sessions_wants_nothing() {
+    let (mut watch, now) = up();
+    watch.leave(0);
+    assert_eq!((watch.deadline(), watch.poll(now, NEVER, true)), (None, None));
+}

@@ -1,0 +1,206 @@
+//! The sessions with one peer. They share one rhythm, so that many virtual routers cost no more probes than one: each probe
+//! asks about the next of them, and a dead peer is noticed by its not answering any.
+
+use std::time::Duration;
+
+use baton_common::sbfd::Answer;
+
+use super::Profile;
+use super::session::{SLOW, Session, State};
+use crate::vrrp::{Failure, Instant};
+
+/// A peer and the sessions with it. `A` is the address type of the family.
+#[derive(Clone, Debug)]
+pub struct Watch<A> {
+    /// Its primary address.
+    pub peer: A,
+    /// Where its advertisements came from: probing that address tests the way that its clients use.
+    pub mac: [u8; 6],
+    profile: Profile,
+    sessions: Vec<Session>,
+    /// Of all probes to the peer.
+    sequence: u32,
+    /// When the next fast probe is due.
+    tick: Instant,
+    /// The session that the last fast probe was about, and when it left.
+    asked: Option<usize>,
+    asked_at: Instant,
+    /// Fast probes in a row without an answer, and when the first of them left.
+    misses: u8,
+    doubt_since: Instant,
+    /// Misses that did not count because this host was stalled.
+    pub vetoed: u64,
+    /// Probes without an answer.
+    pub missed: u64,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send a probe.
+    Probe(Probe),
+    /// The peer does not answer: tell all its virtual routers, see [`Watch::fail`].
+    Unreachable,
+}
+
+/// A probe to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Index of the virtual router that it asks about.
+    pub router: usize,
+    /// The peer's discriminator.
+    pub discriminator: u32,
+    /// Its number.
+    pub sequence: u32,
+    /// Whether the session is Up.
+    pub up: bool,
+    /// Whether an answer with Final is wanted.
+    pub poll: bool,
+    /// Desired Min TX Interval.
+    pub interval: Duration,
+    /// Detection multiplier.
+    pub multiplier: u8,
+}
+
+impl<A: Copy + Eq> Watch<A> {
+    /// A watch without sessions yet, with room for `capacity`.
+    pub fn new(peer: A, mac: [u8; 6], profile: Profile, capacity: usize) -> Self {
+        Self {
+            peer,
+            mac,
+            profile,
+            sessions: Vec::with_capacity(capacity),
+            sequence: 0,
+            tick: Instant::default(),
+            asked: None,
+            asked_at: Instant::default(),
+            misses: 0,
+            doubt_since: Instant::default(),
+            vetoed: 0,
+            missed: 0,
+        }
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// Begins a session about `router`, which the peer knows by `discriminator`.
+    pub fn join(&mut self, router: usize, discriminator: u32, now: Instant) {
+        self.sessions.push(Session::new(router, discriminator, now));
+    }
+
+    /// Ends the session about `router`.
+    pub fn leave(&mut self, router: usize) {
+        self.sessions.retain(|session| session.router != router);
+        self.asked = None;
+    }
+
+    /// When [`Self::poll`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let due = |session: &Session| match session.state {
+            State::Up => self.tick,
+            State::Down(next) => next,
+        };
+        self.sessions.iter().map(due).min()
+    }
+
+    /// Whether the last probe has not been answered in time: other CPUs should show that they run.
+    pub fn is_in_doubt(&self) -> bool {
+        self.misses > 0
+    }
+
+    /// Takes in what the answer cell of `router` holds, and says what is wrong with the peer as far as it is concerned.
+    pub fn hear(&mut self, router: usize, answer: &Answer, now: Instant) -> Option<Failure> {
+        let session = self.sessions.iter_mut().find(|session| session.router == router)?;
+        session.hear(answer, now)
+    }
+
+    /// What is to be done at `now`, until it says `None`. `heard` is when the peer last advertised; `sound` whether no CPU
+    /// of this host has stood still since the last miss.
+    pub fn poll(&mut self, now: Instant, heard: Instant, sound: bool) -> Option<Step> {
+        let waiting = |session: &Session| matches!(session.state, State::Down(next) if next <= now);
+        if let Some(index) = self.sessions.iter().position(waiting) {
+            let sequence = self.sequence;
+            self.sessions[index].wait(now, |span| jittered(span, sequence));
+            return Some(self.probe(index));
+        }
+        if now < self.tick || !self.sessions.iter().any(Session::is_up) {
+            return None;
+        }
+        if self.is_lost(heard, sound) {
+            return Some(Step::Unreachable);
+        }
+        let index = self.next_up()?;
+        (self.asked, self.asked_at) = (Some(index), now);
+        self.tick = now + jittered(self.interval(), self.sequence);
+        Some(self.probe(index))
+    }
+
+    /// Ends all sessions that are Up, and answers with each of their virtual routers and whether this host is next in
+    /// line for it; until it says `None`.
+    pub fn fail(&mut self, now: Instant) -> Option<(usize, bool)> {
+        self.misses = 0;
+        self.asked = None;
+        let session = self.sessions.iter_mut().find(|session| session.is_up())?;
+        session.go_down(now);
+        Some((session.router, session.next_in_line))
+    }
+
+    /// Judges the last fast probe, whose time is over. Called once per tick, however late: so a caller that was stalled
+    /// finds one miss, not as many as would fit into the stall.
+    fn is_lost(&mut self, heard: Instant, sound: bool) -> bool {
+        let answered = self.asked.take().is_none_or(|index| self.sessions[index].answered);
+        if answered || (self.misses > 0 && heard > self.doubt_since) {
+            self.misses = 0;
+            return false;
+        }
+        self.missed += 1;
+        if self.misses == 0 {
+            self.doubt_since = self.asked_at;
+        } else if !sound {
+            // Answers may wait where a CPU stood still. The doubt stays, and takes a fresh miss.
+            self.vetoed += 1;
+            return false;
+        }
+        self.misses += 1;
+        self.misses >= self.profile.multiplier
+    }
+
+    /// The session whose turn it is.
+    fn next_up(&self) -> Option<usize> {
+        let count = self.sessions.len();
+        let first = self.sequence as usize % count;
+        (0..count).map(|step| (first + step) % count).find(|index| self.sessions[*index].is_up())
+    }
+
+    /// RFC 7880 7.3.2: no faster than the peer can take.
+    fn interval(&self) -> Duration {
+        let up = self.sessions.iter().filter(|session| session.is_up());
+        up.map(|session| session.required_min_rx).fold(self.profile.interval, Duration::max)
+    }
+
+    fn probe(&mut self, index: usize) -> Step {
+        self.sequence = self.sequence.wrapping_add(1);
+        let interval = self.interval();
+        let session = &mut self.sessions[index];
+        (session.sequence, session.answered) = (self.sequence, false);
+        Step::Probe(Probe {
+            router: session.router,
+            discriminator: session.discriminator,
+            sequence: session.sequence,
+            up: session.is_up(),
+            poll: session.is_up() && session.polling,
+            interval: if session.is_up() { interval } else { SLOW },
+            multiplier: self.profile.multiplier,
+        })
+    }
+}
+
+/// RFC 5880 6.8.7: 75 to 100 % of the interval, so that initiators do not fall into step. The number of a probe is as good
+/// as chance.
+fn jittered(interval: Duration, sequence: u32) -> Duration {
+    let fraction = sequence.wrapping_mul(0x9e37_79b1) >> 24;
+    interval - interval * fraction / 1024
+}
