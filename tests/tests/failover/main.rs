@@ -12,6 +12,7 @@ mod log;
 mod one_agent;
 mod preemption;
 mod refusals;
+mod sbfd;
 mod second_card;
 mod shared_pins;
 mod two_routers;
