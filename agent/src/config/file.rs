@@ -24,7 +24,7 @@ const REALTIME_PRIORITY: Key = Key {
     remedy: "write a SCHED_FIFO priority of 1 to 99, or 0 for an ordinary thread",
 };
 const SBFD: Key =
-    Key { name: "sbfd", remedy: "write \"auto\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
+    Key { name: "sbfd", remedy: "write \"auto\", \"fastest\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
 const XDP: Key = Key { name: "xdp", remedy: "write \"auto\", \"native\" or \"generic\"" };
 const DATAPATH_LOG: Key = Key { name: "datapath_log", remedy: "write \"off\" or \"debug\"" };
 const RUNTIME_KEYS: [Key; 6] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG];
@@ -100,6 +100,7 @@ fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -
     let mut section = Section::open("[runtime]", &RUNTIME_KEYS, table, at, findings);
     let sbfd = [
         ("auto", SbfdChoice::Auto),
+        ("fastest", SbfdChoice::Fastest),
         ("fast", SbfdChoice::Fast),
         ("steady", SbfdChoice::Steady),
         ("relaxed", SbfdChoice::Relaxed),

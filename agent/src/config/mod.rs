@@ -59,6 +59,8 @@ pub enum XdpChoice {
 pub enum SbfdChoice {
     /// Fast where the election thread has real-time priority, else relaxed.
     Auto,
+    /// [`Profile::FASTEST`].
+    Fastest,
     /// [`Profile::FAST`].
     Fast,
     /// [`Profile::STEADY`].
@@ -75,6 +77,7 @@ impl SbfdChoice {
         match self {
             Self::Auto if realtime => Some(Profile::FAST),
             Self::Auto | Self::Relaxed => Some(Profile::RELAXED),
+            Self::Fastest => Some(Profile::FASTEST),
             Self::Fast => Some(Profile::FAST),
             Self::Steady => Some(Profile::STEADY),
             Self::Off => None,

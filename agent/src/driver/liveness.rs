@@ -182,6 +182,8 @@ impl Port {
         {
             stall.ask();
         }
+        // Where frames pass without an interrupt (veth) the answer is there when the probe has been sent.
+        self.hear_answers(index);
     }
 
     /// When `peer` last advertised for any virtual router, as XDP has stamped it.

@@ -71,7 +71,7 @@ impl Driver {
             self.waiter.wait(self.deadline());
             // Frames first: a timer that fires late must not act on less than what has arrived.
             for port in &mut self.ports {
-                port.receive();
+                port.receive(&self.waiter);
             }
             self.execute_commands();
             for port in &mut self.ports {

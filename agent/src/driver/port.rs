@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::liveness::Liveness;
 use super::router::Router;
 use super::transmitter::Transmitter;
+use super::wait::Waiter;
 use crate::clock;
 use crate::datapath::{Answers, Mailboxes, Ownerships};
 use crate::host::ethtool::Ethtool;
@@ -157,11 +158,11 @@ impl Port {
     }
 
     /// Reads a batch from every socket and hands the advertisements to the core, one at a time.
-    pub(super) fn receive(&mut self) {
+    pub(super) fn receive(&mut self, waiter: &Waiter) {
         // Before the sockets are read: what XDP stamps while they are read may not have been among it, and must count as
         // news when a timer fires.
         let now = clock::now();
-        self.read_sockets();
+        self.read_sockets(waiter);
         while let Some(heard) = self.inbox.take() {
             let router = &mut self.routers[heard.router];
             router.heard = now;
@@ -176,13 +177,16 @@ impl Port {
         }
     }
 
-    fn read_sockets(&mut self) {
+    fn read_sockets(&mut self, waiter: &Waiter) {
         let Self { transmitter, vrrp_socket, routers, inbox, .. } = self;
         let find = |vlan, vrid: Vrid| -> Option<Expected> {
             routers.iter().find(|router| router.is(vlan, vrid)).map(Router::expected)
         };
         for ring in transmitter.rings() {
             ring.receive(|frame| inbox.put(routers, parse_frame(frame, find)));
+        }
+        if !waiter.is_readable(vrrp_socket.as_fd().as_raw_fd()) {
+            return;
         }
         let mut buffer = [0; SOCKET_BUFFER];
         for _ in 0..SOCKET_BATCH {

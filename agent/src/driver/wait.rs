@@ -38,7 +38,14 @@ impl Waiter {
         // SAFETY: the array and the timeout are live for the call and described by their own length; a null signal mask
         // leaves the mask as it is. Errors (a signal) only mean that there is nothing to read yet.
         unsafe { libc::ppoll(self.descriptors.as_mut_ptr(), count, timeout, std::ptr::null()) };
-        // An eventfd that was not raised says so with an error.
-        let _ = self.wake.read();
+        if self.is_readable(self.wake.as_fd().as_raw_fd()) {
+            // It was raised, so this does not block; if somebody else were to reset it, it would say so with an error.
+            let _ = self.wake.read();
+        }
+    }
+
+    /// Whether the last wait found something to read on `fd`.
+    pub(super) fn is_readable(&self, fd: RawFd) -> bool {
+        self.descriptors.iter().any(|descriptor| descriptor.fd == fd && descriptor.revents != 0)
     }
 }

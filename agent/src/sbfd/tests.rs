@@ -240,6 +240,31 @@ fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
     assert_eq!(failed, [(0, true), (1, true), (2, false)]);
 }
 
+/// What is missing is asked for again sooner than what has come.
+#[test]
+fn doubt_is_followed_up_at_once() {
+    let mut watch = Watch::new(2, [2; 6], Profile::FASTEST, 1);
+    watch.join(0, 7, ms(1000));
+    let first = probe(&mut watch, ms(1000));
+    watch.hear(0, &answer(&first, STATE_UP, true), ms(1000));
+    let mut now = ms(1001);
+    let fast = probe(&mut watch, now);
+    assert_eq!(fast.interval, Profile::FASTEST.patience, "what it says it may send");
+    let due = |watch: &Watch<u8>, now| watch.deadline().expect("a probe is due").saturating_since(now);
+    let patience = Profile::FASTEST.patience * 3 / 4..=Profile::FASTEST.patience;
+    assert!(patience.contains(&due(&watch, now)), "{:?} for the answer", due(&watch, now));
+    watch.hear(0, &answer(&fast, STATE_UP, true), now);
+    let interval = Profile::FASTEST.interval * 3 / 4..=Profile::FASTEST.interval;
+    assert!(interval.contains(&due(&watch, now)), "{:?} after it", due(&watch, now));
+    for _ in 0..3 {
+        now = watch.deadline().expect("a probe is due");
+        probe(&mut watch, now);
+        assert!(patience.contains(&due(&watch, now)), "{:?} in doubt", due(&watch, now));
+    }
+    now = watch.deadline().expect("a judgement is due");
+    assert_eq!(watch.poll(now, NEVER, true), Some(Step::Unreachable));
+}
+
 #[test]
 fn a_watch_without_sessions_wants_nothing() {
     let (mut watch, now) = up();

@@ -20,11 +20,12 @@ pub struct Watch<A> {
     sessions: Vec<Session>,
     /// Of all probes to the peer.
     sequence: u32,
-    /// When the next fast probe is due.
-    tick: Instant,
     /// The session that the last fast probe was about, and when it left.
     asked: Option<usize>,
     asked_at: Instant,
+    /// When its answer counts as missing, and when the next probe follows if it has come.
+    patience_until: Instant,
+    tick: Instant,
     /// Fast probes in a row without an answer, and when the first of them left.
     misses: u8,
     doubt_since: Instant,
@@ -71,9 +72,10 @@ impl<A: Copy + Eq> Watch<A> {
             profile,
             sessions: Vec::with_capacity(capacity),
             sequence: 0,
-            tick: Instant::default(),
             asked: None,
             asked_at: Instant::default(),
+            patience_until: Instant::default(),
+            tick: Instant::default(),
             misses: 0,
             doubt_since: Instant::default(),
             vetoed: 0,
@@ -100,7 +102,7 @@ impl<A: Copy + Eq> Watch<A> {
     /// When [`Self::poll`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         let due = |session: &Session| match session.state {
-            State::Up => self.tick,
+            State::Up => self.next_look(),
             State::Down(next) => next,
         };
         self.sessions.iter().map(due).min()
@@ -126,7 +128,7 @@ impl<A: Copy + Eq> Watch<A> {
             self.sessions[index].wait(now, |span| jittered(span, sequence));
             return Some(self.probe(index));
         }
-        if now < self.tick || !self.sessions.iter().any(Session::is_up) {
+        if now < self.next_look() || !self.sessions.iter().any(Session::is_up) {
             return None;
         }
         if self.is_lost(heard, sound) {
@@ -134,8 +136,17 @@ impl<A: Copy + Eq> Watch<A> {
         }
         let index = self.next_up()?;
         (self.asked, self.asked_at) = (Some(index), now);
-        self.tick = now + jittered(self.interval(), self.sequence);
+        self.patience_until = now + jittered(self.spacing(self.profile.patience), self.sequence);
+        self.tick = now + jittered(self.spacing(self.profile.interval), self.sequence);
         Some(self.probe(index))
+    }
+
+    /// When the last fast probe is to be judged, or the next one to be sent.
+    fn next_look(&self) -> Instant {
+        match self.asked {
+            Some(index) if !self.sessions[index].answered => self.patience_until,
+            Some(_) | None => self.tick,
+        }
     }
 
     /// Ends all sessions that are Up, and answers with each of their virtual routers and whether this host is next in
@@ -148,7 +159,7 @@ impl<A: Copy + Eq> Watch<A> {
         Some((session.router, session.next_in_line))
     }
 
-    /// Judges the last fast probe, whose time is over. Called once per tick, however late: so a caller that was stalled
+    /// Judges the last fast probe, whose time is over. Called once per probe, however late: so a caller that was stalled
     /// finds one miss, not as many as would fit into the stall.
     fn is_lost(&mut self, heard: Instant, sound: bool) -> bool {
         let answered = self.asked.take().is_none_or(|index| self.sessions[index].answered);
@@ -175,15 +186,15 @@ impl<A: Copy + Eq> Watch<A> {
         (0..count).map(|step| (first + step) % count).find(|index| self.sessions[*index].is_up())
     }
 
-    /// RFC 7880 7.3.2: no faster than the peer can take.
-    fn interval(&self) -> Duration {
+    /// At least `wanted` between two probes, and no less than the peer can take (RFC 7880 7.3.2).
+    fn spacing(&self, wanted: Duration) -> Duration {
         let up = self.sessions.iter().filter(|session| session.is_up());
-        up.map(|session| session.required_min_rx).fold(self.profile.interval, Duration::max)
+        up.map(|session| session.required_min_rx).fold(wanted, Duration::max)
     }
 
     fn probe(&mut self, index: usize) -> Step {
         self.sequence = self.sequence.wrapping_add(1);
-        let interval = self.interval();
+        let interval = self.spacing(self.profile.patience);
         let session = &mut self.sessions[index];
         (session.sequence, session.answered) = (self.sequence, false);
         Step::Probe(Probe {

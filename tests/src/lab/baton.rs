@@ -58,6 +58,7 @@ impl Lab {
     ) -> Result<PathBuf> {
         let pins = self.directory().join("bpf").join(host.name());
         fs::create_dir_all(&pins)?;
+        fs::create_dir_all(self.host_directory(host))?;
         let mut text = format!(
             "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n{xdp}",
             directory = self.host_directory(host).display(),

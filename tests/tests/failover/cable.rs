@@ -44,6 +44,28 @@ fn two_owners_that_hear_each_other_again_are_one_after_an_advert() -> Result<()>
     })
 }
 
+/// The better owner has heard nothing of the weaker one, and its own announcements are long over: it learns that the
+/// neighbours believe another from the weaker one's last word.
+#[test]
+fn after_a_partition_the_neighbours_come_back_to_the_better_owner() -> Result<()> {
+    const SWEEPS_OVER: Duration = Duration::from_secs(8);
+    const REFRESH_US: u64 = 1_000_000;
+    let settings = Settings { interval_ms: 100, ..Settings::USUAL };
+    with_settings(MacMode::Interface, settings, |lab, pair| {
+        pause(SWEEPS_OVER)?;
+        pair.inject(Fault::SilentDeath)?;
+        lab.wait_served_by(VIP, Host::B, SOON)?;
+        pause(Duration::from_secs(1))?;
+        let (outcome, _) = watch(lab, || {
+            pair.restore()?;
+            pause(Duration::from_secs(2))
+        })?;
+        assert_eq!(outcome.after, Some(Host::A), "{outcome:?}");
+        ensure!(outcome.outage_us < REFRESH_US, "the neighbours went on believing node b: {outcome:?}");
+        assert_sole_owner(pair, Host::A)
+    })
+}
+
 #[test]
 fn a_lost_carrier_moves_the_vip_and_its_return_is_silent() -> Result<()> {
     with_pair(MacMode::Interface, |lab, pair| {

@@ -14,6 +14,7 @@ mod one_agent;
 mod preemption;
 mod refusals;
 mod rights;
+mod sbfd;
 mod second_card;
 mod shared_pins;
 mod two_routers;

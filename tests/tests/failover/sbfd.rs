@@ -1,0 +1,142 @@
+//! What S-BFD adds: an Active Router is succeeded long before its adverts could be missed, by one Backup, and not twice by
+//! mistake.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton::config::MacMode;
+use baton::control::protocol::RouterStatus;
+use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION};
+use baton_common::sbfd::discriminator;
+use baton_tests::lab::{Fault, Host, Lab, Router, Settings, VIP, VRID, pause, wait_until};
+use nix::sys::signal::Signal;
+
+use super::{assert_moved, assert_sole_owner, watch, with_settings};
+
+/// The default interval: without S-BFD it takes three of them to notice anything.
+const SLOW: Settings = Settings { interval_ms: 1000, ..Settings::USUAL };
+/// Less than that, and more than any machine stands still.
+const LONG_BEFORE: u64 = 1_000_000;
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_silent_router_is_succeeded_long_before_its_adverts_are_missed() -> Result<()> {
+    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+        stands_by(lab, Host::B)?;
+        let (outcome, _) = watch(lab, || pair.inject(Fault::SilentDeath).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        ensure!(outcome.outage_us < LONG_BEFORE, "{outcome:?}");
+        assert_eq!(router(lab, Host::B)?.reason.as_deref(), Some("active-unreachable"));
+        pair.restore()?;
+        pair.settle().map(drop)
+    })
+}
+
+#[test]
+fn a_hung_router_is_succeeded_when_its_lease_lapses() -> Result<()> {
+    with_settings(MacMode::Virtual, Settings { interval_ms: 100, ..Settings::USUAL }, |lab, pair| {
+        stands_by(lab, Host::B)?;
+        let (outcome, _) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
+        assert_moved(&outcome, Host::B, 0);
+        assert_eq!(router(lab, Host::B)?.reason.as_deref(), Some("active-out-of-service"));
+        pair.restore()?;
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+/// T-122. The third agent runs on the client, which nobody probes from here.
+#[test]
+fn of_two_backups_only_the_better_takes_over() -> Result<()> {
+    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+        let third = Router { vrid: VRID, priority: 100, vips: &[VIP] };
+        lab.configure_routers(Host::Client, MacMode::Virtual, &SLOW, &[third])?;
+        let mut agent = lab.start_baton(Host::Client)?;
+        stands_by(lab, Host::B)?;
+        watches(lab, Host::Client)?;
+        ensure!(!session(lab, Host::Client)?.1, "two are next in line");
+
+        lab.cut(Host::A)?;
+        wait_until("node b to take over", SOON, || Ok(router(lab, Host::B)?.role == "Active"))?;
+        wait_until("the third to watch node b", SOON, || {
+            Ok(session(lab, Host::Client).is_ok_and(|(up, next)| up && next))
+        })?;
+        assert_eq!(router(lab, Host::Client)?.epoch, 0, "the worse Backup never was Active");
+        lab.heal(Host::A)?;
+        agent.stop(SOON)?;
+        lab.baton(Host::Client, "detach")?.status().context("detach the third")?;
+        pair.settle().map(drop)
+    })
+}
+
+/// T-124. The Active Router's reflector is made to forget what it is asked about: its answers are missing although it is
+/// well, and says so by adverts.
+#[test]
+fn a_router_that_was_wrongly_thought_dead_keeps_the_vip_and_is_left_to_its_adverts() -> Result<()> {
+    with_settings(MacMode::Virtual, Settings::USUAL, |lab, pair| {
+        stands_by(lab, Host::B)?;
+        let before = router(lab, Host::B)?.epoch;
+        let (outcome, _) = watch(lab, || forget_discriminator(lab, Host::A))?;
+        assert_eq!(outcome.after, Some(Host::A), "{outcome:?}");
+        assert_sole_owner(pair, Host::A)?;
+        let mistaken = router(lab, Host::B)?;
+        assert_eq!(mistaken.epoch, before + 1, "one mistake, and not a second");
+        assert_eq!(mistaken.reason.as_deref(), Some("higher-priority"));
+        let log = std::fs::read_to_string(lab.baton_log(Host::B))?;
+        ensure!(log.contains("the Active router was alive"), "{log}");
+        pause(Duration::from_secs(2))?;
+        assert_eq!(router(lab, Host::B)?.epoch, mistaken.epoch);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_restarted_agent_is_active_still_while_its_lease_holds() -> Result<()> {
+    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+        let epoch = router(lab, Host::A)?.epoch;
+        let (outcome, _) = watch(lab, || {
+            pair.agent(Host::A)?.signal_tree(Signal::SIGKILL)?;
+            pair.restart(Host::A)
+        })?;
+        assert_eq!((outcome.after, outcome.flips), (Some(Host::A), 0), "{outcome:?}");
+        let resumed = router(lab, Host::A)?;
+        assert_eq!((resumed.role.as_str(), resumed.reason.as_deref()), ("Active", Some("resumed")));
+        assert_eq!(resumed.epoch, epoch + 1);
+        assert_eq!(router(lab, Host::B)?.epoch, 0, "nobody else was Active");
+        Ok(())
+    })
+}
+
+/// Waits until `host` is to take over.
+fn stands_by(lab: &Lab, host: Host) -> Result<()> {
+    let what = format!("node {} to be next in line", host.name());
+    wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, next_in_line)| up && next_in_line)))
+}
+
+/// Waits until `host` has an answer of the Active Router.
+fn watches(lab: &Lab, host: Host) -> Result<()> {
+    let what = format!("node {} to watch the Active Router", host.name());
+    wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, _)| up)))
+}
+
+/// Whether the session of `host` is up, and whether it is next in line.
+fn session(lab: &Lab, host: Host) -> Result<(bool, bool)> {
+    let watch = router(lab, host)?.watch.context("no session")?;
+    Ok((watch.up, watch.next_in_line))
+}
+
+fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
+    lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
+}
+
+/// Takes the discriminator out of the map of `host`.
+fn forget_discriminator(lab: &Lab, host: Host) -> Result<()> {
+    let pin = lab.directory().join("bpf").join(host.name());
+    let pin = pin.join(format!("v{LAYOUT_VERSION}/eth0/{DISCRIMINATORS}"));
+    let mut arguments: Vec<String> = ["map", "delete", "pinned"].into_iter().map(str::to_owned).collect();
+    arguments.push(pin.to_string_lossy().into_owned());
+    arguments.push("key".to_owned());
+    let key = [0_u32, discriminator(host.address().octets(), VRID)];
+    arguments.extend(key.into_iter().flat_map(u32::to_ne_bytes).map(|octet| octet.to_string()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    lab.run(host, "bpftool", &arguments).map(drop)
+}
