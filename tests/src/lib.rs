@@ -7,5 +7,6 @@ pub mod empty;
 pub mod frames;
 pub mod lab;
 pub mod lan;
+pub mod mounts;
 pub mod network;
 pub mod random;

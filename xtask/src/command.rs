@@ -60,14 +60,18 @@ pub(crate) fn become_command(command: &mut Command) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("running {}", spelled(command)))
 }
 
-/// The command as one would type it.
+/// The command as one would type it in a shell.
 pub(crate) fn spelled(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy())));
     let program =
         std::path::Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
-    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+    let words = command.get_args().map(|word| {
+        let word = word.to_string_lossy();
+        // The shell's own variables, which setup prints, are left to the shell.
+        if word.contains(char::is_whitespace) { quoted(&word) } else { word.into_owned() }
+    });
     variables.chain([program.into_owned()]).chain(words).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,6 +1,7 @@
 //! Baton's build tool: one file per verb, `cargo xtask --help` lists them. It uses nothing of the workspace, so that it
 //! builds where nothing is installed yet.
 
+mod apt;
 mod bench;
 mod build;
 mod command;

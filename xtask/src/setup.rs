@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use crate::apt::{self, POLICY, Policy};
 use crate::command::{command, is_root, spelled, step};
 
 /// What the agent (libxdp, libelf) and bpf-linker are built with, and a rustc that has `core` for the BPF target.
@@ -36,12 +37,6 @@ const BPF_LINKER: &str = "0.13.0";
 const BPF_RUSTC: &str = "/usr/bin/rustc";
 /// The package that brings it.
 const RUSTC_PACKAGE: &str = "rustc-web";
-/// The packages that start a service when they are installed.
-const SERVICES: [&str; 2] = ["keepalived", "nginx-light"];
-/// Tells dpkg whether services may be started at installation.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
-/// A policy that starts none.
-const NO_SERVICES: &str = "#!/bin/sh\nexit 101\n";
 /// Stands for the LLVM of a compiler that is not there yet.
 const LLVM_VARIABLE: &str = "$LLVM";
 
@@ -49,6 +44,10 @@ const LLVM_VARIABLE: &str = "$LLVM";
 pub(crate) fn run() -> anyhow::Result<()> {
     if !is_root() {
         return explain();
+    }
+    if Policy::find()? == Policy::Stale {
+        // An installation was killed; while it is there no service of the machine starts at installation.
+        step(&mut command("rm", [POLICY]))?;
     }
     install(&missing(packages()))?;
     // The linker must be of the LLVM that its compiler is of.
@@ -68,8 +67,8 @@ fn explain() -> anyhow::Result<()> {
     let llvm = has_rustc.then(llvm_major).and_then(Result::ok).map(|major| major.to_string());
     let llvm_packages = missing(llvm_packages(llvm.as_deref().unwrap_or(LLVM_VARIABLE)));
     ensure_debian(&[&packages[..], &llvm_packages[..]].concat())?;
-    let has_policy = Path::new(POLICY).exists();
-    let lines = Steps { packages, llvm, llvm_packages, linker: !has_bpf_linker(), has_policy }.commands();
+    let policy = Policy::find()?;
+    let lines = Steps { packages, llvm, llvm_packages, linker: !has_bpf_linker(), policy }.commands();
     if lines.is_empty() {
         return Ok(());
     }
@@ -90,35 +89,30 @@ struct Steps {
     llvm_packages: Vec<String>,
     /// Whether bpf-linker is missing.
     linker: bool,
-    /// Whether the operator has decided which services may be started at installation.
-    has_policy: bool,
+    /// Who has decided which services may be started at installation.
+    policy: Policy,
 }
 
 impl Steps {
     /// What the user types, line by line.
     fn commands(&self) -> Vec<String> {
-        let Self { packages, llvm, llvm_packages, linker, has_policy } = self;
+        let Self { packages, llvm, llvm_packages, linker, policy } = self;
         let mut lines = Vec::new();
+        if *policy == Policy::Stale {
+            lines.push(format!("sudo rm {POLICY}"));
+        }
         if !(packages.is_empty() && llvm_packages.is_empty()) {
-            lines.push(format!("sudo {}", spelled(&apt_update())));
+            lines.push(format!("sudo {}", spelled(&apt::update())));
         }
         if !packages.is_empty() {
-            let install = format!("sudo env {}", spelled(&apt_install(packages)));
-            if starts_services(packages) && !has_policy {
-                let text = NO_SERVICES.escape_default();
-                lines.push(format!("printf '{text}' | sudo install -m 755 /dev/stdin {POLICY}"));
-                lines.push(install);
-                lines.push(format!("sudo rm {POLICY}"));
-            } else {
-                lines.push(install);
-            }
+            lines.push(format!("sudo env {}", spelled(&apt::install(packages, *policy))));
         }
         if llvm.is_none() && (*linker || !llvm_packages.is_empty()) {
             let major = "sed -n 's/^LLVM version: \\([0-9]*\\).*/\\1/p'";
             lines.push(format!("LLVM=$({BPF_RUSTC} --version --verbose | {major})"));
         }
         if !llvm_packages.is_empty() {
-            lines.push(format!("sudo env {}", spelled(&apt_install(llvm_packages))));
+            lines.push(format!("sudo env {}", spelled(&apt::install(llvm_packages, *policy))));
         }
         if *linker {
             lines.push(spelled(&linker_install(llvm.as_deref().unwrap_or(LLVM_VARIABLE))));
@@ -132,10 +126,15 @@ fn install(packages: &[String]) -> anyhow::Result<()> {
         return Ok(());
     }
     ensure_debian(packages)?;
-    step(&mut apt_update())?;
-    let _quiet = starts_services(packages).then(NoServices::new).transpose()?;
-    step(&mut apt_install(packages))
-        .context("see README.md, \"What it needs\", for the package sources (bookworm-security)")
+    let policy = Policy::find()?;
+    for mut call in [apt::update(), apt::install(packages, policy)] {
+        if let Err(error) = step(&mut call) {
+            apt::ensure_unlocked().map_err(|locked| locked.context(error.to_string()))?;
+            let sources = "see README.md, \"What it needs\", for the package sources (bookworm-security)";
+            return Err(error.context(sources));
+        }
+    }
+    Ok(())
 }
 
 fn ensure_debian(packages: &[String]) -> anyhow::Result<()> {
@@ -157,20 +156,6 @@ fn llvm_packages(llvm: &str) -> Vec<String> {
 fn missing(mut packages: Vec<String>) -> Vec<String> {
     packages.retain(|name| !is_installed(name));
     packages
-}
-
-fn starts_services(packages: &[String]) -> bool {
-    packages.iter().any(|name| SERVICES.contains(&name.as_str()))
-}
-
-fn apt_update() -> Command {
-    command("apt-get", ["update", "--quiet"])
-}
-
-fn apt_install(packages: &[String]) -> Command {
-    let mut install = command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]);
-    install.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
-    install
 }
 
 fn linker_install(llvm: &str) -> Command {
@@ -203,32 +188,6 @@ fn has_bpf_linker() -> bool {
         .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(BPF_LINKER))
 }
 
-/// While it lives, the installation of nginx and keepalived starts no service: only the lab runs them. A policy of the
-/// operator's own is left alone.
-struct NoServices {
-    ours: bool,
-}
-
-impl NoServices {
-    fn new() -> anyhow::Result<Self> {
-        use std::os::unix::fs::PermissionsExt;
-        if Path::new(POLICY).exists() {
-            return Ok(Self { ours: false });
-        }
-        std::fs::write(POLICY, NO_SERVICES).with_context(|| format!("writing {POLICY}"))?;
-        std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
-        Ok(Self { ours: true })
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if self.ours {
-            let _ = std::fs::remove_file(POLICY);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +203,7 @@ mod tests {
     /// Nothing is missing.
     fn done() -> Steps {
         let llvm = Some("14".to_owned());
-        Steps { packages: Vec::new(), llvm, llvm_packages: Vec::new(), linker: false, has_policy: false }
+        Steps { packages: Vec::new(), llvm, llvm_packages: Vec::new(), linker: false, policy: Policy::None }
     }
 
     #[test]
@@ -254,20 +213,26 @@ mod tests {
             llvm: None,
             llvm_packages: llvm_packages(LLVM_VARIABLE),
             linker: true,
-            has_policy: false,
+            policy: Policy::None,
         };
         assert_eq!(
             steps.commands(),
             [
                 "sudo apt-get update --quiet",
-                "printf '#!/bin/sh\\nexit 101\\n' | sudo install -m 755 /dev/stdin /usr/sbin/policy-rc.d",
-                &format!("{APT_INSTALL} gcc nginx-light"),
-                "sudo rm /usr/sbin/policy-rc.d",
+                "sudo env DEBIAN_FRONTEND=noninteractive sh -c 'trap \"rm -f /usr/sbin/policy-rc.d\" EXIT; trap \"exit 1\" \
+                 HUP INT TERM; printf \"#!/bin/sh\\n# cargo xtask setup, process %s\\nexit 101\\n\" $$ \
+                 >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d && apt-get install --yes --quiet \
+                 --no-install-recommends gcc nginx-light'",
                 "LLVM=$(/usr/bin/rustc --version --verbose | sed -n 's/^LLVM version: \\([0-9]*\\).*/\\1/p')",
                 &format!("{APT_INSTALL} llvm-$LLVM-dev libpolly-$LLVM-dev"),
                 &format!("LLVM_PREFIX=/usr/lib/llvm-$LLVM {CARGO_INSTALL} --features llvm-$LLVM"),
             ]
         );
+    }
+
+    #[test]
+    fn a_policy_that_a_killed_setup_has_left_is_removed() {
+        assert_eq!(Steps { policy: Policy::Stale, ..done() }.commands(), ["sudo rm /usr/sbin/policy-rc.d"]);
     }
 
     #[test]
@@ -278,7 +243,7 @@ mod tests {
             [format!("LLVM_PREFIX=/usr/lib/llvm-14 {CARGO_INSTALL} --features llvm-14")]
         );
         assert_eq!(
-            Steps { packages: names(&["keepalived"]), has_policy: true, ..done() }.commands(),
+            Steps { packages: names(&["keepalived"]), policy: Policy::Others, ..done() }.commands(),
             ["sudo apt-get update --quiet", &format!("{APT_INSTALL} keepalived")]
         );
     }

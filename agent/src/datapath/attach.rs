@@ -13,9 +13,11 @@ use baton_common::maps::XDP_PROGRAM;
 use nix::net::if_::if_indextoname;
 
 use super::hook::Hook;
+use super::pins::remove_link;
 use super::{DatapathError, Pins, bpf};
 use crate::config::XdpChoice;
 use crate::host::netlink::{Interface, Netlink, XdpMode};
+use crate::host::veth;
 
 /// How often, and how far apart, a busy interface is looked at again: the links of a process that was just killed
 /// stay for some tens of milliseconds.
@@ -74,14 +76,15 @@ fn refuse_foreign_program(netlink: &Netlink, interface: &str, pins: &Pins) -> Re
         std::thread::sleep(BUSY_PAUSE);
     }
     let id = found.unwrap_or_default();
+    // Only CAP_SYS_ADMIN may look at programs that are not its own.
     let name = loaded_programs()
         .flatten()
         .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .and_then(|program| program.name_as_str().map(|name| format!(" \"{name}\"")))
         .unwrap_or_default();
     Err(DatapathError::ForeignProgram {
         interface: interface.to_owned(),
-        program: format!("{id} \"{name}\""),
+        program: format!("{id}{name}"),
         pins: pins.directory().to_owned(),
     })
 }
@@ -108,9 +111,7 @@ pub(super) struct Links {
 impl Links {
     /// Takes off the interface what this run has put there.
     pub(super) fn remove_fresh(&self) -> Result<(), DatapathError> {
-        self.fresh.iter().try_for_each(|path| {
-            std::fs::remove_file(path).map_err(DatapathError::pins(path, "removing a pin"))
-        })
+        self.fresh.iter().try_for_each(|path| remove_link(path))
     }
 }
 
@@ -142,9 +143,12 @@ pub(super) fn attach(
         && let Some((_, mode)) = found.xdp
     {
         links.adopted.push((Hook::Xdp, link));
+        warn_of_lost_answers(&found, mode);
         return Ok(mode);
     }
-    attach_xdp(program, interface, pins, choice, links)
+    let mode = attach_xdp(program, &found, pins, choice, links)?;
+    warn_of_lost_answers(&found, mode);
+    Ok(mode)
 }
 
 /// Puts our programs in the place of an earlier run's, each atomically.
@@ -173,22 +177,34 @@ fn classifier(bpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, Datapa
 
 fn attach_xdp(
     program: &mut Xdp,
-    interface: &str,
+    interface: &Interface,
     pins: &Pins,
     choice: XdpChoice,
     links: &mut Links,
 ) -> Result<XdpMode, DatapathError> {
     let mut attempts = Vec::new();
+    let name = &interface.name;
     for &mode in ladder(choice) {
+        if choice == XdpChoice::Auto && mode == XdpMode::Native && loses_answers(interface) {
+            attempts.push(format!(
+                "{mode}: the other end of this veth takes nothing that XDP sends back, for it has no XDP program and no \
+                 GRO; xdp = \"native\" forces it"
+            ));
+            continue;
+        }
         let flag = match mode {
             XdpMode::Native => xdp::XdpMode::Driver,
             XdpMode::Generic => xdp::XdpMode::Skb,
         };
-        match program.attach(interface, flag) {
+        match program.attach(name, flag) {
             Ok(id) => {
-                pin(program.take_link(id)?.try_into(), interface, pins.link(XDP_PROGRAM), links)?;
+                pin(program.take_link(id)?.try_into(), name, pins.link(XDP_PROGRAM), links)?;
                 if !attempts.is_empty() {
-                    tracing::warn!(interface, refused = attempts.join(", "), "XDP runs in generic mode");
+                    tracing::warn!(
+                        interface = name,
+                        refused = attempts.join(", "),
+                        "XDP runs in generic mode"
+                    );
                 }
                 return Ok(mode);
             }
@@ -199,7 +215,7 @@ fn attach_xdp(
         XdpChoice::Native => "write xdp = \"auto\" to allow generic mode, or use another interface",
         XdpChoice::Auto | XdpChoice::Generic => "use an Ethernet interface whose driver supports XDP",
     };
-    let (interface, attempts) = (interface.to_owned(), attempts.join(", "));
+    let (interface, attempts) = (name.to_owned(), attempts.join(", "));
     Err(DatapathError::NoXdp { interface, attempts, remedy: remedy.to_owned() })
 }
 
@@ -209,6 +225,23 @@ fn ladder(choice: XdpChoice) -> &'static [XdpMode] {
         XdpChoice::Auto => &[XdpMode::Native, XdpMode::Generic],
         XdpChoice::Native => &[XdpMode::Native],
         XdpChoice::Generic => &[XdpMode::Generic],
+    }
+}
+
+/// Whether ARP answers of native XDP would go nowhere. Where the kernel does not say they are taken for lost: generic mode
+/// is slower, and works.
+fn loses_answers(interface: &Interface) -> bool {
+    interface.veth && !veth::reaches_its_peer(interface.index).is_ok_and(|reaches| reaches)
+}
+
+fn warn_of_lost_answers(interface: &Interface, mode: XdpMode) {
+    if mode == XdpMode::Native && loses_answers(interface) {
+        tracing::warn!(
+            interface = interface.name,
+            "the other end of this veth takes nothing that native XDP sends back: ARP requests for the VIPs stay \
+             unanswered until it has an XDP program or GRO (`ethtool -K OTHER-END gro on`); xdp = \"auto\" takes generic \
+             mode there, after `baton detach`"
+        );
     }
 }
 

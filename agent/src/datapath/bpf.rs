@@ -1,5 +1,5 @@
-//! bpf(2) for two questions that aya leaves open: what a pinned link is attached to, and which programs run at a tcx
-//! hook (aya opens each of them by its id, which takes CAP_SYS_ADMIN).
+//! bpf(2) for what aya leaves open: what a pinned link is attached to, which programs run at a tcx hook (aya opens each
+//! of them by its id, which takes CAP_SYS_ADMIN), and taking a link off its interface at once.
 
 use std::ffi::CString;
 use std::io;
@@ -11,6 +11,7 @@ use std::path::Path;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
+const BPF_LINK_DETACH: libc::c_long = 34;
 
 /// Kinds of `enum bpf_link_type` that are attached to an interface.
 const LINK_XDP: u32 = 6;
@@ -105,6 +106,24 @@ pub(super) fn tcx_programs(index: u32, hook: TcxHook) -> io::Result<Vec<u32>> {
     unsafe { bpf(BPF_PROG_QUERY, &mut attributes) }?;
     ids.truncate(attributes.count as usize);
     Ok(ids)
+}
+
+/// Takes the link that is pinned at `path` off its interface. When its pin goes it would go as well, but some time later:
+/// the kernel leaves that to a worker.
+///
+/// # Errors
+///
+/// The pin cannot be opened, or is no link.
+pub(super) fn detach_link(path: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        descriptor: RawFd,
+    }
+    let link = open_pin(path)?;
+    let mut attributes = Attributes { descriptor: link.as_raw_fd() };
+    // SAFETY: the attributes are those of the command, and point to nothing.
+    unsafe { bpf(BPF_LINK_DETACH, &mut attributes) }?;
+    Ok(())
 }
 
 fn open_pin(path: &Path) -> io::Result<OwnedFd> {

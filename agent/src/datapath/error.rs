@@ -78,6 +78,29 @@ pub enum DatapathError {
         /// What the system said.
         source: io::Error,
     },
+    /// The place for a BPF file system is in use.
+    #[error(
+        "{} holds other files, which a BPF file system mounted there would hide; let `pins` in [runtime] name a directory \
+         that is empty or does not exist yet, or one on a BPF file system",
+        path.display()
+    )]
+    PinsTaken {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is no BPF file system, and none could be mounted.
+    #[error(
+        "mounting a BPF file system on {}: {source}; mount one as root (`mount -t bpf bpf {}`), or let `pins` in [runtime] \
+         name a directory on one",
+        path.display(),
+        path.display()
+    )]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The kernel does not say which programs run on the interface.
     #[error("asking which tcx programs run on {interface}: {source}")]
     Query {

@@ -8,6 +8,7 @@ mod contents;
 mod error;
 mod events;
 mod hook;
+mod mount;
 pub mod object;
 pub mod pins;
 mod place;

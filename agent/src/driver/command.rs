@@ -32,7 +32,7 @@ pub enum Command {
         /// Whether adverts can be sent.
         usable: bool,
     },
-    /// The XDP program is on the interface no more: ownership cannot be exercised.
+    /// A program of ours is on the interface no more: ownership cannot be exercised.
     DatapathLost {
         /// Index of the port.
         port: usize,

@@ -2,8 +2,8 @@
 //!
 //! Per host, that is, per network namespace, as interfaces and sysctls belong to it: a file with the namespace's number,
 //! which the process holds locked. The kernel unlocks it when the process ends, however it ends. It lies where only root
-//! can reach it, for any other user could hold it as well. Per directory: agents in different namespaces may share it by
-//! mistake, and would take each other's control socket and record.
+//! and the agent's user can reach it, for any other could hold it as well. Per directory: agents in different namespaces
+//! may share it by mistake, and would take each other's control socket and record.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
 
 use super::HostError;
 
@@ -75,8 +74,9 @@ fn make_directory() -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
-    let is_private =
-        found.is_dir() && found.mode() & 0o077 == 0 && [0, geteuid().as_raw()].contains(&found.uid());
+    // `/run` is root's, so whoever has the directory has it from root: the agent's user, for whom `baton detach` may be
+    // called as root.
+    let is_private = found.is_dir() && found.mode() & 0o077 == 0;
     let public = || io::Error::other("it is no directory that keeps other users out");
     if is_private { Ok(()) } else { Err(public()) }
 }
@@ -84,7 +84,10 @@ fn make_directory() -> io::Result<()> {
 /// The file at `path`, locked and empty; `None` when it was removed while it was being locked.
 fn lock(path: &Path) -> Result<Option<Flock<File>>, HostError> {
     let failed = || HostError::io(format!("locking the host with {}", path.display()));
-    let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    // The agent's user shall not make root write elsewhere.
+    let opened = options.custom_flags(libc::O_NOFOLLOW).open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed())?,

@@ -7,6 +7,7 @@ pub mod lock;
 pub mod netlink;
 pub mod rights;
 mod sysctls;
+pub mod veth;
 
 use std::io;
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
-    LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
 use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, new_multicast_connection};
 use tokio::runtime::Runtime;
@@ -51,6 +51,8 @@ pub struct Interface {
     pub mac: [u8; 6],
     /// Whether it carries Ethernet frames.
     pub ethernet: bool,
+    /// Whether it is one end of a veth pair.
+    pub veth: bool,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
     /// Its IPv4 addresses of global scope, in the kernel's order: primary addresses first.
@@ -229,6 +231,7 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         index: link.header.index,
         mac: mac(&link),
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
+        veth: is_veth(&link),
         carrier: link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
         addresses,
         xdp: xdp(&link),
@@ -280,6 +283,16 @@ fn mac(link: &LinkMessage) -> [u8; 6] {
         octets.as_slice().try_into().ok()
     });
     address.unwrap_or_default()
+}
+
+fn is_veth(link: &LinkMessage) -> bool {
+    let is_kind = |info: &LinkInfo| matches!(info, LinkInfo::Kind(InfoKind::Veth));
+    link.attributes.iter().any(|attribute| {
+        let LinkAttribute::LinkInfo(details) = attribute else {
+            return false;
+        };
+        details.iter().any(is_kind)
+    })
 }
 
 fn xdp(link: &LinkMessage) -> Option<(u32, XdpMode)> {

@@ -94,7 +94,7 @@ fn hexadecimal(address: Ipv4Addr) -> String {
 }
 
 /// Puts a directory in the place of the control socket, which cannot be replaced then.
-fn block_control_socket(lab: &Lab) -> Result<PathBuf> {
+pub(super) fn block_control_socket(lab: &Lab) -> Result<PathBuf> {
     let place = lab.host_directory(Host::A).join("control.sock");
     if place.exists() {
         fs::remove_file(&place)?;
