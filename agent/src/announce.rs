@@ -13,7 +13,9 @@ const BATCH_PAUSE: Duration = Duration::from_millis(1);
 /// From one sweep over all addresses to the next: a single announcement may be lost.
 const SWEEP_PAUSES: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
-/// After the last sweep: neighbours that came later, switches that forgot.
+/// After the last sweep, while the data plane has not accepted a frame to any of the addresses: perhaps nobody knows them.
+const UNHEARD: Duration = Duration::from_secs(5);
+/// Else: neighbours that came later, switches that forgot.
 const REFRESH: Duration = Duration::from_secs(60);
 /// A schedule that is younger has its frequent sweeps still before it: a router that keeps advertising although this one
 /// is better must not make it announce without end.
@@ -46,8 +48,9 @@ impl Announcer {
         self.due
     }
 
-    /// The addresses, by their indices below `count`, that are to be announced now; at most `limit`.
-    pub fn poll(&mut self, count: usize, limit: usize, now: Instant) -> Range<usize> {
+    /// The addresses, by their indices below `count`, that are to be announced now; at most `limit`. `served` is whether a
+    /// frame to one of them was accepted since the takeover.
+    pub fn poll(&mut self, count: usize, limit: usize, served: bool, now: Instant) -> Range<usize> {
         if limit == 0 || self.due.is_none_or(|due| due > now) {
             return 0..0;
         }
@@ -57,7 +60,8 @@ impl Announcer {
             self.due = Some(now + BATCH_PAUSE);
         } else {
             self.next = 0;
-            self.due = Some(now + SWEEP_PAUSES.get(self.sweep).copied().unwrap_or(REFRESH));
+            let rest = if served { REFRESH } else { UNHEARD };
+            self.due = Some(now + SWEEP_PAUSES.get(self.sweep).copied().unwrap_or(rest));
             self.sweep += 1;
         }
         batch
@@ -80,38 +84,50 @@ mod tests {
         announcer.start(START);
         for millis in [0, 10, 110, 1110, 6110, 66_110, 126_110] {
             assert_eq!(announcer.deadline(), Some(at(millis)));
-            assert_eq!(announcer.poll(1, 99, at(millis)), 0..1);
-            assert_eq!(announcer.poll(1, 99, at(millis)), 0..0);
+            assert_eq!(announcer.poll(1, 99, true, at(millis)), 0..1);
+            assert_eq!(announcer.poll(1, 99, true, at(millis)), 0..0);
         }
+    }
+
+    #[test]
+    fn an_address_that_nobody_uses_is_announced_again_and_again() {
+        let mut announcer = Announcer::default();
+        announcer.start(START);
+        for millis in [0, 10, 110, 1110, 6110, 11_110, 16_110] {
+            assert_eq!(announcer.deadline(), Some(at(millis)));
+            assert_eq!(announcer.poll(1, 99, false, at(millis)), 0..1);
+        }
+        assert_eq!(announcer.poll(1, 99, true, at(21_110)), 0..1);
+        assert_eq!(announcer.deadline(), Some(at(81_110)));
     }
 
     #[test]
     fn many_addresses_go_out_in_batches() {
         let mut announcer = Announcer::default();
         announcer.start(START);
-        assert_eq!(announcer.poll(40, 99, at(0)), 0..16);
-        assert_eq!(announcer.poll(40, 99, at(0)), 0..0);
-        assert_eq!(announcer.poll(40, 99, at(1)), 16..32);
-        assert_eq!(announcer.poll(40, 99, at(2)), 32..40);
+        assert_eq!(announcer.poll(40, 99, true, at(0)), 0..16);
+        assert_eq!(announcer.poll(40, 99, true, at(0)), 0..0);
+        assert_eq!(announcer.poll(40, 99, true, at(1)), 16..32);
+        assert_eq!(announcer.poll(40, 99, true, at(2)), 32..40);
         assert_eq!(announcer.deadline(), Some(at(12)));
-        assert_eq!(announcer.poll(40, 99, at(12)), 0..16);
+        assert_eq!(announcer.poll(40, 99, true, at(12)), 0..16);
     }
 
     #[test]
     fn what_is_beyond_the_limit_stays_due() {
         let mut announcer = Announcer::default();
         announcer.start(START);
-        assert_eq!(announcer.poll(4, 3, at(0)), 0..3);
-        assert_eq!(announcer.poll(4, 0, at(1)), 0..0);
+        assert_eq!(announcer.poll(4, 3, true, at(0)), 0..3);
+        assert_eq!(announcer.poll(4, 0, true, at(1)), 0..0);
         assert_eq!(announcer.deadline(), Some(at(1)));
-        assert_eq!(announcer.poll(4, 3, at(1)), 3..4);
+        assert_eq!(announcer.poll(4, 3, true, at(1)), 3..4);
     }
 
     #[test]
     fn a_young_schedule_is_not_started_over() {
         let mut announcer = Announcer::default();
         announcer.start(START);
-        assert_eq!(announcer.poll(1, 99, at(0)), 0..1);
+        assert_eq!(announcer.poll(1, 99, true, at(0)), 0..1);
         announcer.start(at(5));
         assert_eq!(announcer.deadline(), Some(at(10)));
         announcer.start(at(1000));
@@ -124,6 +140,6 @@ mod tests {
         announcer.start(START);
         announcer.stop();
         assert_eq!(announcer.deadline(), None);
-        assert_eq!(announcer.poll(1, 99, at(100_000)), 0..0);
+        assert_eq!(announcer.poll(1, 99, true, at(100_000)), 0..0);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
+    Explain(ConfigPath),
     /// Give virtual routers to a Backup without losing a packet, and go on as Backup.
     ///
     /// Exit code 1 when no Backup took over; this host is still Active then.

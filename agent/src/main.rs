@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
-use baton::control::{client, render, socket_path};
+use baton::control::{client, explain, render, socket_path};
 use clap::Parser;
 use cli::{Cli, ConfigPath, Verb};
 use log::Log;
@@ -58,6 +58,10 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Status { config, json } => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
+        }
+        Verb::Explain(config) => {
+            let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
+            print(&explain::explain(&status))?;
         }
         Verb::Handover { config, vrid, interface, json } => {
             let request = Request::Handover { vrid, interface };

@@ -9,6 +9,8 @@ const KEPT: usize = 16;
 /// When each stage of a role change was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stages {
+    /// The last advertisement of another router had arrived.
+    pub heard: Option<Instant>,
     /// The core was asked.
     pub decided: Instant,
     /// The lease was in the map, where XDP sees it.

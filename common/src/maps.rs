@@ -25,6 +25,8 @@ pub const DISCRIMINATORS: &str = "DISCRIMINATORS";
 pub const ANSWERS: &str = "ANSWERS";
 /// One [`crate::sbfd::Standby`] per slot, memory-mapped. The XDP program is its only writer.
 pub const STANDBYS: &str = "STANDBYS";
+/// One [`crate::ownership::Service`] per slot, memory-mapped. The XDP program is its only writer.
+pub const SERVICES: &str = "SERVICES";
 /// AF_XDP socket per receive queue. Not pinned: nothing whose loss matters may depend on it.
 pub const XSKS: &str = "XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].

@@ -1,5 +1,5 @@
-//! The two memory-mapped cells of a virtual router: who owns it (written by the agent, read by the XDP program), and
-//! what was last heard (written by the XDP program, read by the agent).
+//! The memory-mapped cells of a virtual router: who owns it (written by the agent, read by the XDP program), and what was
+//! last heard and first served (written by the XDP program, read by the agent).
 
 use core::mem::{offset_of, size_of};
 
@@ -12,7 +12,7 @@ use core::mem::{offset_of, size_of};
 pub struct Ownership {
     /// End of the lease in ns of CLOCK_MONOTONIC; 0 when this host does not own the virtual router.
     pub lease_until_ns: u64,
-    /// How often this host has become Active since the map was made; for people, decides nothing.
+    /// How often this host has taken the virtual router over since the map was made; decides nothing.
     pub epoch: u32,
     /// [`LEAVING`] or nothing.
     pub flags: u32,
@@ -52,5 +52,18 @@ pub struct Mailbox {
     pub _pad: [u8; 22],
 }
 
+/// When the addresses of a virtual router were first of use to somebody after the last takeover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Service {
+    /// Arrival of the first frame to a VIP that was accepted, in ns of CLOCK_MONOTONIC.
+    pub first_ns: u64,
+    /// The [`Ownership::epoch`] that it came in; written last.
+    pub epoch: u32,
+    /// Always zero.
+    pub _pad: [u8; 4],
+}
+
+const _: () = assert!(size_of::<Service>() == 16);
 const _: () = assert!(size_of::<Ownership>() == 32 && offset_of!(Ownership, lease_until_ns) == 0);
 const _: () = assert!(size_of::<Mailbox>() == 64 && offset_of!(Mailbox, arrived_ns) == 0);

@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use baton_common::maps::{
     Device, DiscriminatorKey, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, Router, RouterKey, VipKey, VlanId,
 };
-use baton_common::ownership::{LEAVING, Mailbox, Ownership};
+use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
@@ -37,6 +37,9 @@ static ANSWERS: Array<Answer> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPA
 
 #[map]
 static STANDBYS: Array<Standby> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
+static SERVICES: Array<Service> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
 
 #[map]
 pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -98,6 +101,22 @@ pub(crate) fn owner_mac(slot: u32) -> Option<[u8; 6]> {
     let (cell, _) = owned(slot)?;
     // SAFETY: as in `owned`; the MAC was set before the lease.
     Some(unsafe { read_volatile(addr_of!((*cell).mac)) })
+}
+
+/// Notes that a frame to a VIP was accepted, if it is the first since this host took the virtual router over.
+#[inline(always)]
+pub(crate) fn note_service(slot: u32) {
+    let (Some(owner), Some(cell)) = (OWNERSHIP.get_ptr(slot), SERVICES.get_ptr_mut(slot)) else {
+        return;
+    };
+    // SAFETY: as in `owned` and `deliver`. CPUs that write at once write nearly the same.
+    unsafe {
+        let epoch = read_volatile(addr_of!((*owner).epoch));
+        if read_volatile(addr_of!((*cell).epoch)) != epoch {
+            write_volatile(addr_of_mut!((*cell).first_ns), bpf_ktime_get_ns());
+            write_volatile(addr_of_mut!((*cell).epoch), epoch);
+        }
+    }
 }
 
 /// What is left of the lease in us, if this host owns the virtual router and does not want to be succeeded.

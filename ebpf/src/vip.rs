@@ -9,6 +9,15 @@ use crate::packet::Frame;
 /// The verdict about a frame whose IPv4 destination is a VIP of the virtual router at `slot`.
 #[inline(always)]
 pub(crate) fn received(frame: &mut Frame<'_>, slot: u32) -> Verdict {
+    let verdict = judge(frame, slot);
+    if verdict == Verdict::VipDelivered {
+        maps::note_service(slot);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn judge(frame: &mut Frame<'_>, slot: u32) -> Verdict {
     let Some(mac) = maps::owner_mac(slot) else {
         return Verdict::VipNotOwner;
     };

@@ -11,7 +11,7 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
 use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey, VlanId};
-use baton_common::ownership::{LEAVING, Mailbox, Ownership};
+use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
@@ -98,6 +98,12 @@ impl Datapath {
     pub fn answer(&self, slot: u32) -> Answer {
         let map: Array<_, Plain<Answer>> = Array::try_from(self.map(maps::ANSWERS)).expect("an array");
         map.get(&slot, 0).expect("ANSWERS has the slot").0
+    }
+
+    /// The service cell of the virtual router at `slot`.
+    pub fn service(&self, slot: u32) -> Service {
+        let map: Array<_, Plain<Service>> = Array::try_from(self.map(maps::SERVICES)).expect("an array");
+        map.get(&slot, 0).expect("SERVICES has the slot").0
     }
 
     /// The standby cell of the virtual router at `slot`.

@@ -2,6 +2,7 @@
 //! answers in the agent, `client` asks from the command line, `render` makes the answer readable.
 
 pub mod client;
+pub mod explain;
 pub mod protocol;
 pub mod render;
 pub mod server;

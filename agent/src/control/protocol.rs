@@ -110,6 +110,8 @@ pub struct RouterStatus {
     pub mac: String,
     /// Takeovers since the maps were made.
     pub epoch: u32,
+    /// When the first frame to one of the addresses was accepted since the last takeover.
+    pub served_ns: Option<u64>,
     /// Who was heard.
     pub peers: Vec<PeerStatus>,
     /// The S-BFD session with the Active router that this host is Backup to.
@@ -159,6 +161,8 @@ pub struct TransitionStatus {
     pub reason: String,
     /// How long ago.
     pub age_ms: u64,
+    /// The last advertisement of another router before it had arrived.
+    pub heard_ns: Option<u64>,
     /// The core was asked.
     pub decided_ns: u64,
     /// The lease was in the map.

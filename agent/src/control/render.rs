@@ -140,7 +140,7 @@ fn write_transition(text: &mut String, transition: &TransitionStatus) -> fmt::Re
 }
 
 /// A span in the unit that suits it.
-fn span(millis: u64) -> String {
+pub(super) fn span(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..120_000 => format!("{} s", millis / 1_000),
@@ -160,12 +160,12 @@ pub fn handover(results: &[HandoverResult]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    fn example() -> Status {
+    pub(in crate::control) fn example() -> Status {
         let interface = InterfaceStatus {
             interface: "eth0".to_owned(),
             xdp_mode: "native".to_owned(),
@@ -186,6 +186,7 @@ mod tests {
             to: "Active".to_owned(),
             reason: "active-down".to_owned(),
             age_ms: 130_000,
+            heard_ns: Some(700_000),
             decided_ns: 1_000_000,
             stored_ns: Some(1_001_000),
             transmitted_ns: Some(1_015_999),
@@ -206,6 +207,7 @@ mod tests {
             vips: vec![[192, 0, 2, 100].into()],
             mac: "00:00:5e:00:01:33".to_owned(),
             epoch: 3,
+            served_ns: Some(1_071_000),
             peers: vec![peer],
             watch: Some(WatchStatus {
                 peer: [192, 0, 2, 3].into(),

@@ -266,6 +266,7 @@ fn router_status(
         vips: config.vips.clone(),
         mac: mac.map(|octet| format!("{octet:02x}")).join(":"),
         epoch: seen.epoch,
+        served_ns: seen.served.map(Instant::as_nanos),
         peers: seen
             .peers
             .iter()
@@ -303,6 +304,7 @@ fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
         to: record.transition.to.to_string(),
         reason: record.transition.reason.to_string(),
         age_ms: millis_since(record.stages.decided, now),
+        heard_ns: record.stages.heard.map(Instant::as_nanos),
         decided_ns: record.stages.decided.as_nanos(),
         stored_ns: record.stages.stored.map(Instant::as_nanos),
         transmitted_ns: record.stages.transmitted.map(Instant::as_nanos),

@@ -8,12 +8,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aya::Pod;
 use aya::maps::MapData;
 use baton_common::maps::MAX_ROUTERS;
-use baton_common::ownership::{self, Mailbox};
+use baton_common::ownership::{self, Mailbox, Service};
 use baton_common::sbfd::Answer;
 
 use super::DatapathError;
+use super::plain::Plain;
 use crate::vrrp::{Instant, Ownership};
 
 /// The ownership map, one cell per slot. One writer only: the driver.
@@ -89,33 +91,28 @@ impl Ownerships {
     }
 }
 
-/// The mailboxes, one per slot. The XDP program is their only writer.
-pub struct Mailboxes(Mapping<Mailbox>);
+/// Cells that the XDP program writes and this process reads, one per slot.
+pub struct Cells<T>(Mapping<T>);
 
-impl Mailboxes {
+/// What was last heard.
+pub type Mailboxes = Cells<Mailbox>;
+/// The answers to S-BFD probes.
+pub type Answers = Cells<Answer>;
+/// When the addresses were first of use.
+pub type Services = Cells<Service>;
+
+impl<T: Copy> Cells<T>
+where
+    Plain<T>: Pod,
+{
     pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
         Mapping::new(map).map(Self)
     }
 
-    /// What was last heard for `slot`.
-    pub fn read(&self, slot: u32) -> Mailbox {
-        // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `Mailbox`. A torn
-        // read is allowed for by the type's contract.
-        unsafe { self.0.cell(slot).read_volatile() }
-    }
-}
-
-/// The answers to S-BFD probes, one per slot. The XDP program is their only writer.
-pub struct Answers(Mapping<Answer>);
-
-impl Answers {
-    pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
-        Mapping::new(map).map(Self)
-    }
-
-    /// The last answer for `slot`.
-    pub fn read(&self, slot: u32) -> Answer {
-        // SAFETY: as in `Mailboxes::read`.
+    /// The cell of `slot` as it is.
+    pub fn read(&self, slot: u32) -> T {
+        // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `T`, which is a type of the
+        // contract. A torn read is allowed for by the types' contracts.
         unsafe { self.0.cell(slot).read_volatile() }
     }
 }

@@ -24,7 +24,7 @@ use baton_common::verdict::Verdict;
 
 use attach::Links;
 pub use attach::refuse_foreign_pins;
-pub use cells::{Answers, Mailboxes, Ownerships};
+pub use cells::{Answers, Mailboxes, Ownerships, Services};
 use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
@@ -36,7 +36,7 @@ use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
-const PINNED_MAPS: [&str; 9] = [
+pub const PINNED_MAPS: [&str; 10] = [
     maps::DEVICE,
     maps::ROUTERS,
     maps::VIPS,
@@ -45,6 +45,7 @@ const PINNED_MAPS: [&str; 9] = [
     maps::MAILBOXES,
     maps::ANSWERS,
     maps::STANDBYS,
+    maps::SERVICES,
     maps::COUNTERS,
 ];
 
@@ -180,6 +181,15 @@ impl Datapath {
     /// The map cannot be mapped into memory.
     pub fn answers(&self) -> Result<Answers, DatapathError> {
         Answers::map(self.array(maps::ANSWERS)?)
+    }
+
+    /// When the addresses were first of use.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be mapped into memory.
+    pub fn services(&self) -> Result<Services, DatapathError> {
+        Services::map(self.array(maps::SERVICES)?)
     }
 
     /// Sends the advertisements that arrive on `queue` to the AF_XDP socket `fd`.

@@ -2,7 +2,7 @@
 
 use aya::Pod;
 use baton_common::maps::{Device, DiscriminatorKey, Router, RouterKey, VipKey};
-use baton_common::ownership::{Mailbox, Ownership};
+use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 
 /// A type of the contract that may be copied to and from a map as bytes.
@@ -24,6 +24,8 @@ unsafe impl Pod for Plain<DiscriminatorKey> {}
 unsafe impl Pod for Plain<Ownership> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Mailbox> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Service> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Answer> {}
 // SAFETY: as above.

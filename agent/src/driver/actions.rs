@@ -18,6 +18,10 @@ const ANNOUNCEMENTS: usize = 24;
 impl Port {
     pub(super) fn set_ownership(&mut self, index: usize, ownership: Ownership) {
         let router = &mut self.routers[index];
+        // Before the lease: the first frame that is served belongs to the new tenure.
+        if matches!(ownership, Ownership::Held(_)) && self.ownerships.lease(router.slot) <= clock::now() {
+            self.ownerships.next_epoch(router.slot);
+        }
         self.ownerships.set(router.slot, ownership);
         router.stages.stored = Some(clock::now());
     }
@@ -75,12 +79,21 @@ impl Port {
             if !self.owns(index, now) {
                 continue;
             }
+            let served = self.served(index).is_some();
             let router = &mut self.routers[index];
-            for vip in router.announcer.poll(router.vips().len(), budget, now) {
+            for vip in router.announcer.poll(router.vips().len(), budget, served, now) {
                 budget -= 1;
                 self.announce_vip(index, vip);
             }
         }
+    }
+
+    /// When the first frame to one of the addresses was accepted since this host took them over.
+    pub(super) fn served(&self, index: usize) -> Option<Instant> {
+        let slot = self.routers[index].slot;
+        let service = self.services.read(slot);
+        let epoch = self.ownerships.epoch(slot);
+        (epoch != 0 && service.epoch == epoch).then(|| Instant::from_nanos(service.first_ns))
     }
 
     fn announce_vip(&mut self, index: usize, vip: usize) {
@@ -97,9 +110,6 @@ impl Port {
         let router = &mut self.routers[index];
         if router.core.role() != Role::Active || router.core.leaving() {
             router.announcer.stop();
-        }
-        if transition.to == Role::Active && transition.from != Role::Active {
-            self.ownerships.next_epoch(router.slot);
         }
         let record = Record { transition, stages: router.stages };
         router.recorder.push(record);

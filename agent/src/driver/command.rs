@@ -90,6 +90,8 @@ pub struct RouterSnapshot {
     pub lease: Instant,
     /// Takeovers since the map was made.
     pub epoch: u32,
+    /// When the first frame to one of the addresses was accepted since the last of them.
+    pub served: Option<Instant>,
     /// Who was heard.
     pub peers: [Option<PeerSnapshot>; MAX_PEERS],
     /// The last role changes.

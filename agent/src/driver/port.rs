@@ -15,7 +15,7 @@ use super::router::Router;
 use super::transmitter::Transmitter;
 use super::wait::Waiter;
 use crate::clock;
-use crate::datapath::{Answers, Mailboxes, Ownerships};
+use crate::datapath::{Answers, Mailboxes, Ownerships, Services};
 use crate::host::ethtool::Ethtool;
 use crate::recorder::Stages;
 use crate::sbfd::Profile;
@@ -46,6 +46,8 @@ pub struct PortParts {
     pub mailboxes: Mailboxes,
     /// The answers to S-BFD probes on the interface.
     pub answers: Answers,
+    /// When the addresses were first of use.
+    pub services: Services,
     /// The interface's own MAC.
     pub device_mac: Mac,
     /// The virtual routers.
@@ -64,6 +66,7 @@ pub struct Port {
     pub(super) ethtool: Ethtool,
     pub(super) ownerships: Ownerships,
     pub(super) mailboxes: Mailboxes,
+    pub(super) services: Services,
     pub(super) device_mac: Mac,
     pub(super) liveness: Liveness,
     pub(super) routers: Vec<Router>,
@@ -85,6 +88,7 @@ impl Port {
             ownerships,
             mailboxes,
             answers,
+            services,
             device_mac,
             routers,
             events,
@@ -100,6 +104,7 @@ impl Port {
             ethtool,
             ownerships,
             mailboxes,
+            services,
             device_mac,
             liveness,
             routers,
@@ -241,7 +246,9 @@ impl Port {
     /// Feeds one input and carries out all its actions, in their order.
     pub(super) fn feed(&mut self, index: usize, input: Input<Ipv4Addr>, now: Instant) {
         let Some(router) = self.routers.get_mut(index) else { return };
-        router.stages = Stages { decided: now, ..Stages::default() };
+        let heard = self.mailboxes.read(router.slot).arrived_ns;
+        let heard = (heard != 0).then(|| Instant::from_nanos(heard));
+        router.stages = Stages { heard, decided: now, ..Stages::default() };
         for action in router.core.handle(input, now) {
             match action {
                 Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
@@ -271,6 +278,7 @@ impl Port {
             yielded: router.core.yielded(),
             lease: self.ownerships.lease(router.slot),
             epoch: self.ownerships.epoch(router.slot),
+            served: self.served(index),
             peers: router.peers,
             recorder: router.recorder,
             watch: self.liveness.describe(index),

@@ -161,6 +161,7 @@ impl Opening<'_> {
             ownerships: self.datapath.ownerships()?,
             mailboxes,
             answers: self.datapath.answers()?,
+            services: self.datapath.services()?,
             device_mac: *mac,
             routers,
             events: self.events.clone(),

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use aya::EbpfLoader;
 use aya::maps::{Map, MapData};
+use baton::datapath::PINNED_MAPS;
 use baton::datapath::object::OBJECT;
 use baton_common::maps;
 use baton_tests::datapath::Datapath;
@@ -53,6 +54,7 @@ fn the_maps_are_what_the_contract_says() {
         (maps::MAILBOXES, [ARRAY, 4, 64, 512, MMAPABLE]),
         (maps::ANSWERS, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::STANDBYS, [ARRAY, 4, 32, 512, MMAPABLE]),
+        (maps::SERVICES, [ARRAY, 4, 16, 512, MMAPABLE]),
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 25, 0]),
     ] {
@@ -79,17 +81,6 @@ fn the_programs_are_what_the_contract_says() {
 /// In a mount namespace of its own: no pin outlives the test, and no other test sees it.
 #[test]
 fn pinned_maps_are_found_again() {
-    const PINNED: [&str; 9] = [
-        maps::DEVICE,
-        maps::ROUTERS,
-        maps::VIPS,
-        maps::DISCRIMINATORS,
-        maps::OWNERSHIP,
-        maps::MAILBOXES,
-        maps::ANSWERS,
-        maps::STANDBYS,
-        maps::COUNTERS,
-    ];
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
@@ -98,7 +89,7 @@ fn pinned_maps_are_found_again() {
 
     let load = || {
         let mut loader = EbpfLoader::new();
-        for name in PINNED {
+        for name in PINNED_MAPS {
             loader.map_pin_path(name, pins.join(name));
         }
         loader.load(OBJECT).expect("the object loads")
@@ -106,7 +97,7 @@ fn pinned_maps_are_found_again() {
     let ids =
         |bpf: &aya::Ebpf, name: &str| data(bpf.map(name).expect(name)).info().expect("information").id();
     let (first, second) = (load(), load());
-    for name in PINNED {
+    for name in PINNED_MAPS {
         assert_eq!(ids(&first, name), ids(&second, name), "{name}");
     }
     assert_ne!(ids(&first, maps::XSKS), ids(&second, maps::XSKS), "sockets belong to one agent");

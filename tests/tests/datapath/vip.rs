@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use baton::clock;
+use baton_common::ownership::Service;
 use baton_common::verdict::Verdict::{
     Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
 };
@@ -139,4 +141,23 @@ fn two_virtual_routers_are_owned_apart() {
     // The right address behind the wrong virtual MAC: what another host's frame looks like.
     let crossed = with(&second, DESTINATION_MAC, &VIRTUAL_MAC);
     assert_eq!(host.receive(&crossed), outcome(XDP_PASS, Other, &crossed));
+}
+
+/// The first of a tenure is stamped, and no later one.
+#[test]
+fn the_first_frame_that_is_served_after_a_takeover_is_stamped() {
+    let mut host = host(Role::Active);
+    let frame = frames::octets("lb-tcp-syn-vip");
+    assert_eq!(host.service(SLOT), Service::default());
+    let before = clock::now().as_nanos();
+    host.receive(&frame);
+    let first = host.service(SLOT);
+    assert!(first.first_ns >= before);
+    assert_eq!(first, Service { first_ns: first.first_ns, epoch: 1, _pad: [0; 4] });
+    host.receive(&frame);
+    assert_eq!(host.service(SLOT), first);
+    // What is not served does not count.
+    host.set_ownership(SLOT, 0, VIRTUAL_MAC);
+    host.receive(&frame);
+    assert_eq!(host.service(SLOT), first);
 }

@@ -1,0 +1,191 @@
+//! `baton explain`: why every virtual router is what it is, in sentences, and how long each stage of the last change took.
+
+use std::fmt::{self, Write};
+
+use super::protocol::{RouterStatus, Status, TransitionStatus};
+use super::render::span;
+
+/// The text of `baton explain`.
+pub fn explain(status: &Status) -> String {
+    let mut text = String::new();
+    for router in &status.routers {
+        // Writing to a String cannot fail.
+        let _ = write_router(&mut text, router);
+    }
+    text
+}
+
+fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
+    let RouterStatus { interface, vrid, role, .. } = router;
+    let since = router.since_ms.map_or_else(String::new, |millis| format!(" since {}", span(millis)));
+    writeln!(text, "{interface} vrid {vrid} is {role}{since}.")?;
+    if let Some(reason) = &router.reason {
+        writeln!(text, "  Because {}.", cause(reason, router))?;
+    }
+    writeln!(text, "  {}", prospect(router))?;
+    // The newest that changed the role; a handover that began or was refused is no change.
+    let change = router.transitions.iter().rev().find(|transition| transition.from != transition.to);
+    if let Some(change) = change {
+        write_stages(text, router, change)?;
+    }
+    Ok(())
+}
+
+/// What the reason of the last role change means.
+fn cause(reason: &str, router: &RouterStatus) -> String {
+    let RouterStatus { interface, priority, .. } = router;
+    match reason {
+        "startup" => "the agent started, or the interface came up: a router begins as Backup".to_owned(),
+        "resumed" => "the agent was restarted while its lease held, so nobody else had taken over".to_owned(),
+        "shutdown" => "the agent was told to stop".to_owned(),
+        "link-down" => format!("{interface} has no carrier or no primary address, and nothing can be sent"),
+        "active-down" => {
+            "no advert had come for three intervals and the Skew_Time of this priority".to_owned()
+        }
+        "active-left" => "the Active Router had said priority 0, and Skew_Time had passed".to_owned(),
+        "active-unreachable" => "the Active Router had not answered S-BFD probes".to_owned(),
+        "active-out-of-service" => {
+            "the Active Router had answered an S-BFD probe with AdminDown: its lease had lapsed, or it was leaving"
+                .to_owned()
+        }
+        "preempted" => format!("the Active Router had a lower priority than {priority}, and preempt is on"),
+        "address-owner" => "priority 255 is the owner of the addresses, which never waits".to_owned(),
+        "higher-priority" => "a router was Active that goes before this one: higher priority, or an equal one \
+                              and a higher address"
+            .to_owned(),
+        "succeeded" => "another router took over when this one handed over or stopped".to_owned(),
+        "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
+                           transmit; somebody may have taken over meanwhile"
+            .to_owned(),
+        "datapath-lost" => format!("a program was taken off {interface}: restart the agent"),
+        other => other.to_owned(),
+    }
+}
+
+/// What would change the role.
+fn prospect(router: &RouterStatus) -> String {
+    match router.role.as_str() {
+        "Active" if router.leaving => {
+            "It has said priority 0 and serves until a successor speaks.".to_owned()
+        }
+        "Active" => format!(
+            "It stays so while its adverts leave (lease: {:.1} ms) and no router of more than priority {} speaks.",
+            std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
+            router.priority
+        ),
+        "Backup" => {
+            let by = match &router.watch {
+                Some(watch) if watch.up && watch.next_in_line => format!(
+                    "at once when {} does not answer or serve, being next in line; else when its adverts stop",
+                    watch.peer
+                ),
+                Some(watch) if watch.up => {
+                    format!(
+                        "a Skew_Time after {} stops to answer or serve; else when its adverts stop",
+                        watch.peer
+                    )
+                }
+                Some(_) | None => "when adverts stop for three intervals and its Skew_Time".to_owned(),
+            };
+            let preempt = if router.yielded { ", and does not preempt: it has handed over" } else { "" };
+            format!("It takes over {by}{preempt}.")
+        }
+        _ => "It waits for a carrier and a primary address.".to_owned(),
+    }
+}
+
+/// How long after the decision each stage was reached; what came before it as a span, too.
+fn write_stages(text: &mut String, router: &RouterStatus, change: &TransitionStatus) -> fmt::Result {
+    let TransitionStatus { from, to, reason, age_ms, decided_ns, .. } = change;
+    writeln!(text, "  The change from {from} to {to} ({reason}), {} ago:", span(*age_ms))?;
+    if let Some(heard) = change.heard_ns {
+        writeln!(text, "    {:>10}  last advert of another router", before(*decided_ns, heard))?;
+    }
+    writeln!(text, "    {:>10}  decided", "0 us")?;
+    let is_takeover = to == "Active";
+    let stages = [
+        ("lease stored", change.stored_ns),
+        ("advert handed to the wire", change.transmitted_ns),
+        ("gratuitous ARP handed to the wire", change.announced_ns),
+        ("first frame to a VIP accepted", router.served_ns.filter(|_| is_takeover)),
+    ];
+    for (name, reached) in stages {
+        match reached.and_then(|reached| reached.checked_sub(*decided_ns)) {
+            Some(after) => writeln!(text, "    {:>10}  {name}", format!("+{} us", after / 1000))?,
+            None if is_takeover => writeln!(text, "    {:>10}  {name}", "not yet")?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn before(decided_ns: u64, heard_ns: u64) -> String {
+    format!("-{} us", decided_ns.saturating_sub(heard_ns) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render::tests::example;
+    use super::*;
+
+    #[test]
+    fn a_takeover_is_explained_with_all_its_stages() {
+        let expected = "\
+eth0 vrid 51 is Active since 2 min.
+  Because no advert had come for three intervals and the Skew_Time of this priority.
+  It stays so while its adverts leave (lease: 21.5 ms) and no router of more than priority 200 speaks.
+  The change from Backup to Active (active-down), 2 min ago:
+       -300 us  last advert of another router
+          0 us  decided
+         +1 us  lease stored
+        +15 us  advert handed to the wire
+       not yet  gratuitous ARP handed to the wire
+        +71 us  first frame to a VIP accepted
+";
+        assert_eq!(explain(&example()), expected);
+    }
+
+    #[test]
+    fn a_backup_tells_when_it_takes_over() {
+        let mut status = example();
+        let router = &mut status.routers[0];
+        (router.role, router.reason) = ("Backup".to_owned(), Some("startup".to_owned()));
+        let told = |router: &RouterStatus| prospect(router);
+        assert_eq!(
+            told(router),
+            "It takes over at once when 192.0.2.3 does not answer or serve, being next in line; else when its adverts stop."
+        );
+        router.watch = None;
+        router.yielded = true;
+        assert_eq!(
+            told(router),
+            "It takes over when adverts stop for three intervals and its Skew_Time, and does not preempt: it has handed over."
+        );
+    }
+
+    /// Every reason that the election knows has its sentence.
+    #[test]
+    fn no_reason_is_left_unexplained() {
+        use crate::vrrp::Reason::*;
+        let status = example();
+        for reason in [
+            Startup,
+            Resumed,
+            Shutdown,
+            LinkDown,
+            ActiveDown,
+            ActiveLeft,
+            ActiveUnreachable,
+            ActiveOutOfService,
+            Preempted,
+            AddressOwner,
+            HigherPriority,
+            Succeeded,
+            LeaseLapsed,
+            DatapathLost,
+        ] {
+            let name = reason.to_string();
+            assert_ne!(cause(&name, &status.routers[0]), name);
+        }
+    }
+}
