@@ -11,10 +11,11 @@ use crate::command::{cargo, root, step};
 const CORE: &str = "agent/src/vrrp";
 /// The S-BFD initiator is pure in the same way, and uses the election's words beside.
 const INITIATOR: &str = "agent/src/sbfd";
-const INITIATOR_MAY_NAME: [&str; 9] = [
+const INITIATOR_MAY_NAME: [&str; 10] = [
     "baton_common",
     "crate::stall",
     "crate::vrrp",
+    "peers",
     "session",
     "std::iter",
     "std::time::Duration",

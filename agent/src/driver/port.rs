@@ -122,7 +122,7 @@ impl Port {
     /// Begins the elections. A lease that an earlier run has left is taken up where that run ended: while it holds nobody
     /// else takes over, and a restart need not change the role.
     pub(super) fn start(&mut self, profile: Option<Profile>, now: Instant) {
-        self.liveness.set_profile(profile);
+        self.liveness.peers.set_profile(profile);
         for index in 0..self.routers.len() {
             let slot = self.routers[index].slot;
             match self.ownerships.read(slot) {
@@ -151,7 +151,7 @@ impl Port {
             .iter()
             .filter_map(Router::deadline)
             .chain(completion)
-            .chain(self.liveness.deadline())
+            .chain(self.liveness.peers.deadline())
             .min()
     }
 

@@ -30,9 +30,6 @@ pub struct Router {
     pub(super) stages: Stages,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
-    /// The Active router that this one has taken over from because it did not answer, and until when it may prove that it
-    /// was alive.
-    pub(super) succeeded: Option<(Ipv4Addr, Instant)>,
     mac: Mac,
     vips: Vec<Ipv4Addr>,
     /// The same, for comparison with another router's list, whose order means nothing.
@@ -60,7 +57,6 @@ impl Router {
             peers: [None; MAX_PEERS],
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
-            succeeded: None,
             mac: entry.mac,
             vips: config.vips.clone(),
             sorted_vips,

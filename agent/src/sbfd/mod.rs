@@ -15,6 +15,7 @@
 //! What keeps it honest: misses are counted, one at most per call, so that a stalled caller convicts nobody; a miss counts
 //! only when no CPU of this host was stalled meanwhile, see [`crate::stall`]; an advertisement is as good as an answer.
 
+mod peers;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use peers::Peers;
 pub use session::Session;
 pub use watch::{Probe, Step, Watch};
 

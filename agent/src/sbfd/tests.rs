@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_common::sbfd::{Answer, FINAL, STATE_UP};
 
-use super::{Probe, Profile, Step, Watch};
+use super::{Peers, Probe, Profile, Step, Watch};
 use crate::vrrp::{Failure, Instant};
 
 const NEVER: Instant = Instant::from_nanos(0);
@@ -270,4 +270,82 @@ fn a_watch_without_sessions_wants_nothing() {
     let (mut watch, now) = up();
     watch.leave(0);
     assert_eq!((watch.deadline(), watch.poll(now, NEVER, true)), (None, None));
+}
+
+/// Peers of two virtual routers, three of them at the most, with a session of router 0 with peer 2.
+fn peers() -> Peers<u8> {
+    let mut peers = Peers::new(2, 3);
+    peers.set_profile(Some(Profile::FAST));
+    assert_eq!(peers.follow(0, Some(2)), Some(2));
+    peers.join(0, 7, 2, [2; 6], ms(1000));
+    peers
+}
+
+fn watched(peers: &Peers<u8>) -> Vec<u8> {
+    peers.watches().iter().map(|watch| watch.peer).collect()
+}
+
+#[test]
+fn a_virtual_router_has_a_session_with_the_active_router_and_nobody_else() {
+    let mut peers = peers();
+    assert_eq!(peers.follow(0, Some(2)), None, "it has one");
+    assert_eq!(peers.session(0).map(|(watch, session)| (watch.peer, session.discriminator)), Some((2, 7)));
+    assert_eq!(peers.follow(1, Some(2)), Some(2));
+    peers.join(1, 8, 2, [2; 6], ms(1000));
+    assert_eq!(watched(&peers), [2], "they share a watch");
+    assert_eq!(peers.follow(0, Some(3)), Some(3));
+    assert!(peers.session(0).is_none());
+    assert_eq!(watched(&peers), [2], "the other's goes on");
+    assert_eq!(peers.follow(1, None), None);
+    assert_eq!((watched(&peers), peers.deadline()), (vec![], None));
+}
+
+#[test]
+fn there_are_no_more_watches_than_agreed_and_none_without_a_profile() {
+    let mut peers = Peers::new(4, 3);
+    let join = |peers: &mut Peers<u8>| {
+        for router in 0..4 {
+            let peer = u8::try_from(router).expect("four");
+            peers.join(router, 7, peer, [2; 6], ms(1000));
+        }
+    };
+    join(&mut peers);
+    assert_eq!(watched(&peers), [0; 0]);
+    peers.set_profile(Some(Profile::FAST));
+    join(&mut peers);
+    assert_eq!(watched(&peers), [0, 1, 2]);
+    assert_eq!(peers.follow(3, Some(3)), Some(3), "it is asked for again");
+}
+
+/// Who was taken for dead and was not is distrusted for a second, then for twice as long each time, up to 256 s; after
+/// ten minutes without a mistake it begins anew.
+#[test]
+fn a_mistake_is_not_repeated_soon() {
+    let mut peers = peers();
+    let mut now = ms(2000);
+    for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
+        peers.convict(0, 2, now + TICK);
+        assert_eq!(peers.acquit(0, 3, now), None, "somebody else");
+        let wait = Duration::from_secs(seconds);
+        assert_eq!(peers.acquit(0, 2, now), Some(wait));
+        assert_eq!(peers.acquit(0, 2, now), None, "once");
+        peers.follow(0, None);
+        peers.join(0, 7, 2, [2; 6], now + (wait - TICK));
+        assert_eq!(watched(&peers), [0; 0], "distrusted");
+        now = now + wait;
+        peers.join(0, 7, 2, [2; 6], now);
+        assert_eq!(watched(&peers), [2]);
+    }
+    now = now + Duration::from_secs(600);
+    peers.convict(0, 2, now + TICK);
+    assert_eq!(peers.acquit(0, 2, now), Some(Duration::from_secs(1)));
+}
+
+/// Its lease has lapsed meanwhile: it may come back as it likes.
+#[test]
+fn who_speaks_late_proves_nothing() {
+    let mut peers = peers();
+    peers.convict(0, 2, ms(3000));
+    assert_eq!(peers.acquit(0, 2, ms(3000)), None);
+    assert_eq!(peers.acquit(0, 2, ms(2000)), None, "the conviction is forgotten");
 }
