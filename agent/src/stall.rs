@@ -56,18 +56,20 @@ impl StallWatch {
         Ok(watch)
     }
 
-    /// Asks every CPU to show that it runs.
-    pub fn ask(&self) {
-        self.shared.asked.fetch_add(1, Ordering::Relaxed);
+    /// Asks every CPU to show that it runs. Answers with the number of the question.
+    pub fn ask(&self) -> u32 {
+        let question = self.shared.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         for thread in &self.threads {
             thread.thread().unpark();
         }
+        question
     }
 
-    /// Whether every CPU has run since it was last asked.
-    pub fn all_run(&self) -> bool {
-        let asked = self.shared.asked.load(Ordering::Relaxed);
-        self.shared.answered.iter().all(|answered| answered.load(Ordering::Relaxed) == asked)
+    /// Whether every CPU has run since that question was asked.
+    pub fn all_ran_since(&self, question: u32) -> bool {
+        let passed =
+            |answered: &AtomicU32| answered.load(Ordering::Relaxed).wrapping_sub(question).cast_signed() >= 0;
+        self.shared.answered.iter().all(passed)
     }
 }
 
@@ -104,8 +106,8 @@ mod tests {
     fn all_cpus_run_soon_after_they_were_asked() {
         let watch = StallWatch::start().expect("threads to spare");
         for _ in 0..100 {
-            watch.ask();
-            while !watch.all_run() {
+            let question = watch.ask();
+            while !watch.all_ran_since(question) {
                 thread::yield_now();
             }
         }
@@ -120,7 +122,8 @@ mod tests {
             thread.thread().unpark();
             thread.join().expect("it does nothing that could fail");
         }
-        watch.ask();
-        assert!(!watch.all_run());
+        let question = watch.ask();
+        assert!(watch.all_ran_since(question.wrapping_sub(1)), "an earlier one was answered");
+        assert!(!watch.all_ran_since(question));
     }
 }

@@ -47,9 +47,9 @@ pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
 
-/// How long a host counts as standby after its last probe: many probe intervals, and less than it takes any router to
-/// take over from silence.
-const STANDBY_NS: u64 = 10_000_000;
+/// How long a host counts as standby after its last probe. All virtual routers of a peer share its probes: 255 of them are
+/// asked about in turn, at the slowest every 128 ms.
+const STANDBY_NS: u64 = 200_000_000;
 
 /// The interface.
 #[inline(always)]

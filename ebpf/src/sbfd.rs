@@ -10,7 +10,7 @@ use baton_common::verdict::Verdict;
 
 use crate::arp::is_no_host;
 use crate::checksum::Sum;
-use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
+use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link, is_group};
 use crate::maps;
 use crate::packet::Frame;
 
@@ -81,7 +81,8 @@ impl Packet {
         let (ttl, total_length) = (ip[8], usize::from(u16::from_be_bytes([ip[2], ip[3]])));
         let source = [ip[12], ip[13], ip[14], ip[15]];
         let destination = [ip[16], ip[17], ip[18], ip[19]];
-        if ttl != TTL || source == destination || source == [0; 4] || is_no_host(source) {
+        // 0/8 and 127/8 are on no wire.
+        if ttl != TTL || source == destination || matches!(source[0], 0 | 127) || is_no_host(source) {
             return None;
         }
         if !Sum::new().add_all(ip).is_correct() {
@@ -160,6 +161,9 @@ fn probed(frame: &mut Frame<'_>, link: &Link, packet: &Packet) -> Option<Verdict
     }
 
     let asker = *frame.get::<6>(ETH_SOURCE)?;
+    if is_group(&asker) {
+        return None;
+    }
     frame.set(ETH_DESTINATION, &asker)?;
     frame.set(ETH_SOURCE, &maps::device_mac()?)?;
     let ([s0, s1, s2, s3], [d0, d1, d2, d3]) = (packet.source, packet.destination);

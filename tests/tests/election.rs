@@ -306,6 +306,14 @@ fn a_planned_move_never_extends_the_lease() {
     assert_eq!(actions, "linger until 7000; send 0; Active -> Active (shutdown)");
 }
 
+/// An earlier run may have advertised more rarely: its peers waited longer than this run's do.
+#[test]
+fn a_resumed_lease_is_no_longer_than_this_runs_interval_allows() {
+    let mut router = router(100);
+    let actions = text::actions(router.handle(Input::Resume(ms(30_000.0)), ms(1000.0)));
+    assert_eq!(actions, "own until 4000; send 100; announce; Initialize -> Active (resumed)");
+}
+
 /// However late the thread notices that nobody has taken over, as long as the lease holds.
 #[test]
 fn a_handover_is_taken_back_before_the_lease_ends_but_not_after_it() {

@@ -34,7 +34,14 @@ impl Ownerships {
             Ownership::Lingering(until) => (until, ownership::LEAVING),
         };
         // SAFETY: as in `set_mac`.
-        unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(flags) };
+        let set_flags = || unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(flags) };
+        if ownership == Ownership::Released {
+            // Whoever was told that this host is out of service must not be told otherwise once more.
+            self.lease_cell(slot).store(0, Ordering::Release);
+            set_flags();
+            return;
+        }
+        set_flags();
         self.lease_cell(slot).store(until.as_nanos(), Ordering::Release);
     }
 

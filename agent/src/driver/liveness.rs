@@ -63,27 +63,37 @@ impl Port {
 
     fn hear_answers(&mut self, index: usize) {
         let now = clock::now();
-        for router in 0..self.routers.len() {
-            let answer = self.liveness.answers.read(self.routers[router].slot);
-            let watch = &mut self.liveness.peers.watches_mut()[index];
+        while let Some((router, failure, next_in_line)) = self.next_failure(index, now) {
+            let peer = self.liveness.peers.watches()[index].peer;
+            self.report_failure(router, peer, failure, next_in_line);
+        }
+    }
+
+    /// Takes in the answers that have come; the first that tells of a failure.
+    fn next_failure(&mut self, index: usize, now: Instant) -> Option<(usize, Failure, bool)> {
+        let Self { liveness: Liveness { answers, peers }, routers, .. } = self;
+        let watch = &mut peers.watches_mut()[index];
+        for session in 0..watch.sessions().len() {
+            let session = &watch.sessions()[session];
+            if !session.is_waiting() {
+                continue;
+            }
+            let router = session.router;
+            let answer = answers.read(routers[router].slot);
             if let Some(failure) = watch.hear(router, &answer, now) {
-                let (peer, next_in_line) = (watch.peer, answer.next_in_line != 0);
-                self.report_failure(router, peer, failure, next_in_line);
+                return Some((router, failure, answer.next_in_line != 0));
             }
         }
+        None
     }
 
     fn probe(&mut self, index: usize, stall: Option<&StallWatch>) {
         let now = clock::now();
-        loop {
-            let heard = self.last_heard(self.liveness.peers.watches()[index].peer);
-            let watch = &mut self.liveness.peers.watches_mut()[index];
-            let sound = !watch.is_in_doubt() || stall.is_none_or(StallWatch::all_run);
-            match watch.poll(now, heard, sound) {
-                None => break,
-                Some(Step::Probe(probe)) => self.send_probe(index, &probe),
+        while let Some(step) = self.next_step(index, stall, now) {
+            match step {
+                Step::Probe(probe) => self.send_probe(index, &probe),
                 // Without a carrier it is this host that cannot be reached, and it will be told so.
-                Some(Step::Unreachable) => {
+                Step::Unreachable => {
                     let reachable = self.ethtool.is_running();
                     while let Some((router, next)) = self.liveness.peers.watches_mut()[index].fail(now) {
                         if reachable {
@@ -94,20 +104,26 @@ impl Port {
                 }
             }
         }
-        if self.liveness.peers.watches()[index].is_in_doubt()
-            && let Some(stall) = stall
-        {
-            stall.ask();
-        }
         // Where frames pass without an interrupt (veth) the answer is there when the probe has been sent.
         self.hear_answers(index);
     }
 
-    /// When `peer` last advertised for any virtual router, as XDP has stamped it.
-    fn last_heard(&self, peer: Ipv4Addr) -> Instant {
-        let from_peer = self.routers.iter().map(|router| self.mailboxes.read(router.slot));
-        let stamps = from_peer.filter(|mailbox| mailbox.source[..4] == peer.octets());
-        stamps.map(|mailbox| Instant::from_nanos(mailbox.arrived_ns)).max().unwrap_or_default()
+    fn next_step(&mut self, index: usize, stall: Option<&StallWatch>, now: Instant) -> Option<Step> {
+        let Self { liveness, routers, mailboxes, .. } = self;
+        let watch = &mut liveness.peers.watches_mut()[index];
+        let peer = watch.peer;
+        // When the peer last advertised for any virtual router, as XDP has stamped it.
+        let heard = || {
+            let stamps = routers.iter().map(|router| mailboxes.read(router.slot));
+            let from_peer = stamps.filter(|mailbox| mailbox.source[..4] == peer.octets());
+            from_peer.map(|mailbox| Instant::from_nanos(mailbox.arrived_ns)).max().unwrap_or_default()
+        };
+        let sound = |question| stall.is_none_or(|stall| stall.all_ran_since(question));
+        let step = watch.poll(now, heard, sound);
+        if watch.take_doubt() {
+            watch.question = stall.map(StallWatch::ask);
+        }
+        step
     }
 
     fn send_probe(&mut self, index: usize, probe: &Probe) {
@@ -117,7 +133,7 @@ impl Port {
         let vrid = parameters.vrid.get();
         let frame = SbfdProbe {
             mac: self.device_mac,
-            peer_mac: watch.mac,
+            peer_mac: probe.mac,
             vlan: router.vlan(),
             source: parameters.primary,
             peer: watch.peer,
@@ -146,13 +162,22 @@ impl Port {
             return;
         }
         let now = clock::now();
-        if failure == Failure::Unreachable && next_in_line {
+        if failure == Failure::Unreachable {
             // As long as its lease can run, it is able to prove that it is alive.
             let parameters = core.parameters();
             let until = now + active_down_interval(parameters.priority, parameters.interval);
             self.liveness.peers.convict(index, peer, until);
         }
         self.feed(index, Input::ActiveFailed { failure, next_in_line }, now);
+    }
+
+    /// An advertisement for a virtual router was handled: the Active router may speak from another MAC than before.
+    pub(super) fn note_speaker(&mut self, index: usize) {
+        let router = &self.routers[index];
+        let mailbox = self.mailboxes.read(router.slot);
+        if router.core.active_router().is_some_and(|active| mailbox.source[..4] == active.octets()) {
+            self.liveness.peers.move_to(index, mailbox.mac);
+        }
     }
 
     /// An Active router has spoken, which this host may have taken for dead.

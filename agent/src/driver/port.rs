@@ -126,7 +126,11 @@ impl Port {
         for index in 0..self.routers.len() {
             let slot = self.routers[index].slot;
             match self.ownerships.read(slot) {
-                Ownership::Held(lease_until) if self.usable && now < lease_until => {
+                Ownership::Held(lease_until)
+                    if self.usable
+                        && now < lease_until
+                        && !self.routers[index].was_succeeded(lease_until) =>
+                {
                     self.feed(index, Input::Resume(lease_until), now);
                 }
                 // One that lingers wants to be succeeded.
@@ -179,6 +183,7 @@ impl Port {
                 self.check_verdict(heard.router, heard.advertisement.source, now);
             }
             self.feed(heard.router, Input::Advertisement(heard.advertisement), now);
+            self.note_speaker(heard.router);
         }
     }
 

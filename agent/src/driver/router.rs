@@ -13,6 +13,7 @@ use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
+    lease_interval,
 };
 use crate::wire::{Expected, GratuitousArp, Mac, Operation, Outgoing};
 
@@ -84,6 +85,11 @@ impl Router {
 
     pub(super) fn is(&self, vlan: VlanId, vrid: Vrid) -> bool {
         vlan == UNTAGGED && self.core.parameters().vrid == vrid
+    }
+
+    /// Whether another router has advertised since the advertisement that a lease of an earlier run is counted from.
+    pub(super) fn was_succeeded(&self, lease_until: Instant) -> bool {
+        self.heard + lease_interval(self.core.parameters().interval) > lease_until
     }
 
     /// Whether another router's advertisement changes what the next deadline means.

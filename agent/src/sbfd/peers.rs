@@ -98,11 +98,21 @@ impl<A: Copy + Eq> Peers<A> {
             return;
         }
         let index = known.unwrap_or_else(|| {
-            self.watches.push(Watch::new(peer, mac, profile, self.targets.len()));
+            self.watches.push(Watch::new(peer, profile, self.targets.len()));
             self.watches.len() - 1
         });
-        self.watches[index].join(router, discriminator, now);
+        self.watches[index].join(router, discriminator, mac, now);
         self.targets[router] = Some(peer);
+    }
+
+    /// The Active router of `router` advertises from `mac`.
+    pub fn move_to(&mut self, router: usize, mac: [u8; 6]) {
+        if let Some(peer) = self.targets[router] {
+            self.watches
+                .iter_mut()
+                .filter(|watch| watch.peer == peer)
+                .for_each(|watch| watch.move_to(router, mac));
+        }
     }
 
     /// `router` takes over from `peer`, which does not answer but may prove until then that it was alive.
@@ -125,9 +135,16 @@ impl<A: Copy + Eq> Peers<A> {
         !self.distrust.iter().any(|distrust| distrust.peer == peer && now < distrust.until)
     }
 
+    /// Ends all sessions with `peer` until it is trusted again. One mistake counts once, however many virtual routers it
+    /// was made for.
     fn distrust(&mut self, peer: A, now: Instant) -> Duration {
+        self.watches.retain(|watch| watch.peer != peer);
+        self.targets.iter_mut().filter(|target| **target == Some(peer)).for_each(|target| *target = None);
         let known = self.distrust.iter_mut().find(|distrust| distrust.peer == peer);
         if let Some(known) = known {
+            if now < known.until {
+                return known.wait;
+            }
             let again = now < known.until + FORGIVEN;
             known.wait = if again { LONGEST_DISTRUST.min(known.wait * 2) } else { DISTRUST };
             known.until = now + known.wait;

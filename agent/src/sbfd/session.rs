@@ -18,12 +18,17 @@ pub struct Session {
     pub router: usize,
     /// The peer's discriminator for it.
     pub discriminator: u32,
+    /// Where the peer's advertisements for it come from: probing that address tests the way that its clients use.
+    pub mac: [u8; 6],
     /// Whether this host is the best of those that probe the peer.
     pub next_in_line: bool,
     pub(super) state: State,
-    /// The last probe, and whether its answer has come.
+    /// The last probe and when it left, and the last one whose answer has come.
     pub(super) sequence: u32,
-    pub(super) answered: bool,
+    pub(super) sent_at: Instant,
+    accepted: u32,
+    /// What arrived earlier answers probes of another session.
+    since: Instant,
     /// Whether a Poll Sequence runs: the peer has not yet confirmed the interval (RFC 5880 6.8.3).
     pub(super) polling: bool,
     /// What the peer can take (Required Min RX).
@@ -40,20 +45,37 @@ pub(super) enum State {
     Up,
 }
 
+/// What an answer tells beside the state of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trip {
+    /// It came before the next probe left, after this time.
+    InTime(Duration),
+    /// Later probes had left meanwhile.
+    Late,
+}
+
 impl Session {
     /// A session whose first probe is due at once: a second without would be a second of blindness.
-    pub(super) fn new(router: usize, discriminator: u32, now: Instant) -> Self {
+    pub(super) fn new(router: usize, discriminator: u32, mac: [u8; 6], now: Instant) -> Self {
         Self {
             router,
             discriminator,
+            mac,
             next_in_line: false,
             state: State::Down(now),
             sequence: 0,
-            answered: true,
+            sent_at: now,
+            accepted: 0,
+            since: now,
             polling: true,
             required_min_rx: Duration::ZERO,
             patience: SLOW,
         }
+    }
+
+    /// Whether an answer to its last probe is waited for.
+    pub fn is_waiting(&self) -> bool {
+        self.accepted != self.sequence
     }
 
     /// Whether the peer has said that it serves.
@@ -71,25 +93,33 @@ impl Session {
     pub(super) fn go_down(&mut self, now: Instant) {
         self.state = State::Down(now + SLOW);
         self.polling = true;
-        self.answered = true;
+        self.accepted = self.sequence;
     }
 
-    /// Takes in what the answer cell holds; nothing if that is no answer to the last probe.
-    pub(super) fn hear(&mut self, answer: &Answer, now: Instant) -> Option<Failure> {
-        if self.answered || answer.sequence != self.sequence || answer.discriminator != self.discriminator {
+    /// Takes in what the answer cell holds; `None` if that answers no probe since the last one that was answered. A late
+    /// answer is an answer: the way may be longer than the patience.
+    pub(super) fn hear(&mut self, answer: &Answer, now: Instant) -> Option<(Trip, Option<Failure>)> {
+        let arrived = Instant::from_nanos(answer.arrived_ns);
+        let (ahead, open) =
+            (answer.sequence.wrapping_sub(self.accepted), self.sequence.wrapping_sub(self.accepted));
+        if ahead == 0 || ahead > open || answer.discriminator != self.discriminator || arrived < self.since {
             return None;
         }
-        self.answered = true;
+        let trip = match answer.sequence == self.sequence {
+            true => Trip::InTime(arrived.saturating_since(self.sent_at)),
+            false => Trip::Late,
+        };
+        self.accepted = answer.sequence;
         self.next_in_line = answer.next_in_line != 0;
         self.patience = SLOW;
         if answer.state & STATE_MASK == STATE_UP {
             self.state = State::Up;
             self.polling &= answer.state & FINAL == 0;
-            self.required_min_rx = Duration::from_micros(answer.required_min_rx_us.into());
-            return None;
+            self.required_min_rx = SLOW.min(Duration::from_micros(answer.required_min_rx_us.into()));
+            return Some((trip, None));
         }
         let served = self.is_up();
         self.go_down(now);
-        served.then_some(Failure::OutOfService)
+        Some((trip, served.then_some(Failure::OutOfService)))
     }
 }

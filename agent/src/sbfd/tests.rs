@@ -7,7 +7,9 @@ use baton_common::sbfd::{Answer, FINAL, STATE_UP};
 use super::{Peers, Probe, Profile, Step, Watch};
 use crate::vrrp::{Failure, Instant};
 
+/// When and where the peer has last advertised.
 const NEVER: Instant = Instant::from_nanos(0);
+const MAC: [u8; 6] = [2; 6];
 const TICK: Duration = Profile::FAST.interval;
 
 fn ms(millis: u64) -> Instant {
@@ -16,14 +18,14 @@ fn ms(millis: u64) -> Instant {
 
 /// A watch of a peer with one session about router 0, whose discriminator is 7; begun at 1 s.
 fn watch() -> Watch<u8> {
-    let mut watch = Watch::new(2, [2; 6], Profile::FAST, 4);
-    watch.join(0, 7, ms(1000));
+    let mut watch = Watch::new(2, Profile::FAST, 4);
+    watch.join(0, 7, MAC, ms(1000));
     watch
 }
 
 /// The probe that is due at `now`.
 fn probe(watch: &mut Watch<u8>, now: Instant) -> Probe {
-    match watch.poll(now, NEVER, true) {
+    match watch.poll(now, || NEVER, |_| true) {
         Some(Step::Probe(probe)) => probe,
         other => panic!("{other:?} instead of a probe"),
     }
@@ -31,7 +33,7 @@ fn probe(watch: &mut Watch<u8>, now: Instant) -> Probe {
 
 fn answer(probe: &Probe, state: u8, next_in_line: bool) -> Answer {
     Answer {
-        arrived_ns: 1,
+        arrived_ns: ms(1000).as_nanos(),
         sequence: probe.sequence,
         discriminator: probe.discriminator,
         required_min_rx_us: 50,
@@ -53,7 +55,10 @@ fn up() -> (Watch<u8>, Instant) {
 fn ticks(watch: &mut Watch<u8>, mut now: Instant, answered: &[bool], sound: bool) -> (Instant, Option<Step>) {
     let mut last = None;
     for answered in answered {
-        last = watch.poll(now, NEVER, sound);
+        last = watch.poll(now, || NEVER, |_| sound);
+        if watch.take_doubt() {
+            watch.question = Some(1);
+        }
         if let Some(Step::Probe(probe)) = last
             && *answered
         {
@@ -70,7 +75,7 @@ fn a_session_that_is_down_is_probed_slowly() {
     let mut watch = watch();
     let first = probe(&mut watch, ms(1000));
     assert_eq!((first.up, first.poll, first.interval), (false, false, Duration::from_secs(1)));
-    assert_eq!(watch.poll(ms(1749), NEVER, true), None);
+    assert_eq!(watch.poll(ms(1749), || NEVER, |_| true), None);
     assert!((ms(1750)..=ms(2000)).contains(&watch.deadline().expect("a probe is due")));
 }
 
@@ -129,7 +134,7 @@ fn as_many_missing_answers_as_the_multiplier_says_and_the_peer_is_unreachable() 
     assert_eq!(last, Some(Step::Unreachable));
     assert_eq!(watch.fail(now), Some((0, true)));
     assert_eq!(watch.fail(now), None);
-    assert!(watch.poll(now, NEVER, true).is_none(), "it is left alone for a second");
+    assert!(watch.poll(now, || NEVER, |_| true).is_none(), "it is left alone for a second");
 }
 
 #[test]
@@ -146,7 +151,7 @@ fn a_stalled_caller_convicts_nobody() {
     let (mut watch, now) = up();
     let (now, _) = ticks(&mut watch, now, &[true, false], true);
     let later = now + Duration::from_millis(50);
-    assert!(matches!(watch.poll(later, NEVER, true), Some(Step::Probe(_))));
+    assert!(matches!(watch.poll(later, || NEVER, |_| true), Some(Step::Probe(_))));
 }
 
 /// The advertisement came after the first probe that was not answered.
@@ -154,11 +159,11 @@ fn a_stalled_caller_convicts_nobody() {
 fn a_peer_that_advertises_is_alive() {
     let (mut watch, now) = up();
     let (now, _) = ticks(&mut watch, now, &[true, false, false, false], true);
-    assert!(matches!(watch.poll(now, now, true), Some(Step::Probe(_))));
+    assert!(matches!(watch.poll(now, || now, |_| true), Some(Step::Probe(_))));
     // One that came before proves nothing.
     let (mut watch, begin) = up();
     let (now, _) = ticks(&mut watch, begin, &[true, false, false, false], true);
-    assert_eq!(watch.poll(now, begin, true), Some(Step::Unreachable));
+    assert_eq!(watch.poll(now, || begin, |_| true), Some(Step::Unreachable));
 }
 
 #[test]
@@ -214,7 +219,7 @@ fn what_answers_another_probe_or_comes_from_another_peer_is_no_answer() {
 fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
     let mut watch = watch();
     for router in 1..=2 {
-        watch.join(router, 7 + u32::try_from(router).expect("small"), ms(1000));
+        watch.join(router, 7 + u32::try_from(router).expect("small"), MAC, ms(1000));
     }
     let mut now = ms(1000);
     for _ in 0..3 {
@@ -235,16 +240,70 @@ fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
         now = now + TICK;
         probe(&mut watch, now);
     }
-    assert_eq!(watch.poll(now + TICK, NEVER, true), Some(Step::Unreachable));
+    assert_eq!(watch.poll(now + TICK, || NEVER, |_| true), Some(Step::Unreachable));
     let failed: Vec<(usize, bool)> = std::iter::from_fn(|| watch.fail(now)).collect();
     assert_eq!(failed, [(0, true), (1, true), (2, false)]);
+}
+
+/// A way that is longer than the patience: the answers come, each after the next probe has left.
+#[test]
+fn late_answers_are_answers_and_teach_patience() {
+    let (mut watch, mut now) = up();
+    let mut last = probe(&mut watch, now);
+    for _ in 0..20 {
+        now = watch.deadline().expect("something is due");
+        let Some(Step::Probe(next)) = watch.poll(now, || NEVER, |_| true) else {
+            panic!("a peer whose answers come late was given up");
+        };
+        let arrived_ns = now.as_nanos();
+        assert_eq!(watch.hear(0, &Answer { arrived_ns, ..answer(&last, STATE_UP, true) }, now), None);
+        assert!(watch.sessions()[0].next_in_line);
+        last = next;
+    }
+    assert_eq!(watch.missed, 1, "only the first was missed");
+    let patient = watch.deadline().expect("something is due").saturating_since(now);
+    assert!(patient > TICK || watch.sessions()[0].is_waiting());
+}
+
+/// The first probe has shown how long the way is.
+#[test]
+fn patience_is_twice_what_an_answer_takes() {
+    let mut watch = watch();
+    let first = probe(&mut watch, ms(1000));
+    let arrived_ns = ms(1000).as_nanos() + 400_000;
+    watch.hear(0, &Answer { arrived_ns, ..answer(&first, STATE_UP, true) }, ms(1001));
+    probe(&mut watch, ms(1001));
+    let due = watch.deadline().expect("an answer is due").saturating_since(ms(1001));
+    assert!((Duration::from_micros(600)..=Duration::from_micros(800)).contains(&due), "{due:?}");
+}
+
+/// Of a session that ended before this one began.
+#[test]
+fn an_answer_that_came_before_the_session_is_none() {
+    let mut watch = watch();
+    let first = probe(&mut watch, ms(1000));
+    let stale = Answer { arrived_ns: ms(999).as_nanos(), ..answer(&first, STATE_UP, true) };
+    watch.hear(0, &stale, ms(1000));
+    assert!(!watch.sessions()[0].is_up());
+}
+
+/// What is missing was sent to where the peer is no more.
+#[test]
+fn a_virtual_router_that_is_advertised_from_elsewhere_is_probed_there() {
+    let (mut watch, now) = up();
+    let (now, _) = ticks(&mut watch, now, &[true, false, false, false], true);
+    watch.move_to(0, [3; 6]);
+    let moved = probe(&mut watch, now);
+    assert_eq!(moved.mac, [3; 6]);
+    let (_, last) = ticks(&mut watch, now + TICK, &[false, false], true);
+    assert!(matches!(last, Some(Step::Probe(_))), "the count begins anew: {last:?}");
 }
 
 /// What is missing is asked for again sooner than what has come.
 #[test]
 fn doubt_is_followed_up_at_once() {
-    let mut watch = Watch::new(2, [2; 6], Profile::FASTEST, 1);
-    watch.join(0, 7, ms(1000));
+    let mut watch = Watch::new(2, Profile::FASTEST, 1);
+    watch.join(0, 7, MAC, ms(1000));
     let first = probe(&mut watch, ms(1000));
     watch.hear(0, &answer(&first, STATE_UP, true), ms(1000));
     let mut now = ms(1001);
@@ -262,14 +321,14 @@ fn doubt_is_followed_up_at_once() {
         assert!(patience.contains(&due(&watch, now)), "{:?} in doubt", due(&watch, now));
     }
     now = watch.deadline().expect("a judgement is due");
-    assert_eq!(watch.poll(now, NEVER, true), Some(Step::Unreachable));
+    assert_eq!(watch.poll(now, || NEVER, |_| true), Some(Step::Unreachable));
 }
 
 #[test]
 fn a_watch_without_sessions_wants_nothing() {
     let (mut watch, now) = up();
     watch.leave(0);
-    assert_eq!((watch.deadline(), watch.poll(now, NEVER, true)), (None, None));
+    assert_eq!((watch.deadline(), watch.poll(now, || NEVER, |_| true)), (None, None));
 }
 
 /// Peers of two virtual routers, three of them at the most, with a session of router 0 with peer 2.

@@ -6,16 +6,17 @@ use std::time::Duration;
 use baton_common::sbfd::Answer;
 
 use super::Profile;
-use super::session::{SLOW, Session, State};
+use super::session::{SLOW, Session, State, Trip};
 use crate::vrrp::{Failure, Instant};
+
+/// What a way may be that is still watched: a longer one would be noticed no sooner than adverts that stop.
+const LONGEST_TRIP: Duration = Duration::from_millis(10);
 
 /// A peer and the sessions with it. `A` is the address type of the family.
 #[derive(Clone, Debug)]
 pub struct Watch<A> {
     /// Its primary address.
     pub peer: A,
-    /// Where its advertisements came from: probing that address tests the way that its clients use.
-    pub mac: [u8; 6],
     profile: Profile,
     sessions: Vec<Session>,
     /// Of all probes to the peer.
@@ -23,12 +24,20 @@ pub struct Watch<A> {
     /// The session that the last fast probe was about, and when it left.
     asked: Option<usize>,
     asked_at: Instant,
+    /// Whether the peer has answered anything since the last look.
+    alive: bool,
+    /// How long its answers take, as a slowly sinking maximum.
+    trip: Duration,
     /// When its answer counts as missing, and when the next probe follows if it has come.
     patience_until: Instant,
     tick: Instant,
     /// Fast probes in a row without an answer, and when the first of them left.
     misses: u8,
     doubt_since: Instant,
+    /// Whether a miss was counted that nobody has been asked about.
+    unasked: bool,
+    /// The question whether this host's CPUs run that was asked after the last miss, see [`crate::stall`].
+    pub question: Option<u32>,
     /// Misses that did not count because this host was stalled.
     pub vetoed: u64,
     /// Probes without an answer.
@@ -51,6 +60,8 @@ pub struct Probe {
     pub router: usize,
     /// The peer's discriminator.
     pub discriminator: u32,
+    /// Where to send it.
+    pub mac: [u8; 6],
     /// Its number.
     pub sequence: u32,
     /// Whether the session is Up.
@@ -65,19 +76,22 @@ pub struct Probe {
 
 impl<A: Copy + Eq> Watch<A> {
     /// A watch without sessions yet, with room for `capacity`.
-    pub fn new(peer: A, mac: [u8; 6], profile: Profile, capacity: usize) -> Self {
+    pub fn new(peer: A, profile: Profile, capacity: usize) -> Self {
         Self {
             peer,
-            mac,
             profile,
             sessions: Vec::with_capacity(capacity),
             sequence: 0,
             asked: None,
             asked_at: Instant::default(),
+            alive: false,
+            trip: Duration::ZERO,
             patience_until: Instant::default(),
             tick: Instant::default(),
             misses: 0,
             doubt_since: Instant::default(),
+            unasked: false,
+            question: None,
             vetoed: 0,
             missed: 0,
         }
@@ -88,9 +102,24 @@ impl<A: Copy + Eq> Watch<A> {
         &self.sessions
     }
 
-    /// Begins a session about `router`, which the peer knows by `discriminator`.
-    pub fn join(&mut self, router: usize, discriminator: u32, now: Instant) {
-        self.sessions.push(Session::new(router, discriminator, now));
+    /// Begins a session about `router`, which the peer knows by `discriminator` and advertises from `mac`.
+    pub fn join(&mut self, router: usize, discriminator: u32, mac: [u8; 6], now: Instant) {
+        self.sessions.push(Session::new(router, discriminator, mac, now));
+    }
+
+    /// The peer advertises `router` from `mac`. What was sent elsewhere proves nothing.
+    pub fn move_to(&mut self, router: usize, mac: [u8; 6]) {
+        let moved = self.sessions.iter_mut().find(|session| session.router == router && session.mac != mac);
+        if let Some(session) = moved {
+            session.mac = mac;
+            self.misses = 0;
+            self.asked = None;
+        }
+    }
+
+    /// The virtual routers whose answer cells may hold something new.
+    pub fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.sessions.iter().filter(|session| session.is_waiting()).map(|session| session.router)
     }
 
     /// Ends the session about `router`.
@@ -108,25 +137,38 @@ impl<A: Copy + Eq> Watch<A> {
         self.sessions.iter().map(due).min()
     }
 
-    /// Whether the last probe has not been answered in time: other CPUs should show that they run.
-    pub fn is_in_doubt(&self) -> bool {
-        self.misses > 0
+    /// Whether a miss was counted since the last call: the CPUs of this host should show that they run.
+    pub fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.unasked)
     }
 
     /// Takes in what the answer cell of `router` holds, and says what is wrong with the peer as far as it is concerned.
     pub fn hear(&mut self, router: usize, answer: &Answer, now: Instant) -> Option<Failure> {
         let session = self.sessions.iter_mut().find(|session| session.router == router)?;
-        session.hear(answer, now)
+        let (trip, failure) = session.hear(answer, now)?;
+        self.alive = true;
+        self.trip = match trip {
+            Trip::InTime(trip) => trip.max(self.trip - self.trip / 8),
+            // The next patience is twice this one.
+            Trip::Late => self.trip.max(self.patience()),
+        }
+        .min(LONGEST_TRIP);
+        failure
     }
 
-    /// What is to be done at `now`, until it says `None`. `heard` is when the peer last advertised; `sound` whether no CPU
-    /// of this host has stood still since the last miss.
-    pub fn poll(&mut self, now: Instant, heard: Instant, sound: bool) -> Option<Step> {
+    /// What is to be done at `now`, until it says `None`. `heard` tells when the peer last advertised; `sound` whether all
+    /// CPUs of this host have run since a question was asked after the last miss.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        heard: impl FnOnce() -> Instant,
+        sound: impl FnOnce(u32) -> bool,
+    ) -> Option<Step> {
         let waiting = |session: &Session| matches!(session.state, State::Down(next) if next <= now);
         if let Some(index) = self.sessions.iter().position(waiting) {
             let sequence = self.sequence;
             self.sessions[index].wait(now, |span| jittered(span, sequence));
-            return Some(self.probe(index));
+            return Some(self.probe(index, now));
         }
         if now < self.next_look() || !self.sessions.iter().any(Session::is_up) {
             return None;
@@ -136,15 +178,15 @@ impl<A: Copy + Eq> Watch<A> {
         }
         let index = self.next_up()?;
         (self.asked, self.asked_at) = (Some(index), now);
-        self.patience_until = now + jittered(self.spacing(self.profile.patience), self.sequence);
+        self.patience_until = now + jittered(self.patience(), self.sequence);
         self.tick = now + jittered(self.spacing(self.profile.interval), self.sequence);
-        Some(self.probe(index))
+        Some(self.probe(index, now))
     }
 
     /// When the last fast probe is to be judged, or the next one to be sent.
     fn next_look(&self) -> Instant {
         match self.asked {
-            Some(index) if !self.sessions[index].answered => self.patience_until,
+            Some(_) if !self.alive => self.patience_until,
             Some(_) | None => self.tick,
         }
     }
@@ -161,22 +203,29 @@ impl<A: Copy + Eq> Watch<A> {
 
     /// Judges the last fast probe, whose time is over. Called once per probe, however late: so a caller that was stalled
     /// finds one miss, not as many as would fit into the stall.
-    fn is_lost(&mut self, heard: Instant, sound: bool) -> bool {
-        let answered = self.asked.take().is_none_or(|index| self.sessions[index].answered);
-        if answered || (self.misses > 0 && heard > self.doubt_since) {
+    fn is_lost(&mut self, heard: impl FnOnce() -> Instant, sound: impl FnOnce(u32) -> bool) -> bool {
+        let answered = self.asked.take().is_none() || self.alive;
+        self.alive = false;
+        if answered || (self.misses > 0 && heard() > self.doubt_since) {
             self.misses = 0;
             return false;
         }
         self.missed += 1;
         if self.misses == 0 {
             self.doubt_since = self.asked_at;
-        } else if !sound {
+        } else if !self.question.is_none_or(sound) {
             // Answers may wait where a CPU stood still. The doubt stays, and takes a fresh miss.
             self.vetoed += 1;
             return false;
         }
         self.misses += 1;
+        (self.unasked, self.question) = (true, None);
         self.misses >= self.profile.multiplier
+    }
+
+    /// How long an answer is waited for: what the profile says, but no less than twice what answers take.
+    fn patience(&self) -> Duration {
+        self.spacing(self.profile.patience.max(self.trip * 2))
     }
 
     /// The session whose turn it is.
@@ -192,14 +241,15 @@ impl<A: Copy + Eq> Watch<A> {
         up.map(|session| session.required_min_rx).fold(wanted, Duration::max)
     }
 
-    fn probe(&mut self, index: usize) -> Step {
+    fn probe(&mut self, index: usize, now: Instant) -> Step {
         self.sequence = self.sequence.wrapping_add(1);
         let interval = self.spacing(self.profile.patience);
         let session = &mut self.sessions[index];
-        (session.sequence, session.answered) = (self.sequence, false);
+        (session.sequence, session.sent_at) = (self.sequence, now);
         Step::Probe(Probe {
             router: session.router,
             discriminator: session.discriminator,
+            mac: session.mac,
             sequence: session.sequence,
             up: session.is_up(),
             poll: session.is_up() && session.polling,

@@ -37,8 +37,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// An earlier run of this agent owned the addresses, and its lease has not lapsed: nobody has taken over. That lease is
-    /// renewed like any other, when the advertisement has left.
+    /// renewed like any other, when the advertisement has left; and cut to what this run's interval allows, for its peers
+    /// will wait no longer than that.
     pub(super) fn resume(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
+        let lease_until = lease_until.min(now + lease_interval(self.parameters.interval));
+        actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
         let active = Active { adver_timer: now + self.parameters.interval.duration(), lease_until };

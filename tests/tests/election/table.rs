@@ -93,7 +93,7 @@ const TABLE: [Row; 10] = [
         "Initialize",
         [
             ("startup", "Initialize -> Backup (startup) => Backup, 4609.375"),
-            ("resume", "send 100; announce; Initialize -> Active (resumed) => Active, 1500"),
+            ("resume", "own until 1500; send 100; announce; Initialize -> Active (resumed) => Active, 1500"),
             ("resume, lapsed", "Initialize -> Backup (startup) => Backup, 4609.375"),
             ("shutdown", "nothing => Initialize, never"),
             ("handover", "nothing => Initialize, never"),

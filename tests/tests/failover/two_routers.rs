@@ -2,11 +2,12 @@
 //! the other's addresses over.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
 use baton_tests::lab::{
-    Echo, Host, Lab, Outcome, Process, Router, Settings, leftovers, output, vips, wait_until,
+    Echo, Host, Lab, Outcome, Process, Router, Settings, leftovers, output, pause, vips, wait_until,
 };
 
 use super::{PLANNED_OVERLAP_US, SOON, assert_moved, watch_vip};
@@ -66,6 +67,29 @@ fn a_handover_of_one_router_leaves_the_other_where_it_is() -> Result<()> {
         })?;
         assert_undisturbed(&outcome, Host::B);
         wait_owners(lab, [Host::B, Host::B])
+    })
+}
+
+/// They share their probes, but each has a virtual MAC of its own, and the one that moves takes its MAC along.
+#[test]
+fn a_router_that_moves_casts_no_doubt_on_the_other() -> Result<()> {
+    with_both(|lab, _, _| {
+        let hand_over = |host, vrid| {
+            output(lab.baton(host, "handover")?.args(["--vrid", vrid, "--interface", "eth0"])).map(drop)
+        };
+        hand_over(Host::B, "52")?;
+        wait_owners(lab, [Host::A, Host::A])?;
+        wait_until("node b to watch node a for both", SOON, || {
+            let routers = lab.baton_status(Host::B)?.routers;
+            Ok(routers.iter().all(|router| router.watch.as_ref().is_some_and(|watch| watch.up)))
+        })?;
+        let epoch = || -> Result<u32> { Ok(lab.baton_status(Host::B)?.routers[1].epoch) };
+        let before = epoch()?;
+        hand_over(Host::A, "51")?;
+        wait_owners(lab, [Host::B, Host::A])?;
+        pause(Duration::from_secs(1))?;
+        assert_eq!(epoch()?, before, "the other router was taken over by mistake");
+        wait_owners(lab, [Host::B, Host::A])
     })
 }
 
