@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Lines that may wait for a slow reader; enough for all that a start with many interfaces says at once.
 const LINES: usize = 1024;
 
+/// Memory may be locked, and the thread does nothing but write.
+const STACK: usize = 64 * 1024;
+
 /// Where lines are put; clones share one queue.
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -40,7 +43,7 @@ impl Log {
     pub(crate) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let work = Arc::clone(&shared);
-        thread::Builder::new().name("log".to_owned()).spawn(move || work.carry(output))?;
+        thread::Builder::new().name("log".to_owned()).stack_size(STACK).spawn(move || work.carry(output))?;
         Ok(Self { shared })
     }
 
