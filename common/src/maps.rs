@@ -15,7 +15,8 @@ pub const DEVICE: &str = "DEVICE";
 pub const ROUTERS: &str = "ROUTERS";
 /// [`VipKey`] to the slot of the virtual router that the address belongs to.
 pub const VIPS: &str = "VIPS";
-/// One [`crate::ownership::Ownership`] per slot, memory-mapped. The agent's driver is its only writer.
+/// One [`crate::ownership::Ownership`] per slot, memory-mapped. The agent's driver is its only writer;
+/// when that is dead, the guardian shortens leases.
 pub const OWNERSHIP: &str = "OWNERSHIP";
 /// One [`crate::ownership::Mailbox`] per slot, memory-mapped. The XDP program is its only writer.
 pub const MAILBOXES: &str = "MAILBOXES";

@@ -5,25 +5,31 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::{offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::MapData;
-use baton_common::maps::MAX_ROUTERS;
+use baton_common::maps::{MAILBOXES, MAX_ROUTERS};
 use baton_common::ownership::{self, Mailbox, Service};
 use baton_common::sbfd::Answer;
 
-use super::DatapathError;
 use super::plain::Plain;
+use super::{DatapathError, Pins};
 use crate::vrrp::{Instant, Ownership};
 
-/// The ownership map, one cell per slot. One writer only: the driver.
+/// The ownership map, one cell per slot. One writer only: the driver. When that is dead, [`super::Leases`].
 pub struct Ownerships(Mapping<ownership::Ownership>);
 
 impl Ownerships {
     pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
         Mapping::new(map).map(Self)
+    }
+
+    /// The map that is pinned at `path`.
+    pub(super) fn pinned(path: &Path) -> Result<Self, DatapathError> {
+        Self::map(&MapData::from_pin(path)?)
     }
 
     /// Owns `slot` or not. The XDP program sees it with its next frame.
@@ -90,7 +96,13 @@ impl Ownerships {
         unsafe { (&raw const (*self.0.cell(slot)).epoch).read_volatile() }
     }
 
-    fn lease_cell(&self, slot: u32) -> &AtomicU64 {
+    /// Says that the owner of `slot` wants to be succeeded.
+    pub(super) fn set_leaving(&self, slot: u32) {
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(ownership::LEAVING) };
+    }
+
+    pub(super) fn lease_cell(&self, slot: u32) -> &AtomicU64 {
         const { assert!(offset_of!(ownership::Ownership, lease_until_ns) == 0) };
         // SAFETY: the cell is 8-byte aligned and lives as long as the mapping; the kernel side reads it with single
         // aligned loads, which is how an atomic wants to be shared.
@@ -121,6 +133,17 @@ where
         // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `T`, which is a type of the
         // contract. A torn read is allowed for by the types' contracts.
         unsafe { self.0.cell(slot).read_volatile() }
+    }
+}
+
+impl Mailboxes {
+    /// The mailboxes of the interface with `pins`, for another process than the one that has loaded the programs.
+    ///
+    /// # Errors
+    ///
+    /// They are not pinned there, or cannot be mapped into memory.
+    pub fn pinned(pins: &Pins) -> Result<Self, DatapathError> {
+        Self::map(&MapData::from_pin(pins.map(MAILBOXES))?)
     }
 }
 

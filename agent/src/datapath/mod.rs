@@ -8,6 +8,7 @@ mod contents;
 mod error;
 mod events;
 mod hook;
+mod leases;
 mod mount;
 pub mod object;
 pub mod pins;
@@ -29,6 +30,7 @@ use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
 pub use hook::Hook;
+pub use leases::Leases;
 pub use pins::Pins;
 pub use place::Place;
 
