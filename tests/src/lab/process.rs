@@ -72,6 +72,20 @@ impl Process {
         Ok(())
     }
 
+    /// Kills the process and all its descendants, and waits until they are no more. Stopped before, none of them does
+    /// anything about the others' end.
+    pub fn kill_tree(&self) -> Result<()> {
+        let tree = self.tree();
+        self.signal_tree(Signal::SIGSTOP)?;
+        self.signal_tree(Signal::SIGKILL)?;
+        let end = Instant::now() + Duration::from_secs(5);
+        while !tree.iter().copied().all(has_ended) {
+            ensure!(Instant::now() < end, "{} is killed and does not end", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -106,10 +120,8 @@ impl Drop for Process {
         if self.detached || !self.is_running() {
             return;
         }
-        for pid in self.tree() {
-            // Gone in the meantime is as good as killed.
-            let _ = kill(pid, Signal::SIGKILL);
-        }
+        // Gone in the meantime is as good as killed.
+        let _ = self.kill_tree();
         let _ = self.child.wait();
     }
 }
@@ -154,6 +166,13 @@ pub(super) fn start_time(pid: u32) -> Option<u64> {
 
 fn parent(pid: Pid) -> Option<Pid> {
     Some(Pid::from_raw(field(&format!("/proc/{pid}/stat"), 1)?.parse().ok()?))
+}
+
+/// Whether process `pid` is no more, with all its threads, though its parent may not know it yet.
+fn has_ended(pid: Pid) -> bool {
+    let stat = |index| field(&format!("/proc/{pid}/stat"), index);
+    let is_alive = |state| state != "Z" || stat(17).is_some_and(|threads| threads != "1" && threads != "0");
+    !stat(0).is_some_and(is_alive)
 }
 
 /// The field `index` of a stat file, counted from the state: the name before it may hold blanks and brackets.
