@@ -20,6 +20,14 @@ pub(crate) enum Verb {
     ///
     /// SIGTERM hands over and ends. The programs and addresses stay on the host, fenced; `baton detach` removes them.
     Run(ConfigPath),
+    /// Everything else.
+    #[command(flatten)]
+    Errand(Errand),
+}
+
+/// What is done in one go.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Errand {
     /// Check a configuration file and change nothing.
     ///
     /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.

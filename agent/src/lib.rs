@@ -1,12 +1,12 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`run`], [`control`] and [`detach`]; those use [`driver`]; the driver uses
-//! [`vrrp`], [`sbfd`], [`wire`], [`xsk`], [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`] and [`clock`]. Those do not know each
-//! other, but all may use the election's value types, and `datapath` asks [`host`] about interfaces. Nothing uses its
-//! users.
+//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; the first three use
+//! [`driver`], and `run` uses `guardian`; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`], [`socket`],
+//! [`datapath`], [`announce`], [`recorder`], [`stall`] and [`clock`]. Those do not know each other, but all may use the
+//! election's value types, and `datapath` asks [`host`] about interfaces. Nothing uses its users.
 //!
-//! Unsafe code is where memory is shared with the kernel: `datapath`, `xsk`, `socket`, and in `host` and `driver` the
-//! calls that no library wraps.
+//! Unsafe code is where memory is shared with the kernel: `datapath`, `xsk`, `socket`, and in `host`, `driver` and
+//! `guardian` the calls that no library wraps.
 
 #[forbid(unsafe_code)]
 pub mod announce;
@@ -20,6 +20,7 @@ pub mod datapath;
 #[forbid(unsafe_code)]
 pub mod detach;
 pub mod driver;
+pub mod guardian;
 pub mod host;
 #[forbid(unsafe_code)]
 pub mod recorder;

@@ -11,8 +11,9 @@ use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
+use baton::guardian::{self, Side};
 use clap::Parser;
-use cli::{Cli, ConfigPath, Verb};
+use cli::{Cli, ConfigPath, Errand, Verb};
 use log::Log;
 use tracing_subscriber::EnvFilter;
 
@@ -22,6 +23,22 @@ const OTHER_ANSWER: &str = "the agent answered another question; is it of anothe
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    match Cli::parse().verb {
+        // Before the log has a thread.
+        Verb::Run(config) => match guardian::divide() {
+            Ok(Side::Guardian(guardian)) => with_log(|| Ok(guardian.stand_by())),
+            Ok(Side::Agent(line)) => with_log(|| {
+                baton::run::run(&Config::load(&config.path)?, line)?;
+                Ok(ExitCode::SUCCESS)
+            }),
+            Err(error) => with_log(|| Err(error).context("starting the guardian")),
+        },
+        Verb::Errand(errand) => with_log(|| execute(errand)),
+    }
+}
+
+/// Does `work` with standard error as its log, and tells there why it failed.
+fn with_log(work: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     let Ok(log) = Log::start(io::stderr()) else {
         return ExitCode::FAILURE;
     };
@@ -37,7 +54,7 @@ fn main() -> ExitCode {
         // It would be told to standard error directly, with a panic where that is closed.
         .log_internal_errors(false)
         .init();
-    let code = execute(Cli::parse().verb).unwrap_or_else(|error| {
+    let code = work().unwrap_or_else(|error| {
         log.say(format!("baton: {}\n", spelled(&error)));
         match error.downcast_ref::<ConfigError>() {
             Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
@@ -48,22 +65,21 @@ fn main() -> ExitCode {
     code
 }
 
-fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
-    match verb {
-        Verb::Run(ConfigPath { path }) => baton::run::run(&Config::load(&path)?)?,
-        Verb::Check(ConfigPath { path }) => {
+fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
+    match errand {
+        Errand::Check(ConfigPath { path }) => {
             let config = Config::load(&path)?;
             print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
-        Verb::Status { config, json } => {
+        Errand::Status { config, json } => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
-        Verb::Explain(config) => {
+        Errand::Explain(config) => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
         }
-        Verb::Handover { config, vrid, interface, json } => {
+        Errand::Handover { config, vrid, interface, json } => {
             let request = Request::Handover { vrid, interface };
             let Response::Handover(results) = ask(&config, &request)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&results)? } else { render::handover(&results) })?;
@@ -71,7 +87,7 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Verb::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
+        Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -103,7 +103,7 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 /// compare with, and the line says so instead.
 pub fn comparison(rows: &[Row]) -> String {
     let mut text = String::new();
-    for fault in Fault::ALL {
+    for fault in Fault::MEASURED {
         let find =
             |system: System| rows.iter().find(|row| row.event == fault.name() && row.system == system.name());
         let Some(rival) = find(System::Keepalived) else {

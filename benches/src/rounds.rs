@@ -44,13 +44,13 @@ impl Event {
     }
 
     /// How long both nodes may answer. On planned moves the old owner serves until it hears the new one, one
-    /// advertisement interval and the linger at most; one that is preempted releases when it hears the better one, and
-    /// serves no longer than its lease if it is held up. A cut node is out of reach, a dead agent's lease must have
-    /// lapsed.
+    /// advertisement interval and the linger at most, and so it does when its agent dies and its guardian acts; one that
+    /// is preempted releases when it hears the better one, and serves no longer than its lease if it is held up. A cut
+    /// node is out of reach, where nobody acts the lease must have lapsed.
     pub const fn allowed_overlap_us(self) -> u64 {
         match self {
-            Self::Fault(Fault::Planned) => 12_000,
-            Self::Fault(Fault::AgentDeath | Fault::AgentHang | Fault::SilentDeath) => 0,
+            Self::Fault(Fault::Planned | Fault::AgentDeath) => 12_000,
+            Self::Fault(Fault::DeathOfAll | Fault::AgentHang | Fault::SilentDeath) => 0,
             Self::Failback => 30_000,
         }
     }

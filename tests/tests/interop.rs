@@ -17,6 +17,8 @@ const INTERVAL_CS: u16 = 10;
 const SOON: Duration = Duration::from_secs(4);
 /// Many advertisements: long enough for a router that ignores them to take over.
 const A_WHILE: Duration = Duration::from_millis(1500);
+/// What keepalived logs of an advertisement that says priority 0.
+const FAREWELL: &str = "received priority 0";
 
 #[test]
 fn keepalived_stays_backup_beside_baton_and_takes_over_when_it_stops() -> Result<()> {
@@ -33,12 +35,29 @@ fn keepalived_stays_backup_beside_baton_and_takes_over_when_it_stops() -> Result
 }
 
 #[test]
-fn keepalived_takes_over_when_baton_is_killed() -> Result<()> {
+fn keepalived_takes_over_when_baton_is_killed_with_its_guardian() -> Result<()> {
     with_lab(MacMode::Virtual, |lab| {
         let baton = baton_active(lab)?;
         let _keepalived = keepalived_backup(lab)?;
-        baton.signal_tree(Signal::SIGKILL)?;
+        baton.kill_tree()?;
         lab.wait_served_by(VIP, Host::B, SOON)?;
+        ensure!(!log(lab)?.contains(FAREWELL), "a host with nobody alive said something");
+        assert_no_protest(lab)
+    })
+}
+
+#[test]
+fn keepalived_takes_over_from_a_guardian_that_says_priority_0() -> Result<()> {
+    with_lab(MacMode::Virtual, |lab| {
+        let mut baton = baton_active(lab)?;
+        let _keepalived = keepalived_backup(lab)?;
+        lab.signal_agent(Host::A, Signal::SIGKILL)?;
+        lab.wait_served_by(VIP, Host::B, SOON)?;
+        ensure!(log(lab)?.contains(FAREWELL), "keepalived heard no priority 0:\n{}", log(lab)?);
+        let end = baton.wait(SOON)?;
+        ensure!(end.code().is_some_and(|code| code != 0), "an agent that was killed looks well: {end}");
+        pause(A_WHILE)?;
+        assert_eq!(lab.ask(VIP)?, Some(Host::B), "keepalived keeps the VIP");
         assert_no_protest(lab)
     })
 }
@@ -81,7 +100,7 @@ fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
     with_lab(MacMode::Virtual, |lab| {
         let keepalived = keepalived_active(lab)?;
         let _baton = baton_backup(lab)?;
-        keepalived.signal_tree(Signal::SIGKILL)?;
+        keepalived.kill_tree()?;
         wait_until("baton to be Active", SOON, || Ok(role(lab) == "Active"))?;
         // The kernel of a killed keepalived still has the VIP and answers for it. That is what Baton's lease is for.
         lab.run(Host::B, "ip", &["address", "del", &format!("{VIP}/32"), "dev", "eth0"])?;

@@ -52,6 +52,8 @@ pub struct Status {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// The process that acts when the agent dies; none when there is none any more, or none that could.
+    pub guardian: Option<u32>,
     /// How long the election thread was on a CPU, S-BFD included.
     pub election_cpu_ms: u64,
     /// How long it has been running.

@@ -11,7 +11,11 @@ const TRANSITIONS: usize = 5;
 
 /// The text of `baton status`.
 pub fn status(status: &Status) -> String {
-    let mut text = format!("baton {}, process {}\n", status.version, status.pid);
+    let guardian = match status.guardian {
+        Some(process) => format!("guardian {process}"),
+        None => "NO GUARDIAN: if it dies, its leases lapse; restart baton".to_owned(),
+    };
+    let mut text = format!("baton {}, process {}, {guardian}\n", status.version, status.pid);
     let _ = write_load(&mut text, status);
     for interface in &status.interfaces {
         // Writing to a String cannot fail.
@@ -221,6 +225,7 @@ pub(super) mod tests {
         Status {
             version: "1.2.3".to_owned(),
             pid: 42,
+            guardian: Some(41),
             election_cpu_ms: 300,
             election_running_ms: 130_000,
             interfaces: vec![interface],
@@ -231,7 +236,7 @@ pub(super) mod tests {
     #[test]
     fn the_status_tells_all_that_an_operator_asks_for() {
         let expected = "\
-baton 1.2.3, process 42
+baton 1.2.3, process 42, guardian 41
 election: 0.2 % of one core in 2 min
 
 eth0: XDP native, 4 queue(s), adverts heard by af-xdp
@@ -245,6 +250,13 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us
 ";
         assert_eq!(status(&example()), expected);
+    }
+
+    #[test]
+    fn an_agent_without_a_guardian_says_so() {
+        let status = status(&Status { guardian: None, ..example() });
+        let first = "baton 1.2.3, process 42, NO GUARDIAN: if it dies, its leases lapse; restart baton\n";
+        assert!(status.starts_with(first), "{status}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -61,6 +62,8 @@ pub struct Server {
     pub ports: Vec<ServedPort>,
     /// The election thread.
     pub remote: Remote,
+    /// The guardian's process; 0 while there is none that could act.
+    pub guardian: AtomicU32,
 }
 
 /// The election thread did not answer in time.
@@ -157,6 +160,7 @@ impl Server {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            guardian: Some(self.guardian.load(Ordering::Relaxed)).filter(|process| *process != 0),
             election_cpu_ms: millis(snapshot.load.cpu),
             election_running_ms: millis(snapshot.load.running),
             interfaces: Vec::new(),

@@ -61,7 +61,7 @@ impl Driver {
 
     /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up. Active routers that this
     /// host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
-    pub fn run(mut self, profile: Option<Profile>, stall: Option<&StallWatch>) {
+    pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>) {
         let now = clock::now();
         self.started = now;
         for port in &mut self.ports {

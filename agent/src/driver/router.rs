@@ -15,7 +15,7 @@ use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
     lease_interval,
 };
-use crate::wire::{Expected, GratuitousArp, Mac, Operation, Outgoing};
+use crate::wire::{BuildError, Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, Mac, Operation, Outgoing};
 
 /// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
 const UNTAGGED: VlanId = 0;
@@ -81,6 +81,33 @@ impl Router {
             },
             vips: config.vips.clone(),
         }
+    }
+
+    /// Its place in the maps.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// What the operator has decided about it.
+    pub fn parameters(&self) -> &Parameters<Ipv4Addr> {
+        self.core.parameters()
+    }
+
+    /// The MAC that stands for its addresses.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// The frame that says priority 0 for it.
+    ///
+    /// # Errors
+    ///
+    /// It has no addresses, or too many.
+    pub fn farewell(&self, checksum: Checksum) -> Result<Vec<u8>, BuildError> {
+        let mut frame = vec![0; MAX_ADVERTISEMENT_FRAME];
+        let length = self.advertisement(Standing::Leaving, checksum).build(&mut frame)?;
+        frame.truncate(length);
+        Ok(frame)
     }
 
     pub(super) fn is(&self, vlan: VlanId, vrid: Vrid) -> bool {

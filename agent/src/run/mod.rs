@@ -1,9 +1,11 @@
 //! `baton run`: everything is checked first, then the fence is raised, then addresses are bound, then the election
 //! begins. What fails on the way is taken back, so that the host is as it was before.
 
+mod brief;
 mod prepare;
 mod report;
 mod serve;
+mod stop;
 mod undo;
 mod vips;
 mod watch;
@@ -16,18 +18,19 @@ use self::serve::Serving;
 use self::undo::Undo;
 use crate::config::Config;
 use crate::datapath::{Pins, refuse_foreign_pins};
+use crate::guardian::Line;
 use crate::host::changes::HostChanges;
 use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::{Interface, Netlink};
 use crate::host::{HostError, rights};
 
-/// Runs the agent until it is told to stop. It leaves the fence in place: programs, addresses and sysctls stay, and the
-/// leases lapse.
+/// Runs the agent, with its guardian at the other end of `line`, until it is told to stop. It leaves the fence in place:
+/// programs, addresses and sysctls stay, and the leases lapse.
 ///
 /// # Errors
 ///
 /// The configuration, the rights or the host do not allow it, and nothing is left changed; or the election thread died.
-pub fn run(config: &Config) -> anyhow::Result<()> {
+pub fn run(config: &Config, mut line: Line) -> anyhow::Result<()> {
     rights::check()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let interfaces = examine(config, &netlink)?;
@@ -38,10 +41,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let _directory = DirectoryLock::take(directory)?;
 
     let mut undo = Undo::new(HostChanges::open(&netlink, directory)?);
-    match start(config, &netlink, &interfaces, &mut undo) {
+    match start(config, &netlink, &interfaces, &mut undo, &mut line) {
         Ok(serving) => {
             retire(config, &netlink, &mut undo.changes);
-            serving.until_stopped()
+            serving.until_stopped(line)
         }
         Err(error) => {
             let error = undo.take_back(error);
@@ -58,10 +61,15 @@ fn start(
     netlink: &Netlink,
     interfaces: &[Interface],
     undo: &mut Undo<'_>,
+    line: &mut Line,
 ) -> anyhow::Result<Serving> {
     let (ready, plans) = prepare::prepare(config, netlink, interfaces, undo)?;
-    let serving = serve::start(ready)?;
+    let briefing = brief::briefing(config, interfaces, &ready.parts)?;
+    let serving = serve::start(ready, line.notice())?;
     prepare::switch(config, &plans, undo)?;
+    if let Err(error) = line.brief(&briefing) {
+        tracing::warn!(%error, "the guardian cannot be told what to do if the agent dies; its leases would lapse");
+    }
     serving.begin();
     Ok(serving)
 }

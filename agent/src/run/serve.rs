@@ -3,35 +3,36 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::prepare::Ready;
 use super::vips::Vips;
-use super::{report, watch};
+use super::{report, stop, watch};
 use crate::config::SbfdChoice;
 use crate::control::server::{self, Server};
 use crate::control::socket_path;
-use crate::driver::{self, Command, Driver, Port, Remote};
+use crate::driver::{self, Driver, Port};
+use crate::guardian::{Line, Notice};
 use crate::host::rights;
 use crate::stall::StallWatch;
 
 /// The running agent.
 pub(super) struct Serving {
     runtime: Runtime,
-    remote: Remote,
+    server: Arc<Server>,
     begin: SyncSender<()>,
     ended: oneshot::Receiver<()>,
     socket: PathBuf,
 }
 
-/// Starts the election's thread, which waits for [`Serving::begin`], and what serves it.
-pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
+/// Starts the election's thread, which holds `notice` and waits for [`Serving::begin`], and what serves it.
+pub(super) fn start(ready: Ready<'_>, notice: Notice) -> anyhow::Result<Serving> {
     let Ready { config, runtime, listener, watch, watched, parts, served, events } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
@@ -43,27 +44,39 @@ pub(super) fn start(ready: Ready<'_>) -> anyhow::Result<Serving> {
     let ports = parts.into_iter().map(Port::new).collect();
     let runtime_config = &config.runtime;
     let driver = Driver::new(ports, commands);
-    let (begin, ended) = start_driver(driver, runtime_config.realtime_priority, runtime_config.sbfd)?;
-    let server = Arc::new(Server { ports: served, remote: remote.clone() });
+    let (begin, ended) = start_driver(driver, runtime_config.realtime_priority, runtime_config.sbfd, notice)?;
+    let server = Arc::new(Server { ports: served, remote: remote.clone(), guardian: AtomicU32::new(0) });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
     let vips = Vips::new(super::vips(config));
-    runtime.spawn(watch::watch(watch, watched, vips, remote.clone()));
-    runtime.spawn(server::serve(listener, server));
-    Ok(Serving { runtime, remote, begin, ended, socket: socket_path(&config.runtime.directory) })
+    runtime.spawn(watch::watch(watch, watched, vips, remote));
+    runtime.spawn(server::serve(listener, Arc::clone(&server)));
+    Ok(Serving { runtime, server, begin, ended, socket: socket_path(&config.runtime.directory) })
 }
 
 /// Runs `driver` on a thread of its own once the sender has said so, or not at all when it is dropped; the receiver hears
-/// when it has ended, and gets an error when it panicked.
+/// when it has ended, and gets an error when it panicked. The thread holds `notice` when this returns.
 fn start_driver(
-    driver: Driver,
+    mut driver: Driver,
     priority: u8,
     sbfd: SbfdChoice,
+    notice: Notice,
 ) -> anyhow::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
     let (begin, begun) = sync_channel(1);
     let (sender, ended) = oneshot::channel();
+    let (holding, held) = sync_channel(1);
     let election = move || {
+        // In a panic it goes before the driver, whose sockets take tens of milliseconds to close.
+        let tenure = match notice.hold() {
+            Ok(tenure) => tenure,
+            Err(error) => {
+                let _ = holding.send(Err(error));
+                return;
+            }
+        };
+        let _ = holding.send(Ok(()));
         if begun.recv().is_err() {
+            tenure.end();
             return;
         }
         let mut realtime = priority > 0;
@@ -78,12 +91,14 @@ fn start_driver(
             started.inspect_err(|error| tracing::warn!(%error, "no watch for stalls of this host")).ok()
         });
         driver.run(profile, stall.as_ref());
+        tenure.end();
         let _ = sender.send(());
     };
     thread::Builder::new()
         .name("election".to_owned())
         .spawn(election)
         .context("starting the election thread")?;
+    held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
     Ok((begin, ended))
 }
 
@@ -95,36 +110,9 @@ impl Serving {
     }
 
     /// Serves until the agent is told to stop and the election has ended in order.
-    pub(super) fn until_stopped(self) -> anyhow::Result<()> {
-        let result = self.runtime.block_on(until_stopped(&self.remote, self.ended));
+    pub(super) fn until_stopped(self, line: Line) -> anyhow::Result<()> {
+        let result = self.runtime.block_on(stop::until_stopped(&self.server, self.ended, line));
         let _ = std::fs::remove_file(self.socket);
         result
-    }
-}
-
-/// Waits for a signal to stop, then for the election to end in order. A second signal does not wait.
-async fn until_stopped(remote: &Remote, mut ended: oneshot::Receiver<()>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            end = &mut ended => return end.context("the election thread has died; its leases lapse"),
-            _ = hangup.recv() => {
-                tracing::warn!("SIGHUP ignored: the configuration is read at the start only; restart to change it");
-                continue;
-            }
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if stopping {
-            tracing::warn!("second signal: not waiting for a successor");
-            return Ok(());
-        }
-        stopping = true;
-        // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
-        remote.send(Command::Stop)?;
-        tracing::info!("stopping: handing over");
     }
 }

@@ -132,10 +132,11 @@ fn report(arguments: &Arguments, plan: &Plan, measured: Measured) -> Result<()> 
 fn plan(arguments: &Arguments) -> Result<Plan> {
     let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|item| item == name);
     let faults: Vec<Fault> =
-        Fault::ALL.into_iter().filter(|fault| wanted(fault.name(), &arguments.kinds)).collect();
+        Fault::MEASURED.into_iter().filter(|fault| wanted(fault.name(), &arguments.kinds)).collect();
     let systems: Vec<System> =
         System::ALL.into_iter().filter(|system| wanted(system.name(), &arguments.systems)).collect();
-    let known = |name: &String| name == FALSE_ALARM || Fault::ALL.iter().any(|fault| fault.name() == name);
+    let known =
+        |name: &String| name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name);
     for name in &arguments.kinds {
         ensure!(known(name), "no kind is called `{name}`");
     }
@@ -231,7 +232,7 @@ fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration, vips: u16) -> Result<
 
 fn draw(directory: &Path, all: &[Series]) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-    for fault in Fault::ALL {
+    for fault in Fault::MEASURED {
         let of_kind = all.iter().filter(|series| series.event == Event::Fault(fault));
         let systems: Vec<(&str, Vec<u64>)> = of_kind
             .map(|series| {

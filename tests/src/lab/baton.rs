@@ -4,12 +4,15 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton::config::{MacMode, XdpChoice};
 use baton::control::protocol::Status;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use super::{Host, Lab, Process, Router, Settings, binary, output};
+use super::{Host, Lab, Process, Router, Settings, binary, output, wait_until};
 
 impl Lab {
     /// A `baton` command with the configuration of `host`, to run there.
@@ -19,7 +22,7 @@ impl Lab {
         Ok(command)
     }
 
-    /// Starts an agent on `host` with the configuration that is there.
+    /// Starts an agent with its guardian on `host`, with the configuration that is there. The process is the guardian.
     pub fn start_baton(&self, host: Host) -> Result<Process> {
         Process::start(&mut self.baton(host, "run")?, &self.baton_log(host))
     }
@@ -33,6 +36,17 @@ impl Lab {
     pub fn baton_status(&self, host: Host) -> Result<Status> {
         let text = output(self.baton(host, "status")?.arg("--json"))?;
         serde_json::from_str(&text).with_context(|| format!("understand the status `{text}`"))
+    }
+
+    /// Sends `signal` to the agent on `host` and not to its guardian, which is ready to act.
+    pub fn signal_agent(&self, host: Host, signal: Signal) -> Result<()> {
+        let mut agent = 0;
+        wait_until("a guardian that is ready", Duration::from_secs(5), || {
+            let status = self.baton_status(host)?;
+            agent = i32::try_from(status.pid)?;
+            Ok(status.guardian.is_some())
+        })?;
+        kill(Pid::from_raw(agent), signal).with_context(|| format!("send {signal} to process {agent}"))
     }
 
     /// Writes the usual configuration of `host` and gives its path: an advert each `interval_ms`, priority 254 for a and

@@ -1,6 +1,7 @@
 //! A pair of agents under test, whichever system it is, and the faults that befall its owner.
 
 use std::net::Ipv4Addr;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -44,23 +45,26 @@ impl System {
 pub enum Fault {
     /// It is told to give the VIP away: `baton handover`, or SIGTERM for keepalived.
     Planned,
-    /// All its processes are killed.
+    /// The agent is killed, without its guardian if it has one.
     AgentDeath,
-    /// All its processes are stopped.
+    /// All its processes are killed at once, so that nobody is left to act.
+    DeathOfAll,
+    /// The agent is stopped, without its guardian if it has one.
     AgentHang,
     /// Its cable is cut without loss of carrier.
     SilentDeath,
 }
 
 impl Fault {
-    /// All faults.
-    pub const ALL: [Self; 4] = [Self::Planned, Self::AgentHang, Self::AgentDeath, Self::SilentDeath];
+    /// All faults that are measured.
+    pub const MEASURED: [Self; 4] = [Self::Planned, Self::AgentHang, Self::AgentDeath, Self::SilentDeath];
 
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",
             Self::AgentDeath => "agent-death",
+            Self::DeathOfAll => "death-of-all",
             Self::AgentHang => "agent-hang",
             Self::SilentDeath => "silent-death",
         }
@@ -130,7 +134,7 @@ impl<'lab> Pair<'lab> {
         self.vips[self.vips.len() - 1]
     }
 
-    /// The agent's process on `host`.
+    /// The agent's process on `host`; Baton's is the guardian's.
     pub fn agent(&self, host: Host) -> Result<&Process> {
         self.agents[index(host)].as_ref().with_context(|| format!("no agent runs on node {}", host.name()))
     }
@@ -181,8 +185,15 @@ impl<'lab> Pair<'lab> {
                 System::Baton(_) => drop(output(&mut self.lab.baton(victim, "handover")?)?),
                 System::Keepalived => self.agent(victim)?.signal(Signal::SIGTERM)?,
             },
-            Fault::AgentDeath => self.agent(victim)?.signal_tree(Signal::SIGKILL)?,
-            Fault::AgentHang => self.agent(victim)?.signal_tree(Signal::SIGSTOP)?,
+            Fault::AgentDeath => match self.system {
+                System::Baton(_) => self.lab.signal_agent(victim, Signal::SIGKILL)?,
+                System::Keepalived => self.agent(victim)?.kill_tree()?,
+            },
+            Fault::DeathOfAll => self.agent(victim)?.kill_tree()?,
+            Fault::AgentHang => match self.system {
+                System::Baton(_) => self.lab.signal_agent(victim, Signal::SIGSTOP)?,
+                System::Keepalived => self.agent(victim)?.signal_tree(Signal::SIGSTOP)?,
+            },
             Fault::SilentDeath => self.lab.cut(victim)?,
         }
         Ok(victim)
@@ -195,8 +206,7 @@ impl<'lab> Pair<'lab> {
         };
         match (fault, self.system) {
             (Fault::Planned, System::Baton(_)) => {}
-            (Fault::Planned | Fault::AgentDeath, System::Keepalived)
-            | (Fault::AgentDeath, System::Baton(_)) => {
+            (Fault::Planned, System::Keepalived) | (Fault::AgentDeath | Fault::DeathOfAll, _) => {
                 self.restart(victim)?;
             }
             (Fault::AgentHang, _) => self.agent(victim)?.signal_tree(Signal::SIGCONT)?,
@@ -205,12 +215,11 @@ impl<'lab> Pair<'lab> {
         Ok(())
     }
 
-    /// Waits for the end of the agent on `host`, which was told to stop or killed.
-    pub fn end_of(&mut self, host: Host) -> Result<()> {
-        if let Some(mut agent) = self.agents[index(host)].take() {
-            agent.wait(Duration::from_secs(5))?;
-        }
-        Ok(())
+    /// Waits for the end of the agent on `host`, which was told to stop or killed, and gives its status; `None` if none was
+    /// started since the last one has ended.
+    pub fn end_of(&mut self, host: Host) -> Result<Option<ExitStatus>> {
+        let agent = self.agents[index(host)].take();
+        agent.map(|mut agent| agent.wait(Duration::from_secs(5))).transpose()
     }
 
     /// Starts the agent of `host` again after its end.

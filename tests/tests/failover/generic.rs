@@ -32,7 +32,7 @@ fn a_vip_in_generic_mode_is_served_and_moves() -> Result<()> {
             assert_sole_owner(pair, Host::B)?;
             assert_eq!(lab.fetch(VIP)?, "node b");
 
-            let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
+            let (outcome, recording) = watch(lab, || pair.inject(Fault::DeathOfAll).map(drop))?;
             assert_moved(&outcome, Host::A, 0);
             if mac == MacMode::Interface {
                 assert_silent_before(&recording, Host::B, Host::A)?;

@@ -8,6 +8,7 @@ mod checksum;
 mod control;
 mod failed_start;
 mod generic;
+mod guardian;
 mod log;
 mod mounts;
 mod one_agent;
@@ -128,9 +129,10 @@ fn a_hung_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
 }
 
 #[test]
-fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() -> Result<()> {
+fn an_agent_that_is_killed_with_its_guardian_is_fenced_before_the_successor_speaks_and_returns_as_backup()
+-> Result<()> {
     with_pair(MacMode::Interface, |lab, pair| {
-        let (outcome, recording) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
+        let (outcome, recording) = watch(lab, || pair.inject(Fault::DeathOfAll).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         assert_silent_before(&recording, Host::A, Host::B)?;
         let (outcome, _) = watch(lab, || pair.restore())?;
@@ -140,12 +142,12 @@ fn a_killed_agent_is_fenced_before_the_successor_speaks_and_returns_as_backup() 
 }
 
 #[test]
-fn a_killed_agent_with_a_virtual_mac_is_no_second_owner() -> Result<()> {
+fn an_agent_that_is_killed_with_its_guardian_and_has_a_virtual_mac_is_no_second_owner() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         for _ in 0..2 {
             // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
             let successor = pair.settle()?.other();
-            let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
+            let (outcome, _) = watch(lab, || pair.inject(Fault::DeathOfAll).map(drop))?;
             assert_moved(&outcome, successor, 0);
             pair.restore()?;
             assert_sole_owner(pair, successor)?;

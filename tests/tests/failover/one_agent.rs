@@ -40,7 +40,7 @@ fn the_lock_of_an_agent_that_was_killed_is_free_and_goes_with_the_next_one() -> 
     drop(start_alone(&lab)?);
     ensure!(lock.exists(), "it took its lock along");
     let agent = start_alone(&lab)?;
-    let holder = format!("another baton runs on this host, process {}", agent.pid());
+    let holder = format!("another baton runs on this host, process {}", lab.baton_status(Host::A)?.pid);
     refused(lab.baton(Host::A, "run")?, &[&holder])?;
     refused(lab.baton(Host::A, "detach")?, &[&holder])?;
     drop(agent);

@@ -8,7 +8,9 @@ use baton::control::protocol::TransitionStatus;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, pause, wait_until};
 use nix::sys::signal::Signal;
 
-use super::{LEASE_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
+use super::{
+    LEASE_US, PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings,
+};
 
 const PREEMPT: Settings = Settings { preempt: true, ..Settings::USUAL };
 
@@ -30,7 +32,7 @@ fn a_better_node_that_was_stopped_takes_the_vip_again_without_a_gap() -> Result<
 fn a_better_node_that_was_killed_takes_the_vip_again_without_a_gap() -> Result<()> {
     with_settings(MacMode::Virtual, PREEMPT, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-        assert_moved(&outcome, Host::B, 0);
+        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
         let outcome = returns(lab, pair, Pair::restore)?;
         assert_preempted(lab, pair, &outcome)
     })
@@ -49,7 +51,7 @@ fn a_better_node_that_hung_takes_the_vip_again_without_a_gap() -> Result<()> {
 #[test]
 fn a_weaker_node_that_returns_stays_backup() -> Result<()> {
     with_settings(MacMode::Virtual, PREEMPT, |lab, pair| {
-        pair.agent(Host::B)?.signal_tree(Signal::SIGKILL)?;
+        pair.agent(Host::B)?.kill_tree()?;
         let (outcome, _) = watch(lab, || pair.restart(Host::B))?;
         assert_eq!((outcome.after, outcome.overlap_us, outcome.flips), (Some(Host::A), 0, 0), "{outcome:?}");
         assert_sole_owner(pair, Host::A)

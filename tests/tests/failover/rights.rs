@@ -27,7 +27,9 @@ fn an_agent_with_the_documented_rights_starts_stops_and_adopts_its_fence() -> Re
             let mut agent = start(lab)?;
             let log = fs::read_to_string(lab.baton_log(Host::A))?;
             ensure!(log.contains(&format!("receive_path=\"af-xdp\" adopted={adopted}")), "{log}");
-            ensure!(!log.contains("WARN"), "{log}");
+            // systemd grants what the guardian asks for, without a capability.
+            let warns = |line: &str| line.contains("WARN") && !line.contains("OOMScoreAdjust=-1000");
+            ensure!(!log.lines().any(warns), "{log}");
             ensure!(agent.stop(SOON)?.success(), "it failed: {log}");
         }
         Ok(())

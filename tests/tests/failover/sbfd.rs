@@ -9,7 +9,6 @@ use baton::control::protocol::RouterStatus;
 use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION};
 use baton_common::sbfd::discriminator;
 use baton_tests::lab::{Fault, Host, Lab, Router, Settings, VIP, VRID, pause, wait_until};
-use nix::sys::signal::Signal;
 
 use super::{assert_moved, assert_sole_owner, watch, with_settings};
 
@@ -104,7 +103,8 @@ fn a_restarted_agent_is_active_still_while_its_lease_holds() -> Result<()> {
     with_settings(MacMode::Virtual, SLOW, |lab, pair| {
         let epoch = router(lab, Host::A)?.epoch;
         let (outcome, _) = watch(lab, || {
-            pair.agent(Host::A)?.signal_tree(Signal::SIGKILL)?;
+            // With its guardian, which would give the lease away.
+            pair.agent(Host::A)?.kill_tree()?;
             pair.restart(Host::A)
         })?;
         assert_eq!((outcome.after, outcome.flips), (Some(Host::A), 0), "{outcome:?}");

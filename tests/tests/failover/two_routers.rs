@@ -4,11 +4,12 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{
     Echo, Host, Lab, Outcome, Process, Router, Settings, leftovers, output, pause, vips, wait_until,
 };
+use nix::sys::signal::Signal;
 
 use super::{PLANNED_OVERLAP_US, SOON, assert_moved, watch_vip};
 
@@ -90,6 +91,21 @@ fn a_router_that_moves_casts_no_doubt_on_the_other() -> Result<()> {
         pause(Duration::from_secs(1))?;
         assert_eq!(epoch()?, before, "the other router was taken over by mistake");
         wait_owners(lab, [Host::B, Host::A])
+    })
+}
+
+#[test]
+fn a_guardian_leaves_all_that_its_agent_owned() -> Result<()> {
+    with_both(|lab, vips, _| {
+        // Node b does not preempt then.
+        output(lab.baton(Host::B, "handover")?.args(["--vrid", "52"]))?;
+        wait_owners(lab, [Host::A, Host::A])?;
+        let (outcome, _) = watch_vip(lab, vips[1], || lab.signal_agent(Host::A, Signal::SIGKILL))?;
+        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        wait_owners(lab, [Host::B, Host::B])?;
+        let log = std::fs::read_to_string(lab.baton_log(Host::A))?;
+        ensure!(log.contains("the agent has died") && log.contains("left=2"), "{log}");
+        Ok(())
     })
 }
 

@@ -98,9 +98,9 @@ fn a_stopped_agent_is_said_to_be_silent() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let agent = start_alone(&lab)?;
-    agent.signal(Signal::SIGSTOP)?;
+    lab.signal_agent(Host::A, Signal::SIGSTOP)?;
     refused(lab.baton(Host::A, "status")?, &["the agent does not answer"])?;
-    agent.signal(Signal::SIGCONT)?;
+    agent.signal_tree(Signal::SIGCONT)?;
     wait_until("the agent to answer again", SOON, || Ok(lab.baton_status(Host::A).is_ok()))
 }
 

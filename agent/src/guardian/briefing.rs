@@ -1,0 +1,52 @@
+//! What the guardian has to know to act in the agent's place, as the agent tells it before the election begins: one line
+//! of JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Mac;
+
+/// All that the guardian has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Briefing {
+    /// SCHED_FIFO priority of the election thread, which the guardian takes too; 0 for none.
+    pub realtime_priority: u8,
+    /// The directory of the pins of all interfaces.
+    pub pins: PathBuf,
+    /// The interfaces.
+    pub interfaces: Vec<InterfaceBriefing>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceBriefing {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Its virtual routers.
+    pub routers: Vec<RouterBriefing>,
+}
+
+/// A virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterBriefing {
+    /// Its place in the maps.
+    pub slot: u32,
+    /// Advertisement_Interval.
+    pub interval_cs: u16,
+    /// The MAC that stands for its addresses, where that is not the interface's own.
+    pub virtual_mac: Option<Mac>,
+    /// Its advertisement with priority 0, once for each checksum that it may have to make, the usual one first.
+    pub farewells: Vec<Farewell>,
+}
+
+/// A frame that says priority 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Its checksum flavour, as mailboxes name it ([`baton_common::ownership::Mailbox::checksum`]).
+    pub checksum: u8,
+    /// The frame.
+    pub frame: Vec<u8>,
+}

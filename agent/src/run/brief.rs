@@ -1,0 +1,55 @@
+//! What the guardian is told.
+
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+
+use crate::config::Config;
+use crate::driver::{PortParts, Router};
+use crate::guardian::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
+use crate::host::netlink::Interface;
+use crate::vrrp::{Checksum, ChecksumMode};
+use crate::wire::BuildError;
+
+/// All that the guardian has to know of `interfaces` and the ports that they become.
+///
+/// # Errors
+///
+/// A virtual router has no addresses, or too many.
+pub(super) fn briefing(
+    config: &Config,
+    interfaces: &[Interface],
+    ports: &[PortParts],
+) -> Result<Briefing, BuildError> {
+    let of_interface = |(interface, port): (&Interface, &PortParts)| {
+        let routers =
+            port.routers.iter().map(|router| of_router(router, interface)).collect::<Result<_, _>>()?;
+        Ok(InterfaceBriefing { name: interface.name.clone(), index: interface.index, routers })
+    };
+    Ok(Briefing {
+        realtime_priority: config.runtime.realtime_priority,
+        pins: config.runtime.pins.clone(),
+        interfaces: interfaces.iter().zip(ports).map(of_interface).collect::<Result<_, _>>()?,
+    })
+}
+
+fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, BuildError> {
+    let parameters = router.parameters();
+    let (first, second) = match parameters.checksum {
+        ChecksumMode::Only(checksum) => (checksum, None),
+        ChecksumMode::Auto(Checksum::Rfc9568) => (Checksum::Rfc9568, Some(Checksum::Pseudo)),
+        ChecksumMode::Auto(Checksum::Pseudo) => (Checksum::Pseudo, Some(Checksum::Rfc9568)),
+    };
+    let farewell = |checksum| {
+        let flag = match checksum {
+            Checksum::Rfc9568 => ACCEPT_RFC9568,
+            Checksum::Pseudo => ACCEPT_PSEUDO,
+        };
+        let checksum_flag = u8::try_from(flag).unwrap_or_default();
+        Ok(Farewell { checksum: checksum_flag, frame: router.farewell(checksum)? })
+    };
+    Ok(RouterBriefing {
+        slot: router.slot(),
+        interval_cs: parameters.interval.centiseconds(),
+        virtual_mac: Some(router.mac()).filter(|mac| *mac != interface.mac),
+        farewells: [Some(first), second].into_iter().flatten().map(farewell).collect::<Result<_, _>>()?,
+    })
+}
