@@ -72,12 +72,14 @@ impl Process {
         Ok(())
     }
 
-    /// Kills the process and all its descendants, and waits until they are no more. Stopped before, none of them does
-    /// anything about the others' end.
+    /// Kills the process and all its descendants, and waits until they are no more. None of them does anything about the
+    /// others' end: children are stopped before, and parents killed before, which works at once.
     pub fn kill_tree(&self) -> Result<()> {
         let tree = self.tree();
         self.signal_tree(Signal::SIGSTOP)?;
-        self.signal_tree(Signal::SIGKILL)?;
+        for pid in tree.iter().rev() {
+            kill(*pid, Signal::SIGKILL).with_context(|| format!("kill process {pid} of {}", self.name))?;
+        }
         let end = Instant::now() + Duration::from_secs(5);
         while !tree.iter().copied().all(has_ended) {
             ensure!(Instant::now() < end, "{} is killed and does not end", self.name);
