@@ -11,16 +11,18 @@ use crate::command::{cargo, root, step};
 const CORE: &str = "agent/src/vrrp";
 /// The S-BFD initiator is pure in the same way, and uses the election's words beside.
 const INITIATOR: &str = "agent/src/sbfd";
-const INITIATOR_MAY_NAME: [&str; 10] = [
+const INITIATOR_MAY_NAME: [&str; 12] = [
     "baton_common",
     "crate::stall",
     "crate::vrrp",
     "peers",
     "session",
     "std::iter",
+    "std::mem",
     "std::time::Duration",
     "super",
     "u32",
+    "u8",
     "watch",
 ];
 const CORE_MAY_NAME: [&str; 16] = [
