@@ -8,7 +8,7 @@ use super::command::{Event, MAX_PEERS, WatchSnapshot};
 use super::port::Port;
 use crate::clock;
 use crate::datapath::Answers;
-use crate::sbfd::{Peers, Probe, Step};
+use crate::sbfd::{Peers, Probe, Step, has_given_way};
 use crate::stall::StallWatch;
 use crate::vrrp::{Failure, Input, Instant, active_down_interval};
 use crate::wire::SbfdProbe;
@@ -152,16 +152,16 @@ impl Port {
         let _ = self.transmitter.send(None, |buffer| frame.build(buffer));
     }
 
-    /// Tells a virtual router what is wrong with `peer`, unless it has heard of another Active router meanwhile.
+    /// Tells a virtual router what is wrong with `peer`, unless another is Active meanwhile.
     fn report_failure(&mut self, index: usize, peer: Ipv4Addr, failure: Failure, next_in_line: bool) {
         if let Some((arrived, advertisement)) = self.unread_advertisement(index) {
             self.feed(index, Input::Advertisement(advertisement), arrived);
         }
+        let now = clock::now();
         let core = &self.routers[index].core;
-        if core.active_router() != Some(peer) {
+        if core.active_router() != Some(peer) || has_given_way(peer, self.routers[index].spoken(), now) {
             return;
         }
-        let now = clock::now();
         if failure == Failure::Unreachable {
             // As long as its lease can run, it is able to prove that it is alive.
             let parameters = core.parameters();

@@ -11,6 +11,7 @@ use crate::announce::Announcer;
 use crate::config::{MacMode, RouterConfig};
 use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
+use crate::sbfd::Spoken;
 use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
     lease_interval,
@@ -197,6 +198,16 @@ impl Router {
         let place = self.peers.iter_mut().min_by_key(|place| place.map(|peer| peer.heard))?;
         *place = Some(peer);
         Some(peer)
+    }
+
+    /// What was last heard of each peer.
+    pub(super) fn spoken(&self) -> impl Iterator<Item = Spoken<Ipv4Addr>> + Clone {
+        self.peers.iter().flatten().map(|peer| Spoken {
+            router: peer.address,
+            standing: peer.standing,
+            interval: peer.interval,
+            heard: peer.heard,
+        })
     }
 
     /// The advertisement in `mailbox`, when it came after the last that was handled.

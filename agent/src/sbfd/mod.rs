@@ -23,7 +23,7 @@ mod watch;
 
 use std::time::Duration;
 
-pub use peers::Peers;
+pub use peers::{Peers, Spoken, has_given_way};
 pub use session::Session;
 pub use watch::{Probe, Step, Watch};
 

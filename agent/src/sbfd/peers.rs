@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Profile;
 use super::session::Session;
 use super::watch::Watch;
-use crate::vrrp::Instant;
+use crate::vrrp::{Instant, Interval, Standing};
 
 /// How long a peer is not believed dead on missing answers, after it once was and was not: at first, and at the most.
 const DISTRUST: Duration = Duration::from_secs(1);
@@ -36,6 +36,35 @@ struct Distrust<A> {
     peer: A,
     until: Instant,
     wait: Duration,
+}
+
+/// The last advertisement of a router.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken<A> {
+    /// Its address.
+    pub router: A,
+    /// The priority octet.
+    pub standing: Standing,
+    /// Max Advertise Interval.
+    pub interval: Interval,
+    /// When it arrived.
+    pub heard: Instant,
+}
+
+/// Whether `peer` may just have given up in favour of a better router: one that was heard less than its interval ago.
+/// Then it does not serve, but nobody is to succeed it. Its last word may have been read after the word of the better
+/// one, which a Backup that watches it follows only from the next advertisement on.
+pub fn has_given_way<A: Copy + Ord>(
+    peer: A,
+    spoken: impl Iterator<Item = Spoken<A>> + Clone,
+    now: Instant,
+) -> bool {
+    let own = spoken.clone().find(|own| own.router == peer).map(|own| own.standing);
+    spoken
+        .filter(|other| other.standing != Standing::Leaving && now < other.heard + other.interval.duration())
+        .any(|other| {
+            other.router != peer && own.is_none_or(|own| (other.standing, other.router) > (own, peer))
+        })
 }
 
 impl<A: Copy + Eq> Peers<A> {

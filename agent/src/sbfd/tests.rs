@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use baton_common::sbfd::{Answer, FINAL, STATE_UP};
 
-use super::{Peers, Probe, Profile, Step, Watch};
-use crate::vrrp::{Failure, Instant};
+use super::{Peers, Probe, Profile, Spoken, Step, Watch, has_given_way};
+use crate::vrrp::{Failure, Instant, Interval, Standing};
 
 /// When and where the peer has last advertised.
 const NEVER: Instant = Instant::from_nanos(0);
@@ -407,4 +407,29 @@ fn who_speaks_late_proves_nothing() {
     peers.convict(0, 2, ms(3000));
     assert_eq!(peers.acquit(0, 2, ms(3000)), None);
     assert_eq!(peers.acquit(0, 2, ms(2000)), None, "the conviction is forgotten");
+}
+
+/// The last word of a router that has met a better one may be read after the better one's.
+#[test]
+fn who_gave_way_to_a_better_router_is_not_to_be_succeeded() {
+    let interval = Interval::from_centiseconds(10).expect("100 ms");
+    let spoken = |router: u8, priority| Spoken {
+        router,
+        standing: Standing::from_octet(priority),
+        interval,
+        heard: ms(1000),
+    };
+    for (others, given_way) in [
+        (vec![], false),
+        (vec![spoken(3, 101)], true),
+        (vec![spoken(3, 100)], true),
+        (vec![spoken(1, 100)], false),
+        (vec![spoken(3, 99)], false),
+        (vec![spoken(3, 0)], false),
+        (vec![spoken(3, 99), spoken(4, 254)], true),
+    ] {
+        let all = others.iter().copied().chain([spoken(2, 100)]);
+        assert_eq!(has_given_way(2, all.clone(), ms(1099)), given_way, "{others:?}");
+        assert!(!has_given_way(2, all, ms(1100)), "the better one would have spoken again");
+    }
 }
