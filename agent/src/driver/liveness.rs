@@ -71,7 +71,7 @@ impl Port {
 
     /// Takes in the answers that have come; the first that tells of a failure.
     fn next_failure(&mut self, index: usize, now: Instant) -> Option<(usize, Failure, bool)> {
-        let Self { liveness: Liveness { answers, peers }, routers, .. } = self;
+        let Self { liveness: Liveness { answers, peers }, routers, mailboxes, .. } = self;
         let watch = &mut peers.watches_mut()[index];
         for session in 0..watch.sessions().len() {
             let session = &watch.sessions()[session];
@@ -79,8 +79,11 @@ impl Port {
                 continue;
             }
             let router = session.router;
-            let answer = answers.read(routers[router].slot);
-            if let Some(failure) = watch.hear(router, &answer, now) {
+            let slot = routers[router].slot;
+            let (answer, mailbox) = (answers.read(slot), mailboxes.read(slot));
+            let is_claim = mailbox.source[..4] == watch.peer.octets() && mailbox.priority != 0;
+            let claimed = Instant::from_nanos(if is_claim { mailbox.arrived_ns } else { 0 });
+            if let Some(failure) = watch.hear(router, &answer, claimed, now) {
                 return Some((router, failure, answer.next_in_line != 0));
             }
         }

@@ -97,8 +97,14 @@ impl Session {
     }
 
     /// Takes in what the answer cell holds; `None` if that answers no probe since the last one that was answered. A late
-    /// answer is an answer: the way may be longer than the patience.
-    pub(super) fn hear(&mut self, answer: &Answer, now: Instant) -> Option<(Trip, Option<Failure>)> {
+    /// answer is an answer: the way may be longer than the patience. `claimed` is when the peer last advertised that it is
+    /// Active.
+    pub(super) fn hear(
+        &mut self,
+        answer: &Answer,
+        claimed: Instant,
+        now: Instant,
+    ) -> Option<(Trip, Option<Failure>)> {
         let arrived = Instant::from_nanos(answer.arrived_ns);
         let (ahead, open) =
             (answer.sequence.wrapping_sub(self.accepted), self.sequence.wrapping_sub(self.accepted));
@@ -110,6 +116,10 @@ impl Session {
             false => Trip::Late,
         };
         self.accepted = answer.sequence;
+        // The caller was stalled, and the peer has come back meanwhile.
+        if self.is_up() && arrived < claimed {
+            return Some((trip, None));
+        }
         self.next_in_line = answer.next_in_line != 0;
         self.patience = SLOW;
         if answer.state & STATE_MASK == STATE_UP {

@@ -47,7 +47,7 @@ fn answer(probe: &Probe, state: u8, next_in_line: bool) -> Answer {
 fn up() -> (Watch<u8>, Instant) {
     let mut watch = watch();
     let first = probe(&mut watch, ms(1000));
-    assert_eq!(watch.hear(0, &answer(&first, STATE_UP, false), ms(1000)), None);
+    assert_eq!(watch.hear(0, &answer(&first, STATE_UP, false), NEVER, ms(1000)), None);
     (watch, ms(1001))
 }
 
@@ -62,7 +62,7 @@ fn ticks(watch: &mut Watch<u8>, mut now: Instant, answered: &[bool], sound: bool
         if let Some(Step::Probe(probe)) = last
             && *answered
         {
-            assert_eq!(watch.hear(0, &answer(&probe, STATE_UP, true), now), None);
+            assert_eq!(watch.hear(0, &answer(&probe, STATE_UP, true), NEVER, now), None);
         }
         now = now + TICK;
     }
@@ -108,10 +108,10 @@ fn the_first_answer_that_says_up_makes_the_probes_fast() {
 fn the_poll_ends_with_the_first_final() {
     let (mut watch, now) = up();
     let polling = probe(&mut watch, now);
-    watch.hear(0, &answer(&polling, STATE_UP, false), now);
+    watch.hear(0, &answer(&polling, STATE_UP, false), NEVER, now);
     let still = probe(&mut watch, now + TICK);
     assert!(still.poll);
-    watch.hear(0, &answer(&still, STATE_UP | FINAL, false), now + TICK);
+    watch.hear(0, &answer(&still, STATE_UP | FINAL, false), NEVER, now + TICK);
     assert!(!probe(&mut watch, now + TICK * 2).poll);
 }
 
@@ -120,7 +120,7 @@ fn the_poll_ends_with_the_first_final() {
 fn probes_are_no_faster_than_the_peer_can_take() {
     let (mut watch, now) = up();
     let fast = probe(&mut watch, now);
-    watch.hear(0, &Answer { required_min_rx_us: 250, ..answer(&fast, STATE_UP, false) }, now);
+    watch.hear(0, &Answer { required_min_rx_us: 250, ..answer(&fast, STATE_UP, false) }, NEVER, now);
     assert_eq!(probe(&mut watch, now + TICK).interval, Duration::from_micros(250));
     let due = watch.deadline().expect("a probe is due").saturating_since(now + TICK);
     assert!(due >= Duration::from_micros(187), "{due:?}");
@@ -185,9 +185,23 @@ fn a_peer_that_says_admin_down_is_out_of_service() {
     let (mut watch, now) = up();
     let fast = probe(&mut watch, now);
     let down = answer(&fast, 0, true);
-    assert_eq!(watch.hear(0, &down, now), Some(Failure::OutOfService));
-    assert_eq!(watch.hear(0, &down, now), None);
+    assert_eq!(watch.hear(0, &down, NEVER, now), Some(Failure::OutOfService));
+    assert_eq!(watch.hear(0, &down, NEVER, now), None);
     assert_eq!(watch.deadline(), Some(now + Duration::from_secs(1)));
+}
+
+/// A stalled caller finds the answer late, and the advertisements that came after it.
+#[test]
+fn a_peer_that_has_advertised_since_is_in_service() {
+    let (mut watch, now) = up();
+    let fast = probe(&mut watch, now);
+    let down = Answer { arrived_ns: now.as_nanos(), ..answer(&fast, 0, true) };
+    let later = now + Duration::from_millis(50);
+    assert_eq!(watch.hear(0, &down, now + TICK, later), None);
+    assert!(watch.sessions()[0].is_up());
+    let again = probe(&mut watch, later);
+    let down = Answer { arrived_ns: later.as_nanos(), ..answer(&again, 0, true) };
+    assert_eq!(watch.hear(0, &down, now + TICK, later), Some(Failure::OutOfService), "it says so again");
 }
 
 /// It has never said that it serves.
@@ -195,7 +209,7 @@ fn a_peer_that_says_admin_down_is_out_of_service() {
 fn a_peer_that_was_never_up_does_not_fail() {
     let mut watch = watch();
     let first = probe(&mut watch, ms(1000));
-    assert_eq!(watch.hear(0, &answer(&first, 0, true), ms(1000)), None);
+    assert_eq!(watch.hear(0, &answer(&first, 0, true), NEVER, ms(1000)), None);
     assert!(watch.deadline() >= Some(ms(1750)));
 }
 
@@ -208,10 +222,10 @@ fn what_answers_another_probe_or_comes_from_another_peer_is_no_answer() {
     for bad in
         [Answer { sequence: good.sequence.wrapping_sub(1), ..good }, Answer { discriminator: 8, ..good }]
     {
-        assert_eq!(watch.hear(0, &bad, now), None);
+        assert_eq!(watch.hear(0, &bad, NEVER, now), None);
         assert!(!watch.sessions()[0].next_in_line);
     }
-    watch.hear(1, &good, now);
+    watch.hear(1, &good, NEVER, now);
     assert!(!watch.sessions()[0].next_in_line, "another virtual router's");
 }
 
@@ -224,7 +238,7 @@ fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
     let mut now = ms(1000);
     for _ in 0..3 {
         let first = probe(&mut watch, now);
-        watch.hear(first.router, &answer(&first, STATE_UP, false), now);
+        watch.hear(first.router, &answer(&first, STATE_UP, false), NEVER, now);
     }
     let mut asked = Vec::new();
     for _ in 0..6 {
@@ -232,7 +246,7 @@ fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
         let fast = probe(&mut watch, now);
         asked.push(fast.router);
         // Next in line for the first two.
-        watch.hear(fast.router, &answer(&fast, STATE_UP, fast.router < 2), now);
+        watch.hear(fast.router, &answer(&fast, STATE_UP, fast.router < 2), NEVER, now);
     }
     asked.sort_unstable();
     assert_eq!(asked, [0, 0, 1, 1, 2, 2]);
@@ -256,7 +270,7 @@ fn late_answers_are_answers_and_teach_patience() {
             panic!("a peer whose answers come late was given up");
         };
         let arrived_ns = now.as_nanos();
-        assert_eq!(watch.hear(0, &Answer { arrived_ns, ..answer(&last, STATE_UP, true) }, now), None);
+        assert_eq!(watch.hear(0, &Answer { arrived_ns, ..answer(&last, STATE_UP, true) }, NEVER, now), None);
         assert!(watch.sessions()[0].next_in_line);
         last = next;
     }
@@ -271,7 +285,7 @@ fn patience_is_twice_what_an_answer_takes() {
     let mut watch = watch();
     let first = probe(&mut watch, ms(1000));
     let arrived_ns = ms(1000).as_nanos() + 400_000;
-    watch.hear(0, &Answer { arrived_ns, ..answer(&first, STATE_UP, true) }, ms(1001));
+    watch.hear(0, &Answer { arrived_ns, ..answer(&first, STATE_UP, true) }, NEVER, ms(1001));
     probe(&mut watch, ms(1001));
     let due = watch.deadline().expect("an answer is due").saturating_since(ms(1001));
     assert!((Duration::from_micros(600)..=Duration::from_micros(800)).contains(&due), "{due:?}");
@@ -283,7 +297,7 @@ fn an_answer_that_came_before_the_session_is_none() {
     let mut watch = watch();
     let first = probe(&mut watch, ms(1000));
     let stale = Answer { arrived_ns: ms(999).as_nanos(), ..answer(&first, STATE_UP, true) };
-    watch.hear(0, &stale, ms(1000));
+    watch.hear(0, &stale, NEVER, ms(1000));
     assert!(!watch.sessions()[0].is_up());
 }
 
@@ -305,14 +319,14 @@ fn doubt_is_followed_up_at_once() {
     let mut watch = Watch::new(2, Profile::FASTEST, 1);
     watch.join(0, 7, MAC, ms(1000));
     let first = probe(&mut watch, ms(1000));
-    watch.hear(0, &answer(&first, STATE_UP, true), ms(1000));
+    watch.hear(0, &answer(&first, STATE_UP, true), NEVER, ms(1000));
     let mut now = ms(1001);
     let fast = probe(&mut watch, now);
     assert_eq!(fast.interval, Profile::FASTEST.patience, "what it says it may send");
     let due = |watch: &Watch<u8>, now| watch.deadline().expect("a probe is due").saturating_since(now);
     let patience = Profile::FASTEST.patience * 3 / 4..=Profile::FASTEST.patience;
     assert!(patience.contains(&due(&watch, now)), "{:?} for the answer", due(&watch, now));
-    watch.hear(0, &answer(&fast, STATE_UP, true), now);
+    watch.hear(0, &answer(&fast, STATE_UP, true), NEVER, now);
     let interval = Profile::FASTEST.interval * 3 / 4..=Profile::FASTEST.interval;
     assert!(interval.contains(&due(&watch, now)), "{:?} after it", due(&watch, now));
     for _ in 0..3 {

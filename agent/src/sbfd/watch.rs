@@ -143,9 +143,16 @@ impl<A: Copy + Eq> Watch<A> {
     }
 
     /// Takes in what the answer cell of `router` holds, and says what is wrong with the peer as far as it is concerned.
-    pub fn hear(&mut self, router: usize, answer: &Answer, now: Instant) -> Option<Failure> {
+    /// `claimed` is when the peer last advertised that it is Active for it: an answer from before says nothing any more.
+    pub fn hear(
+        &mut self,
+        router: usize,
+        answer: &Answer,
+        claimed: Instant,
+        now: Instant,
+    ) -> Option<Failure> {
         let session = self.sessions.iter_mut().find(|session| session.router == router)?;
-        let (trip, failure) = session.hear(answer, now)?;
+        let (trip, failure) = session.hear(answer, claimed, now)?;
         self.alive = true;
         self.trip = match trip {
             Trip::InTime(trip) => trip.max(self.trip - self.trip / 8),
