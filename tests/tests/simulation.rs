@@ -59,6 +59,21 @@ fn missed_deadlines_are_caught_as_nobody_serving() {
     assert_eq!(caught(rough, Sabotage::NoTimers), Rule::Liveness);
 }
 
+#[test]
+fn many_that_act_as_the_next_in_line_are_caught() {
+    assert_eq!(caught(strict, Sabotage::EverybodyNext), Rule::Succession);
+}
+
+#[test]
+fn a_data_plane_that_answers_up_without_a_lease_is_caught_as_a_succession_that_is_late() {
+    assert_eq!(caught(strict, Sabotage::AlwaysUp), Rule::Succession);
+}
+
+#[test]
+fn answers_that_are_not_waited_for_are_caught_as_a_takeover_from_a_router_that_serves() {
+    assert_eq!(caught(strict, Sabotage::Haste), Rule::Succession);
+}
+
 /// A kind of run: seed, fault, whether to record; answers with the LAN at its end.
 type Kind = fn(u64, Option<Sabotage>, bool) -> (Lan, Result<(), Violation>);
 
@@ -95,7 +110,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
         ..Conditions::EXACT
     };
     let mut lan = Lan::new(&members, conditions, true, random.draw());
-    let outcome = prepare(&mut lan, sabotage, record, members.len()).and_then(|()| {
+    let outcome = prepare(&mut lan, sabotage, record, members.len(), &mut random).and_then(|()| {
         let interval = members[0].interval.duration();
         lan.run_for(interval * QUIET)?;
         for _ in 0..5 {
@@ -135,7 +150,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         straggle: u64::try_from(interval.as_nanos()).expect("below 41 s") / 4,
     };
     let mut lan = Lan::new(&members, conditions, false, random.draw());
-    let outcome = prepare(&mut lan, sabotage, record, members.len()).and_then(|()| {
+    let outcome = prepare(&mut lan, sabotage, record, members.len(), &mut random).and_then(|()| {
         for _ in 0..20 {
             lan.run_for(span(&mut random, interval, 6000))?;
             let who = target(&lan, members.len(), &mut random);
@@ -157,6 +172,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         // A stall may last for eight intervals more.
         lan.run_for(interval * 9)?;
         lan.disturb(&Disturbance::Heal)?;
+        lan.disturb(&Disturbance::Order)?;
         for who in 0..members.len() {
             lan.disturb(&Disturbance::Plug(who))?;
             lan.disturb(&Disturbance::Start(who))?;
@@ -190,9 +206,19 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
         .collect()
 }
 
-fn prepare(lan: &mut Lan, sabotage: Option<Sabotage>, record: bool, hosts: usize) -> Result<(), Violation> {
+/// Builds the fault in and starts all agents, which watch the Active router in every other run.
+fn prepare(
+    lan: &mut Lan,
+    sabotage: Option<Sabotage>,
+    record: bool,
+    hosts: usize,
+    random: &mut Random,
+) -> Result<(), Violation> {
     if let Some(sabotage) = sabotage {
         lan.sabotage(sabotage);
+    }
+    if random.chance(500) {
+        lan.watch(random.pick(&[3, 5]));
     }
     if record {
         lan.record();

@@ -1,11 +1,14 @@
-//! One host of the simulated LAN: an election core, the ownership cell that the data plane would judge, and the frames
-//! that its agent makes and reads.
+//! One host of the simulated LAN: its agent with the election core, the cells that it shares with its data plane, and the
+//! frames that it makes and reads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
-use baton::vrrp::{Checksum, Input, Instant, Parameters, Standing, VirtualRouter};
+use baton::driver::MAX_PEERS;
+use baton::sbfd::{Peers, Spoken};
+use baton::vrrp::{Advertisement, Checksum, Input, Instant, Parameters, Standing, VirtualRouter};
 use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
+use baton_common::sbfd::{Answer, Standby, discriminator};
 use baton_common::vrid::Family;
 
 /// The address that the hosts share.
@@ -27,24 +30,53 @@ pub(super) enum Agent {
 pub(super) struct Host {
     /// Its election core.
     pub(super) router: VirtualRouter<Ipv4Addr>,
+    /// Whom its agent watches.
+    pub(super) peers: Peers<Ipv4Addr>,
     /// Whether its agent runs.
     pub(super) agent: Agent,
-    /// End of the lease in the ownership cell, 0 when there is none.
-    pub(super) lease_until: Instant,
-    /// Whether the cell holds the linger of a planned move.
-    pub(super) lingers: bool,
-    /// Whether its interface has a carrier.
-    pub(super) carrier: bool,
-    /// When it last began to send an advertisement or claimed the role: what a lease may be counted from.
-    pub(super) proof: Instant,
-    /// What waits for a stalled agent.
-    pub(super) inbox: VecDeque<Input<Ipv4Addr>>,
     /// Counts the agent's lives, so that what belongs to an earlier one is told apart.
     pub(super) life: u32,
+    /// What waits for the agent's next round.
+    pub(super) waiting: Waiting,
+    /// When an advertisement was last handled; what the mailbox has beyond that is news.
+    pub(super) heard: Instant,
+    /// The last advertisement of each other router.
+    pub(super) spoken: BTreeMap<Ipv4Addr, Spoken<Ipv4Addr>>,
+    /// The router that answers Up, and since when.
+    pub(super) up: Option<(Ipv4Addr, Instant)>,
     /// The deadline that it is going to be woken for.
     pub(super) alarm: Option<Instant>,
     /// Counts the alarms, so that an outdated one is told apart.
     pub(super) wake: u64,
+
+    /// Whether it has power and its XDP program.
+    pub(super) datapath: bool,
+    /// Whether its interface has a carrier.
+    pub(super) carrier: bool,
+    /// End of the lease in the ownership cell, 0 when there is none.
+    pub(super) lease_until: Instant,
+    /// Whether the cell holds the linger of a planned move.
+    pub(super) lingers: bool,
+    /// The last advertisement, and when it arrived.
+    pub(super) mailbox: Option<(Instant, Advertisement<Ipv4Addr>)>,
+    /// The last answer to a probe.
+    pub(super) answer: Answer,
+    /// Who would succeed it.
+    pub(super) standby: Standby,
+
+    /// When it last began to send an advertisement or claimed the role: what a lease may be counted from.
+    pub(super) proof: Instant,
+}
+
+/// What an agent finds in its next round.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Advertisements, and when the ring shows them.
+    pub(super) ring: VecDeque<(Instant, Advertisement<Ipv4Addr>)>,
+    /// The operator's wishes, and what the kernel tells.
+    pub(super) commands: VecDeque<Input<Ipv4Addr>>,
+    /// When transmissions that are complete were begun.
+    pub(super) sent: VecDeque<Instant>,
 }
 
 impl Host {
@@ -52,15 +84,23 @@ impl Host {
     pub(super) fn new(parameters: Parameters<Ipv4Addr>) -> Self {
         Self {
             router: VirtualRouter::new(parameters, None),
+            peers: Peers::new(1, MAX_PEERS),
             agent: Agent::Dead,
-            lease_until: Instant::default(),
-            lingers: false,
-            carrier: true,
-            proof: Instant::default(),
-            inbox: VecDeque::new(),
             life: 0,
+            waiting: Waiting::default(),
+            heard: Instant::default(),
+            spoken: BTreeMap::new(),
+            up: None,
             alarm: None,
             wake: 0,
+            datapath: true,
+            carrier: true,
+            lease_until: Instant::default(),
+            lingers: false,
+            mailbox: None,
+            answer: Answer::default(),
+            standby: Standby::default(),
+            proof: Instant::default(),
         }
     }
 
@@ -69,13 +109,70 @@ impl Host {
         now < self.lease_until
     }
 
+    /// Whether its agent runs and can be reached.
+    pub(super) fn is_present(&self) -> bool {
+        self.agent == Agent::Running && self.carrier
+    }
+
+    /// Its address.
+    pub(super) fn address(&self) -> Ipv4Addr {
+        self.router.parameters().primary
+    }
+
+    /// Its S-BFD discriminator.
+    pub(super) fn discriminator(&self) -> u32 {
+        discriminator(self.address().octets(), self.router.parameters().vrid.get())
+    }
+
+    /// Its place among those that want to succeed.
+    pub(super) fn rank(&self) -> (u8, Ipv4Addr) {
+        (self.router.parameters().priority.get(), self.address())
+    }
+
+    /// Its agent starts, from nothing but what the data plane remembers.
+    pub(super) fn start(&mut self) {
+        self.die();
+        self.agent = Agent::Running;
+        self.router = VirtualRouter::new(*self.router.parameters(), self.router.heard());
+        self.peers = Peers::new(1, MAX_PEERS);
+        self.spoken.clear();
+        self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
+        self.datapath = true;
+        self.lease_until = Instant::default();
+    }
+
     /// Its agent is gone, with everything that was waiting for it.
     pub(super) fn die(&mut self) {
         self.agent = Agent::Dead;
-        self.inbox.clear();
+        self.waiting = Waiting::default();
+        self.up = None;
         self.life += 1;
         self.alarm = None;
         self.wake += 1;
+    }
+
+    /// The power is gone, and with it what the data plane knew.
+    pub(super) fn go_dark(&mut self) {
+        self.die();
+        self.datapath = false;
+        self.lease_until = Instant::default();
+        self.mailbox = None;
+        self.answer = Answer::default();
+        self.standby = Standby::default();
+    }
+
+    /// Its agent has read an advertisement.
+    pub(super) fn note(&mut self, advertisement: &Advertisement<Ipv4Addr>, heard: Instant) {
+        let Advertisement { source: router, standing, interval, .. } = *advertisement;
+        self.heard = heard;
+        self.spoken.insert(router, Spoken { router, standing, interval, heard });
+    }
+
+    /// What the mailbox has that was not read from the ring.
+    pub(super) fn unread(&mut self) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+        let (arrived, advertisement) = self.mailbox.filter(|(arrived, _)| *arrived > self.heard)?;
+        self.heard = arrived;
+        Some((arrived, advertisement))
     }
 
     /// Its agent's advertisement as a frame.
@@ -96,14 +193,13 @@ impl Host {
         buffer[..len].to_vec()
     }
 
-    /// What its agent makes of a frame.
-    pub(super) fn read(&self, frame: &[u8]) -> Input<Ipv4Addr> {
+    /// What it makes of a frame.
+    pub(super) fn read(&self, frame: &[u8]) -> Advertisement<Ipv4Addr> {
         let parameters = self.router.parameters();
         let find = |_, vrid| {
             (vrid == parameters.vrid)
                 .then_some(Expected { primary: parameters.primary, checksum: parameters.checksum })
         };
-        let received = parse_frame(frame, find).expect("hosts of the LAN send valid frames");
-        Input::Advertisement(received.advertisement)
+        parse_frame(frame, find).expect("hosts of the LAN send valid frames").advertisement
     }
 }

@@ -1,12 +1,14 @@
 //! The invariants of the simulation. `README.md` states them in full; the names here are the ones used there.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Instant, Reason, Role, Transition};
+use baton::vrrp::{Instant, Ownership, Reason, Role, Transition};
 
 use super::host::{Agent, Host};
 use super::network::Network;
+use super::succession::Succession;
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Rule {
     Lease,
     /// Nobody takes over from a silent router before its lease has run out.
     Takeover,
+    /// Watched by S-BFD, a router that serves is left alone, and one that does not is succeeded soon by the best.
+    Succession,
     /// Two owners that hear each other settle it at once.
     Settle,
     /// Somebody owns within a stated time.
@@ -46,21 +50,23 @@ impl fmt::Display for Violation {
 #[derive(Debug)]
 pub(super) struct Judge {
     /// Every disturbance has died down before the next: nothing but a planned move or preemption excuses two owners.
-    strict: bool,
+    pub(super) strict: bool,
     /// Advertisement_Interval of all hosts.
-    interval: Duration,
+    pub(super) interval: Duration,
     /// How long a contest may take.
-    settling: Duration,
+    pub(super) settling: Duration,
     /// When each host last claimed the role, was resumed, or came back to the others.
-    stirred: Vec<Instant>,
+    pub(super) stirred: Vec<Instant>,
     /// Per sender and receiver: advertisements lost since the last that arrived, and when the last was lost.
-    lost: Vec<Vec<(u32, Option<Instant>)>>,
+    pub(super) lost: Vec<Vec<(u32, Option<Instant>)>>,
     /// The end of the time that somebody owned.
-    covered: Instant,
+    pub(super) covered: Instant,
     /// The last disturbance from outside.
     disturbed: Instant,
     /// Until when a planned move must leave no gap.
     planned: Instant,
+    /// What it knows of S-BFD.
+    pub(super) succession: Succession,
 }
 
 impl Judge {
@@ -76,6 +82,7 @@ impl Judge {
             covered: zero,
             disturbed: zero,
             planned: zero,
+            succession: Succession::new(hosts),
         }
     }
 
@@ -83,6 +90,7 @@ impl Judge {
     pub(super) fn disturb(&mut self, now: Instant) {
         self.disturbed = now;
         self.planned = Instant::default();
+        self.succession.promised = None;
     }
 
     /// A planned move away from an owner begins, and others are there to take over. They can only do so without a gap
@@ -124,21 +132,27 @@ impl Judge {
         Ok(())
     }
 
-    /// Rule Lease: judges a write to the cell of `host` that comes without a claim.
-    pub(super) fn renewal(&self, host: &Host, now: Instant) -> Result<(), Violation> {
-        if !host.owns(now) {
+    /// Rule Lease: judges a write to the cell of `host` that comes without a claim. What is said of an advertisement that was
+    /// read late may be over when it is written, and then does no harm.
+    pub(super) fn renewal(&self, host: &Host, asked: Ownership, now: Instant) -> Result<(), Violation> {
+        let until = match asked {
+            Ownership::Held(until) | Ownership::Lingering(until) => until,
+            Ownership::Released => return Ok(()),
+        };
+        if until > now && !host.owns(now) {
             let details = format!("renews a lease that lapsed at {}", text(host.lease_until));
             return Err(Violation { rule: Rule::Lease, at: now, details });
         }
         Ok(())
     }
 
-    /// Rule Takeover: judges a transition of `who` while the cells still are what the others left.
+    /// Rules Takeover and Succession: judges a transition of `who`, which listened to that router, while the cells still
+    /// are what the others left.
     pub(super) fn transition(
         &mut self,
         hosts: &[Host],
         network: &Network,
-        who: usize,
+        (who, listened): (usize, Option<Ipv4Addr>),
         transition: Transition,
         now: Instant,
     ) -> Result<(), Violation> {
@@ -155,6 +169,10 @@ impl Judge {
             // A router that has been Active for long has sent three advertisements in the time that a Backup waits,
             // and the third may still be under way. One that stopped or began within that time has sent fewer.
             let began = now <= self.stirred[other] + self.interval * 3 + self.settling;
+            if matches!(transition.reason, Reason::ActiveUnreachable | Reason::ActiveOutOfService) {
+                self.is_no_mistake(hosts, (who, other), listened, transition.reason, now)?;
+                continue;
+            }
             let excused = if transition.reason == Reason::ActiveDown {
                 self.lost[other][who].0 >= if silent || began { 1 } else { 2 }
             } else {
@@ -183,20 +201,24 @@ impl Judge {
         since: Instant,
         until: Instant,
     ) -> Result<(), Violation> {
-        for one in 0..hosts.len() {
-            for other in one + 1..hosts.len() {
-                self.overlap(hosts, network, (one, other), since, until)?;
+        if hosts.iter().filter(|host| host.owns(since)).count() > 1 {
+            for one in 0..hosts.len() {
+                for other in one + 1..hosts.len() {
+                    self.overlap(hosts, network, (one, other), since, until)?;
+                }
             }
         }
-        let served = hosts.iter().map(|host| host.lease_until).max().unwrap_or_default();
-        if served > since {
-            self.covered = served.min(until);
+        let last = hosts.iter().max_by_key(|host| host.lease_until);
+        if let Some(last) = last.filter(|host| host.owns(since)) {
+            self.covered = last.lease_until.min(until);
+            self.succession.owner = Some(last.address());
         }
+        self.is_succeeded(hosts, until)?;
         if self.covered < until && self.covered < self.planned {
             let details = format!("nobody serves from {} to {}", text(self.covered), text(until));
             return Err(Violation { rule: Rule::NoGap, at: until, details });
         }
-        let electable = hosts.iter().any(|host| host.agent == Agent::Running && host.carrier);
+        let electable = hosts.iter().any(|host| host.is_present());
         let from = self.covered.max(self.disturbed);
         if electable && network.is_whole() && until > from + self.patience() {
             let details = format!("nobody serves from {} to {}", text(from), text(until));
@@ -261,6 +283,6 @@ fn hears(hosts: &[Host], network: &Network, one: usize, other: usize) -> bool {
     network.connects(one, other) && hosts[one].carrier && hosts[other].carrier
 }
 
-fn text(at: Instant) -> String {
+pub(super) fn text(at: Instant) -> String {
     super::text::time(at)
 }

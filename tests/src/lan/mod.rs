@@ -8,14 +8,17 @@
 mod host;
 mod judge;
 mod network;
+mod round;
+mod sbfd;
 mod step;
+mod succession;
 pub mod text;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Input, Instant, Parameters, Role, VirtualRouter};
+use baton::vrrp::{Input, Instant, Parameters, Role};
 
 pub use judge::{Rule, Violation};
 pub use network::Conditions;
@@ -24,6 +27,7 @@ use crate::random::Random;
 use host::{Agent, Host};
 use judge::Judge;
 use network::Network;
+use sbfd::Watching;
 use step::Event;
 
 /// What can happen to a LAN from outside.
@@ -51,6 +55,8 @@ pub enum Disturbance {
     Partition(Vec<u8>),
     /// All hosts hear each other, and no frame is lost.
     Heal,
+    /// No frame comes late or twice.
+    Order,
 }
 
 /// A fault built into the simulation itself, to show that the judge notices.
@@ -64,6 +70,12 @@ pub enum Sabotage {
     NoLinger,
     /// Deadlines are missed.
     NoTimers,
+    /// Every standby is told that it is the next in line.
+    EverybodyNext,
+    /// The data plane answers Up whether it serves or not.
+    AlwaysUp,
+    /// Answers are not waited for as long as they need.
+    Haste,
 }
 
 /// The LAN.
@@ -73,7 +85,10 @@ pub struct Lan {
     network: Network,
     judge: Judge,
     random: Random,
+    watching: Option<Watching>,
     now: Instant,
+    /// Until when the judge has looked.
+    judged: Instant,
     queue: BTreeMap<(Instant, u64), Event>,
     serial: u64,
     sabotage: Option<Sabotage>,
@@ -91,7 +106,9 @@ impl Lan {
             judge: Judge::new(strict, interval, settling, members.len()),
             network: Network::new(conditions, members.len()),
             random: Random::new(seed),
+            watching: None,
             now: Instant::default(),
+            judged: Instant::default(),
             queue: BTreeMap::new(),
             serial: 0,
             sabotage: None,
@@ -102,6 +119,17 @@ impl Lan {
     /// Builds a fault in.
     pub fn sabotage(&mut self, sabotage: Sabotage) {
         self.sabotage = Some(sabotage);
+    }
+
+    /// Active routers are watched by S-BFD, by agents that start from now on. So many answers may be missing.
+    pub fn watch(&mut self, multiplier: u8) {
+        let Some(host) = self.hosts.first() else { return };
+        let interval = host.router.parameters().interval.duration();
+        let conditions = &self.network.conditions;
+        let watching = Watching::new(conditions, interval, multiplier);
+        self.judge.watch(watching);
+        let hasty = self.sabotage == Some(Sabotage::Haste);
+        self.watching = Some(if hasty { watching.hasty(conditions) } else { watching });
     }
 
     /// Writes down from now on what happens.
@@ -126,7 +154,11 @@ impl Lan {
             && entry.key().0 <= end
         {
             let ((at, _), event) = entry.remove_entry();
-            self.advance(at)?;
+            if event.is_quiet() {
+                self.now = at;
+            } else {
+                self.advance(at)?;
+            }
             self.dispatch(event)?;
         }
         self.advance(end)
@@ -148,8 +180,7 @@ impl Lan {
                 Ok(())
             }
             Disturbance::CutPower(who) => {
-                self.hosts[who].die();
-                self.hosts[who].lease_until = Instant::default();
+                self.hosts[who].go_dark();
                 Ok(())
             }
             Disturbance::Stall(who, span) => {
@@ -186,23 +217,24 @@ impl Lan {
                 self.stir_all();
                 Ok(())
             }
+            Disturbance::Order => {
+                (self.network.conditions.stragglers, self.network.conditions.duplicates) = (0, 0);
+                Ok(())
+            }
         }
     }
 
-    /// A new agent starts from nothing but the checksum flavour that the old one remembered.
     fn start(&mut self, who: usize) -> Result<(), Violation> {
         let host = &mut self.hosts[who];
         if host.agent != Agent::Dead {
             return Ok(());
         }
-        host.die();
-        host.agent = Agent::Running;
-        host.router = VirtualRouter::new(*host.router.parameters(), host.router.heard());
-        host.lease_until = Instant::default();
+        host.start();
+        host.peers.set_profile(self.watching.map(|watching| watching.profile));
         for from in 0..self.hosts.len() {
             self.judge.arrive(from, who);
         }
-        if self.hosts[who].carrier { self.feed(who, Input::Startup) } else { Ok(()) }
+        if self.hosts[who].carrier { self.offer(who, Input::Startup) } else { Ok(()) }
     }
 
     /// An operator's wish. When somebody is there to take over, nothing may be lost.
@@ -217,12 +249,15 @@ impl Lan {
         self.offer(who, input)
     }
 
-    /// Gives an input to an agent: now if it runs, later if it is stalled.
+    /// Gives a command to an agent, which it finds in its next round.
     fn offer(&mut self, who: usize, input: Input<Ipv4Addr>) -> Result<(), Violation> {
         match self.hosts[who].agent {
-            Agent::Running => self.feed(who, input),
+            Agent::Running => {
+                self.hosts[who].waiting.commands.push_back(input);
+                self.round(who)
+            }
             Agent::Stalled => {
-                self.hosts[who].inbox.push_back(input);
+                self.hosts[who].waiting.commands.push_back(input);
                 Ok(())
             }
             Agent::Dead => Ok(()),
@@ -230,7 +265,8 @@ impl Lan {
     }
 
     fn advance(&mut self, at: Instant) -> Result<(), Violation> {
-        let since = std::mem::replace(&mut self.now, at);
+        self.now = at;
+        let since = std::mem::replace(&mut self.judged, at);
         self.judge.span(&self.hosts, &self.network, since, at)
     }
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use baton::sbfd::Probe;
 use baton::vrrp::{Action, Checksum, Input, Instant, Ownership, Reason, Role, Standing, Transition};
+use baton_common::sbfd::Answer;
 
 use super::{Agent, Lan, Sabotage, Violation, text};
 
@@ -13,12 +15,25 @@ use super::{Agent, Lan, Sabotage, Violation, text};
 pub(super) enum Event {
     /// A frame reaches a host.
     Arrive { from: usize, to: usize, frame: Vec<u8> },
+    /// The ring shows a frame to the agent.
+    Show { who: usize, life: u32 },
     /// A transmission is complete.
     Sent { who: usize, begun: Instant, life: u32 },
     /// A deadline has come.
     Wake { who: usize, wake: u64 },
     /// A stalled agent goes on.
     Resume { who: usize, life: u32 },
+    /// An S-BFD probe reaches a host.
+    Probe { from: usize, to: usize, probe: Probe },
+    /// An answer reaches the host that asked.
+    Answer { from: usize, to: usize, answer: Answer },
+}
+
+impl Event {
+    /// Whether only data planes see it, which write no cell that the judge looks at.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Probe { .. } | Self::Answer { .. })
+    }
 }
 
 impl Lan {
@@ -26,27 +41,54 @@ impl Lan {
     pub(super) fn dispatch(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Arrive { from, to, frame } => {
-                if !self.hosts[to].carrier {
-                    self.judge.lose(from, to, self.now);
-                    return Ok(());
-                }
-                self.judge.arrive(from, to);
-                let input = self.hosts[to].read(&frame);
-                self.offer(to, input)
-            }
-            Event::Sent { who, begun, life } if life == self.hosts[who].life => {
-                self.offer(who, Input::Transmitted(begun))
-            }
-            Event::Wake { who, wake } if wake == self.hosts[who].wake => {
-                self.hosts[who].alarm = None;
-                if self.hosts[who].agent == Agent::Running && self.sabotage != Some(Sabotage::NoTimers) {
-                    self.feed(who, Input::Timer)?;
-                }
+                self.deliver(from, to, &frame);
                 Ok(())
             }
+            Event::Sent { who, begun, life } if life == self.hosts[who].life => {
+                self.hosts[who].waiting.sent.push_back(begun);
+                self.wake_up(who)
+            }
+            Event::Show { who, life } if life == self.hosts[who].life => self.wake_up(who),
+            Event::Wake { who, wake } if wake == self.hosts[who].wake => {
+                self.hosts[who].alarm = None;
+                self.wake_up(who)
+            }
             Event::Resume { who, life } if life == self.hosts[who].life => self.resume(who),
-            Event::Sent { .. } | Event::Wake { .. } | Event::Resume { .. } => Ok(()),
+            Event::Probe { from, to, probe } => {
+                self.reflect(from, to, probe);
+                Ok(())
+            }
+            Event::Answer { from, to, answer } => {
+                self.keep_answer(from, to, &answer);
+                Ok(())
+            }
+            Event::Show { .. } | Event::Sent { .. } | Event::Wake { .. } | Event::Resume { .. } => Ok(()),
         }
+    }
+
+    /// A frame arrives: the XDP program stamps it, and the ring shows it to the agent soon.
+    fn deliver(&mut self, from: usize, to: usize, frame: &[u8]) {
+        let (now, late) = (self.now, self.lateness());
+        let host = &mut self.hosts[to];
+        if !host.carrier {
+            return self.judge.lose(from, to, now);
+        }
+        self.judge.arrive(from, to);
+        if !host.datapath {
+            return;
+        }
+        let advertisement = host.read(frame);
+        host.mailbox = Some((now, advertisement));
+        if host.agent != Agent::Dead {
+            let shown = host.waiting.ring.back().map_or(now + late, |(last, _)| *last.max(&(now + late)));
+            host.waiting.ring.push_back((shown, advertisement));
+            let life = host.life;
+            self.push(shown, Event::Show { who: to, life });
+        }
+    }
+
+    fn wake_up(&mut self, who: usize) -> Result<(), Violation> {
+        if self.runs(who) { self.round(who) } else { Ok(()) }
     }
 
     /// A stalled agent goes on: as the driver does, it reads what has arrived before it looks at the time.
@@ -55,17 +97,20 @@ impl Lan {
         self.hosts[who].agent = Agent::Running;
         self.judge.disturb(self.now);
         self.judge.stir(who, self.now);
-        while let Some(input) = self.hosts[who].inbox.pop_front() {
-            self.feed(who, input)?;
-        }
-        self.feed(who, Input::Timer)
+        self.round(who)
     }
 
-    /// One input, then all actions until none is left.
-    pub(super) fn feed(&mut self, who: usize, input: Input<Ipv4Addr>) -> Result<(), Violation> {
+    /// How late a host is, this time.
+    pub(super) fn lateness(&mut self) -> Duration {
+        Duration::from_nanos(self.random.between(0, self.network.conditions.latency))
+    }
+
+    /// One input of the time `at`, then all actions until none is left.
+    pub(super) fn feed(&mut self, who: usize, input: Input<Ipv4Addr>, at: Instant) -> Result<(), Violation> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let actions = self.hosts[who].router.handle(input, self.now);
+            let listened = self.hosts[who].router.active_router();
+            let actions = self.hosts[who].router.handle(input, at);
             if actions.into_iter().next().is_some() {
                 self.write_down(|| {
                     let name = char::from(b'a' + u8::try_from(who).unwrap_or(25));
@@ -76,8 +121,8 @@ impl Lan {
             for action in actions {
                 match action {
                     Action::SetOwnership(ownership) => {
-                        if ownership != Ownership::Released && !claims {
-                            self.judge.renewal(&self.hosts[who], self.now)?;
+                        if !claims {
+                            self.judge.renewal(&self.hosts[who], ownership, self.now)?;
                         }
                         self.write(who, ownership);
                     }
@@ -95,9 +140,11 @@ impl Lan {
                         if transition.to == Role::Active && !self.hosts[who].router.leaving() {
                             self.hosts[who].proof = self.now;
                         }
-                        self.judge.transition(&self.hosts, &self.network, who, transition, self.now)?;
+                        let peer = (who, listened);
+                        self.judge.transition(&self.hosts, &self.network, peer, transition, self.now)?;
                         if transition.to == Role::Initialize && transition.reason != Reason::LinkDown {
                             self.hosts[who].die();
+                            self.hosts[who].datapath = transition.reason != Reason::DatapathLost;
                         }
                     }
                 }
@@ -106,7 +153,6 @@ impl Lan {
                 self.judge.lease(&self.hosts[who], until, self.now)?;
             }
         }
-        self.set_alarm(who);
         Ok(())
     }
 
@@ -140,33 +186,20 @@ impl Lan {
             if arrivals.is_empty() {
                 self.judge.lose(who, to, self.now);
             }
+            if self.is_late(&arrivals) {
+                self.judge.stray(who, to, self.now);
+            }
             for at in arrivals {
                 let event = Event::Arrive { from: who, to, frame: frame.clone() };
                 self.push(Instant::from_nanos(at), event);
             }
         }
         if standing != Standing::Leaving {
-            let latency = self.random.between(0, self.network.conditions.latency);
+            let late = self.lateness();
             let event = Event::Sent { who, begun: self.now, life: self.hosts[who].life };
-            self.push(self.now + Duration::from_nanos(latency), event);
+            self.push(self.now + late, event);
         }
         true
-    }
-
-    /// Arranges for the agent to be woken at its deadline.
-    fn set_alarm(&mut self, who: usize) {
-        let host = &mut self.hosts[who];
-        let deadline = host.router.deadline();
-        if deadline == host.alarm {
-            return;
-        }
-        host.alarm = deadline;
-        host.wake += 1;
-        let wake = host.wake;
-        let latency = Duration::from_nanos(self.random.between(0, self.network.conditions.latency));
-        if let Some(deadline) = deadline {
-            self.push(deadline.max(self.now) + latency, Event::Wake { who, wake });
-        }
     }
 }
 
