@@ -74,6 +74,34 @@ fn answers_that_are_not_waited_for_are_caught_as_a_takeover_from_a_router_that_s
     assert_eq!(caught(strict, Sabotage::Haste), Rule::Succession);
 }
 
+/// The answer AdminDown arrives while the Backup is stalled, whenever that begins; then nobody takes over, and the Active
+/// router takes its handover back. Its advertisements say so.
+#[test]
+fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outlived() {
+    let member = |last: u8, priority| Parameters {
+        vrid: Vrid::new(51).expect("not 0"),
+        priority: Priority::new(priority).expect("not 0"),
+        interval: Interval::from_centiseconds(1).expect("10 ms"),
+        preempt: true,
+        primary: Ipv4Addr::new(192, 0, 2, last),
+        checksum: ChecksumMode::Only(Checksum::Rfc9568),
+    };
+    for step in 0..80 {
+        let mut lan = Lan::new(&[member(1, 200), member(2, 100)], Conditions::EXACT, false, 1);
+        lan.watch(3);
+        let outcome = [Disturbance::Start(0), Disturbance::Start(1)]
+            .iter()
+            .try_for_each(|start| lan.disturb(start))
+            .and_then(|()| lan.run_for(Duration::from_millis(100)))
+            .and_then(|()| lan.disturb(&Disturbance::Handover(0)))
+            .and_then(|()| lan.run_for(Duration::from_micros(50) * step))
+            .and_then(|()| lan.disturb(&Disturbance::Stall(1, Duration::from_millis(80))))
+            .and_then(|()| lan.run_for(Duration::from_millis(300)))
+            .and_then(|()| lan.outcome());
+        assert_eq!(outcome, Ok(()), "stalled after {step} * 50 us");
+    }
+}
+
 /// A kind of run: seed, fault, whether to record; answers with the LAN at its end.
 type Kind = fn(u64, Option<Sabotage>, bool) -> (Lan, Result<(), Violation>);
 
