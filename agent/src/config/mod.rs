@@ -46,7 +46,7 @@ pub struct Runtime {
 /// Which XDP modes to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpChoice {
-    /// Native, and generic where the driver refuses it.
+    /// Native, and generic where the driver refuses it or a veth would lose the answers.
     Auto,
     /// Native only.
     Native,
@@ -90,7 +90,7 @@ impl SbfdChoice {
 pub enum DatapathLog {
     /// None; costs nothing.
     Off,
-    /// Every frame with a verdict of ours.
+    /// Every frame with a verdict of ours, but for ordinary traffic and the pulse of S-BFD.
     Debug,
 }
 

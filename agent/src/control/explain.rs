@@ -81,7 +81,7 @@ fn prospect(router: &RouterStatus) -> String {
                 ),
                 Some(watch) if watch.up => {
                     format!(
-                        "a Skew_Time after {} stops to answer or serve; else when its adverts stop",
+                        "a Skew_Time after {} stops answering or serving; else when its adverts stop",
                         watch.peer
                     )
                 }

@@ -1,5 +1,6 @@
 //! The control socket: one line of JSON in, one line out, then the connection ends. `protocol` is what is said, `server`
-//! answers in the agent, `client` asks from the command line, `render` makes the answer readable.
+//! answers in the agent, `client` asks from the command line, `render` and
+//! `explain` make the answer readable.
 
 pub mod client;
 pub mod explain;

@@ -1,4 +1,4 @@
-//! The ownership cells and the mailboxes, mapped into this process: reading and writing them is a memory access, no
+//! The ownership cells, and those that the XDP program writes, mapped into this process: reading and writing them is a memory access, no
 //! system call. The switchover is [`Ownerships::set`].
 
 use std::io;
@@ -80,14 +80,13 @@ impl Ownerships {
         unsafe { (&raw const (*self.0.cell(slot)).mac).read_volatile() }
     }
 
-    /// Counts one more takeover of `slot` and returns the count.
-    pub fn next_epoch(&self, slot: u32) -> u32 {
+    /// Counts one more takeover of `slot`.
+    pub fn next_epoch(&self, slot: u32) {
         let cell = self.0.cell(slot);
         // SAFETY: as in `set_mac`.
         let epoch = unsafe { (&raw const (*cell).epoch).read_volatile() }.wrapping_add(1);
         // SAFETY: as in `set_mac`.
         unsafe { (&raw mut (*cell).epoch).write_volatile(epoch) };
-        epoch
     }
 
     /// The number of takeovers of `slot`.

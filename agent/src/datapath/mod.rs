@@ -1,5 +1,5 @@
 //! The data plane as the agent sees it: one loaded BPF object per interface, its programs attached by pinned links,
-//! its maps pinned, its two cell arrays mapped into memory.
+//! its maps pinned, its arrays of cells mapped into memory.
 
 mod attach;
 mod bpf;

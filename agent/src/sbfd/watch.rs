@@ -117,11 +117,6 @@ impl<A: Copy + Eq> Watch<A> {
         }
     }
 
-    /// The virtual routers whose answer cells may hold something new.
-    pub fn waiting(&self) -> impl Iterator<Item = usize> {
-        self.sessions.iter().filter(|session| session.is_waiting()).map(|session| session.router)
-    }
-
     /// Ends the session about `router`.
     pub fn leave(&mut self, router: usize) {
         self.sessions.retain(|session| session.router != router);
