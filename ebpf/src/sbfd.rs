@@ -140,8 +140,9 @@ impl Packet {
 /// from a host that says it does not own it.
 #[inline(always)]
 fn probed(frame: &mut Frame<'_>, link: &Link, packet: &Packet) -> Option<Verdict> {
-    // RFC 7880 7.2.3: what is not a probe must not be answered.
-    if packet.flags & DEMAND == 0 {
+    let asker = *frame.get::<6>(ETH_SOURCE)?;
+    // RFC 7880 7.2.3: what is not a probe must not be answered. Nor has anybody a group address.
+    if packet.flags & DEMAND == 0 || is_group(&asker) {
         return None;
     }
     let Some(slot) = maps::slot_of_discriminator(link.vlan, packet.your_discriminator) else {
@@ -160,10 +161,6 @@ fn probed(frame: &mut Frame<'_>, link: &Link, packet: &Packet) -> Option<Verdict
         frame.set(at + TRAILER_AT + 4, &[0, u8::from(next), 0, 0, a, b, c, d])?;
     }
 
-    let asker = *frame.get::<6>(ETH_SOURCE)?;
-    if is_group(&asker) {
-        return None;
-    }
     frame.set(ETH_DESTINATION, &asker)?;
     frame.set(ETH_SOURCE, &maps::device_mac()?)?;
     let ([s0, s1, s2, s3], [d0, d1, d2, d3]) = (packet.source, packet.destination);

@@ -163,7 +163,7 @@ eth0 vrid 51 is Active since 2 min.
         );
     }
 
-    /// Every reason that the election knows has its sentence.
+    /// All that a role can change for; a handover that begins or is refused changes none.
     #[test]
     fn no_reason_is_left_unexplained() {
         use crate::vrrp::Reason::*;

@@ -224,15 +224,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.go(leaving.errand, Reason::LeaseLapsed, self.unknown(), now, actions);
             }
-            Errand::Handover => {
-                let interval = self.parameters.interval;
-                let lease_until = now + lease_interval(interval);
-                actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
-                actions.push(self.advertise());
-                actions.push(Action::Announce);
-                let active = Active { adver_timer: now + interval.duration(), lease_until };
-                self.enter(State::Active(active), Reason::HandoverRefused, now, actions);
-            }
+            Errand::Handover => self.become_active(Reason::HandoverRefused, now, actions),
         }
     }
 

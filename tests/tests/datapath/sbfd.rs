@@ -153,6 +153,10 @@ fn a_bad_probe_is_dropped() {
     // RFC 7881 6, and an initiator that claims our own address.
     let reflector = built(SbfdProbe { port: 7784, ..probe() });
     assert_eq!(host.receive(&reflector), outcome(XDP_DROP, SbfdDiscarded, &reflector));
+    // Nobody has a group address; such a probe stands by for nothing either.
+    let group = built(SbfdProbe { mac: [0x03, 0, 0, 0, 0, 0x02], ..probe() });
+    assert_eq!(host.receive(&group), outcome(XDP_DROP, SbfdDiscarded, &group));
+    assert_eq!(host.standby(SLOT), Standby::default());
     let ours = built(SbfdProbe { source: Ipv4Addr::from(ADDRESS), ..probe() });
     assert_eq!(host.receive(&ours), outcome(XDP_DROP, SbfdDiscarded, &ours));
 }
