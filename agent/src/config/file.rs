@@ -43,7 +43,7 @@ const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\""
 const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
 const VIPS: Key = Key {
     name: "vips",
-    remedy: "write 1 to 255 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
+    remedy: "write 1 to 4000 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
 };
 /// One of them.
 const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
@@ -60,7 +60,7 @@ const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
 /// Baton nodes accept both.
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
 /// The address count of an advertisement is one octet (RFC 9568 5.2.5).
-const MAX_VIPS_PER_ROUTER: usize = 255;
+const MAX_VIPS_PER_ROUTER: usize = 4000;
 
 /// The configuration that `text` spells, or every mistake in it.
 pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
@@ -234,7 +234,7 @@ mod tests {
             (replaced("192.0.2.100", "224.0.0.18"), (4, 9), "224.0.0.18", "192.0.2.100"),
             (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
             (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
-            (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 255"),
+            (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 4000"),
             (added("priority = 0"), (5, 12), "priority 0", "1 to 254"),
             (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "1 to 254"),
             (added("interval_ms = 5"), (5, 15), "interval_ms 5", "multiple of 10"),

@@ -111,7 +111,7 @@ pub struct RouterConfig {
     pub mac: MacMode,
     /// Which VRRPv3 checksums are sent and accepted.
     pub checksum: ChecksumMode,
-    /// The virtual addresses, 1 to 255.
+    /// The virtual addresses, 1 to 4000.
     pub vips: Vec<Ipv4Addr>,
 }
 

@@ -16,7 +16,9 @@ use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
     lease_interval,
 };
-use crate::wire::{BuildError, Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, Mac, Operation, Outgoing};
+use crate::wire::{
+    BuildError, Expected, GratuitousArp, MAX_ADDRESSES, MAX_ADVERTISEMENT_FRAME, Mac, Operation, Outgoing,
+};
 
 /// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
 const UNTAGGED: VlanId = 0;
@@ -34,15 +36,20 @@ pub struct Router {
     pub(super) heard: Instant,
     mac: Mac,
     vips: Vec<Ipv4Addr>,
-    /// The same, for comparison with another router's list, whose order means nothing.
-    sorted_vips: Vec<Ipv4Addr>,
+    /// What advertisements name of them, for comparison with another router's list, whose order means nothing.
+    sorted_advertised: Vec<Ipv4Addr>,
+}
+
+/// What an advertisement names of `vips`: it has room for 255.
+fn advertised(vips: &[Ipv4Addr]) -> &[Ipv4Addr] {
+    &vips[..vips.len().min(MAX_ADDRESSES)]
 }
 
 impl Router {
     /// A virtual router in Initialize. `slot` is its place in the maps, `mailbox` what an earlier run has heard.
     pub fn new(config: &RouterConfig, entry: &Entry, slot: u32, mailbox: &Mailbox) -> Self {
-        let mut sorted_vips = config.vips.clone();
-        sorted_vips.sort_unstable();
+        let mut sorted_advertised = advertised(&config.vips).to_vec();
+        sorted_advertised.sort_unstable();
         let parameters = Parameters {
             vrid: config.vrid,
             priority: config.priority,
@@ -61,7 +68,7 @@ impl Router {
             heard: Instant::from_nanos(mailbox.arrived_ns),
             mac: entry.mac,
             vips: config.vips.clone(),
-            sorted_vips,
+            sorted_advertised,
         }
     }
 
@@ -141,8 +148,8 @@ impl Router {
 
     /// Whether another router advertises the same addresses.
     pub(super) fn has_vips(&self, addresses: impl ExactSizeIterator<Item = Ipv4Addr>) -> bool {
-        addresses.len() == self.vips.len()
-            && addresses.into_iter().all(|vip| self.sorted_vips.binary_search(&vip).is_ok())
+        addresses.len() == self.sorted_advertised.len()
+            && addresses.into_iter().all(|vip| self.sorted_advertised.binary_search(&vip).is_ok())
     }
 
     /// An advertisement from the MAC that stands for the addresses.
@@ -165,7 +172,7 @@ impl Router {
             standing,
             interval: parameters.interval,
             checksum,
-            addresses: &self.vips,
+            addresses: advertised(&self.vips),
         }
     }
 

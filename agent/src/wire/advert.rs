@@ -26,8 +26,10 @@ const IP_HEADER: usize = 20;
 const TTL: u8 = 255;
 /// Type of service CS6, as keepalived and FRR send; the RFC says nothing.
 const TOS: u8 = 0xc0;
-/// Octets of an IP packet with 255 addresses.
-pub(super) const MAX_DATAGRAM: usize = IP_HEADER + MESSAGE_HEADER + 255 * 4;
+/// The most addresses that an advertisement can name (RFC 9568 5.2.5).
+pub const MAX_ADDRESSES: usize = 255;
+/// Octets of an IP packet with all of them.
+pub(super) const MAX_DATAGRAM: usize = IP_HEADER + MESSAGE_HEADER + MAX_ADDRESSES * 4;
 
 /// What the parser has to know of a configured virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod discard;
 mod link;
 mod sbfd;
 
-pub use advert::{Expected, Outgoing, Received, parse_datagram, parse_frame};
+pub use advert::{Expected, MAX_ADDRESSES, Outgoing, Received, parse_datagram, parse_frame};
 pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
 pub use link::{BuildError, Mac};
