@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -56,6 +57,29 @@ pub(crate) enum Errand {
         /// Only on this interface.
         #[arg(long)]
         interface: Option<String>,
+        /// Only to the Baton with this primary address; the other Backups are not told.
+        #[arg(long, value_name = "PEER")]
+        to: Option<Ipv4Addr>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give every virtual router to a Backup and take no part in elections until `baton resume`.
+    ///
+    /// Exit code 1 when no Backup took one of them over; it is still Active here then.
+    Drain {
+        /// The agent's configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take part in elections again after `baton drain`.
+    Resume {
+        /// The agent's configuration.
+        #[command(flatten)]
+        config: ConfigPath,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::control::socket_path;
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
+use crate::host::drained::Drained;
 use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::Netlink;
 use crate::host::rights;
@@ -39,6 +40,7 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
         pins.remove()?;
     }
     changes.forget()?;
+    let _ = Drained::of(directory).clear();
     // An agent that was killed has left it; that nobody listens there is shown by the lock on the directory.
     let _ = std::fs::remove_file(socket_path(directory));
     // Another agent's files, or the operator's, keep it.

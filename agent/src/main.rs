@@ -79,17 +79,22 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
         }
-        Errand::Handover { config, vrid, interface, json } => {
-            let request = Request::Handover { vrid, interface };
-            let Response::Handover(results) = ask(&config, &request)? else { bail!(OTHER_ANSWER) };
-            print(&if json { pretty(&results)? } else { render::handover(&results) })?;
-            if results.iter().any(|result| !result.moved) {
-                return Ok(ExitCode::FAILURE);
-            }
+        Errand::Handover { config, vrid, interface, to, json } => {
+            return order(&config, &Request::Handover { vrid, interface, to }, json);
         }
+        Errand::Drain { config, json } => return order(&config, &Request::Drain, json),
+        Errand::Resume { config, json } => return order(&config, &Request::Resume, json),
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has the agent carry out an order; it has failed where any virtual router did not follow.
+fn order(config: &ConfigPath, request: &Request, json: bool) -> anyhow::Result<ExitCode> {
+    let Response::Outcomes(outcomes) = ask(config, request)? else { bail!(OTHER_ANSWER) };
+    print(&if json { pretty(&outcomes)? } else { render::outcomes(&outcomes) })?;
+    let all_done = outcomes.iter().all(|outcome| outcome.done);
+    Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Asks the agent; what it refuses is an error.
@@ -97,7 +102,7 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     let config = Config::load(&config.path)?;
     match client::ask(&socket_path(&config.runtime.directory), request)? {
         Response::Error(message) => bail!(message),
-        answer @ (Response::Status(_) | Response::Handover(_)) => Ok(answer),
+        answer @ (Response::Status(_) | Response::Outcomes(_)) => Ok(answer),
     }
 }
 

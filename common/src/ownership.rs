@@ -19,11 +19,15 @@ pub struct Ownership {
     /// The MAC that stands for the VIPs in ARP: the virtual MAC, or the device's own for `mac = "interface"`.
     pub mac: [u8; 6],
     /// Always zero.
-    pub _pad: [u8; 10],
+    pub _pad: [u8; 2],
+    /// With [`LEAVING`]: the primary address of the only router that may succeed, or zero for any.
+    pub successor: [u8; 4],
+    /// Always zero.
+    pub _pad2: [u8; 4],
 }
 
 /// Flag in [`Ownership::flags`]: this host serves on for the rest of the lease and wants to be succeeded. Probes are told
-/// that it is out of service (S-BFD AdminDown).
+/// that it is out of service (S-BFD AdminDown), or only those of [`Ownership::successor`].
 pub const LEAVING: u32 = 1;
 
 /// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).

@@ -119,14 +119,34 @@ pub(crate) fn note_service(slot: u32) {
     }
 }
 
-/// What is left of the lease in us, if this host owns the virtual router and does not want to be succeeded.
+/// What this host says of its service to somebody who may succeed it.
+#[derive(Clone, Copy)]
+pub(crate) enum Availability {
+    /// It serves on; what is left of the lease in us.
+    Up(u32),
+    /// It does not, or wants to be succeeded by whoever is next in line.
+    Down,
+    /// It wants to be succeeded by the one who asks.
+    Offered,
+}
+
+/// What this host says of its service for the virtual router to the host at `asker`.
 #[inline(always)]
-pub(crate) fn in_service(slot: u32) -> Option<u32> {
-    let (cell, left_ns) = owned(slot)?;
-    // SAFETY: as in `owned`; the flags are an aligned word.
-    let flags = unsafe { read_volatile(addr_of!((*cell).flags)) };
+pub(crate) fn availability(slot: u32, asker: [u8; 4]) -> Availability {
+    let Some((cell, left_ns)) = owned(slot) else { return Availability::Down };
+    // SAFETY: as in `owned`; both are aligned words. The agent names a successor before it raises the flag, and clears it
+    // after it has taken the flag down.
+    let (flags, successor) = unsafe {
+        (read_volatile(addr_of!((*cell).flags)), read_volatile(addr_of!((*cell).successor).cast::<u32>()))
+    };
+    if flags & LEAVING != 0 && successor == 0 {
+        return Availability::Down;
+    }
+    if flags & LEAVING != 0 && successor == u32::from_ne_bytes(asker) {
+        return Availability::Offered;
+    }
     #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 3 * 40.95 s, is below 2^32 us")]
-    (flags & LEAVING == 0).then_some((left_ns / 1000) as u32)
+    Availability::Up((left_ns / 1000) as u32)
 }
 
 /// The slot of the virtual router that a discriminator of this host stands for. Changes as [`router`] does.

@@ -11,7 +11,7 @@ use baton_common::verdict::Verdict;
 use crate::arp::is_no_host;
 use crate::checksum::Sum;
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link, is_group};
-use crate::maps;
+use crate::maps::{self, Availability};
 use crate::packet::Frame;
 
 /// The IP protocol number of UDP.
@@ -148,16 +148,20 @@ fn probed(frame: &mut Frame<'_>, link: &Link, packet: &Packet) -> Option<Verdict
     let Some(slot) = maps::slot_of_discriminator(link.vlan, packet.your_discriminator) else {
         return Some(Verdict::SbfdUnknown);
     };
-    let in_service = maps::in_service(slot);
-    let (diagnostic, state) = if in_service.is_some() { (0, STATE_UP) } else { (DIAGNOSTIC_ADMIN_DOWN, 0) };
+    let availability = maps::availability(slot, packet.source);
+    let (diagnostic, state, lease_left) = match availability {
+        Availability::Up(left) => (0, STATE_UP, left),
+        Availability::Down | Availability::Offered => (DIAGNOSTIC_ADMIN_DOWN, 0, 0),
+    };
     let last = if packet.flags & POLL == 0 { 0 } else { FINAL };
     let at = link.payload + IPV4;
     if packet.has_trailer {
         let [priority, ..] = *frame.get::<8>(at + TRAILER_AT + 4)?;
         // Only a session that is up stands by; one that has only begun may belong to anybody.
-        let next =
-            packet.flags & STATE_MASK == STATE_UP && maps::is_next_in_line(slot, priority, packet.source)?;
-        let [a, b, c, d] = in_service.unwrap_or(0).to_be_bytes();
+        let next = packet.flags & STATE_MASK == STATE_UP
+            && (maps::is_next_in_line(slot, priority, packet.source)?
+                || matches!(availability, Availability::Offered));
+        let [a, b, c, d] = lease_left.to_be_bytes();
         frame.set(at + TRAILER_AT + 4, &[0, u8::from(next), 0, 0, a, b, c, d])?;
     }
 
@@ -181,7 +185,7 @@ fn probed(frame: &mut Frame<'_>, link: &Link, packet: &Packet) -> Option<Verdict
         checksum => checksum,
     };
     frame.set(at + 6, &checksum.to_be_bytes())?;
-    Some(if in_service.is_some() { Verdict::SbfdUp } else { Verdict::SbfdAdminDown })
+    Some(if state == STATE_UP { Verdict::SbfdUp } else { Verdict::SbfdAdminDown })
 }
 
 /// Keeps the answer to a probe about the virtual router at `slot` (RFC 7880 7.3.3).

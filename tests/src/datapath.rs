@@ -127,12 +127,22 @@ impl Datapath {
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.
     pub fn set_ownership(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
-        self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, flags: 0, mac, _pad: [0; 10] });
+        self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, mac, ..Ownership::default() });
     }
 
     /// The same for a router that wants to be succeeded.
     pub fn set_leaving(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
-        self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, flags: LEAVING, mac, _pad: [0; 10] });
+        self.set_cell(
+            slot,
+            Ownership { lease_until_ns, epoch: 1, flags: LEAVING, mac, ..Ownership::default() },
+        );
+    }
+
+    /// The same for a router that wants to be succeeded by the host at `successor` alone.
+    pub fn set_offered(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6], successor: [u8; 4]) {
+        let cell =
+            Ownership { lease_until_ns, epoch: 1, mac, flags: LEAVING, successor, ..Ownership::default() };
+        self.set_cell(slot, cell);
     }
 
     fn set_cell(&mut self, slot: u32, ownership: Ownership) {

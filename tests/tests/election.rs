@@ -30,6 +30,9 @@ enum Given {
     ResumeLapsed,
     Shutdown,
     Handover,
+    HandoverTo(Ipv4Addr),
+    Drain,
+    Undrain,
     LinkDown,
     Hears(u8, Ipv4Addr),
     Timer,
@@ -44,8 +47,9 @@ enum Given {
 }
 
 use Given::{
-    DatapathLost, Handover, Hears, LinkDown, OutOfService, OutOfServiceButOther, Resume, ResumeLapsed,
-    Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Unreachable, UnreachableButOther,
+    DatapathLost, Drain, Handover, HandoverTo, Hears, LinkDown, OutOfService, OutOfServiceButOther, Resume,
+    ResumeLapsed, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Undrain, Unreachable,
+    UnreachableButOther,
 };
 
 /// T-033.
@@ -363,7 +367,10 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         Resume => Input::Resume(at + Duration::from_millis(500)),
         ResumeLapsed => Input::Resume(at),
         Shutdown => Input::Shutdown,
-        Handover => Input::Handover,
+        Handover => Input::Handover { to: None },
+        HandoverTo(to) => Input::Handover { to: Some(to) },
+        Drain => Input::Drain,
+        Undrain => Input::Undrain,
         LinkDown => Input::LinkDown,
         Hears(priority, source) => Input::Advertisement(advertisement(priority, source, 50)),
         Timer | TimerDue => Input::Timer,

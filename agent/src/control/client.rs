@@ -46,8 +46,8 @@ pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
     stream.set_read_timeout(Some(match request {
-        Request::Status => PATIENCE,
-        Request::Handover { .. } => HANDOVER_PATIENCE,
+        Request::Status | Request::Resume => PATIENCE,
+        Request::Handover { .. } | Request::Drain => HANDOVER_PATIENCE,
     }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
@@ -78,11 +78,11 @@ mod tests {
             BufReader::new(stream).read_line(&mut question).expect("a question");
             question
         });
-        let answer = ask(&path, &Request::Handover { vrid: Some(51), interface: None });
+        let answer = ask(&path, &Request::Handover { vrid: Some(51), interface: None, to: None });
         assert!(matches!(answer, Err(ClientError::Ended)), "{answer:?}");
         assert_eq!(
             agent.join().expect("no panic"),
-            "{\"command\":\"handover\",\"vrid\":51,\"interface\":null}\n"
+            "{\"command\":\"handover\",\"vrid\":51,\"interface\":null,\"to\":null}\n"
         );
         std::fs::remove_file(path).expect("the socket is there");
     }

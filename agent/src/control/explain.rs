@@ -53,7 +53,8 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
         "higher-priority" => "a router was Active that goes before this one: higher priority, or an equal one \
                               and a higher address"
             .to_owned(),
-        "succeeded" => "another router took over when this one handed over or stopped".to_owned(),
+        "drained" => "the operator has taken it out of the election".to_owned(),
+        "succeeded" => "another router took over when this one was told to hand over, to drain or to stop".to_owned(),
         "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
                            transmit; somebody may have taken over meanwhile"
             .to_owned(),
@@ -65,9 +66,7 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
 /// What would change the role.
 fn prospect(router: &RouterStatus) -> String {
     match router.role.as_str() {
-        "Active" if router.leaving => {
-            "It has said priority 0 and serves until a successor speaks.".to_owned()
-        }
+        "Active" if router.leaving => "It has asked for a successor and serves until one speaks.".to_owned(),
         "Active" => format!(
             "It stays so while its adverts leave (lease: {:.1} ms) and no router of more than priority {} speaks.",
             std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
@@ -90,6 +89,7 @@ fn prospect(router: &RouterStatus) -> String {
             let preempt = if router.yielded { ", and does not preempt: it has handed over" } else { "" };
             format!("It takes over {by}{preempt}.")
         }
+        _ if router.drained => "It takes no part until `baton resume`.".to_owned(),
         _ => "It waits for a carrier and a primary address.".to_owned(),
     }
 }
@@ -180,6 +180,7 @@ eth0 vrid 51 is Active since 2 min.
             Preempted,
             AddressOwner,
             HigherPriority,
+            Drained,
             Succeeded,
             LeaseLapsed,
             DatapathLost,

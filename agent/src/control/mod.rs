@@ -1,9 +1,10 @@
 //! The control socket: one line of JSON in, one line out, then the connection ends. `protocol` is what is said, `server`
-//! answers in the agent, `client` asks from the command line, `render` and
+//! answers in the agent, `order` has there what changes something, `client` asks from the command line, `render` and
 //! `explain` make the answer readable.
 
 pub mod client;
 pub mod explain;
+mod order;
 pub mod protocol;
 pub mod render;
 pub mod server;

@@ -17,7 +17,13 @@ pub enum Request {
         vrid: Option<u8>,
         /// Only on this interface.
         interface: Option<String>,
+        /// Only to the router with this primary address.
+        to: Option<Ipv4Addr>,
     },
+    /// Give everything to Backups and take no part until [`Resume`](Self::Resume).
+    Drain,
+    /// Take part again.
+    Resume,
 }
 
 /// The answer.
@@ -26,22 +32,22 @@ pub enum Request {
 pub enum Response {
     /// To `status`.
     Status(Status),
-    /// To `handover`.
-    Handover(Vec<HandoverResult>),
+    /// To an order.
+    Outcomes(Vec<Outcome>),
     /// The request could not be served; what is wrong and what to do.
     Error(String),
 }
 
-/// What became of the handover of one virtual router.
+/// What came of an order for one virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandoverResult {
+pub struct Outcome {
     /// The interface.
     pub interface: String,
     /// The virtual router.
     pub vrid: u8,
-    /// Whether a successor has spoken.
-    pub moved: bool,
-    /// The successor, or why there is none.
+    /// Whether it was carried out.
+    pub done: bool,
+    /// What has happened, or why it has not.
     pub detail: String,
 }
 
@@ -100,10 +106,12 @@ pub struct RouterStatus {
     pub priority: u8,
     /// Advertisement_Interval.
     pub interval_cs: u16,
-    /// Whether it has said priority 0 and serves until a successor speaks.
+    /// Whether it has asked for a successor and serves until one speaks.
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// Whether the operator has taken it out of the election.
+    pub drained: bool,
     /// What is left of the lease; 0 when this host does not own the addresses.
     pub lease_left_us: u64,
     /// The virtual addresses.

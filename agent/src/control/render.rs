@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::protocol::{
-    HandoverResult, InterfaceStatus, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
+    InterfaceStatus, Outcome, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
 };
 
 /// Role changes that are shown, the latest first.
@@ -60,10 +60,11 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
     let reason = reason(router).map_or_else(String::new, |reason| format!(" ({reason})"));
-    let note = match (router.leaving, router.yielded) {
-        (true, _) => ", serving until a successor speaks",
-        (false, true) => ", handed over and not preempting",
-        (false, false) => "",
+    let note = match (router.leaving, router.yielded, router.drained) {
+        (true, _, _) => ", serving until a successor speaks",
+        (_, true, _) => ", handed over and not preempting",
+        (_, _, true) => ", drained: `baton resume` ends it",
+        (false, false, false) => "",
     };
     writeln!(text, "  vrid {}: {}{since}{reason}{note}", router.vrid, router.role)?;
     let vips: Vec<String> = router.vips.iter().map(ToString::to_string).collect();
@@ -91,7 +92,7 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
 /// Why the router is what it is. One that has never started waits for the same that `link-down` is the loss of.
 fn reason(router: &RouterStatus) -> Option<String> {
     match (router.role.as_str(), router.reason.as_deref()) {
-        ("Initialize", None | Some("link-down")) => {
+        ("Initialize", None | Some("link-down")) if !router.drained => {
             Some(format!("no carrier or no primary address on {}", router.interface))
         }
         (_, reason) => reason.map(str::to_owned),
@@ -153,14 +154,11 @@ pub(super) fn span(millis: u64) -> String {
     }
 }
 
-/// The text of `baton handover`.
-pub fn handover(results: &[HandoverResult]) -> String {
-    let line = |result: &HandoverResult| {
-        let HandoverResult { interface, vrid, moved, detail } = result;
-        let outcome = if *moved { "handed over to" } else { "not handed over:" };
-        format!("{interface} vrid {vrid}: {outcome} {detail}\n")
-    };
-    results.iter().map(line).collect()
+/// The text of what came of an order.
+pub fn outcomes(outcomes: &[Outcome]) -> String {
+    let line =
+        |Outcome { interface, vrid, detail, .. }: &Outcome| format!("{interface} vrid {vrid}: {detail}\n");
+    outcomes.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +205,7 @@ pub(super) mod tests {
             interval_cs: 1,
             leaving: false,
             yielded: false,
+            drained: false,
             lease_left_us: 21_500,
             vips: vec![[192, 0, 2, 100].into()],
             mac: "00:00:5e:00:01:33".to_owned(),
@@ -274,16 +273,12 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     }
 
     #[test]
-    fn a_handover_tells_where_the_address_is_now() {
-        let result = |moved, detail: &str| HandoverResult {
-            interface: "eth0".to_owned(),
-            vrid: 51,
-            moved,
-            detail: detail.to_owned(),
-        };
-        let text = handover(&[result(true, "192.0.2.2"), result(false, "no Backup took over; still Active")]);
-        let expected = "eth0 vrid 51: handed over to 192.0.2.2\n\
-                        eth0 vrid 51: not handed over: no Backup took over; still Active\n";
-        assert_eq!(text, expected);
+    fn a_router_that_was_drained_waits_for_the_operator() {
+        let mut example = example();
+        let router = &mut example.routers[0];
+        (router.role, router.reason, router.drained) =
+            ("Initialize".to_owned(), Some("drained".to_owned()), true);
+        let text = status(&example);
+        assert!(text.contains("Initialize for 2 min (drained), drained: `baton resume` ends it\n"), "{text}");
     }
 }

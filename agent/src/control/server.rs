@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,16 +13,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::order::Chosen;
 use super::protocol::{
-    HandoverResult, InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus,
-    WatchStatus,
+    InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus, WatchStatus,
 };
 use crate::clock;
 use crate::config::RouterConfig;
 use crate::datapath::Counters;
-use crate::driver::{Command, PeerSnapshot, PortSnapshot, Remote, RouterSnapshot, Snapshot};
+use crate::driver::{Command, PortSnapshot, Remote, RouterSnapshot, Snapshot};
+use crate::host::drained::Drained;
 use crate::recorder::Record;
-use crate::vrrp::{Instant, Reason, Role};
+use crate::vrrp::{Instant, Reason};
 
 /// A request is a short line; whoever sends more is no client of ours.
 const LONGEST_REQUEST: u64 = 4096;
@@ -37,13 +39,13 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(5);
 /// How long the election thread may take to answer before it counts as stuck.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
-/// How often a handover in progress is looked at.
-const HANDOVER_POLL: Duration = Duration::from_millis(2);
 
 /// One interface as the server knows it.
 pub struct ServedPort {
     /// Its name.
     pub interface: String,
+    /// Its primary address.
+    pub primary: Ipv4Addr,
     /// How XDP runs.
     pub xdp_mode: String,
     /// Receive queues.
@@ -64,10 +66,12 @@ pub struct Server {
     pub remote: Remote,
     /// The guardian's process; 0 while there is none that could act.
     pub guardian: AtomicU32,
+    /// Whether a drain is to outlast the agent.
+    pub drained: Drained,
 }
 
 /// The election thread did not answer in time.
-const STUCK: &str = "the election thread does not answer; its leases lapse, restart the agent";
+pub(super) const STUCK: &str = "the election thread does not answer; its leases lapse, restart the agent";
 
 /// Makes the socket, which only the owner and the group of the agent may use. One that an earlier run has left is
 /// replaced: the interface lock has shown that nobody uses it.
@@ -140,11 +144,15 @@ impl Server {
                 Some(snapshot) => Response::Status(self.status(&snapshot)),
                 None => Response::Error(STUCK.to_owned()),
             },
-            Request::Handover { vrid, interface } => self.hand_over(vrid, interface.as_deref()).await,
+            Request::Handover { vrid, interface, to } => {
+                self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await
+            }
+            Request::Drain => self.drain().await,
+            Request::Resume => self.resume().await,
         }
     }
 
-    async fn snapshot(&self) -> Option<Snapshot> {
+    pub(super) async fn snapshot(&self) -> Option<Snapshot> {
         let with_room = |port: &ServedPort| PortSnapshot {
             routers: Vec::with_capacity(port.routers.len()),
             ..PortSnapshot::default()
@@ -187,64 +195,6 @@ impl Server {
         }
         status
     }
-
-    /// Hands over what matches and waits until every one has a successor or has come back.
-    async fn hand_over(&self, vrid: Option<u8>, interface: Option<&str>) -> Response {
-        let Some(before) = self.snapshot().await else {
-            return Response::Error(STUCK.to_owned());
-        };
-        let mut chosen = Vec::new();
-        for (port, (served, seen)) in self.ports.iter().zip(&before.ports).enumerate() {
-            for (router, ((config, _), state)) in served.routers.iter().zip(&seen.routers).enumerate() {
-                let wanted = vrid.is_none_or(|vrid| vrid == config.vrid.get())
-                    && interface.is_none_or(|name| name == served.interface);
-                if wanted && state.role == Role::Active {
-                    chosen.push((port, router));
-                }
-            }
-        }
-        if chosen.is_empty() {
-            return Response::Error(
-                "this host is Active for no such virtual router; see `baton status`".to_owned(),
-            );
-        }
-        if self.remote.send(Command::Handover { routers: chosen.clone() }).is_err() {
-            return Response::Error(STUCK.to_owned());
-        }
-        let mut results = Vec::new();
-        for (port, router) in chosen {
-            match self.outcome(port, router).await {
-                Some(result) => results.push(result),
-                None => return Response::Error(STUCK.to_owned()),
-            }
-        }
-        Response::Handover(results)
-    }
-
-    async fn outcome(&self, port: usize, router: usize) -> Option<HandoverResult> {
-        let served = self.ports.get(port)?;
-        loop {
-            let snapshot = self.snapshot().await?;
-            let state = snapshot.ports.get(port)?.routers.get(router)?;
-            if state.leaving {
-                sleep(HANDOVER_POLL).await;
-                continue;
-            }
-            let (interface, vrid) = (served.interface.clone(), served.routers.get(router)?.0.vrid.get());
-            let moved = state.role != Role::Active && state.reason == Some(Reason::Succeeded);
-            let detail = match (moved, state.role, state.reason, newest_peer(state)) {
-                (true, _, _, Some(peer)) => peer.address.to_string(),
-                (false, Role::Active, _, _) => "no Backup took over; still Active".to_owned(),
-                (false, role, Some(reason), _) => format!("no successor was heard; {role} now ({reason})"),
-                (_, role, _, _) => format!("{role} now"),
-            };
-            return Some(HandoverResult { interface, vrid, moved, detail });
-        }
-    }
-}
-
-fn newest_peer(router: &RouterSnapshot) -> Option<PeerSnapshot> {
-    router.peers.into_iter().flatten().max_by_key(|peer| peer.heard)
 }
 
 fn router_status(
@@ -266,6 +216,7 @@ fn router_status(
         interval_cs: config.interval.centiseconds(),
         leaving: seen.leaving,
         yielded: seen.yielded,
+        drained: seen.drained,
         lease_left_us: u64::try_from(seen.lease.saturating_since(now).as_micros()).unwrap_or(u64::MAX),
         vips: config.vips.clone(),
         mac: mac.map(|octet| format!("{octet:02x}")).join(":"),

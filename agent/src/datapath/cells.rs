@@ -4,6 +4,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::{offset_of, size_of};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -37,7 +38,7 @@ impl Ownerships {
         let (until, flags) = match ownership {
             Ownership::Released => (Instant::default(), 0),
             Ownership::Held(until) => (until, 0),
-            Ownership::Lingering(until) => (until, ownership::LEAVING),
+            Ownership::Lingering(until) | Ownership::Offered(until) => (until, ownership::LEAVING),
         };
         // SAFETY: as in `set_mac`.
         let set_flags = || unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(flags) };
@@ -45,10 +46,30 @@ impl Ownerships {
             // Whoever was told that this host is out of service must not be told otherwise once more.
             self.lease_cell(slot).store(0, Ordering::Release);
             set_flags();
-            return;
+        } else {
+            set_flags();
+            self.lease_cell(slot).store(until.as_nanos(), Ordering::Release);
         }
-        set_flags();
-        self.lease_cell(slot).store(until.as_nanos(), Ordering::Release);
+        // After the flag, lest everybody be told to succeed.
+        if !matches!(ownership, Ownership::Offered(_)) {
+            self.set_successor(slot, None);
+        }
+    }
+
+    /// Names the only router that may succeed, for [`Ownership::Offered`], which is to be set afterwards.
+    pub fn set_successor(&self, slot: u32, successor: Option<Ipv4Addr>) {
+        let address = successor.map_or([0; 4], |address| address.octets());
+        // SAFETY: as in `set_mac`; the program reads it as one aligned word.
+        unsafe {
+            (&raw mut (*self.0.cell(slot)).successor)
+                .cast::<u32>()
+                .write_volatile(u32::from_ne_bytes(address))
+        };
+    }
+
+    fn has_successor(&self, slot: u32) -> bool {
+        // SAFETY: as in `set_successor`.
+        unsafe { (&raw const (*self.0.cell(slot)).successor).cast::<u32>().read_volatile() != 0 }
     }
 
     /// The end of the lease of `slot`; zero when it is not owned.
@@ -62,8 +83,9 @@ impl Ownerships {
         let flags = unsafe { (&raw const (*self.0.cell(slot)).flags).read_volatile() };
         match self.lease(slot) {
             until if until == Instant::default() => Ownership::Released,
-            until if flags & ownership::LEAVING != 0 => Ownership::Lingering(until),
-            until => Ownership::Held(until),
+            until if flags & ownership::LEAVING == 0 => Ownership::Held(until),
+            until if self.has_successor(slot) => Ownership::Offered(until),
+            until => Ownership::Lingering(until),
         }
     }
 
@@ -95,10 +117,11 @@ impl Ownerships {
         unsafe { (&raw const (*self.0.cell(slot)).epoch).read_volatile() }
     }
 
-    /// Says that the owner of `slot` wants to be succeeded.
+    /// Says that the owner of `slot` wants to be succeeded, by anybody.
     pub(super) fn set_leaving(&self, slot: u32) {
         // SAFETY: as in `set_mac`.
         unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(ownership::LEAVING) };
+        self.set_successor(slot, None);
     }
 
     pub(super) fn lease_cell(&self, slot: u32) -> &AtomicU64 {

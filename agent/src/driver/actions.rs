@@ -8,7 +8,7 @@ use super::port::Port;
 use super::transmitter::Renewal;
 use crate::clock;
 use crate::recorder::Record;
-use crate::vrrp::{Checksum, Input, Instant, Ownership, Role, Standing, Transition};
+use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
 use crate::wire::Operation;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
@@ -22,17 +22,21 @@ impl Port {
         if matches!(ownership, Ownership::Held(_)) && self.ownerships.lease(router.slot) <= clock::now() {
             self.ownerships.next_epoch(router.slot);
         }
+        if let Ownership::Offered(_) = ownership {
+            self.ownerships.set_successor(router.slot, router.core.successor());
+        }
         self.ownerships.set(router.slot, ownership);
         router.stages.stored = Some(clock::now());
     }
 
-    /// Sends an advertisement; one with the own priority is worth a renewal of the lease once it has left.
+    /// Sends an advertisement; one with the own priority is worth a renewal of the lease once it has left. A priority 0 is
+    /// never repeated by a timer, so it goes out more than once now.
     pub(super) fn transmit(&mut self, index: usize, standing: Standing, checksum: Checksum) {
         let begun = clock::now();
         let router = &self.routers[index];
-        let renewal = match standing {
-            Standing::Active(_) => Some(Renewal { router: index, begun }),
-            Standing::Leaving => None,
+        let (renewal, more) = match standing {
+            Standing::Active(_) => (Some(Renewal { router: index, begun }), 0),
+            Standing::Leaving => (None, FAREWELLS - 1),
         };
         // Without a carrier the frame would wait in the ring and leave when the carrier is back, long outdated.
         if !self.owns(index, begun) || !self.ethtool.is_running() {
@@ -46,6 +50,11 @@ impl Port {
                 self.has_left(left);
             }
             Err(_) => self.outcomes.push((index, Input::TransmitFailed)),
+        }
+        for _ in 0..more {
+            let router = &self.routers[index];
+            let build = |frame: &mut [u8]| router.advertisement(standing, checksum).build(frame);
+            let _ = self.transmitter.send(None, build);
         }
     }
 

@@ -24,7 +24,13 @@ pub enum Command {
     Handover {
         /// Index of the port, and of the virtual router on it.
         routers: Vec<(usize, usize)>,
+        /// Only to the router with this primary address.
+        to: Option<Ipv4Addr>,
     },
+    /// Give every virtual router to a Backup and take no part.
+    Drain,
+    /// Take part again.
+    Resume,
     /// The interface became usable or ceased to be: carrier and primary address.
     Link {
         /// Index of the port.
@@ -82,10 +88,12 @@ pub struct RouterSnapshot {
     pub since: Option<Instant>,
     /// Its reason.
     pub reason: Option<Reason>,
-    /// Whether it has said priority 0 and serves until a successor speaks.
+    /// Whether it has asked for a successor and serves until one speaks.
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// Whether the operator has taken it out of the election.
+    pub drained: bool,
     /// End of the lease as it stands in the map.
     pub lease: Instant,
     /// Takeovers since the map was made.

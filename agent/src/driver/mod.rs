@@ -106,13 +106,16 @@ impl Driver {
         let now = clock::now();
         match command {
             Command::Stop => self.stop(),
-            Command::Handover { routers } => {
+            Command::Handover { routers, to } => {
                 for (port, router) in routers {
                     if let Some(port) = self.ports.get_mut(port) {
-                        port.feed(router, Input::Handover, clock::now());
+                        port.feed(router, Input::Handover { to }, clock::now());
                     }
                 }
             }
+            Command::Drain => self.ports.iter_mut().for_each(|port| port.feed_all(Input::Drain, now)),
+            Command::Resume if self.stopping => {}
+            Command::Resume => self.ports.iter_mut().for_each(|port| port.resume(now)),
             // An agent that is about to end begins no new election.
             Command::Link { usable: true, .. } if self.stopping => {}
             Command::Link { port, usable } => {

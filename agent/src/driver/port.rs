@@ -56,6 +56,8 @@ pub struct PortParts {
     pub events: Sender<Event>,
     /// Whether the interface has carrier and address.
     pub usable: bool,
+    /// Whether the operator has taken this host out of the elections.
+    pub drained: bool,
 }
 
 /// An interface and its virtual routers.
@@ -72,6 +74,7 @@ pub struct Port {
     pub(super) routers: Vec<Router>,
     pub(super) events: Sender<Event>,
     usable: bool,
+    drained: bool,
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
     pub(super) outcomes: Vec<(usize, Input<Ipv4Addr>)>,
@@ -93,6 +96,7 @@ impl Port {
             routers,
             events,
             usable,
+            drained,
         } = parts;
         let liveness = Liveness::new(answers, routers.len());
         let outcomes = Vec::with_capacity(2 * routers.len());
@@ -110,6 +114,7 @@ impl Port {
             routers,
             events,
             usable,
+            drained,
             inbox,
             outcomes,
         }
@@ -123,18 +128,25 @@ impl Port {
     /// else takes over, and a restart need not change the role.
     pub(super) fn start(&mut self, profile: Option<Profile>, now: Instant) {
         self.liveness.peers.set_profile(profile);
+        if self.drained {
+            self.feed_all(Input::Drain, now);
+        }
         for index in 0..self.routers.len() {
             let slot = self.routers[index].slot;
             match self.ownerships.read(slot) {
-                Ownership::Held(lease_until)
+                Ownership::Held(lease_until) | Ownership::Offered(lease_until)
                     if self.usable
+                        && !self.drained
                         && now < lease_until
                         && !self.routers[index].was_succeeded(lease_until) =>
                 {
                     self.feed(index, Input::Resume(lease_until), now);
                 }
                 // One that lingers wants to be succeeded.
-                Ownership::Held(_) | Ownership::Lingering(_) | Ownership::Released => {
+                Ownership::Held(_)
+                | Ownership::Offered(_)
+                | Ownership::Lingering(_)
+                | Ownership::Released => {
                     self.ownerships.set(slot, Ownership::Released);
                     if self.usable {
                         self.feed(index, Input::Startup, now);
@@ -163,6 +175,18 @@ impl Port {
         if usable != self.usable {
             self.usable = usable;
             self.feed_all(if usable { Input::Startup } else { Input::LinkDown }, now);
+        }
+    }
+
+    /// Ends a drain.
+    pub(super) fn resume(&mut self, now: Instant) {
+        for index in 0..self.routers.len() {
+            if self.routers[index].core.drained() {
+                self.feed(index, Input::Undrain, now);
+                if self.usable {
+                    self.feed(index, Input::Startup, now);
+                }
+            }
         }
     }
 
@@ -281,6 +305,7 @@ impl Port {
             reason: router.core.reason(),
             leaving: router.core.leaving(),
             yielded: router.core.yielded(),
+            drained: router.core.drained(),
             lease: self.ownerships.lease(router.slot),
             epoch: self.ownerships.epoch(router.slot),
             served: self.served(index),

@@ -12,7 +12,7 @@ use super::briefing::{InterfaceBriefing, RouterBriefing};
 use crate::clock;
 use crate::datapath::{Leases, Mailboxes, Pins};
 use crate::socket::PacketSocket;
-use crate::vrrp::{Instant, Interval, LINGER_MARGIN, Ownership, Standing, lease_interval, linger};
+use crate::vrrp::{FAREWELLS, Instant, Interval, LINGER_MARGIN, Ownership, Standing, lease_interval, linger};
 
 /// An interface and its virtual routers.
 pub(super) struct Ward {
@@ -82,7 +82,9 @@ impl Ward {
                 && let Some(farewell) = known.or(router.briefing.farewells.first())
             {
                 // Without it, peers that do not probe learn from the silence.
-                let _ = self.socket.transmit(&farewell.frame);
+                for _ in 0..FAREWELLS {
+                    let _ = self.socket.transmit(&farewell.frame);
+                }
             }
         }
     }
@@ -112,6 +114,8 @@ fn last_of(found: Ownership, interval: Interval, now: Instant) -> Option<(Instan
     let (lease, since, unsaid) = match found {
         // Whoever has spoken since this host last did has had no answer, and will have none.
         Ownership::Held(lease) => (lease, last_advertisement(lease, interval), true),
+        // Only the successor was told, and may have spoken by now.
+        Ownership::Offered(lease) => (lease, now, true),
         // Said before, and once more would make the others wait once more.
         Ownership::Lingering(lease) => (lease, now, false),
         Ownership::Released => return None,

@@ -18,6 +18,7 @@ use crate::control::socket_path;
 use crate::datapath::{Datapath, Pins, Place, Plan};
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
+use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, Netlink, Watch};
 use crate::socket::{PacketSocket, VrrpSocket};
@@ -147,6 +148,7 @@ impl Opening<'_> {
         tracing::info!(interface = name, %xdp, queues, receive_path, adopted, "data plane up");
         let served = ServedPort {
             interface: name.clone(),
+            primary,
             xdp_mode: xdp.to_string(),
             queues,
             receive_path: receive_path.to_owned(),
@@ -166,6 +168,7 @@ impl Opening<'_> {
             routers,
             events: self.events.clone(),
             usable: self.interface.carrier,
+            drained: Drained::of(&self.config.runtime.directory).is_set(),
         };
         Ok((parts, served, plan))
     }

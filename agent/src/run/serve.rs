@@ -19,6 +19,7 @@ use crate::control::server::{self, Server};
 use crate::control::socket_path;
 use crate::driver::{self, Driver, Port};
 use crate::guardian::{Line, Notice};
+use crate::host::drained::Drained;
 use crate::host::rights;
 use crate::stall::StallWatch;
 
@@ -45,7 +46,9 @@ pub(super) fn start(ready: Ready<'_>, notice: Notice) -> anyhow::Result<Serving>
     let runtime_config = &config.runtime;
     let driver = Driver::new(ports, commands);
     let (begin, ended) = start_driver(driver, runtime_config.realtime_priority, runtime_config.sbfd, notice)?;
-    let server = Arc::new(Server { ports: served, remote: remote.clone(), guardian: AtomicU32::new(0) });
+    let drained = Drained::of(&runtime_config.directory);
+    let guardian = AtomicU32::new(0);
+    let server = Arc::new(Server { ports: served, remote: remote.clone(), guardian, drained });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
     let vips = Vips::new(super::vips(config));

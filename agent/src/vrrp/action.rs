@@ -12,7 +12,14 @@ pub enum Input<A> {
     /// Stop participating: the agent is about to exit.
     Shutdown,
     /// Give the role to a Backup and go on as Backup.
-    Handover,
+    Handover {
+        /// The only router that may take it: a Baton with this primary address. Without, whoever does.
+        to: Option<A>,
+    },
+    /// Give the role to a Backup and take no part until [`Undrain`](Self::Undrain).
+    Drain,
+    /// The end of a drain; [`Startup`](Self::Startup) follows where the interface allows it.
+    Undrain,
     /// The interface lost its carrier or its primary address: nothing can be sent.
     LinkDown,
     /// A checked advertisement of another router arrived.
@@ -69,7 +76,7 @@ pub enum Action {
     Report(Transition),
 }
 
-/// A role change with its reason. `from == to` for a handover that begins or is refused.
+/// A role change with its reason. `from == to` for a handover that begins or is refused, and for a drain in Initialize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The role before.

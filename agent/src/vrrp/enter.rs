@@ -50,16 +50,30 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
 
     /// Says priority 0 and serves on for the linger, but never beyond the lease: an agent that was stalled until shortly
     /// before its lease ends must not outlive it because somebody stops it then.
-    pub(super) fn leave(&mut self, active: Active, errand: Errand, now: Instant, actions: &mut Actions) {
+    ///
+    /// A router that was named is asked without a word to the others, who would take over when it does not.
+    pub(super) fn leave(
+        &mut self,
+        active: Active,
+        errand: Errand,
+        successor: Option<A>,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
         let patience_until = active.lease_until.min(now + linger(self.parameters.interval));
         let lease_until = active.lease_until.min(patience_until + LINGER_MARGIN);
-        actions.push(Action::SetOwnership(Ownership::Lingering(lease_until)));
-        actions.push(self.say_leaving());
+        if successor.is_some() {
+            actions.push(Action::SetOwnership(Ownership::Offered(lease_until)));
+        } else {
+            actions.push(Action::SetOwnership(Ownership::Lingering(lease_until)));
+            actions.push(self.say_leaving());
+        }
         let reason = match errand {
             Errand::Shutdown => Reason::Shutdown,
             Errand::Handover => Reason::Handover,
+            Errand::Drain => Reason::Drained,
         };
-        let leaving = Leaving { patience_until, lease_until, errand };
+        let leaving = Leaving { patience_until, lease_until, errand, successor };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 
@@ -76,7 +90,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     pub(super) fn become_initialize(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
-        self.enter(State::Initialize, reason, now, actions);
+        self.enter(State::Initialize { drained: false }, reason, now, actions);
+    }
+
+    /// Initialize, until the operator says otherwise.
+    pub(super) fn become_drained(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
+        self.enter(State::Initialize { drained: true }, reason, now, actions);
     }
 
     /// A Backup that has just heard of that Active router.

@@ -6,7 +6,7 @@
 //! allocates nothing and depends on std and `baton-common` only.
 //!
 //! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
-//! planned move ([`LINGER_MARGIN`]), the Backup that has handed over ([`VirtualRouter::yielded`]), and the takeover from
+//! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has handed over ([`VirtualRouter::yielded`]), and the takeover from
 //! an Active router that is known not to serve ([`Input::ActiveFailed`]).
 
 mod action;
@@ -20,7 +20,8 @@ mod types;
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
 pub use router::{Parameters, VirtualRouter};
 pub use timers::{
-    DOWN_INTERVALS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, lease_interval, linger, skew_time,
+    DOWN_INTERVALS, FAREWELLS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, lease_interval, linger,
+    skew_time,
 };
 pub use types::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Priority, Reason, Role, Standing,

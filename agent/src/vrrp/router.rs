@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use baton_common::vrid::Vrid;
 
 use super::action::{Action, Actions, Input};
-use super::state::{Backup, State};
+use super::state::{Backup, Leaving, State};
 use super::types::{Checksum, ChecksumMode, Instant, Interval, Ownership, Priority, Reason, Role};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
@@ -38,7 +38,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// A virtual router in Initialize. `heard` is the checksum flavour that a peer used before a restart.
     #[must_use]
     pub const fn new(parameters: Parameters<A>, heard: Option<Checksum>) -> Self {
-        Self { parameters, state: State::Initialize, heard, changed: None }
+        Self { parameters, state: State::Initialize { drained: false }, heard, changed: None }
     }
 
     /// What the operator decided.
@@ -70,7 +70,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub const fn active_router(&self) -> Option<A> {
         match self.state {
             State::Backup(Backup { active, .. }) => active,
-            State::Initialize | State::Active(_) | State::Leaving(_) => None,
+            State::Initialize { .. } | State::Active(_) | State::Leaving(_) => None,
         }
     }
 
@@ -100,10 +100,25 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         matches!(self.state, State::Backup(Backup { yielded: true, .. }))
     }
 
-    /// Whether priority 0 has been said and the linger of a planned move runs.
+    /// Whether a successor has been asked for and the linger of a planned move runs.
     #[must_use]
     pub const fn leaving(&self) -> bool {
         matches!(self.state, State::Leaving(_))
+    }
+
+    /// The only router that was asked to succeed this one, while it is leaving.
+    #[must_use]
+    pub const fn successor(&self) -> Option<A> {
+        match self.state {
+            State::Leaving(Leaving { successor, .. }) => successor,
+            State::Initialize { .. } | State::Backup(_) | State::Active(_) => None,
+        }
+    }
+
+    /// Whether the operator has taken this router out of the election.
+    #[must_use]
+    pub const fn drained(&self) -> bool {
+        matches!(self.state, State::Initialize { drained: true })
     }
 
     /// Takes one input at time `now` and answers with what is to be done, in that order.
@@ -118,12 +133,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             self.become_backup(Reason::LeaseLapsed, self.unknown(), false, now, &mut actions);
         }
         if let Input::Advertisement(advertisement) = &input
-            && self.state != State::Initialize
+            && !matches!(self.state, State::Initialize { .. })
         {
             self.heard = Some(advertisement.checksum);
         }
         match self.state {
-            State::Initialize => self.in_initialize(input, now, &mut actions),
+            State::Initialize { drained } => self.in_initialize(drained, input, now, &mut actions),
             State::Backup(backup) => self.in_backup(backup, input, now, &mut actions),
             State::Active(active) => self.in_active(active, input, now, &mut actions),
             State::Leaving(leaving) => self.in_leaving(leaving, input, now, &mut actions),

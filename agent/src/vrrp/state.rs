@@ -12,14 +12,14 @@ use super::types::{Instant, Interval, Reason, Role};
 ///  |            |----------->|         |--------------------------->|          |  weaker or leaving peer:
 ///  | Initialize |  Shutdown, | Backup  |  ActiveFailed              |  Active  |  advertise, stay
 ///  |            |<-----------|         |<---------------------------|          |
-///  +------------+  LinkDown, +---------+  better peer, lease lapsed +----------+
-///    ^    ^    DatapathLost       ^                                   |  |   ^
+///  +------------+  Drain,    +---------+  better peer, lease lapsed +----------+
+///    ^    ^    LinkDown, ...      ^                                   |  |   ^
 ///    |    |                       |                                   |  |   | nobody took over
 ///    |    |                       |                                   |  v   | (handover refused)
 ///    |    |                       |  successor spoke (handover),    +----------+
-///    |    |                       |  stalled in the linger          |          |
-///    |    |                       +---------------------------------| Leaving  | from Active by
-///    |    |         successor spoke or linger over (shutdown),      |          | Shutdown or Handover
+///    |    |                       |  stalled in the linger          |          | from Active by
+///    |    |                       +---------------------------------| Leaving  | Shutdown, Handover
+///    |    |         successor spoke (shutdown, drain), linger over  |          | or Drain
 ///    |    +---------------------------------------------------------+----------+
 ///    |              LinkDown, DatapathLost                            |
 ///    +----------------------------------------------------------------+
@@ -28,13 +28,16 @@ use super::types::{Instant, Interval, Reason, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State<A> {
     /// Waiting for Startup; nothing is sent or heard.
-    Initialize,
+    Initialize {
+        /// Not before the operator says so.
+        drained: bool,
+    },
     /// Watching the Active router.
     Backup(Backup<A>),
     /// Serving the addresses.
     Active(Active),
-    /// Serving the addresses for the last time: priority 0 has been said.
-    Leaving(Leaving),
+    /// Serving the addresses for the last time: a successor has been asked for.
+    Leaving(Leaving<A>),
 }
 
 /// What a Backup keeps.
@@ -63,13 +66,15 @@ pub(super) struct Active {
 
 /// What a leaving router keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Leaving {
+pub(super) struct Leaving<A> {
     /// When no successor is waited for any more.
     pub(super) patience_until: Instant,
     /// End of the lease, some time after that: whoever takes the role back then still owns the addresses.
     pub(super) lease_until: Instant,
     /// Where it goes from here.
     pub(super) errand: Errand,
+    /// The only router that was asked. Priority 0 has not been said then: the others know of nothing.
+    pub(super) successor: Option<A>,
 }
 
 /// Why a router leaves.
@@ -79,13 +84,15 @@ pub(super) enum Errand {
     Shutdown,
     /// The operator wants another router to be Active: Backup follows, or Active again when nobody takes over.
     Handover,
+    /// The same, but Initialize follows.
+    Drain,
 }
 
 impl<A> State<A> {
     /// The role that the state belongs to.
     pub(super) const fn role(&self) -> Role {
         match self {
-            Self::Initialize => Role::Initialize,
+            Self::Initialize { .. } => Role::Initialize,
             Self::Backup(_) => Role::Backup,
             Self::Active(_) | Self::Leaving(_) => Role::Active,
         }
@@ -94,7 +101,7 @@ impl<A> State<A> {
     /// When the state wants to hear of the time.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Initialize => None,
+            Self::Initialize { .. } => None,
             Self::Backup(backup) => Some(backup.active_down_timer),
             Self::Active(active) => Some(active.adver_timer.min(active.lease_until)),
             Self::Leaving(leaving) => Some(leaving.patience_until),
@@ -104,7 +111,7 @@ impl<A> State<A> {
     /// The end of the lease that the ownership map is to hold.
     pub(super) const fn lease_until(&self) -> Option<Instant> {
         match self {
-            Self::Initialize | Self::Backup(_) => None,
+            Self::Initialize { .. } | Self::Backup(_) => None,
             Self::Active(active) => Some(active.lease_until),
             Self::Leaving(leaving) => Some(leaving.lease_until),
         }

@@ -11,8 +11,17 @@ use super::types::{Advertisement, Instant, Ownership, Priority, Reason, Standing
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// RFC 9568 6.4.1.
-    pub(super) fn in_initialize(&mut self, input: Input<A>, now: Instant, actions: &mut Actions) {
+    pub(super) fn in_initialize(
+        &mut self,
+        drained: bool,
+        input: Input<A>,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
         match input {
+            Input::Drain if !drained => self.become_drained(Reason::Drained, now, actions),
+            Input::Undrain => self.state = State::Initialize { drained: false },
+            Input::Startup | Input::Resume(_) if drained => {}
             Input::Resume(lease_until) if now < lease_until => self.resume(lease_until, now, actions),
             Input::Startup | Input::Resume(_) if self.parameters.priority == Priority::ADDRESS_OWNER => {
                 self.become_active(Reason::AddressOwner, now, actions);
@@ -21,7 +30,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.become_backup(Reason::Startup, self.unknown(), false, now, actions);
             }
             Input::Shutdown
-            | Input::Handover
+            | Input::Handover { .. }
+            | Input::Drain
             | Input::LinkDown
             | Input::Advertisement(_)
             | Input::Timer
@@ -42,6 +52,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     ) {
         match input {
             Input::Shutdown => self.become_initialize(Reason::Shutdown, now, actions),
+            Input::Drain => self.become_drained(Reason::Drained, now, actions),
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
             Input::DatapathLost => self.become_initialize(Reason::DatapathLost, now, actions),
             Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
@@ -73,7 +84,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }
             Input::Startup
             | Input::Resume(_)
-            | Input::Handover
+            | Input::Handover { .. }
+            | Input::Undrain
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
@@ -109,8 +121,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn in_active(&mut self, active: Active, input: Input<A>, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
         match input {
-            Input::Shutdown => self.leave(active, Errand::Shutdown, now, actions),
-            Input::Handover => self.leave(active, Errand::Handover, now, actions),
+            Input::Shutdown => self.leave(active, Errand::Shutdown, None, now, actions),
+            Input::Handover { to } => self.leave(active, Errand::Handover, to, now, actions),
+            Input::Drain => self.leave(active, Errand::Drain, None, now, actions),
             Input::LinkDown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
@@ -160,6 +173,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
             Input::Startup
             | Input::Resume(_)
+            | Input::Undrain
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::TransmitFailed => {}
@@ -169,7 +183,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// Not in the RFC: the linger of a planned move.
     pub(super) fn in_leaving(
         &mut self,
-        leaving: Leaving,
+        leaving: Leaving<A>,
         input: Input<A>,
         now: Instant,
         actions: &mut Actions,
@@ -187,24 +201,22 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.go(leaving.errand, Reason::Succeeded, advertisement.into(), now, actions);
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
-            Input::Shutdown if leaving.errand == Errand::Handover => {
-                let leaving = Leaving { errand: Errand::Shutdown, ..leaving };
-                self.enter(State::Leaving(leaving), Reason::Shutdown, now, actions);
+            Input::Shutdown if leaving.errand != Errand::Shutdown => {
+                self.leave_for_good(leaving, Errand::Shutdown, Reason::Shutdown, now, actions);
             }
-            Input::LinkDown => {
-                actions.push(Action::SetOwnership(Ownership::Released));
-                self.become_initialize(Reason::LinkDown, now, actions);
+            Input::Drain if leaving.errand == Errand::Handover => {
+                self.leave_for_good(leaving, Errand::Drain, Reason::Drained, now, actions);
             }
-            Input::DatapathLost => {
-                actions.push(Action::SetOwnership(Ownership::Released));
-                self.become_initialize(Reason::DatapathLost, now, actions);
-            }
+            Input::LinkDown => self.drop_out(leaving.errand, Reason::LinkDown, now, actions),
+            Input::DatapathLost => self.drop_out(leaving.errand, Reason::DatapathLost, now, actions),
             // Another router that leaves is no successor.
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. })
             | Input::Startup
             | Input::Resume(_)
             | Input::Shutdown
-            | Input::Handover
+            | Input::Handover { .. }
+            | Input::Drain
+            | Input::Undrain
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
@@ -212,19 +224,36 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         }
     }
 
+    /// What began as a handover ends with this router out of the election. Whoever it was offered to, anybody may take it
+    /// now.
+    fn leave_for_good(
+        &mut self,
+        leaving: Leaving<A>,
+        errand: Errand,
+        reason: Reason,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        if leaving.successor.is_some() {
+            actions.push(Action::SetOwnership(Ownership::Lingering(leaving.lease_until)));
+            actions.push(self.say_leaving());
+        }
+        self.enter(State::Leaving(Leaving { errand, successor: None, ..leaving }), reason, now, actions);
+    }
+
     /// Nobody has spoken during the linger.
-    fn linger_over(&mut self, leaving: Leaving, now: Instant, actions: &mut Actions) {
+    fn linger_over(&mut self, leaving: Leaving<A>, now: Instant, actions: &mut Actions) {
         match leaving.errand {
             Errand::Shutdown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.go(leaving.errand, Reason::Shutdown, self.unknown(), now, actions);
             }
             // This host was stalled: somebody may have taken over long ago.
-            Errand::Handover if now >= leaving.lease_until => {
+            Errand::Handover | Errand::Drain if now >= leaving.lease_until => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.go(leaving.errand, Reason::LeaseLapsed, self.unknown(), now, actions);
             }
-            Errand::Handover => self.become_active(Reason::HandoverRefused, now, actions),
+            Errand::Handover | Errand::Drain => self.become_active(Reason::HandoverRefused, now, actions),
         }
     }
 
@@ -233,6 +262,16 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match errand {
             Errand::Shutdown => self.become_initialize(reason, now, actions),
             Errand::Handover => self.become_backup(reason, active, true, now, actions),
+            Errand::Drain => self.become_drained(reason, now, actions),
+        }
+    }
+
+    /// The linger cannot go on.
+    fn drop_out(&mut self, errand: Errand, reason: Reason, now: Instant, actions: &mut Actions) {
+        actions.push(Action::SetOwnership(Ownership::Released));
+        match errand {
+            Errand::Shutdown | Errand::Handover => self.become_initialize(reason, now, actions),
+            Errand::Drain => self.become_drained(reason, now, actions),
         }
     }
 }

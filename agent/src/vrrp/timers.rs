@@ -21,6 +21,10 @@ const _: () = assert!(LEASE_INTERVALS <= DOWN_INTERVALS);
 /// linger, so that a handover which nobody wants is taken back without a gap.
 pub const LINGER_MARGIN: Duration = Duration::from_millis(2);
 
+/// How often priority 0 is sent when it is said: whoever misses it waits for Active_Down_Interval, and the addresses are
+/// served by nobody in that time.
+pub const FAREWELLS: u32 = 3;
+
 /// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1).
 #[must_use]
 pub fn skew_time(priority: Priority, active_adver_interval: Interval) -> Duration {

@@ -43,6 +43,8 @@ pub enum Ownership {
     Held(Instant),
     /// Owned until then, and whoever asks is told to succeed: the linger of a planned move.
     Lingering(Instant),
+    /// Owned until then, and only [`successor`](super::VirtualRouter::successor) is told to succeed.
+    Offered(Instant),
 }
 
 /// A configured priority, 1 to 255 (RFC 9568 5.2.4). 0 is not a priority: see [`Standing::Leaving`].
@@ -183,6 +185,8 @@ pub enum Reason {
     Handover,
     /// Nobody took over within the linger: still Active.
     HandoverRefused,
+    /// The operator took this host out of the election.
+    Drained,
     /// The interface lost its carrier or its address.
     LinkDown,
     /// Active_Down_Timer fired: the Active router has fallen silent.
@@ -215,6 +219,7 @@ impl fmt::Display for Reason {
             Self::Shutdown => "shutdown",
             Self::Handover => "handover",
             Self::HandoverRefused => "handover-refused",
+            Self::Drained => "drained",
             Self::LinkDown => "link-down",
             Self::ActiveDown => "active-down",
             Self::ActiveLeft => "active-left",

@@ -136,7 +136,7 @@ impl Judge {
     /// read late may be over when it is written, and then does no harm.
     pub(super) fn renewal(&self, host: &Host, asked: Ownership, now: Instant) -> Result<(), Violation> {
         let until = match asked {
-            Ownership::Held(until) | Ownership::Lingering(until) => until,
+            Ownership::Held(until) | Ownership::Lingering(until) | Ownership::Offered(until) => until,
             Ownership::Released => return Ok(()),
         };
         if until > now && !host.owns(now) {

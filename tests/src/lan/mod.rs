@@ -191,7 +191,7 @@ impl Lan {
                 }
                 Ok(())
             }
-            Disturbance::Handover(who) => self.planned(who, Input::Handover),
+            Disturbance::Handover(who) => self.planned(who, Input::Handover { to: None }),
             Disturbance::Shutdown(who) => self.planned(who, Input::Shutdown),
             Disturbance::Unplug(who) => {
                 self.hosts[who].carrier = false;

@@ -163,11 +163,13 @@ impl Lan {
         match (ownership, self.sabotage) {
             (Ownership::Lingering(_), Some(Sabotage::NoLinger)) => host.lease_until = Instant::default(),
             (Ownership::Held(until), Some(Sabotage::LongLease)) => host.lease_until = until + interval * 2,
-            (Ownership::Held(until) | Ownership::Lingering(until), _) => host.lease_until = until,
+            (Ownership::Held(until) | Ownership::Lingering(until) | Ownership::Offered(until), _) => {
+                host.lease_until = until;
+            }
             (Ownership::Released, Some(Sabotage::KeepsServing)) => {}
             (Ownership::Released, _) => host.lease_until = Instant::default(),
         }
-        host.lingers = matches!(ownership, Ownership::Lingering(_));
+        host.lingers = matches!(ownership, Ownership::Lingering(_) | Ownership::Offered(_));
     }
 
     /// Sends a frame to all others; false without a carrier.

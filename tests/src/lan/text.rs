@@ -17,7 +17,10 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         Input::Startup => "startup".into(),
         Input::Resume(until) => format!("resume until {}", time(*until)),
         Input::Shutdown => "shutdown".into(),
-        Input::Handover => "handover".into(),
+        Input::Handover { to: None } => "handover".into(),
+        Input::Handover { to: Some(to) } => format!("handover to {to:?}"),
+        Input::Drain => "drain".into(),
+        Input::Undrain => "undrain".into(),
         Input::LinkDown => "link down".into(),
         Input::Advertisement(advertisement) => {
             format!("hears {} from {:?}", advertisement.standing.octet(), advertisement.source)
@@ -46,6 +49,7 @@ fn action(action: Action) -> String {
     match action {
         Action::SetOwnership(Ownership::Held(until)) => format!("own until {}", time(until)),
         Action::SetOwnership(Ownership::Lingering(until)) => format!("linger until {}", time(until)),
+        Action::SetOwnership(Ownership::Offered(until)) => format!("offer until {}", time(until)),
         Action::SetOwnership(Ownership::Released) => "disown".into(),
         Action::Transmit { standing, checksum } => {
             let flavour = match checksum {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton::clock;
 use baton::wire::SbfdProbe;
-use baton_common::sbfd::{Answer, FIRST_SOURCE_PORT, Standby};
+use baton_common::sbfd::{Answer, FIRST_SOURCE_PORT, STATE_MASK, STATE_UP, Standby};
 use baton_common::verdict::Verdict::{Other, SbfdAdminDown, SbfdAnswer, SbfdDiscarded, SbfdUnknown, SbfdUp};
 use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames::{self, ip_checksummed, tagged, with};
@@ -119,6 +119,27 @@ fn a_leaving_router_says_admin_down() {
     host.set_leaving(SLOT, FOREVER, VIRTUAL_MAC);
     let reflected = host.receive(&frames::octets("sbfd-init-up"));
     assert_eq!(reflected, outcome(XDP_TX, SbfdAdminDown, &frames::octets("sbfd-reply-admindown")));
+}
+
+/// A router that is offered to one serves on for all others, though they may be better.
+#[test]
+fn a_router_that_is_offered_says_so_to_its_successor_alone() {
+    /// Whether the answer says that this host serves, and that the prober is next in line.
+    fn told(outcome: &Outcome) -> (bool, bool) {
+        (outcome.frame[CONTROL + 1] & STATE_MASK == STATE_UP, outcome.frame[TRAILER + 5] == 1)
+    }
+    let better = SbfdProbe { source: Ipv4Addr::new(192, 0, 2, 3), priority: 200, ..probe() };
+    let begun = SbfdProbe { up: false, ..probe() };
+    let mut host = host(FOREVER);
+    assert_eq!(told(&host.receive(&built(better))), (true, true));
+    assert_eq!(told(&host.receive(&built(probe()))), (true, false));
+    host.set_offered(SLOT, FOREVER, VIRTUAL_MAC, PEER);
+    assert_eq!(told(&host.receive(&built(better))), (true, true));
+    assert_eq!(told(&host.receive(&built(probe()))), (false, true));
+    assert_eq!(told(&host.receive(&built(begun))), (false, false), "a session that is not up");
+    host.set_offered(SLOT, 1, VIRTUAL_MAC, PEER);
+    assert_eq!(told(&host.receive(&built(better))), (false, true), "the lease has lapsed");
+    assert_eq!(told(&host.receive(&built(probe()))), (false, false), "the lease has lapsed");
 }
 
 /// T-102: without a checksum it is answered with a right one. A session that has only begun is answered likewise.

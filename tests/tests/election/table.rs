@@ -3,8 +3,9 @@
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, DatapathLost, Handover, Hears, LinkDown, OutOfService, OutOfServiceButOther, Resume, ResumeLapsed,
-    Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Unreachable, UnreachableButOther,
+    self, DatapathLost, Drain, Handover, HandoverTo, Hears, LinkDown, OutOfService, OutOfServiceButOther,
+    Resume, ResumeLapsed, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Undrain,
+    Unreachable, UnreachableButOther,
 };
 use super::{HIGHER, LOWER, feed, ms, router};
 
@@ -12,12 +13,15 @@ use super::{HIGHER, LOWER, feed, ms, router};
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 20] = [
+const INPUTS: [(&str, Given); 23] = [
     ("startup", Startup),
     ("resume", Resume),
     ("resume, lapsed", ResumeLapsed),
     ("shutdown", Shutdown),
     ("handover", Handover),
+    ("handover to one", HandoverTo(HIGHER)),
+    ("drain", Drain),
+    ("undrain", Undrain),
     ("link down", LinkDown),
     ("hears 0", Hears(0, HIGHER)),
     ("hears 50", Hears(50, HIGHER)),
@@ -36,8 +40,9 @@ const INPUTS: [(&str, Given); 20] = [
 ];
 
 /// The rows: a router of priority 100 and interval 100 cs in every state and sub-state.
-const SITUATIONS: [Situation; 10] = [
+const SITUATIONS: [Situation; 13] = [
     ("Initialize", &[], 1000.0),
+    ("Initialize, drained", &[(Startup, 0.0), (Drain, 500.0)], 1000.0),
     ("Backup", &[(Startup, 0.0)], 1000.0),
     ("Backup to a known router", &[(Startup, 0.0), (Hears(200, HIGHER), 500.0)], 1000.0),
     ("Backup after priority 0", &[(Startup, 0.0), (Hears(0, HIGHER), 1000.0)], 1200.0),
@@ -51,6 +56,8 @@ const SITUATIONS: [Situation; 10] = [
     ("Active with a lapsed lease", &[(Startup, 0.0), (Timer, 4000.0)], 7000.0),
     ("Leaving for shutdown", &[(Startup, 0.0), (Timer, 4000.0), (Shutdown, 4500.0)], 5000.0),
     ("Leaving for handover", &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0)], 5000.0),
+    ("Leaving for handover to one", &[(Startup, 0.0), (Timer, 4000.0), (HandoverTo(HIGHER), 4500.0)], 5000.0),
+    ("Leaving for drain", &[(Startup, 0.0), (Timer, 4000.0), (Drain, 4500.0)], 5000.0),
 ];
 
 #[test]
@@ -75,20 +82,21 @@ fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
         _ => ms(at),
     };
     let actions = feed(&mut router, given, at);
-    let flags = match (router.leaving(), router.yielded()) {
-        (true, _) => " leaving",
-        (_, true) => " yielded",
-        (false, false) => "",
+    let flags = match (router.leaving(), router.yielded(), router.drained()) {
+        (true, _, _) => " leaving",
+        (_, true, _) => " yielded",
+        (_, _, true) => " drained",
+        (false, false, false) => "",
     };
     let deadline = router.deadline().map_or_else(|| "never".to_owned(), text::time);
     format!("{actions} => {}{flags}, {deadline}", router.role())
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 20]);
+type Row = (&'static str, [(&'static str, &'static str); 23]);
 
 /// The state table.
-const TABLE: [Row; 10] = [
+const TABLE: [Row; 13] = [
     (
         "Initialize",
         [
@@ -97,6 +105,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "Initialize -> Backup (startup) => Backup, 4609.375"),
             ("shutdown", "nothing => Initialize, never"),
             ("handover", "nothing => Initialize, never"),
+            ("handover to one", "nothing => Initialize, never"),
+            ("drain", "Initialize -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Initialize, never"),
             ("link down", "nothing => Initialize, never"),
             ("hears 0", "nothing => Initialize, never"),
             ("hears 50", "nothing => Initialize, never"),
@@ -115,6 +126,34 @@ const TABLE: [Row; 10] = [
         ],
     ),
     (
+        "Initialize, drained",
+        [
+            ("startup", "nothing => Initialize drained, never"),
+            ("resume", "nothing => Initialize drained, never"),
+            ("resume, lapsed", "nothing => Initialize drained, never"),
+            ("shutdown", "nothing => Initialize drained, never"),
+            ("handover", "nothing => Initialize drained, never"),
+            ("handover to one", "nothing => Initialize drained, never"),
+            ("drain", "nothing => Initialize drained, never"),
+            ("undrain", "nothing => Initialize, never"),
+            ("link down", "nothing => Initialize drained, never"),
+            ("hears 0", "nothing => Initialize drained, never"),
+            ("hears 50", "nothing => Initialize drained, never"),
+            ("hears 100 from lower", "nothing => Initialize drained, never"),
+            ("hears 100 from higher", "nothing => Initialize drained, never"),
+            ("hears 200", "nothing => Initialize drained, never"),
+            ("timer early", "nothing => Initialize drained, never"),
+            ("timer due", "nothing => Initialize drained, never"),
+            ("unreachable", "nothing => Initialize drained, never"),
+            ("unreachable, not next", "nothing => Initialize drained, never"),
+            ("out of service", "nothing => Initialize drained, never"),
+            ("out of service, not next", "nothing => Initialize drained, never"),
+            ("transmitted", "nothing => Initialize drained, never"),
+            ("transmit failed", "nothing => Initialize drained, never"),
+            ("datapath lost", "nothing => Initialize drained, never"),
+        ],
+    ),
+    (
         "Backup",
         [
             ("startup", "nothing => Backup, 3609.375"),
@@ -122,6 +161,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
+            ("handover to one", "nothing => Backup, 3609.375"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup, 3609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1609.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
@@ -150,6 +192,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Backup, 2304.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 2304.6875"),
+            ("handover to one", "nothing => Backup, 2304.6875"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup, 2304.6875"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1304.6875"),
             ("hears 50", "nothing => Backup, 2304.6875"),
@@ -184,6 +229,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Backup, 1609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 1609.375"),
+            ("handover to one", "nothing => Backup, 1609.375"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup, 1609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 1609.375"),
@@ -212,6 +260,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
+            ("handover to one", "nothing => Backup, 3609.375"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup, 3609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
@@ -240,6 +291,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Backup yielded, 6404.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup yielded, 6404.6875"),
+            ("handover to one", "nothing => Backup yielded, 6404.6875"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup yielded, 6404.6875"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup yielded, 5304.6875"),
             ("hears 50", "nothing => Backup yielded, 6804.6875"),
@@ -274,6 +328,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Active, 5000"),
             ("shutdown", "linger until 5504; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "linger until 5504; send 0; Active -> Active (handover) => Active leaving, 5502"),
+            ("handover to one", "offer until 5504; Active -> Active (handover) => Active leaving, 5502"),
+            ("drain", "linger until 5504; send 0; Active -> Active (drained) => Active leaving, 5502"),
+            ("undrain", "nothing => Active, 5000"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "send 100 => Active, 5500"),
             ("hears 50", "send 100; announce => Active, 5000"),
@@ -305,6 +362,12 @@ const TABLE: [Row; 10] = [
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (shutdown) => Initialize, never",
             ),
             ("handover", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("handover to one", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            (
+                "drain",
+                "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (drained) => Initialize drained, never",
+            ),
+            ("undrain", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "link down",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (link-down) => Initialize, never",
@@ -336,6 +399,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Active leaving, 5502"),
             ("shutdown", "nothing => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
+            ("handover to one", "nothing => Active leaving, 5502"),
+            ("drain", "nothing => Active leaving, 5502"),
+            ("undrain", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "linger until 5002; Active -> Initialize (succeeded) => Initialize, never"),
@@ -367,6 +433,9 @@ const TABLE: [Row; 10] = [
             ("resume, lapsed", "nothing => Active leaving, 5502"),
             ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
+            ("handover to one", "nothing => Active leaving, 5502"),
+            ("drain", "Active -> Active (drained) => Active leaving, 5502"),
+            ("undrain", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
@@ -391,6 +460,80 @@ const TABLE: [Row; 10] = [
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
+        ],
+    ),
+    (
+        "Leaving for handover to one",
+        [
+            ("startup", "nothing => Active leaving, 5502"),
+            ("resume", "nothing => Active leaving, 5502"),
+            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("shutdown", "linger until 5504; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
+            ("handover", "nothing => Active leaving, 5502"),
+            ("handover to one", "nothing => Active leaving, 5502"),
+            ("drain", "linger until 5504; send 0; Active -> Active (drained) => Active leaving, 5502"),
+            ("undrain", "nothing => Active leaving, 5502"),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
+            ("hears 0", "nothing => Active leaving, 5502"),
+            ("hears 50", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            (
+                "hears 100 from lower",
+                "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
+            ),
+            (
+                "hears 100 from higher",
+                "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
+            ),
+            ("hears 200", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("timer early", "nothing => Active leaving, 5502"),
+            (
+                "timer due",
+                "own until 8502; send 100; announce; Active -> Active (handover-refused) => Active, 6502",
+            ),
+            ("unreachable", "nothing => Active leaving, 5502"),
+            ("unreachable, not next", "nothing => Active leaving, 5502"),
+            ("out of service", "nothing => Active leaving, 5502"),
+            ("out of service, not next", "nothing => Active leaving, 5502"),
+            ("transmitted", "nothing => Active leaving, 5502"),
+            ("transmit failed", "nothing => Active leaving, 5502"),
+            ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
+        ],
+    ),
+    (
+        "Leaving for drain",
+        [
+            ("startup", "nothing => Active leaving, 5502"),
+            ("resume", "nothing => Active leaving, 5502"),
+            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
+            ("handover", "nothing => Active leaving, 5502"),
+            ("handover to one", "nothing => Active leaving, 5502"),
+            ("drain", "nothing => Active leaving, 5502"),
+            ("undrain", "nothing => Active leaving, 5502"),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize drained, never"),
+            ("hears 0", "nothing => Active leaving, 5502"),
+            ("hears 50", "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never"),
+            (
+                "hears 100 from lower",
+                "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never",
+            ),
+            (
+                "hears 100 from higher",
+                "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never",
+            ),
+            ("hears 200", "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never"),
+            ("timer early", "nothing => Active leaving, 5502"),
+            (
+                "timer due",
+                "own until 8502; send 100; announce; Active -> Active (handover-refused) => Active, 6502",
+            ),
+            ("unreachable", "nothing => Active leaving, 5502"),
+            ("unreachable, not next", "nothing => Active leaving, 5502"),
+            ("out of service", "nothing => Active leaving, 5502"),
+            ("out of service, not next", "nothing => Active leaving, 5502"),
+            ("transmitted", "nothing => Active leaving, 5502"),
+            ("transmit failed", "nothing => Active leaving, 5502"),
+            ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize drained, never"),
         ],
     ),
 ];

@@ -36,7 +36,7 @@ fn a_killed_agent_is_succeeded_and_owns_nothing_after_the_linger() -> Result<()>
                 Ownership::Lingering(until) => {
                     ensure!(until < clock::now(), "the guardian left before its lease")
                 }
-                other @ (Ownership::Released | Ownership::Held(_)) => {
+                other @ (Ownership::Released | Ownership::Held(_) | Ownership::Offered(_)) => {
                     bail!("node a was not left in order: {other:?}")
                 }
             }

@@ -6,6 +6,7 @@
 mod cable;
 mod checksum;
 mod control;
+mod drain;
 mod failed_start;
 mod generic;
 mod guardian;

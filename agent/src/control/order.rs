@@ -1,0 +1,191 @@
+//! What the operator orders: handover, drain, resume. The election thread carries it out; this waits for what came of it.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::protocol::{Outcome, Response};
+use super::server::{STUCK, Server};
+use crate::driver::{Command, PeerSnapshot, RouterSnapshot, Snapshot};
+use crate::vrrp::{Reason, Role};
+
+/// How often a move in progress is looked at.
+const MOVE_POLL: Duration = Duration::from_millis(2);
+
+/// Index of a port, and of a virtual router on it.
+type Place = (usize, usize);
+
+/// The virtual routers that an order is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chosen<'a> {
+    pub(super) vrid: Option<u8>,
+    pub(super) interface: Option<&'a str>,
+}
+
+impl Server {
+    /// Hands over what is chosen and waits until every one has a successor or has come back.
+    pub(super) async fn hand_over(&self, chosen: Chosen<'_>, to: Option<Ipv4Addr>) -> Response {
+        let Some(before) = self.snapshot().await else { return stuck() };
+        let places: Vec<Place> = self
+            .places(&before, chosen)
+            .filter_map(|(place, state)| (state.role == Role::Active).then_some(place))
+            .collect();
+        if places.is_empty() {
+            return Response::Error(
+                "this host is Active for no such virtual router; see `baton status`".to_owned(),
+            );
+        }
+        if let Some(to) = to.filter(|to| !places.iter().all(|place| self.may_name(*place, *to))) {
+            return Response::Error(format!(
+                "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
+            ));
+        }
+        self.order(Command::Handover { routers: places.clone(), to }, &places, |state| {
+            handover_outcome(state, to)
+        })
+        .await
+    }
+
+    /// Hands everything over and takes this host out of the election. It outlasts a restart of the agent when nothing has
+    /// stayed here.
+    pub(super) async fn drain(&self) -> Response {
+        let Some(before) = self.snapshot().await else { return stuck() };
+        let places: Vec<Place> = self.places(&before, Chosen::default()).map(|(place, _)| place).collect();
+        let response = self.order(Command::Drain, &places, drain_outcome).await;
+        if let Response::Outcomes(outcomes) = &response
+            && outcomes.iter().all(|outcome| outcome.done)
+            && let Err(error) = self.drained.set()
+        {
+            tracing::warn!(%error, "drained, but a restart of the agent will end it");
+        }
+        response
+    }
+
+    /// Ends a drain.
+    pub(super) async fn resume(&self) -> Response {
+        if let Err(error) = self.drained.clear() {
+            return Response::Error(format!("the drain would be back after a restart: {error}"));
+        }
+        let Some(before) = self.snapshot().await else { return stuck() };
+        let was_drained = |(place, state): (Place, &RouterSnapshot)| state.drained.then_some(place);
+        let places: Vec<Place> = self.places(&before, Chosen::default()).filter_map(was_drained).collect();
+        if places.is_empty() {
+            return Response::Error("this host is not drained".to_owned());
+        }
+        self.order(Command::Resume, &places, |_| (true, "takes part again".to_owned())).await
+    }
+
+    /// Gives `command` to the election thread and waits for what came of it at `places`.
+    async fn order(
+        &self,
+        command: Command,
+        places: &[Place],
+        judge: impl Fn(&RouterSnapshot) -> (bool, String),
+    ) -> Response {
+        if self.remote.send(command).is_err() {
+            return stuck();
+        }
+        let mut outcomes = Vec::new();
+        for (port, router) in places {
+            let Some(state) = self.settled(*port, *router).await else { return stuck() };
+            let Some(served) = self.ports.get(*port) else { return stuck() };
+            let Some((config, _)) = served.routers.get(*router) else { return stuck() };
+            let (done, detail) = judge(&state);
+            outcomes.push(Outcome {
+                interface: served.interface.clone(),
+                vrid: config.vrid.get(),
+                done,
+                detail,
+            });
+        }
+        Response::Outcomes(outcomes)
+    }
+
+    /// A virtual router when it is leaving no more.
+    async fn settled(&self, port: usize, router: usize) -> Option<RouterSnapshot> {
+        loop {
+            let snapshot = self.snapshot().await?;
+            let state = snapshot.ports.get(port)?.routers.get(router)?;
+            if !state.leaving {
+                return Some(*state);
+            }
+            sleep(MOVE_POLL).await;
+        }
+    }
+
+    fn places<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        chosen: Chosen<'a>,
+    ) -> impl Iterator<Item = (Place, &'a RouterSnapshot)> {
+        let ports = self.ports.iter().zip(&snapshot.ports).enumerate();
+        ports
+            .filter(move |(_, (served, _))| chosen.interface.is_none_or(|name| name == served.interface))
+            .flat_map(move |(port, (served, seen))| {
+                let routers = served.routers.iter().zip(&seen.routers).enumerate();
+                routers
+                    .filter(move |(_, ((config, _), _))| {
+                        chosen.vrid.is_none_or(|vrid| vrid == config.vrid.get())
+                    })
+                    .map(move |(router, (_, state))| ((port, router), state))
+            })
+    }
+
+    /// Whether `address` may be that of a successor.
+    fn may_name(&self, (port, router): Place, address: Ipv4Addr) -> bool {
+        let Some(served) = self.ports.get(port) else { return false };
+        let is_vip = served.routers.get(router).is_none_or(|(config, _)| config.vips.contains(&address));
+        !is_vip && address != served.primary
+    }
+}
+
+fn stuck() -> Response {
+    Response::Error(STUCK.to_owned())
+}
+
+fn handover_outcome(state: &RouterSnapshot, to: Option<Ipv4Addr>) -> (bool, String) {
+    let by = successor(state);
+    match (by, state.role, to) {
+        (Some(peer), _, Some(to)) if peer != to => {
+            (false, format!("not handed over to {to}: {peer} has taken over"))
+        }
+        (Some(peer), _, _) => (true, format!("handed over to {peer}")),
+        (None, Role::Active, None) => {
+            (false, "not handed over: no Backup took over; still Active".to_owned())
+        }
+        (None, Role::Active, Some(to)) => (
+            false,
+            format!(
+                "not handed over: {to} did not take over; still Active. It must be a Baton that watches this host by \
+                 S-BFD: see `baton status` there"
+            ),
+        ),
+        (None, role, _) => {
+            (false, format!("not handed over: no successor was heard; {role} now{}", because(state)))
+        }
+    }
+}
+
+fn drain_outcome(state: &RouterSnapshot) -> (bool, String) {
+    match (state.drained, successor(state)) {
+        (true, Some(peer)) => (true, format!("drained; handed over to {peer}")),
+        (true, None) => (true, "drained".to_owned()),
+        (false, _) => {
+            (false, format!("not drained: no Backup took over; {} still{}", state.role, because(state)))
+        }
+    }
+}
+
+/// Who has taken over from a virtual router that was left by order.
+fn successor(state: &RouterSnapshot) -> Option<Ipv4Addr> {
+    let moved = state.role != Role::Active && state.reason == Some(Reason::Succeeded);
+    let newest = |state: &RouterSnapshot| -> Option<PeerSnapshot> {
+        state.peers.into_iter().flatten().max_by_key(|peer| peer.heard)
+    };
+    newest(state).filter(|_| moved).map(|peer| peer.address)
+}
+
+fn because(state: &RouterSnapshot) -> String {
+    state.reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}

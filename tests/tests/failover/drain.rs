@@ -1,0 +1,133 @@
+//! What the operator orders beside a plain handover: one to a router that is named, and the drain of a host.
+
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton::config::MacMode;
+use baton::control::protocol::RouterStatus;
+use baton_tests::lab::{Host, Lab, Router, Settings, VIP, VRID, pause, wait_until};
+
+use super::{PLANNED_OVERLAP_US, assert_moved, assert_sole_owner, watch, with_settings};
+
+/// Leases that no pause of a busy machine outlasts.
+const STEADY: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
+const STEADY_OVERLAP_US: u64 = PLANNED_OVERLAP_US * 10;
+const SOON: Duration = Duration::from_secs(10);
+
+/// The third agent runs on the client. Node b would go before it.
+#[test]
+fn a_handover_to_a_named_router_passes_by_a_better_one() -> Result<()> {
+    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+        let third = Router { vrid: VRID, priority: 100, vips: &[VIP] };
+        lab.configure_routers(Host::Client, MacMode::Virtual, &STEADY, &[third])?;
+        let mut agent = lab.start_baton(Host::Client)?;
+        watches(lab, Host::B)?;
+        watches(lab, Host::Client)?;
+
+        let named = Host::Client.address().to_string();
+        let handover = order(lab, Host::A, "handover", &["--to", &named])?;
+        ensure!(handover.status.success(), "{handover:?}");
+        assert_eq!(said(&handover), format!("eth0 vrid 51: handed over to {named}\n"));
+        assert_eq!(router(lab, Host::Client)?.role, "Active");
+        assert_eq!(router(lab, Host::B)?.epoch, 0, "the better Backup was not asked");
+
+        agent.stop(SOON)?;
+        lab.baton(Host::Client, "detach")?.status().context("detach the third")?;
+        pair.settle().map(drop)
+    })
+}
+
+#[test]
+fn a_handover_to_nobody_is_taken_back_and_no_other_takes_it() -> Result<()> {
+    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+        watches(lab, Host::B)?;
+        let (outcome, _) = watch(lab, || {
+            let handover = order(lab, Host::A, "handover", &["--to", "10.77.0.99"])?;
+            assert_eq!(handover.status.code(), Some(1), "{handover:?}");
+            ensure!(said(&handover).contains("10.77.0.99 did not take over; still Active"), "{handover:?}");
+            Ok(())
+        })?;
+        assert_eq!((outcome.after, outcome.flips, outcome.lost_probes), (Some(Host::A), 0, 0), "{outcome:?}");
+        assert_eq!(router(lab, Host::B)?.epoch, 0, "node b knows of nothing");
+        for own in [Host::A.address(), VIP] {
+            let handover = order(lab, Host::A, "handover", &["--to", &own.to_string()])?;
+            ensure!(String::from_utf8_lossy(&handover.stderr).contains("address of a peer"), "{handover:?}");
+        }
+        assert_sole_owner(pair, Host::A)
+    })
+}
+
+#[test]
+fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Result<()> {
+    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+        watches(lab, Host::B)?;
+        let (outcome, _) = watch(lab, || {
+            let drain = order(lab, Host::A, "drain", &[])?;
+            ensure!(drain.status.success(), "{drain:?}");
+            ensure!(said(&drain).starts_with("eth0 vrid 51: drained; handed over to "), "{drain:?}");
+            Ok(())
+        })?;
+        assert_moved(&outcome, Host::B, STEADY_OVERLAP_US);
+        for _ in 0..2 {
+            let drained = router(lab, Host::A)?;
+            assert_eq!((drained.role.as_str(), drained.drained), ("Initialize", true));
+            pair.agent(Host::A)?.kill_tree()?;
+            pair.restart(Host::A)?;
+        }
+        // Link events start what waits for a link, but not what was drained.
+        lab.run(Host::A, "ip", &["link", "set", "eth0", "down"])?;
+        lab.run(Host::A, "ip", &["link", "set", "eth0", "up"])?;
+        pair.agent(Host::B)?.kill_tree()?;
+        pause(Duration::from_secs(1))?;
+        assert_eq!(router(lab, Host::A)?.role, "Initialize", "nobody else is left, and still");
+        pair.restart(Host::B)?;
+        assert_sole_owner(pair, Host::B)?;
+
+        let resume = order(lab, Host::A, "resume", &[])?;
+        assert_eq!(said(&resume), "eth0 vrid 51: takes part again\n");
+        wait_until("node a to take part", SOON, || Ok(router(lab, Host::A)?.role == "Backup"))?;
+        let again = order(lab, Host::A, "resume", &[])?;
+        assert_eq!(again.status.code(), Some(1), "{again:?}");
+        pair.agent(Host::A)?.kill_tree()?;
+        pair.restart(Host::A)?;
+        assert_eq!(router(lab, Host::A)?.role, "Backup", "the drain is over for a new agent, too");
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_host_that_nobody_can_replace_is_not_drained() -> Result<()> {
+    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+        pair.agent(Host::B)?.kill_tree()?;
+        let (outcome, _) = watch(lab, || {
+            let drain = order(lab, Host::A, "drain", &[])?;
+            assert_eq!(drain.status.code(), Some(1), "{drain:?}");
+            ensure!(said(&drain).contains("not drained: no Backup took over; Active still"), "{drain:?}");
+            Ok(())
+        })?;
+        assert_eq!((outcome.after, outcome.flips, outcome.lost_probes), (Some(Host::A), 0, 0), "{outcome:?}");
+        pair.restart(Host::B)?;
+        assert_sole_owner(pair, Host::A)
+    })
+}
+
+fn order(lab: &Lab, host: Host, verb: &str, arguments: &[&str]) -> Result<Output> {
+    lab.baton(host, verb)?.args(arguments).output().with_context(|| format!("baton {verb}"))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits until `host` has an answer of the Active Router.
+fn watches(lab: &Lab, host: Host) -> Result<()> {
+    let what = format!("node {} to watch the Active Router", host.name());
+    wait_until(&what, SOON, || {
+        Ok(router(lab, host).is_ok_and(|router| router.watch.is_some_and(|watch| watch.up)))
+    })
+}
+
+fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
+    lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
+}
