@@ -22,6 +22,8 @@ mod briefing;
 mod gasp;
 #[forbid(unsafe_code)]
 mod line;
+#[forbid(unsafe_code)]
+mod linger;
 mod notice;
 #[forbid(unsafe_code)]
 mod parent;
@@ -37,6 +39,7 @@ use nix::unistd::{ForkResult, fork};
 
 pub use briefing::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
 pub use line::{Line, Word, Words};
+pub use linger::Linger;
 pub use notice::{Notice, Tenure};
 pub use parent::Guardian;
 

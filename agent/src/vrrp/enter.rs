@@ -51,23 +51,26 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// Says priority 0 and serves on for the linger, but never beyond the lease: an agent that was stalled until shortly
     /// before its lease ends must not outlive it because somebody stops it then.
     ///
-    /// A router that was named is asked without a word to the others, who would take over when it does not.
+    /// A router that was named is asked without a word to the others, who would take over when it does not. The lease stays
+    /// as it is meanwhile: if the agent dies, the others need time to hear of it.
     pub(super) fn leave(
         &mut self,
-        active: Active,
+        lease_until: Instant,
         errand: Errand,
         successor: Option<A>,
         now: Instant,
         actions: &mut Actions,
     ) {
-        let patience_until = active.lease_until.min(now + linger(self.parameters.interval));
-        let lease_until = active.lease_until.min(patience_until + LINGER_MARGIN);
-        if successor.is_some() {
+        let patience_until = lease_until.min(now + linger(self.parameters.interval));
+        let lease_until = if successor.is_some() {
             actions.push(Action::SetOwnership(Ownership::Offered(lease_until)));
+            lease_until
         } else {
+            let lease_until = lease_until.min(patience_until + LINGER_MARGIN);
             actions.push(Action::SetOwnership(Ownership::Lingering(lease_until)));
             actions.push(self.say_leaving());
-        }
+            lease_until
+        };
         let reason = match errand {
             Errand::Shutdown => Reason::Shutdown,
             Errand::Handover => Reason::Handover,

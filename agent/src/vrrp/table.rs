@@ -121,9 +121,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn in_active(&mut self, active: Active, input: Input<A>, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
         match input {
-            Input::Shutdown => self.leave(active, Errand::Shutdown, None, now, actions),
-            Input::Handover { to } => self.leave(active, Errand::Handover, to, now, actions),
-            Input::Drain => self.leave(active, Errand::Drain, None, now, actions),
+            Input::Shutdown => self.leave(active.lease_until, Errand::Shutdown, None, now, actions),
+            Input::Handover { to } => self.leave(active.lease_until, Errand::Handover, to, now, actions),
+            Input::Drain => self.leave(active.lease_until, Errand::Drain, None, now, actions),
             Input::LinkDown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
@@ -224,8 +224,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         }
     }
 
-    /// What began as a handover ends with this router out of the election. Whoever it was offered to, anybody may take it
-    /// now.
+    /// What began as a handover ends with this router out of the election. If it was offered to one, anybody may take it now.
     fn leave_for_good(
         &mut self,
         leaving: Leaving<A>,
@@ -235,10 +234,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions: &mut Actions,
     ) {
         if leaving.successor.is_some() {
-            actions.push(Action::SetOwnership(Ownership::Lingering(leaving.lease_until)));
-            actions.push(self.say_leaving());
+            self.leave(leaving.lease_until, errand, None, now, actions);
+        } else {
+            self.enter(State::Leaving(Leaving { errand, ..leaving }), reason, now, actions);
         }
-        self.enter(State::Leaving(Leaving { errand, successor: None, ..leaving }), reason, now, actions);
     }
 
     /// Nobody has spoken during the linger.

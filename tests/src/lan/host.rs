@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 
 use baton::driver::MAX_PEERS;
 use baton::sbfd::{Peers, Spoken};
-use baton::vrrp::{Advertisement, Checksum, Input, Instant, Parameters, Standing, VirtualRouter};
+use baton::vrrp::{
+    Advertisement, Checksum, Input, Instant, Ownership, Parameters, Standing, VirtualRouter, lease_interval,
+};
 use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
 use baton_common::sbfd::{Answer, Standby, discriminator};
 use baton_common::vrid::Family;
@@ -25,6 +27,15 @@ pub(super) enum Agent {
     Dead,
 }
 
+/// The guardian of a host.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guardian {
+    /// Whether it stands by an agent that runs, or has died this moment.
+    pub(super) stands_by: bool,
+    /// Counts the guardians that were killed, so that what one of them was about to do is told apart.
+    pub(super) killed: u32,
+}
+
 /// One host.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -36,6 +47,8 @@ pub(super) struct Host {
     pub(super) agent: Agent,
     /// Counts the agent's lives, so that what belongs to an earlier one is told apart.
     pub(super) life: u32,
+    /// What stands by the agent.
+    pub(super) guardian: Guardian,
     /// What waits for the agent's next round.
     pub(super) waiting: Waiting,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
@@ -57,6 +70,10 @@ pub(super) struct Host {
     pub(super) lease_until: Instant,
     /// Whether the cell holds the linger of a planned move.
     pub(super) lingers: bool,
+    /// The only host that is told so.
+    pub(super) offered: Option<Ipv4Addr>,
+    /// The host that was last told so alone: its answer may be on the way when the offer is over.
+    pub(super) named: Option<Ipv4Addr>,
     /// The last advertisement, and when it arrived.
     pub(super) mailbox: Option<(Instant, Advertisement<Ipv4Addr>)>,
     /// The last answer to a probe.
@@ -87,6 +104,7 @@ impl Host {
             peers: Peers::new(1, MAX_PEERS),
             agent: Agent::Dead,
             life: 0,
+            guardian: Guardian::default(),
             waiting: Waiting::default(),
             heard: Instant::default(),
             spoken: BTreeMap::new(),
@@ -97,6 +115,8 @@ impl Host {
             carrier: true,
             lease_until: Instant::default(),
             lingers: false,
+            offered: None,
+            named: None,
             mailbox: None,
             answer: Answer::default(),
             standby: Standby::default(),
@@ -107,6 +127,16 @@ impl Host {
     /// Whether the data plane serves the addresses at `now`.
     pub(super) fn owns(&self, now: Instant) -> bool {
         now < self.lease_until
+    }
+
+    /// What the ownership cell says; a lease may have lapsed.
+    pub(super) fn ownership(&self) -> Ownership {
+        match self.lease_until {
+            until if until == Instant::default() => Ownership::Released,
+            until if self.lingers && self.offered.is_some() => Ownership::Offered(until),
+            until if self.lingers => Ownership::Lingering(until),
+            until => Ownership::Held(until),
+        }
     }
 
     /// Whether its agent runs and can be reached.
@@ -129,21 +159,35 @@ impl Host {
         (self.router.parameters().priority.get(), self.address())
     }
 
-    /// Its agent starts, from nothing but what the data plane remembers.
-    pub(super) fn start(&mut self) {
+    /// Its agent starts, from nothing but what the data plane remembers. Answers with its first input: like the driver it
+    /// takes up a lease that holds, unless another has advertised since.
+    pub(super) fn start(&mut self, now: Instant) -> Input<Ipv4Addr> {
         self.die();
         self.agent = Agent::Running;
+        self.guardian.stands_by = true;
         self.router = VirtualRouter::new(*self.router.parameters(), self.router.heard());
         self.peers = Peers::new(1, MAX_PEERS);
         self.spoken.clear();
         self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
         self.datapath = true;
-        self.lease_until = Instant::default();
+        let worth = lease_interval(self.router.parameters().interval);
+        match self.ownership() {
+            Ownership::Held(until) | Ownership::Offered(until)
+                if self.carrier && now < until && self.heard + worth <= until =>
+            {
+                Input::Resume(until)
+            }
+            Ownership::Held(_) | Ownership::Offered(_) | Ownership::Lingering(_) | Ownership::Released => {
+                self.lease_until = Instant::default();
+                Input::Startup
+            }
+        }
     }
 
-    /// Its agent is gone, with everything that was waiting for it.
+    /// Its agent is gone, with everything that was waiting for it, and its guardian has nothing to do.
     pub(super) fn die(&mut self) {
         self.agent = Agent::Dead;
+        self.guardian.stands_by = false;
         self.waiting = Waiting::default();
         self.up = None;
         self.life += 1;
@@ -151,9 +195,16 @@ impl Host {
         self.wake += 1;
     }
 
+    /// Its guardian is killed, whatever it was about to do.
+    pub(super) fn lose_guardian(&mut self) {
+        self.guardian.stands_by = false;
+        self.guardian.killed += 1;
+    }
+
     /// The power is gone, and with it what the data plane knew.
     pub(super) fn go_dark(&mut self) {
         self.die();
+        self.lose_guardian();
         self.datapath = false;
         self.lease_until = Instant::default();
         self.mailbox = None;

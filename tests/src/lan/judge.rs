@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton::vrrp::{Instant, Ownership, Reason, Role, Transition};
 
+use super::estate::Estate;
 use super::host::{Agent, Host};
 use super::network::Network;
 use super::succession::Succession;
@@ -34,8 +35,10 @@ pub enum Rule {
     Settle,
     /// Somebody owns within a stated time.
     Liveness,
-    /// A planned move leaves no gap.
+    /// A planned move, or the death of an agent with a guardian, leaves no gap.
     NoGap,
+    /// What a dead agent has owned is left to its successors in time, by a guardian that touches no other lease.
+    Estate,
     /// In the end there is one owner, and the right one.
     Outcome,
 }
@@ -55,6 +58,8 @@ pub(super) struct Judge {
     pub(super) interval: Duration,
     /// How long a contest may take.
     pub(super) settling: Duration,
+    /// How late a host may be.
+    pub(super) latency: Duration,
     /// When each host last claimed the role, was resumed, or came back to the others.
     pub(super) stirred: Vec<Instant>,
     /// Per sender and receiver: advertisements lost since the last that arrived, and when the last was lost.
@@ -65,23 +70,33 @@ pub(super) struct Judge {
     disturbed: Instant,
     /// Until when a planned move must leave no gap.
     planned: Instant,
+    /// Per host, what its dead agent has left to its guardian.
+    pub(super) estates: Vec<Option<Estate>>,
     /// What it knows of S-BFD.
     pub(super) succession: Succession,
 }
 
 impl Judge {
     /// A judge over `hosts` with that Advertisement_Interval.
-    pub(super) fn new(strict: bool, interval: Duration, settling: Duration, hosts: usize) -> Self {
+    pub(super) fn new(
+        strict: bool,
+        interval: Duration,
+        settling: Duration,
+        latency: Duration,
+        hosts: usize,
+    ) -> Self {
         let zero = Instant::default();
         Self {
             strict,
             interval,
             settling,
+            latency,
             stirred: vec![zero; hosts],
             lost: vec![vec![(0, None); hosts]; hosts],
             covered: zero,
             disturbed: zero,
             planned: zero,
+            estates: vec![None; hosts],
             succession: Succession::new(hosts),
         }
     }
@@ -208,6 +223,7 @@ impl Judge {
                 }
             }
         }
+        self.estates(hosts, since, until)?;
         let last = hosts.iter().max_by_key(|host| host.lease_until);
         if let Some(last) = last.filter(|host| host.owns(since)) {
             self.covered = last.lease_until.min(until);
@@ -218,7 +234,7 @@ impl Judge {
             let details = format!("nobody serves from {} to {}", text(self.covered), text(until));
             return Err(Violation { rule: Rule::NoGap, at: until, details });
         }
-        let electable = hosts.iter().any(|host| host.is_present());
+        let electable = hosts.iter().any(|host| host.is_present() && !host.router.drained());
         let from = self.covered.max(self.disturbed);
         if electable && network.is_whole() && until > from + self.patience() {
             let details = format!("nobody serves from {} to {}", text(from), text(until));

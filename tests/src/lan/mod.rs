@@ -5,6 +5,8 @@
 //! lease, as the XDP program would, whatever its agent does. A judge checks the invariants between any two events.
 //! Nothing but the seed decides what happens.
 
+mod estate;
+mod guardian;
 mod host;
 mod judge;
 mod network;
@@ -33,16 +35,26 @@ use step::Event;
 /// What can happen to a LAN from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disturbance {
-    /// The agent of a host starts, if it does not run.
+    /// The agent of a host starts with a guardian, if it does not run.
     Start(usize),
-    /// The agent of a host dies; its data plane goes on until the lease ends.
+    /// The agent of a host and its guardian die; the data plane goes on until the lease ends.
     Kill(usize),
+    /// The agent of a host dies, and its guardian, if it has one, acts.
+    KillAgent(usize),
+    /// The guardian of a host dies, whatever it does at that time.
+    KillGuardian(usize),
     /// The whole host dies.
     CutPower(usize),
     /// The agent of a host is stopped for a while.
     Stall(usize, Duration),
     /// The operator hands the role over.
     Handover(usize),
+    /// The operator hands the role over to that host.
+    HandoverTo(usize, usize),
+    /// The operator takes a host out of the election.
+    Drain(usize),
+    /// The operator lets it in again.
+    Resume(usize),
     /// The operator stops the agent.
     Shutdown(usize),
     /// The interface of a host loses its carrier.
@@ -76,6 +88,12 @@ pub enum Sabotage {
     AlwaysUp,
     /// Answers are not waited for as long as they need.
     Haste,
+    /// Guardians do nothing.
+    IdleGuardian,
+    /// Guardians release what they are to leave.
+    HastyGuardian,
+    /// Guardians do not look whose lease they shorten.
+    BlindGuardian,
 }
 
 /// The LAN.
@@ -101,9 +119,10 @@ impl Lan {
     pub fn new(members: &[Parameters<Ipv4Addr>], conditions: Conditions, strict: bool, seed: u64) -> Self {
         let interval = members.first().map_or(Duration::ZERO, |member| member.interval.duration());
         let settling = Duration::from_nanos(conditions.settling_time());
+        let latency = Duration::from_nanos(conditions.latency);
         Self {
             hosts: members.iter().map(|parameters| Host::new(*parameters)).collect(),
-            judge: Judge::new(strict, interval, settling, members.len()),
+            judge: Judge::new(strict, interval, settling, latency, members.len()),
             network: Network::new(conditions, members.len()),
             random: Random::new(seed),
             watching: None,
@@ -177,10 +196,20 @@ impl Lan {
             Disturbance::Start(who) => self.start(who),
             Disturbance::Kill(who) => {
                 self.hosts[who].die();
+                self.lose_guardian(who);
+                Ok(())
+            }
+            Disturbance::KillAgent(who) => {
+                self.kill_agent(who);
+                Ok(())
+            }
+            Disturbance::KillGuardian(who) => {
+                self.lose_guardian(who);
                 Ok(())
             }
             Disturbance::CutPower(who) => {
                 self.hosts[who].go_dark();
+                self.judge.forget_estate(who);
                 Ok(())
             }
             Disturbance::Stall(who, span) => {
@@ -192,6 +221,14 @@ impl Lan {
                 Ok(())
             }
             Disturbance::Handover(who) => self.planned(who, Input::Handover { to: None }),
+            Disturbance::HandoverTo(who, to) => {
+                self.planned(who, Input::Handover { to: Some(self.hosts[to].address()) })
+            }
+            Disturbance::Drain(who) => self.planned(who, Input::Drain),
+            Disturbance::Resume(who) => {
+                self.offer(who, Input::Undrain)?;
+                if self.hosts[who].carrier { self.offer(who, Input::Startup) } else { Ok(()) }
+            }
             Disturbance::Shutdown(who) => self.planned(who, Input::Shutdown),
             Disturbance::Unplug(who) => {
                 self.hosts[who].carrier = false;
@@ -225,20 +262,29 @@ impl Lan {
     }
 
     fn start(&mut self, who: usize) -> Result<(), Violation> {
-        let host = &mut self.hosts[who];
-        if host.agent != Agent::Dead {
+        if self.hosts[who].agent != Agent::Dead {
             return Ok(());
         }
-        host.start();
+        // A guardian notices a death sooner than a process starts.
+        self.gasp(who)?;
+        self.judge.forget_estate(who);
+        let host = &mut self.hosts[who];
+        let input = host.start(self.now);
         host.peers.set_profile(self.watching.map(|watching| watching.profile));
         for from in 0..self.hosts.len() {
             self.judge.arrive(from, who);
         }
-        if self.hosts[who].carrier { self.offer(who, Input::Startup) } else { Ok(()) }
+        if self.hosts[who].carrier { self.offer(who, input) } else { Ok(()) }
     }
 
-    /// An operator's wish. When somebody is there to take over, nothing may be lost.
+    /// An operator's wish.
     fn planned(&mut self, who: usize, input: Input<Ipv4Addr>) -> Result<(), Violation> {
+        self.expect_successor(who);
+        self.offer(who, input)
+    }
+
+    /// A host is going to leave what it owns: when somebody is there to take over, nothing may be lost.
+    fn expect_successor(&mut self, who: usize) {
         let ready = |(other, host): (usize, &Host)| {
             other != who && host.agent == Agent::Running && host.carrier && host.router.role() == Role::Backup
         };
@@ -246,7 +292,6 @@ impl Lan {
         if owns && self.hosts.iter().enumerate().any(ready) {
             self.judge.plan(self.now);
         }
-        self.offer(who, input)
     }
 
     /// Gives a command to an agent, which it finds in its next round.

@@ -173,8 +173,10 @@ impl Lan {
         if !host.carrier || !host.datapath || probe.discriminator != host.discriminator() {
             return self.judge.stray(from, to, now);
         }
-        let in_service = host.owns(now) && !host.lingers || self.sabotage == Some(Sabotage::AlwaysUp);
-        let next_in_line = probe.up && stand_by(&mut host.standby, rank, memory, now)
+        let is_offered = host.owns(now) && host.offered == Some(rank.1);
+        let leaves = host.lingers && (host.offered.is_none() || is_offered);
+        let in_service = host.owns(now) && !leaves || self.sabotage == Some(Sabotage::AlwaysUp);
+        let next_in_line = probe.up && (stand_by(&mut host.standby, rank, memory, now) || is_offered)
             || self.sabotage == Some(Sabotage::EverybodyNext);
         let answer = Answer {
             arrived_ns: 0,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use baton::guardian::Linger;
 use baton::sbfd::Probe;
 use baton::vrrp::{Action, Checksum, Input, Instant, Ownership, Reason, Role, Standing, Transition};
 use baton_common::sbfd::Answer;
@@ -23,6 +24,10 @@ pub(super) enum Event {
     Wake { who: usize, wake: u64 },
     /// A stalled agent goes on.
     Resume { who: usize, life: u32 },
+    /// A guardian notices that its agent has died.
+    Notice { who: usize, life: u32 },
+    /// A guardian looks whether its dead agent has a successor.
+    Watch { who: usize, killed: u32, linger: Linger },
     /// An S-BFD probe reaches a host.
     Probe { from: usize, to: usize, probe: Probe },
     /// An answer reaches the host that asked.
@@ -54,6 +59,10 @@ impl Lan {
                 self.wake_up(who)
             }
             Event::Resume { who, life } if life == self.hosts[who].life => self.resume(who),
+            Event::Notice { who, life } if life == self.hosts[who].life => self.gasp(who),
+            Event::Watch { who, killed, linger } if killed == self.hosts[who].guardian.killed => {
+                self.watch_successor(who, linger)
+            }
             Event::Probe { from, to, probe } => {
                 self.reflect(from, to, probe);
                 Ok(())
@@ -62,7 +71,12 @@ impl Lan {
                 self.keep_answer(from, to, &answer);
                 Ok(())
             }
-            Event::Show { .. } | Event::Sent { .. } | Event::Wake { .. } | Event::Resume { .. } => Ok(()),
+            Event::Show { .. }
+            | Event::Sent { .. }
+            | Event::Wake { .. }
+            | Event::Resume { .. }
+            | Event::Notice { .. }
+            | Event::Watch { .. } => Ok(()),
         }
     }
 
@@ -79,6 +93,10 @@ impl Lan {
         }
         let advertisement = host.read(frame);
         host.mailbox = Some((now, advertisement));
+        if advertisement.standing != Standing::Leaving {
+            self.judge.inherit(to, now);
+        }
+        let host = &mut self.hosts[to];
         if host.agent != Agent::Dead {
             let shown = host.waiting.ring.back().map_or(now + late, |(last, _)| *last.max(&(now + late)));
             host.waiting.ring.push_back((shown, advertisement));
@@ -113,8 +131,7 @@ impl Lan {
             let actions = self.hosts[who].router.handle(input, at);
             if actions.into_iter().next().is_some() {
                 self.write_down(|| {
-                    let name = char::from(b'a' + u8::try_from(who).unwrap_or(25));
-                    format!("{name}  {}: {}", text::input(&input), text::actions(actions))
+                    format!("{}  {}: {}", text::name(who), text::input(&input), text::actions(actions))
                 });
             }
             let claims = actions.into_iter().any(claims);
@@ -137,12 +154,18 @@ impl Lan {
                     }
                     Action::Announce => {}
                     Action::Report(transition) => {
-                        if transition.to == Role::Active && !self.hosts[who].router.leaving() {
+                        let resumed = transition.reason == Reason::Resumed;
+                        if transition.to == Role::Active && !resumed && !self.hosts[who].router.leaving() {
                             self.hosts[who].proof = self.now;
                         }
                         let peer = (who, listened);
                         self.judge.transition(&self.hosts, &self.network, peer, transition, self.now)?;
-                        if transition.to == Role::Initialize && transition.reason != Reason::LinkDown {
+                        let waits = match transition.reason {
+                            Reason::LinkDown => true,
+                            Reason::DatapathLost => false,
+                            _ => self.hosts[who].router.drained(),
+                        };
+                        if transition.to == Role::Initialize && !waits {
                             self.hosts[who].die();
                             self.hosts[who].datapath = transition.reason != Reason::DatapathLost;
                         }
@@ -170,10 +193,12 @@ impl Lan {
             (Ownership::Released, _) => host.lease_until = Instant::default(),
         }
         host.lingers = matches!(ownership, Ownership::Lingering(_) | Ownership::Offered(_));
+        host.offered = host.router.successor();
+        host.named = host.offered.or(host.named);
     }
 
     /// Sends a frame to all others; false without a carrier.
-    fn transmit(&mut self, who: usize, standing: Standing, checksum: Checksum) -> bool {
+    pub(super) fn transmit(&mut self, who: usize, standing: Standing, checksum: Checksum) -> bool {
         if !self.hosts[who].carrier {
             return false;
         }
@@ -209,7 +234,8 @@ impl Lan {
 fn claims(action: Action) -> bool {
     match action {
         Action::Report(Transition { from, to, reason }) => {
-            to == Role::Active && (from != Role::Active || reason == Reason::HandoverRefused)
+            let begins = from != Role::Active && reason != Reason::Resumed;
+            to == Role::Active && (begins || reason == Reason::HandoverRefused)
         }
         Action::SetOwnership(_) | Action::Transmit { .. } | Action::Concede { .. } | Action::Announce => {
             false

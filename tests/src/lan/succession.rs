@@ -86,7 +86,7 @@ impl Judge {
         Err(Violation { rule: Rule::Succession, at: now, details })
     }
 
-    /// `who` acts as the next in line after `peer`: nobody better must have watched it for long. Only where no frame is
+    /// `who` acts as the next in line after `peer`: it was named, or nobody better must have watched that for long. Only where no frame is
     /// lost is it sure that `peer` could know.
     pub(super) fn next_in_line(
         &self,
@@ -96,6 +96,9 @@ impl Judge {
         now: Instant,
     ) -> Result<(), Violation> {
         let Some(watching) = self.succession.watching.filter(|_| self.strict) else { return Ok(()) };
+        if hosts.iter().any(|host| host.address() == peer && host.named == Some(hosts[who].address())) {
+            return Ok(());
+        }
         let known = watching.memory + watching.silence();
         let better = hosts.iter().enumerate().position(|(other, host)| {
             let watches = host.up.is_some_and(|(watched, since)| watched == peer && since + known < now);

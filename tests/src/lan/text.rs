@@ -11,6 +11,11 @@ pub fn time(at: Instant) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// The letter of a host.
+pub fn name(host: usize) -> char {
+    char::from(b'a' + u8::try_from(host).unwrap_or(25))
+}
+
 /// One input in a few words.
 pub fn input<A: Debug>(input: &Input<A>) -> String {
     match input {
