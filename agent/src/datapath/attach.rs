@@ -41,20 +41,42 @@ pub(super) fn check(
             Pinned::Here(_) | Pinned::Elsewhere => return Err(foreign_pins(interface, pins)),
         }
     }
+    refuse_other_version(netlink, interface, pins)?;
     refuse_foreign_program(netlink, interface, pins)?;
     refuse_other_mode(netlink, interface, choice)?;
     Ok(adopted)
 }
 
-/// Fails when the pins of `interface` hold a program in another network namespace: they are another agent's.
+/// Fails when the pins of `interface`, of whatever version, hold a program in another network namespace: they are another
+/// agent's.
 ///
 /// # Errors
 ///
 /// They do, or the kernel does not say.
 pub fn refuse_foreign_pins(netlink: &Netlink, interface: &str, pins: &Pins) -> Result<(), DatapathError> {
-    for hook in Hook::ALL {
-        if pinned(netlink, pins, hook)? == Pinned::Elsewhere {
-            return Err(foreign_pins(interface, pins));
+    for pins in [pins.clone()].iter().chain(&pins.of_other_versions()?) {
+        for hook in Hook::ALL {
+            if pinned(netlink, pins, hook)? == Pinned::Elsewhere {
+                return Err(foreign_pins(interface, pins));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fails when programs of another version are on an interface: they and ours would both judge its frames, each by its own
+/// leases.
+fn refuse_other_version(netlink: &Netlink, interface: &str, pins: &Pins) -> Result<(), DatapathError> {
+    for pins in pins.of_other_versions()? {
+        for hook in Hook::ALL {
+            match pinned(netlink, &pins, hook)? {
+                Pinned::Nothing | Pinned::Dead => {}
+                Pinned::Here(_) => {
+                    let (interface, pins) = (interface.to_owned(), pins.directory().to_owned());
+                    return Err(DatapathError::OtherVersion { interface, pins });
+                }
+                Pinned::Elsewhere => return Err(foreign_pins(interface, &pins)),
+            }
         }
     }
     Ok(())

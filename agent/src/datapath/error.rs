@@ -29,6 +29,18 @@ pub enum DatapathError {
         /// Where our own link would be pinned.
         pins: PathBuf,
     },
+    /// Another version of Baton has left its programs on the interface.
+    #[error(
+        "{interface} carries the programs of another version of Baton, pinned in {}, whose maps this one cannot read; \
+         `baton detach` takes them off, and the next run begins afresh",
+        pins.display()
+    )]
+    OtherVersion {
+        /// The interface.
+        interface: String,
+        /// Where they are pinned.
+        pins: PathBuf,
+    },
     /// The pins hold programs on another interface: those of an agent in another network namespace.
     #[error(
         "{}: the programs pinned here are on another interface than this {interface}, probably in another network \

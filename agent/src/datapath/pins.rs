@@ -24,8 +24,28 @@ impl Pins {
     /// The pins of `interface` below `root`.
     pub fn new(root: &Path, interface: &str) -> Self {
         // A BPF file system refuses names with dots, which VLAN interfaces have. No interface name has a colon.
-        let directory = root.join(format!("v{LAYOUT_VERSION}")).join(interface.replace('.', ":"));
+        let directory = root.join(version()).join(interface.replace('.', ":"));
         Self { root: root.to_owned(), directory }
+    }
+
+    /// What versions with other layouts have left of the interface. This one can do nothing with it but take it off.
+    pub(super) fn of_other_versions(&self) -> Result<Vec<Self>, DatapathError> {
+        let failed = |path| DatapathError::pins(path, "looking for the pins of other versions");
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&self.root)(error)),
+        };
+        let interface = self.directory.file_name().unwrap_or_default();
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed(&self.root))?.file_name();
+            let directory = self.root.join(&name).join(interface);
+            if is_version(&name.to_string_lossy()) && *name != *version() && directory.is_dir() {
+                found.push(Self { root: self.root.clone(), directory });
+            }
+        }
+        Ok(found)
     }
 
     /// The directory that holds them.
@@ -50,13 +70,19 @@ impl Pins {
         std::fs::create_dir_all(&self.directory).map_err(failed)
     }
 
-    /// Removes every pin of the interface: links first, so that nothing runs without its maps being reachable. Then
-    /// the directories that are empty, and the BPF file system if Baton has mounted it and nothing is left in it.
+    /// Removes every pin of the interface, those of other versions too: links first, so that nothing runs without its maps
+    /// being reachable. Then the directories that are empty, and the BPF file system if Baton has mounted it and nothing is
+    /// left in it.
     ///
     /// # Errors
     ///
     /// A pin cannot be removed.
     pub fn remove(&self) -> Result<(), DatapathError> {
+        self.of_other_versions()?.iter().try_for_each(Self::remove_own)?;
+        self.remove_own()
+    }
+
+    fn remove_own(&self) -> Result<(), DatapathError> {
         let failed = |path| DatapathError::pins(path, "removing a pin");
         let entries = match std::fs::read_dir(&self.directory) {
             Ok(entries) => entries,
@@ -84,6 +110,16 @@ impl Pins {
         }
         mount::tidy(&self.root)
     }
+}
+
+/// The directory of this version's pins.
+fn version() -> String {
+    format!("v{LAYOUT_VERSION}")
+}
+
+/// Whether a directory of that name holds the pins of a version.
+fn is_version(name: &str) -> bool {
+    name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// Takes the link that is pinned at `path` off its interface and removes the pin. The interface is without it at once.

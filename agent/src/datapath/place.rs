@@ -19,8 +19,8 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// Somebody else's program is on the interface, the pins are those of another network namespace, or an earlier run's
-    /// program is in a mode that the configuration does not allow.
+    /// Somebody else's program or one of another version is on the interface, the pins are those of another network namespace,
+    /// or an earlier run's program is in a mode that the configuration does not allow.
     pub fn examine(
         netlink: &Netlink,
         interface: &str,

@@ -13,6 +13,7 @@ mod guardian;
 mod log;
 mod mounts;
 mod one_agent;
+mod other_version;
 mod preemption;
 mod refusals;
 mod rights;

@@ -9,7 +9,7 @@ use baton_tests::lab::{Host, Lab, VIP, differences, output};
 use super::refusals::{reconfigure, refused, start_alone};
 
 /// Gives node b the pins of node a, and a runtime directory of its own.
-fn share_pins(lab: &Lab) -> Result<()> {
+pub(super) fn share_pins(lab: &Lab) -> Result<()> {
     let file = lab.configure_baton(Host::B, MacMode::Virtual, 10, &[VIP])?;
     let [own, others] = [Host::B, Host::A].map(|host| lab.directory().join("bpf").join(host.name()));
     let text = fs::read_to_string(&file)?;
