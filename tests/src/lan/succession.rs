@@ -51,8 +51,8 @@ impl Judge {
 
     /// `who` takes over because of what S-BFD says of the router that it `listened` to, and hears that `other` owns.
     ///
-    /// That router itself must not be the one. Anybody else may just have taken over, or `who` ignores it because it is
-    /// going to preempt it. On a bad LAN a third may serve in silence; and `who` may have been misled within the time that
+    /// That router itself must not be the one, unless it was started again this moment and its first word is under way. Anybody
+    /// else may just have taken over, or `who` ignores it because it is going to preempt it. On a bad LAN a third may serve in silence; and `who` may have been misled within the time that
     /// a finding and the wait of a Backup take, by frames that got lost or were overtaken, or because that router has come
     /// back.
     pub(super) fn is_no_mistake(
@@ -68,10 +68,9 @@ impl Judge {
         let strayed = |peer: usize| self.succession.strays[who][peer].is_some_and(is_recent);
         let peer = hosts.iter().position(|host| Some(host.address()) == listened);
         let speaks = hosts[other].agent == Agent::Running;
-        let contest = peer != Some(other)
-            && (now <= self.stirred[other] + self.settling
-                || would_preempt(&hosts[who], &hosts[other]) && speaks
-                || !speaks && !self.strict);
+        let contest = now <= self.stirred[other] + self.settling
+            || peer != Some(other)
+                && (would_preempt(&hosts[who], &hosts[other]) && speaks || !speaks && !self.strict);
         let misled = self.lost[other][who].0 > 0
             || strayed(other)
             || peer.is_some_and(|peer| strayed(peer) || is_recent(self.stirred[peer]));
