@@ -1,16 +1,17 @@
 //! The thread that waits for the agent's death and acts on it.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::unistd::Pid;
 
 use super::briefing::Briefing;
 use super::notice::{Ending, Notice};
 use super::ward::Ward;
 use crate::clock;
-use crate::host::rights;
+use crate::host::{lock, rights};
 use crate::vrrp::{Interval, linger};
 
 /// All memory of the guardian is locked, and the thread does little: it writes a log line or two.
@@ -27,8 +28,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Opens all that the briefing names, and waits for the end of whoever holds `notice`.
-    pub(super) fn start(briefing: Briefing, notice: Notice) -> anyhow::Result<Self> {
+    /// Opens all that the briefing names, and waits for the end of `agent`, which holds `notice`.
+    pub(super) fn start(briefing: Briefing, agent: Pid, notice: Notice) -> anyhow::Result<Self> {
         let Briefing { realtime_priority, pins, interfaces } = briefing;
         let routers = interfaces.iter().flat_map(|interface| &interface.routers);
         let intervals = routers.filter_map(|router| Interval::from_centiseconds(router.interval_cs));
@@ -42,7 +43,10 @@ impl Watch {
         thread::Builder::new()
             .name("guardian".to_owned())
             .stack_size(STACK)
-            .spawn(move || keep(&mut wards, realtime_priority, notice, &sender))
+            .spawn(move || {
+                keep(&mut wards, realtime_priority, agent, notice);
+                let _ = sender.send(());
+            })
             .context("starting a thread")?;
         Ok(Self { over, longest_linger })
     }
@@ -54,7 +58,7 @@ impl Watch {
     }
 }
 
-fn keep(wards: &mut [Ward], realtime_priority: u8, notice: Notice, over: &Sender<()>) {
+fn keep(wards: &mut [Ward], realtime_priority: u8, agent: Pid, notice: Notice) {
     if realtime_priority > 0
         && let Err(error) = rights::become_realtime(realtime_priority)
     {
@@ -62,12 +66,15 @@ fn keep(wards: &mut [Ward], realtime_priority: u8, notice: Notice, over: &Sender
     }
     match notice.wait() {
         Ok(Ending::InOrder) => {}
+        // This guardian was held up, and the leases are the other agent's.
+        Ok(Ending::Death) if lock::was_taken_after(agent.as_raw()) => {
+            tracing::warn!("the agent has died, and another has taken its place already");
+        }
         Ok(Ending::Death) => gasp(wards),
         Err(error) => {
             tracing::error!(%error, "the guardian does not notice the agent's death; its leases lapse")
         }
     }
-    let _ = over.send(());
 }
 
 /// The last gasp: all leases first, for who probes learns from them at once, then the word for the others.

@@ -117,7 +117,7 @@ impl Guardian {
         if let Err(error) = rights::outlast_others() {
             tracing::warn!(%error, "the guardian is not spared when memory runs out; grant CAP_SYS_RESOURCE, or set OOMScoreAdjust=-1000 in its unit");
         }
-        let watch = Watch::start(serde_json::from_slice(briefing)?, self.notice)?;
+        let watch = Watch::start(serde_json::from_slice(briefing)?, self.agent, self.notice)?;
         // With all that it uses in place.
         if let Err(error) = rights::lock_memory() {
             tracing::warn!(%error, "the guardian's memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");

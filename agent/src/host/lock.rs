@@ -18,12 +18,25 @@ use super::HostError;
 /// Where the locks of all network namespaces are.
 pub const LOCKS: &str = "/run/baton-locks";
 
+/// This process's network namespace.
+const NAMESPACE: &str = "/proc/self/ns/net";
+
 /// How often a lock is tried again that its last holder took away with it. Each time somebody else has just ended.
 const TRIES: u32 = 100;
 
 /// The lock of the network namespace with number `namespace`, which is the inode of its file in `/proc/PID/ns`.
 pub fn lock_file(namespace: u64) -> PathBuf {
     Path::new(LOCKS).join(namespace.to_string())
+}
+
+/// Whether another process than `pid`, which has had the host, has taken it since. A lock that cannot be read says nothing.
+pub fn was_taken_after(pid: i32) -> bool {
+    own_lock_file().and_then(File::open).is_ok_and(|file| holder(file) != pid)
+}
+
+/// The lock of this process's network namespace.
+fn own_lock_file() -> io::Result<PathBuf> {
+    Ok(lock_file(fs::metadata(NAMESPACE)?.ino()))
 }
 
 /// Held for as long as this process works on the host.
@@ -41,8 +54,7 @@ impl HostLock {
     /// Another agent has it, or the process may not make the lock.
     pub fn take() -> Result<Self, HostError> {
         let failed = |path: &Path| HostError::io(format!("locking the host with {}", path.display()));
-        let namespace = Path::new("/proc/self/ns/net");
-        let path = lock_file(fs::metadata(namespace).map_err(failed(namespace))?.ino());
+        let path = own_lock_file().map_err(failed(Path::new(NAMESPACE)))?;
         for _ in 0..TRIES {
             make_directory().map_err(HostError::LockDirectory)?;
             if let Some(mut file) = lock(&path)? {
