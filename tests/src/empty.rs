@@ -1,5 +1,5 @@
-//! A program that does nothing: what stands on the switch's ports, and what is subtracted from a measurement. It is two
-//! instructions that exist only here, so it is loaded with bpf(2).
+//! A program that does nothing: what stands on the switch's ports, and what is subtracted from a measurement; and one that
+//! takes every frame off. They are two instructions that exist only here, so they are loaded with bpf(2).
 
 use std::ffi::CString;
 use std::io;
@@ -14,9 +14,10 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 
-/// `r0 = 2; exit`, as the kernel's `struct bpf_insn` lays it out: code, registers, offset, immediate. To XDP 2 is
-/// XDP_PASS, to tc a drop, which costs as little.
-const INSTRUCTIONS: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
+/// What it returns: to XDP that is XDP_PASS, to tc a drop, which costs as little.
+const PASS: u64 = 2;
+/// XDP_DROP.
+const DROP: u64 = 1;
 
 /// Where the program can be attached; numbers of `enum bpf_prog_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +66,24 @@ struct TestRunAttributes {
 impl EmptyProgram {
     /// Loads the program.
     pub fn load(kind: Kind) -> Result<Self> {
+        Self::returning(PASS, kind)
+    }
+
+    /// Loads the XDP program that takes every frame off.
+    pub fn load_dropping() -> Result<Self> {
+        Self::returning(DROP, Kind::Xdp)
+    }
+
+    fn returning(answer: u64, kind: Kind) -> Result<Self> {
+        // `r0 = answer; exit`, as the kernel's `struct bpf_insn` lays it out: code, registers, offset, immediate.
+        let instructions = [answer << 32 | 0xb7, 0x95];
         let mut attributes = LoadAttributes {
             program_type: kind as u32,
-            instruction_count: INSTRUCTIONS.len().try_into()?,
-            instructions: INSTRUCTIONS.as_ptr() as u64,
+            instruction_count: instructions.len().try_into()?,
+            instructions: instructions.as_ptr() as u64,
             license: c"Dual MIT/GPL".as_ptr() as u64,
         };
-        // SAFETY: the attributes are those of the command, and point to live constants of the stated length.
+        // SAFETY: the attributes are those of the command, and point to live memory of the stated length.
         let program = unsafe { bpf(BPF_PROG_LOAD, &mut attributes) }.context("load the empty program")?;
         // SAFETY: the kernel has just made the descriptor for this process.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(program) }))

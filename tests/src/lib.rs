@@ -10,3 +10,4 @@ pub mod lan;
 pub mod mounts;
 pub mod network;
 pub mod random;
+pub mod repetitions;

@@ -10,6 +10,7 @@ use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority};
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
+use baton_tests::repetitions::{number, tell_progress};
 
 /// Runs of each kind without `BATON_RUNS`.
 const RUNS: u64 = 1500;
@@ -124,7 +125,12 @@ type Kind = fn(u64, Option<Sabotage>, bool) -> (Lan, Result<(), Violation>);
 
 fn check(name: &str, kind: Kind, sabotage: Option<Sabotage>) {
     let first = number("BATON_SEED").unwrap_or(1);
-    for seed in first..first + number("BATON_RUNS").unwrap_or(RUNS) {
+    let asked = number("BATON_RUNS");
+    let runs = asked.unwrap_or(RUNS);
+    for seed in first..first + runs {
+        if asked.is_some() {
+            tell_progress(name, seed - first + 1, runs);
+        }
         if let (_, Err(violation)) = kind(seed, sabotage, false) {
             let log = kind(seed, sabotage, true).0.recorded();
             let lines: Vec<&str> = log.lines().collect();
@@ -333,10 +339,4 @@ fn anybody(hosts: usize, random: &mut Random) -> usize {
 fn span(random: &mut Random, interval: Duration, permille: u64) -> Duration {
     let permille = u32::try_from(random.between(0, permille)).expect("a few thousand");
     interval * permille / 1000
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
 }

@@ -28,6 +28,7 @@ mod snapshot;
 mod sweep;
 mod system;
 mod topology;
+mod witness;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -44,13 +45,14 @@ pub use keepalived::Keepalived;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use probe::{Answer, Echo, Prober};
-pub use process::{Process, output, wait_until};
+pub use process::{Process, has_ended, has_stopped, output, wait_until};
 pub use recording::{Announcement, ArpAnswer, ArpProbe, Probe, Recording};
 pub use settings::{Router, Settings};
 pub use signals::{catch_signals, check_interrupted, pause};
 pub use snapshot::{Snapshot, differences};
 pub use sweep::leftovers;
 pub use system::{Fault, Pair, System};
+pub use witness::{Testimony, Witness};
 
 /// The first virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);

@@ -171,10 +171,17 @@ fn parent(pid: Pid) -> Option<Pid> {
 }
 
 /// Whether process `pid` is no more, with all its threads, though its parent may not know it yet.
-fn has_ended(pid: Pid) -> bool {
+pub fn has_ended(pid: Pid) -> bool {
     let stat = |index| field(&format!("/proc/{pid}/stat"), index);
     let is_alive = |state| state != "Z" || stat(17).is_some_and(|threads| threads != "1" && threads != "0");
     !stat(0).is_some_and(is_alive)
+}
+
+/// Whether all threads of process `pid` are stopped: they go on for a while after the signal.
+pub fn has_stopped(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let state = |thread: fs::DirEntry| field(&thread.path().join("stat").to_string_lossy(), 0);
+    threads.map(state).all(|state| state.as_deref() == Some("T"))
 }
 
 /// The field `index` of a stat file, counted from the state: the name before it may hold blanks and brackets.

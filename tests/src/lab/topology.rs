@@ -11,6 +11,9 @@ use super::{Host, Lab, mac_text, wait_until};
 use crate::empty::{EmptyProgram, Kind};
 
 const BRIDGE: &str = "br0";
+/// The pins of the programs for switch ports.
+const PASS: &str = "xdp-pass";
+const DROP: &str = "xdp-drop";
 
 impl Lab {
     /// Wires everything up.
@@ -18,10 +21,9 @@ impl Lab {
         let bpf = self.directory().join("bpf");
         fs::create_dir(&bpf)?;
         mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).context("mount a bpffs")?;
-        let pass = bpf.join("xdp-pass");
         // A veth lets XDP_TX frames of its peer in only when it runs native XDP itself.
-        EmptyProgram::load(Kind::Xdp)?.pin(&pass)?;
-        let pass = pass.to_string_lossy();
+        EmptyProgram::load(Kind::Xdp)?.pin(&bpf.join(PASS))?;
+        EmptyProgram::load_dropping()?.pin(&bpf.join(DROP))?;
 
         self.run_on_switch(
             "ip",
@@ -31,7 +33,7 @@ impl Lab {
         self.run_on_switch("ip", &["link", "set", BRIDGE, "type", "bridge", "mcast_snooping", "0"])?;
         self.run_on_switch("ip", &["link", "set", BRIDGE, "up"])?;
         for host in Host::ALL {
-            self.connect_host(host, &pass).with_context(|| format!("connect {}", host.name()))?;
+            self.connect_host(host).with_context(|| format!("connect {}", host.name()))?;
         }
         // The nodes have talked to the client before: what is measured is the move, not their first ARP request.
         for host in Host::NODES {
@@ -54,7 +56,7 @@ impl Lab {
         })
     }
 
-    fn connect_host(&self, host: Host, pass: &str) -> Result<()> {
+    fn connect_host(&self, host: Host) -> Result<()> {
         let (port, inside) = (host.port(), self.namespace(host).name());
         // Several queues on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
@@ -64,7 +66,7 @@ impl Lab {
         // Otherwise a VLAN tag travels as metadata, invisible to XDP.
         self.run_on_switch("ethtool", &["-K", port, "txvlan", "off"])?;
         self.run(host, "ethtool", &["-K", "eth0", "txvlan", "off"])?;
-        self.run_on_switch("ip", &["link", "set", "dev", port, "xdpdrv", "pinned", pass])?;
+        self.set_port_program(host, PASS)?;
         self.run_on_switch("ip", &["link", "set", port, "master", BRIDGE, "up"])?;
         for key in ["all", "default"] {
             self.namespace(host).set(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
@@ -94,6 +96,40 @@ impl Lab {
     /// Mends what [`Lab::cut`] cut.
     pub fn heal(&self, host: Host) -> Result<()> {
         self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "3"]).map(drop)
+    }
+
+    /// Loses all that `host` sends, and nothing of what is sent to it, without anybody noticing.
+    pub fn mute(&self, host: Host) -> Result<()> {
+        self.set_port_program(host, DROP)
+    }
+
+    /// Mends what [`Lab::mute`] cut.
+    pub fn unmute(&self, host: Host) -> Result<()> {
+        self.set_port_program(host, PASS)
+    }
+
+    /// Loses all that is sent to `host`, and nothing of what it sends, without anybody noticing.
+    pub fn deafen(&self, host: Host) -> Result<()> {
+        let queue = ["root", "pfifo", "limit", "0"];
+        self.run_on_switch("tc", &[&["qdisc", "add", "dev", host.port()], &queue[..]].concat()).map(drop)
+    }
+
+    /// Mends what [`Lab::deafen`] cut.
+    pub fn undeafen(&self, host: Host) -> Result<()> {
+        self.run_on_switch("tc", &["qdisc", "delete", "dev", host.port(), "root"]).map(drop)
+    }
+
+    /// Lets the switch port of `host` learn and forward nothing yet, as a spanning tree does with a port that came up.
+    /// [`Lab::heal`] lets it forward.
+    pub fn learn(&self, host: Host) -> Result<()> {
+        self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "2"]).map(drop)
+    }
+
+    fn set_port_program(&self, host: Host, program: &str) -> Result<()> {
+        let pin = self.directory().join("bpf").join(program);
+        let pin = pin.to_string_lossy();
+        self.run_on_switch("ip", &["-force", "link", "set", "dev", host.port(), "xdpdrv", "pinned", &*pin])
+            .map(drop)
     }
 
     /// Takes the switch port of `host` down, so that the host loses its carrier. Space these by 2 s or more: the

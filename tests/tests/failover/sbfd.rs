@@ -117,24 +117,24 @@ fn a_restarted_agent_is_active_still_while_its_lease_holds() -> Result<()> {
 }
 
 /// Waits until `host` is to take over.
-fn stands_by(lab: &Lab, host: Host) -> Result<()> {
+pub(super) fn stands_by(lab: &Lab, host: Host) -> Result<()> {
     let what = format!("node {} to be next in line", host.name());
     wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, next_in_line)| up && next_in_line)))
 }
 
 /// Waits until `host` has an answer of the Active Router.
-fn watches(lab: &Lab, host: Host) -> Result<()> {
+pub(super) fn watches(lab: &Lab, host: Host) -> Result<()> {
     let what = format!("node {} to watch the Active Router", host.name());
     wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, _)| up)))
 }
 
 /// Whether the session of `host` is up, and whether it is next in line.
-fn session(lab: &Lab, host: Host) -> Result<(bool, bool)> {
+pub(super) fn session(lab: &Lab, host: Host) -> Result<(bool, bool)> {
     let watch = router(lab, host)?.watch.context("no session")?;
     Ok((watch.up, watch.next_in_line))
 }
 
-fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
+pub(super) fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
     lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
 }
 

@@ -1,0 +1,144 @@
+//! Processes that are stopped (SIGSTOP) and go on, or are killed while they are stopped: agents within their lease and beyond it,
+//! and guardians.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton::config::MacMode;
+use baton_tests::lab::{
+    Fault, Host, Outcome, Pair, Settings, Witness, has_ended, has_stopped, pause, wait_until,
+};
+use baton_tests::repetitions::repeat;
+use nix::sys::signal::{Signal, kill};
+
+use super::sbfd::router;
+use super::{SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
+
+const SETTINGS: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
+const SLOW: Settings = Settings { interval_ms: 1000, ..Settings::USUAL };
+/// An interval and the linger.
+const LINGER_US: u64 = 102_000;
+/// Most of what is left of a lease in any case, which is two intervals.
+const WITHIN_THE_LEASE: Duration = Duration::from_millis(150);
+const BEYOND_THE_LEASE: Duration = Duration::from_millis(400);
+
+#[test]
+fn an_owner_that_goes_on_within_its_lease_stays_owner() -> Result<()> {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+        repeat("stopped within the lease", 3, |_| {
+            let owner = pair.settle()?;
+            let (outcome, _) = watch(lab, || {
+                pair.inject(Fault::AgentHang)?;
+                pause(WITHIN_THE_LEASE)?;
+                pair.restore()
+            })?;
+            assert_undisturbed(&outcome, owner);
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn a_backup_that_goes_on_takes_nothing() -> Result<()> {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+        for span in [WITHIN_THE_LEASE, BEYOND_THE_LEASE] {
+            let (outcome, _) = watch(lab, || {
+                lab.signal_agent(Host::B, Signal::SIGSTOP)?;
+                pause(span)?;
+                pair.agent(Host::B)?.signal_tree(Signal::SIGCONT)
+            })?;
+            assert_undisturbed(&outcome, Host::A);
+            assert_eq!(router(lab, Host::B)?.epoch, 0);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stopped_owner_that_is_killed_within_its_lease_leaves_it_to_its_guardian() -> Result<()> {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+        let (outcome, _) = watch(lab, || stop_and_kill(pair, Duration::from_millis(50)))?;
+        assert_moved(&outcome, Host::B, LINGER_US);
+        pair.restart(Host::A)?;
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_stopped_owner_that_is_killed_beyond_its_lease_has_nothing_to_leave() -> Result<()> {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+        let (outcome, _) = watch(lab, || stop_and_kill(pair, BEYOND_THE_LEASE))?;
+        assert_moved(&outcome, Host::B, 0);
+        assert_eq!(outcome.flips, 1, "{outcome:?}");
+        pair.restart(Host::A)?;
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+#[test]
+fn a_stopped_guardian_leaves_the_lease_to_lapse_and_does_nothing_when_it_goes_on() -> Result<()> {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+        let (outcome, _) = watch(lab, || {
+            kill_agent_of_stopped_guardian(pair)?;
+            pause(BEYOND_THE_LEASE)
+        })?;
+        assert_moved(&outcome, Host::B, 0);
+        let (outcome, _) = watch(lab, || pair.agent(Host::A)?.signal(Signal::SIGCONT))?;
+        assert_undisturbed(&outcome, Host::B);
+        pair.end_of(Host::A)?.context("a guardian was started")?;
+        pair.restart(Host::A)?;
+        assert_sole_owner(pair, Host::B)
+    })
+}
+
+/// The guardian hears of its agent's death when another agent holds the lease already.
+#[test]
+fn a_guardian_that_is_late_leaves_the_lease_of_a_new_agent_alone() -> Result<()> {
+    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+        let witness = Witness::start(lab, &Host::NODES)?;
+        let (outcome, _) = watch(lab, || {
+            kill_agent_of_stopped_guardian(pair)?;
+            let mut agent = lab.start_baton(Host::A)?;
+            wait_until("the new agent to resume", SOON, || {
+                ensure!(agent.is_running(), "it ended");
+                Ok(router(lab, Host::A).is_ok_and(|router| router.role == "Active"))
+            })?;
+            pair.agent(Host::A)?.signal(Signal::SIGCONT)?;
+            pair.end_of(Host::A)?.context("a guardian was started")?;
+            pause(WATCH)?;
+            let resumed = router(lab, Host::A)?;
+            assert_eq!((resumed.role.as_str(), resumed.reason.as_deref()), ("Active", Some("resumed")));
+            agent.kill_tree()
+        })?;
+        assert_undisturbed(&outcome, Host::A);
+        let testimony = witness.finish()?;
+        assert_eq!(testimony.overlap, Duration::ZERO);
+        pair.restart(Host::A)?;
+        pair.settle().map(drop)
+    })
+}
+
+/// Stops the agent of node a and kills it after `span`.
+fn stop_and_kill(pair: &mut Pair<'_>, span: Duration) -> Result<()> {
+    pair.inject(Fault::AgentHang)?;
+    pause(span)?;
+    let agent = *pair.agent(Host::A)?.tree().first().context("an agent")?;
+    kill(agent, Signal::SIGKILL)?;
+    pair.end_of(Host::A)?.context("a guardian was started")?;
+    Ok(())
+}
+
+/// Stops the guardian of node a, then kills its agent.
+fn kill_agent_of_stopped_guardian(pair: &Pair<'_>) -> Result<()> {
+    let guardian = pair.agent(Host::A)?;
+    let agent = *guardian.tree().first().context("an agent")?;
+    guardian.signal(Signal::SIGSTOP)?;
+    wait_until("the guardian to stop", SOON, || Ok(has_stopped(guardian.pid())))?;
+    kill(agent, Signal::SIGKILL)?;
+    wait_until("the agent's end", SOON, || Ok(has_ended(agent)))
+}
+
+/// Asserts that `owner` served all the time, and nobody else.
+fn assert_undisturbed(outcome: &Outcome, owner: Host) {
+    assert_eq!((outcome.after, outcome.flips, outcome.overlap_us), (Some(owner), 0, 0), "{outcome:?}");
+}
