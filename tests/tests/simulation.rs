@@ -234,6 +234,10 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
+            if let Some(next) = death_meanwhile(&disturbance, who, &mut random) {
+                lan.run_for(span(&mut random, interval, 1000))?;
+                lan.disturb(&next)?;
+            }
         }
         // A stall may last for eight intervals more.
         lan.run_for(interval * 9)?;

@@ -63,7 +63,7 @@ fn watch(leases: &[Leases], stop: &AtomicBool) -> Testimony {
         for ownership in found {
             let (until, holds) = match ownership {
                 Ownership::Held(until) => (until, true),
-                Ownership::Lingering(until) => (until, false),
+                Ownership::Lingering(until) | Ownership::Offered(until) => (until, false),
                 Ownership::Released => continue,
             };
             owners += u32::from(now < until);
