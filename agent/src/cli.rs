@@ -84,6 +84,17 @@ pub(crate) enum Errand {
         #[arg(long)]
         json: bool,
     },
+    /// Go over to the program and the configuration that are on the disk, without a role change.
+    ///
+    /// Exit code 1 when the new agent does not start; the old one goes on.
+    Restart {
+        /// The agent's configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::control::socket_path;
+use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::host::changes::HostChanges;
 use crate::host::drained::Drained;
@@ -42,7 +42,7 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
     changes.forget()?;
     let _ = Drained::of(directory).clear();
     // An agent that was killed has left it; that nobody listens there is shown by the lock on the directory.
-    let _ = std::fs::remove_file(socket_path(directory));
+    let _ = server::remove(&socket_path(directory));
     // Another agent's files, or the operator's, keep it.
     let _ = std::fs::remove_dir(directory);
     Ok(())

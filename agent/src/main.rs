@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
-use baton::guardian::{self, Side};
+use baton::guardian::{self, Report, Side};
 use clap::Parser;
 use cli::{Cli, ConfigPath, Errand, Verb};
 use log::Log;
@@ -27,9 +27,14 @@ fn main() -> ExitCode {
         // Before the log has a thread.
         Verb::Run(config) => match guardian::divide() {
             Ok(Side::Guardian(guardian)) => with_log(|| Ok(guardian.stand_by())),
-            Ok(Side::Agent(line)) => with_log(|| {
-                baton::run::run(&Config::load(&config.path)?, line)?;
-                Ok(ExitCode::SUCCESS)
+            Ok(Side::Agent(line, predecessor)) => with_log(|| {
+                let config = Config::load(&config.path).map_err(anyhow::Error::from);
+                let run = config.and_then(|config| baton::run::run(&config, line, predecessor.as_ref()));
+                if let (Err(error), Some(predecessor)) = (&run, &predecessor) {
+                    // If nobody hears it, the log has it.
+                    let _ = predecessor.tell(&Report::Refused(spelled(error)));
+                }
+                run.map(|()| ExitCode::SUCCESS)
             }),
             Err(error) => with_log(|| Err(error).context("starting the guardian")),
         },
@@ -84,6 +89,12 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
         }
         Errand::Drain { config, json } => return order(&config, &Request::Drain, json),
         Errand::Resume { config, json } => return order(&config, &Request::Resume, json),
+        Errand::Restart { config, json } => {
+            let Response::Restarted(restarted) = ask(&config, &Request::Restart)? else {
+                bail!(OTHER_ANSWER)
+            };
+            print(&if json { pretty(&restarted)? } else { render::restarted(restarted) })?;
+        }
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -102,7 +113,7 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     let config = Config::load(&config.path)?;
     match client::ask(&socket_path(&config.runtime.directory), request)? {
         Response::Error(message) => bail!(message),
-        answer @ (Response::Status(_) | Response::Outcomes(_)) => Ok(answer),
+        answer @ (Response::Status(_) | Response::Outcomes(_) | Response::Restarted(_)) => Ok(answer),
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{MsgFlags, send};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
@@ -95,6 +96,10 @@ impl<T: Copy> Ring<T> {
             .map_err(|error| failed(root_cause(&error)))?;
         let (mut fill, completion) =
             queues.ok_or_else(|| failed(io::Error::other("no fill ring for an unshared UMEM")))?;
+        // SAFETY: the socket is open, and outlives the call.
+        let socket = unsafe { BorrowedFd::borrow_raw(rx.fd().as_raw_fd()) };
+        // libxdp leaves it to others, and an agent that is started by this one would keep the queue busy.
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|errno| failed(errno.into()))?;
         let free = frames.split_off(RX_FRAMES);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.
         unsafe { fill.produce(&frames) };

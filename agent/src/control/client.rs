@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A handover may take an Advertisement_Interval of 40 s.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// A restart waits for the next agent, and for a handover that is under way.
+const RESTART_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -48,6 +51,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
     stream.set_read_timeout(Some(match request {
         Request::Status | Request::Resume => PATIENCE,
         Request::Handover { .. } | Request::Drain => HANDOVER_PATIENCE,
+        Request::Restart => RESTART_PATIENCE,
     }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');

@@ -15,3 +15,8 @@ use std::path::{Path, PathBuf};
 pub fn socket_path(directory: &Path) -> PathBuf {
     directory.join("control.sock")
 }
+
+/// Where it is made, before it takes its place.
+fn draft_path(socket: &Path) -> PathBuf {
+    socket.with_extension("sock.new")
+}

@@ -11,7 +11,7 @@ use crate::driver::{Command, PeerSnapshot, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
 /// How often a move in progress is looked at.
-const MOVE_POLL: Duration = Duration::from_millis(2);
+pub(super) const MOVE_POLL: Duration = Duration::from_millis(2);
 
 /// Index of a port, and of a virtual router on it.
 type Place = (usize, usize);

@@ -24,6 +24,8 @@ pub enum Request {
     Drain,
     /// Take part again.
     Resume,
+    /// Go over to the program and the configuration that are on the disk.
+    Restart,
 }
 
 /// The answer.
@@ -34,6 +36,8 @@ pub enum Response {
     Status(Status),
     /// To an order.
     Outcomes(Vec<Outcome>),
+    /// To `restart`, which has succeeded.
+    Restarted(Restarted),
     /// The request could not be served; what is wrong and what to do.
     Error(String),
 }
@@ -49,6 +53,13 @@ pub struct Outcome {
     pub done: bool,
     /// What has happened, or why it has not.
     pub detail: String,
+}
+
+/// What has come of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// The process of the agent that has taken over.
+    pub pid: u32,
 }
 
 /// The whole agent.
@@ -79,7 +90,7 @@ pub struct InterfaceStatus {
     pub xdp_mode: String,
     /// Receive queues.
     pub queues: u32,
-    /// `af-xdp`, or `raw-socket` where AF_XDP is refused.
+    /// `af-xdp`, or `raw-socket` where AF_XDP is refused, or not to be had yet.
     pub receive_path: String,
     /// Frames by verdict since the maps were made.
     pub verdicts: BTreeMap<String, u64>,

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::protocol::{
-    InterfaceStatus, Outcome, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
+    InterfaceStatus, Outcome, PeerStatus, Restarted, RouterStatus, Status, TransitionStatus, WatchStatus,
 };
 
 /// Role changes that are shown, the latest first.
@@ -152,6 +152,11 @@ pub(super) fn span(millis: u64) -> String {
         120_000..7_200_000 => format!("{} min", millis / 60_000),
         _ => format!("{} h", millis / 3_600_000),
     }
+}
+
+/// The text of `baton restart`.
+pub fn restarted(restarted: Restarted) -> String {
+    format!("restarted: the agent is process {}\n", restarted.pid)
 }
 
 /// The text of what came of an order.

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::order::Chosen;
+use super::draft_path;
+use super::order::{Chosen, MOVE_POLL};
 use super::protocol::{
-    InterfaceStatus, PeerStatus, Request, Response, RouterStatus, Status, TransitionStatus, WatchStatus,
+    InterfaceStatus, PeerStatus, Request, Response, Restarted, RouterStatus, Status, TransitionStatus,
+    WatchStatus,
 };
 use crate::clock;
 use crate::config::RouterConfig;
@@ -50,8 +52,6 @@ pub struct ServedPort {
     pub xdp_mode: String,
     /// Receive queues.
     pub queues: u32,
-    /// How adverts are heard.
-    pub receive_path: String,
     /// The verdict counters.
     pub counters: Counters,
     /// Its virtual routers, with the MAC that stands for their addresses; in the driver's order.
@@ -68,26 +68,63 @@ pub struct Server {
     pub guardian: AtomicU32,
     /// Whether a drain is to outlast the agent.
     pub drained: Drained,
+    /// Who restarts the agent.
+    pub restarts: mpsc::Sender<RestartRequest>,
+    /// Shared by whoever is being answered.
+    pub answering: RwLock<()>,
 }
+
+/// Where the outcome of a restart goes: the process of the next agent, or why there is none.
+pub type RestartRequest = oneshot::Sender<Result<u32, String>>;
 
 /// The election thread did not answer in time.
 pub(super) const STUCK: &str = "the election thread does not answer; its leases lapse, restart the agent";
 
-/// Makes the socket, which only the owner and the group of the agent may use. One that an earlier run has left is
-/// replaced: the interface lock has shown that nobody uses it.
+/// A restart cannot be had now.
+const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";
+
+/// Makes the socket, which only the owner and the group of the agent may use, and says where it is until it takes its
+/// [place](publish) at `path`: the agent before this one may still serve there.
 ///
 /// # Errors
 ///
-/// The socket cannot be made at `path`.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+/// The socket cannot be made, or something else is at `path`.
+pub fn bind(path: &Path) -> io::Result<(UnixListener, PathBuf)> {
     use std::os::unix::fs::PermissionsExt;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
+    let draft = draft_path(path);
+    remove_if_present(&draft)?;
+    let listener = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o660))?;
+    Ok((listener, draft))
+}
+
+/// Puts the socket from `draft` to `path`, in the place of one that another agent has left or leaves now.
+///
+/// # Errors
+///
+/// The directory cannot be written.
+pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(draft, path)
+}
+
+/// Removes the socket of an agent that serves no more, be it at `path` or on the way there.
+///
+/// # Errors
+///
+/// The directory cannot be written.
+pub fn remove(path: &Path) -> io::Result<()> {
+    remove_if_present(&draft_path(path))?;
+    remove_if_present(path)
+}
+
+fn remove_if_present(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Serves clients until the future is dropped.
@@ -121,10 +158,12 @@ async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io:
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
+    let mut answering = None;
     let response = match timeout(LINE_PATIENCE, reader.read_line(&mut line)).await {
         Ok(read) => {
             read?;
             let _turn = turns.acquire().await;
+            answering = Some(server.answering.read().await);
             match serde_json::from_str(&line) {
                 Ok(request) => server.answer(request).await,
                 Err(error) => Response::Error(format!("the request is not understood: {error}")),
@@ -134,7 +173,9 @@ async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io:
     };
     let mut text = serde_json::to_string(&response)?;
     text.push('\n');
-    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await?
+    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await??;
+    drop(answering);
+    Ok(())
 }
 
 impl Server {
@@ -149,6 +190,42 @@ impl Server {
             }
             Request::Drain => self.drain().await,
             Request::Resume => self.resume().await,
+            Request::Restart => self.restart().await,
+        }
+    }
+
+    /// The virtual routers: index of the port and of the router on it, interface and VRID.
+    pub fn routers(&self) -> impl Iterator<Item = ((usize, usize), &str, u8)> {
+        self.ports.iter().enumerate().flat_map(|(port, served)| {
+            let of_port = served.routers.iter().enumerate();
+            of_port.map(move |(router, (config, _))| {
+                ((port, router), served.interface.as_str(), config.vrid.get())
+            })
+        })
+    }
+
+    /// Waits until all are answered who have asked.
+    pub async fn finish(&self) {
+        let _ = timeout(ANSWER_PATIENCE, self.answering.write()).await;
+    }
+
+    /// Waits for handovers that are under way, so that whoever has asked for them is told, and then for the next agent.
+    async fn restart(&self) -> Response {
+        loop {
+            let Some(snapshot) = self.snapshot().await else { return Response::Error(STUCK.to_owned()) };
+            if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {
+                break;
+            }
+            sleep(MOVE_POLL).await;
+        }
+        let (reply, outcome) = oneshot::channel();
+        if self.restarts.try_send(reply).is_err() {
+            return Response::Error(RESTARTING.to_owned());
+        }
+        match outcome.await {
+            Ok(Ok(pid)) => Response::Restarted(Restarted { pid }),
+            Ok(Err(error)) => Response::Error(error),
+            Err(_) => Response::Error(RESTARTING.to_owned()),
         }
     }
 
@@ -185,7 +262,7 @@ impl Server {
                 interface: port.interface.clone(),
                 xdp_mode: port.xdp_mode.clone(),
                 queues: port.queues,
-                receive_path: port.receive_path.clone(),
+                receive_path: if seen.rings { "af-xdp" } else { "raw-socket" }.to_owned(),
                 verdicts,
                 discarded: seen.discarded,
             });

@@ -12,7 +12,6 @@ use baton_common::sbfd;
 
 use super::plain::Plain;
 use super::{DatapathError, Ownerships};
-use crate::vrrp::Ownership;
 
 /// One virtual router as the data plane needs it.
 #[derive(Clone, Debug)]
@@ -36,7 +35,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Gives each entry the slot that it has in `known`, else the lowest that none of them has.
+    /// Gives each entry the slot that it has in `known`, else the lowest that nobody has: an agent that is replaced may still
+    /// own what is configured no more.
     pub(super) fn new(
         known: &[(RouterKey, Router)],
         device_mac: [u8; 6],
@@ -44,7 +44,7 @@ impl Plan {
         entries: Vec<Entry>,
     ) -> Self {
         let slot_of = |key| known.iter().find(|(other, _)| *other == key).map(|(_, router)| router.slot);
-        let mut taken: HashSet<u32> = entries.iter().filter_map(|entry| slot_of(entry.key)).collect();
+        let mut taken: HashSet<u32> = known.iter().map(|(_, router)| router.slot).collect();
         let slots: Vec<u32> = entries
             .iter()
             .map(|entry| {
@@ -85,8 +85,8 @@ pub(super) struct Contents {
     routers: Vec<(RouterKey, Router)>,
     vips: Vec<(Plain<VipKey>, u32)>,
     discriminators: Vec<(Plain<DiscriminatorKey>, u32)>,
-    /// The cells that the start may write: slot, ownership and MAC.
-    cells: Vec<(u32, Ownership, [u8; 6])>,
+    /// The MACs that the start may write, each with its slot.
+    macs: Vec<(u32, [u8; 6])>,
 }
 
 impl Contents {
@@ -98,7 +98,7 @@ impl Contents {
             routers: routers(bpf)?,
             vips: slots(bpf, maps::VIPS)?,
             discriminators: slots(bpf, maps::DISCRIMINATORS)?,
-            cells: plan.slots().map(|slot| (slot, cells.read(slot), cells.mac(slot))).collect(),
+            macs: plan.slots().map(|slot| (slot, cells.mac(slot))).collect(),
         })
     }
 
@@ -115,10 +115,7 @@ impl Contents {
         prune_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
         prune_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())?;
         prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
-        for &(slot, ownership, mac) in &self.cells {
-            cells.set_mac(slot, mac);
-            cells.set(slot, ownership);
-        }
+        self.macs.iter().for_each(|&(slot, mac)| cells.set_mac(slot, mac));
         Ok(())
     }
 }
@@ -134,14 +131,7 @@ pub(super) fn routers(bpf: &Ebpf) -> Result<Vec<(RouterKey, Router)>, DatapathEr
 /// long as its addresses are bound.
 pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(), DatapathError> {
     write_device(bpf, plan.device)?;
-    let known = routers(bpf)?;
-    for (entry, slot) in &plan.entries {
-        // A slot may hold what a router had that is configured no more.
-        if !known.iter().any(|(key, _)| *key == entry.key) {
-            cells.set(*slot, Ownership::Released);
-        }
-        cells.set_mac(*slot, entry.mac);
-    }
+    plan.entries.iter().for_each(|(entry, slot)| cells.set_mac(*slot, entry.mac));
     let router = |(entry, slot): &(Entry, u32)| {
         let mut primary = [0; 16];
         primary[..4].copy_from_slice(&entry.primary.octets());

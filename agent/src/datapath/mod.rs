@@ -36,6 +36,7 @@ pub use place::Place;
 
 use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
+use crate::vrrp::Ownership;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
 pub const PINNED_MAPS: [&str; 10] = [
@@ -111,7 +112,7 @@ impl Datapath {
     }
 
     /// What the maps shall contain for `entries` on a device with `device_mac` and `primary`. A router keeps the slot that an earlier
-    /// run gave it. Nothing is written.
+    /// run gave it; the cells of a new one are freed of what another router may have left there. Nothing else is written.
     ///
     /// # Errors
     ///
@@ -122,7 +123,13 @@ impl Datapath {
         primary: Ipv4Addr,
         entries: Vec<Entry>,
     ) -> Result<Plan, DatapathError> {
-        Ok(Plan::new(&contents::routers(&self.bpf)?, device_mac, primary, entries))
+        let known = contents::routers(&self.bpf)?;
+        let plan = Plan::new(&known, device_mac, primary, entries);
+        let cells = self.ownerships()?;
+        for slot in plan.slots().filter(|slot| !known.iter().any(|(_, router)| router.slot == *slot)) {
+            cells.set(slot, Ownership::Released);
+        }
+        Ok(plan)
     }
 
     /// Tells the programs which interface they run on and which virtual routers it has, beside those that they know.
@@ -194,14 +201,14 @@ impl Datapath {
         Services::map(self.array(maps::SERVICES)?)
     }
 
-    /// Sends the advertisements that arrive on `queue` to the AF_XDP socket `fd`.
+    /// The places for AF_XDP sockets, for whoever opens them. Can be taken once.
     ///
     /// # Errors
     ///
-    /// The kernel refuses the socket.
-    pub fn set_socket(&mut self, queue: u32, fd: RawFd) -> Result<(), DatapathError> {
-        XskMap::try_from(self.map_mut(maps::XSKS)?)?.set(queue, fd, 0)?;
-        Ok(())
+    /// They were taken before.
+    pub fn take_sockets(&mut self) -> Result<Sockets, DatapathError> {
+        let map = self.bpf.take_map(maps::XSKS).ok_or(DatapathError::NoMap(maps::XSKS))?;
+        Ok(Sockets(XskMap::try_from(map)?))
     }
 
     /// The verdict counters, for a reader on another thread. Can be taken once.
@@ -223,15 +230,34 @@ impl Datapath {
         events::follow(&mut self.bpf)
     }
 
-    fn map_mut(&mut self, name: &'static str) -> Result<&mut aya::maps::Map, DatapathError> {
-        self.bpf.map_mut(name).ok_or(DatapathError::NoMap(name))
-    }
-
     fn array(&self, name: &'static str) -> Result<&MapData, DatapathError> {
         match self.bpf.map(name) {
             Some(aya::maps::Map::Array(data)) => Ok(data),
             _ => Err(DatapathError::NoMap(name)),
         }
+    }
+}
+
+/// Where the advertisements go that arrive on each queue. Without a socket they go to the kernel.
+pub struct Sockets(XskMap<MapData>);
+
+impl Sockets {
+    /// Sends the advertisements that arrive on `queue` to the AF_XDP socket `fd`, for as long as it is open.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the socket.
+    pub fn set(&mut self, queue: u32, fd: RawFd) -> Result<(), DatapathError> {
+        Ok(self.0.set(queue, fd, 0)?)
+    }
+
+    /// Sends them to the kernel again.
+    ///
+    /// # Errors
+    ///
+    /// There is no socket.
+    pub fn unset(&mut self, queue: u32) -> Result<(), DatapathError> {
+        Ok(self.0.unset(queue)?)
     }
 }
 

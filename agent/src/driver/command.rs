@@ -1,5 +1,5 @@
 //! What goes between the election thread and the rest of the process: commands in, events and snapshots out. All of it
-//! is plain data of fixed size; buffers for answers are brought by whoever asks.
+//! is plain data of fixed size, but for sockets; buffers for answers are brought by whoever asks.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
+use super::rings::Rings;
 use crate::recorder::{Record, Recorder};
 use crate::vrrp::{Instant, Interval, Reason, Role, Standing};
 
@@ -18,8 +19,15 @@ const QUEUE: usize = 64;
 /// What the election thread can be told.
 #[derive(Debug)]
 pub enum Command {
+    /// The host is ready for all virtual routers: begin the elections of those that have not taken up a lease.
+    Begin,
     /// Give every virtual router up and end.
     Stop,
+    /// End, and leave to the next agent what this host owns. What is leaving, or to be given up, is not left half way.
+    PassOn {
+        /// What the next agent does not have: index of the port, and of the virtual router on it.
+        given_up: Vec<(usize, usize)>,
+    },
     /// Give virtual routers to a Backup.
     Handover {
         /// Index of the port, and of the virtual router on it.
@@ -38,6 +46,13 @@ pub enum Command {
         /// Whether adverts can be sent.
         usable: bool,
     },
+    /// Send and receive through rings as well.
+    Join {
+        /// Index of the port.
+        port: usize,
+        /// Its rings.
+        rings: Rings,
+    },
     /// A program of ours is on the interface no more: ownership cannot be exercised.
     DatapathLost {
         /// Index of the port.
@@ -50,6 +65,15 @@ pub enum Command {
         /// Where they go.
         reply: oneshot::Sender<Snapshot>,
     },
+}
+
+/// How the election thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It has given every virtual router up.
+    Stopped,
+    /// It has left what this host owns to the next agent.
+    PassedOn,
 }
 
 /// The election at one moment.
@@ -77,6 +101,8 @@ pub struct PortSnapshot {
     pub routers: Vec<RouterSnapshot>,
     /// Frames that the XDP program let through and the agent's own parser refused.
     pub discarded: u64,
+    /// Whether advertisements are heard through AF_XDP.
+    pub rings: bool,
 }
 
 /// A virtual router at one moment.

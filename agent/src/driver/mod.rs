@@ -20,6 +20,7 @@ mod command;
 mod inbox;
 mod liveness;
 mod port;
+mod rings;
 mod router;
 mod transmitter;
 mod wait;
@@ -27,10 +28,11 @@ mod wait;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
-    Command, Event, Load, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot, Snapshot,
-    WatchSnapshot, channel,
+    Command, End, Event, Load, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot,
+    Snapshot, WatchSnapshot, channel,
 };
 pub use port::{Port, PortParts};
+pub use rings::Rings;
 pub use router::Router;
 pub use transmitter::{Renewal, Transmitter};
 
@@ -45,7 +47,7 @@ pub struct Driver {
     ports: Vec<Port>,
     commands: Receiver<Command>,
     waiter: Waiter,
-    stopping: bool,
+    ending: Option<End>,
     started: Instant,
 }
 
@@ -54,20 +56,24 @@ impl Driver {
     pub fn new(ports: Vec<Port>, commands: Receiving) -> Self {
         let mut waiter = Waiter::new(commands.wake);
         for port in &ports {
-            port.watched().for_each(|fd| waiter.watch(fd));
+            waiter.watch(port.socket());
         }
-        Self { ports, commands: commands.queue, waiter, stopping: false, started: Instant::default() }
+        Self { ports, commands: commands.queue, waiter, ending: None, started: Instant::default() }
     }
 
-    /// Runs the elections until [`Command::Stop`] and the last virtual router has been given up. Active routers that this
-    /// host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
-    pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>) {
+    /// Takes up the leases that hold; `succeeds` says that the agent which had them has left them to this one. Then runs the
+    /// elections until [`Command::Stop`] and the last virtual router has been given up, or until [`Command::PassOn`]. Active
+    /// routers that this host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
+    pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>, succeeds: bool) -> End {
         let now = clock::now();
         self.started = now;
         for port in &mut self.ports {
-            port.start(profile, now);
+            port.resume(profile, succeeds, now);
         }
-        while !self.is_done() {
+        loop {
+            if let Some(end) = self.end() {
+                return end;
+            }
             self.waiter.wait(self.deadline());
             // Frames first: a timer that fires late must not act on less than what has arrived.
             for port in &mut self.ports {
@@ -83,8 +89,12 @@ impl Driver {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.stopping && self.ports.iter().all(Port::is_idle)
+    fn end(&self) -> Option<End> {
+        let is_over = match self.ending? {
+            End::Stopped => self.ports.iter().all(Port::is_idle),
+            End::PassedOn => self.ports.iter().all(Port::is_settled),
+        };
+        self.ending.filter(|_| is_over)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -105,7 +115,12 @@ impl Driver {
     fn execute(&mut self, command: Command) {
         let now = clock::now();
         match command {
+            // An agent that is about to end begins no new election.
+            Command::Begin | Command::Resume | Command::Link { usable: true, .. }
+                if self.ending.is_some() => {}
+            Command::Begin => self.ports.iter_mut().for_each(|port| port.begin(now)),
             Command::Stop => self.stop(),
+            Command::PassOn { given_up } => self.pass_on(&given_up, now),
             Command::Handover { routers, to } => {
                 for (port, router) in routers {
                     if let Some(port) = self.ports.get_mut(port) {
@@ -114,13 +129,16 @@ impl Driver {
                 }
             }
             Command::Drain => self.ports.iter_mut().for_each(|port| port.feed_all(Input::Drain, now)),
-            Command::Resume if self.stopping => {}
-            Command::Resume => self.ports.iter_mut().for_each(|port| port.resume(now)),
-            // An agent that is about to end begins no new election.
-            Command::Link { usable: true, .. } if self.stopping => {}
+            Command::Resume => self.ports.iter_mut().for_each(|port| port.rejoin(now)),
             Command::Link { port, usable } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.set_usable(usable, now);
+                }
+            }
+            Command::Join { port, rings } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    rings.raw_fds().for_each(|fd| self.waiter.watch(fd));
+                    port.transmitter.join(rings);
                 }
             }
             Command::DatapathLost { port } => {
@@ -140,12 +158,27 @@ impl Driver {
     }
 
     fn stop(&mut self) {
-        if !self.stopping {
-            self.stopping = true;
+        if self.ending != Some(End::Stopped) {
+            self.ending = Some(End::Stopped);
             let now = clock::now();
             for port in &mut self.ports {
                 port.feed_all(Input::Shutdown, now);
             }
+        }
+    }
+
+    fn pass_on(&mut self, given_up: &[(usize, usize)], now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(End::PassedOn);
+        for (port, router) in given_up {
+            if let Some(port) = self.ports.get_mut(*port) {
+                port.feed(*router, Input::Shutdown, now);
+            }
+        }
+        for port in &mut self.ports {
+            port.transmitter.unhook();
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
 const SOCKET_BATCH: usize = 16;
 /// The largest packet that the VRRP socket is read for; a longer one is cut and then refused by its length.
 const SOCKET_BUFFER: usize = 2048;
+/// Packets of the time before a restart that the VRRP socket can hold, or a few more.
+const OLD_NEWS: usize = 1024;
 /// How soon the completion ring is looked at again while a frame is on its way; no descriptor tells.
 const COMPLETION_POLL: Duration = Duration::from_micros(100);
 
@@ -34,7 +36,7 @@ const COMPLETION_POLL: Duration = Duration::from_micros(100);
 pub struct PortParts {
     /// The port's index among all ports, for events.
     pub index: usize,
-    /// The ways out, with the AF_XDP rings, which are also the first way in.
+    /// The ways out. AF_XDP rings, which are also the first way in, join it later.
     pub transmitter: Transmitter,
     /// The second way in.
     pub vrrp_socket: VrrpSocket,
@@ -120,40 +122,63 @@ impl Port {
         }
     }
 
-    pub(super) fn watched(&self) -> impl Iterator<Item = RawFd> {
-        self.transmitter.raw_fds().chain([self.vrrp_socket.as_fd().as_raw_fd()])
+    /// The descriptor of the way in that there is from the beginning.
+    pub(super) fn socket(&self) -> RawFd {
+        self.vrrp_socket.as_fd().as_raw_fd()
     }
 
-    /// Begins the elections. A lease that an earlier run has left is taken up where that run ended: while it holds nobody
-    /// else takes over, and a restart need not change the role.
-    pub(super) fn start(&mut self, profile: Option<Profile>, now: Instant) {
+    /// Takes up the leases that an earlier run has left where it ended: while one holds nobody else takes over, and a restart
+    /// need not change the role. Where that run has not left them to this one (`succeeds`), another router may have spoken
+    /// meanwhile.
+    pub(super) fn resume(&mut self, profile: Option<Profile>, succeeds: bool, now: Instant) {
         self.liveness.peers.set_profile(profile);
         if self.drained {
             self.feed_all(Input::Drain, now);
         }
+        if succeeds {
+            self.forget_heard();
+        }
         for index in 0..self.routers.len() {
-            let slot = self.routers[index].slot;
-            match self.ownerships.read(slot) {
-                Ownership::Held(lease_until) | Ownership::Offered(lease_until)
-                    if self.usable
-                        && !self.drained
-                        && now < lease_until
-                        && !self.routers[index].was_succeeded(lease_until) =>
-                {
-                    self.feed(index, Input::Resume(lease_until), now);
-                }
-                // One that lingers wants to be succeeded.
-                Ownership::Held(_)
-                | Ownership::Offered(_)
-                | Ownership::Lingering(_)
-                | Ownership::Released => {
-                    self.ownerships.set(slot, Ownership::Released);
-                    if self.usable {
-                        self.feed(index, Input::Startup, now);
-                    }
+            let router = &mut self.routers[index];
+            router.heard = Instant::from_nanos(self.mailboxes.read(router.slot).arrived_ns);
+            if let Ownership::Held(lease_until) | Ownership::Offered(lease_until) =
+                self.ownerships.read(router.slot)
+                && self.usable
+                && !self.drained
+                && now < lease_until
+                && (succeeds || !router.was_succeeded(lease_until))
+            {
+                self.feed(index, Input::Resume(lease_until), now);
+            }
+        }
+    }
+
+    /// What waits in the socket was heard by the agent before this one.
+    fn forget_heard(&mut self) {
+        let mut buffer = [0; SOCKET_BUFFER];
+        for _ in 0..OLD_NEWS {
+            if self.vrrp_socket.receive(&mut buffer).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Begins the elections of the virtual routers that have not taken up a lease. One that lingers wants to be succeeded.
+    pub(super) fn begin(&mut self, now: Instant) {
+        for index in 0..self.routers.len() {
+            let router = &self.routers[index];
+            if router.core.role() == Role::Initialize {
+                self.ownerships.set(router.slot, Ownership::Released);
+                if self.usable {
+                    self.feed(index, Input::Startup, now);
                 }
             }
         }
+    }
+
+    /// Whether no virtual router is half way to giving its addresses up.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.routers.iter().any(|router| router.core.leaving())
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -179,7 +204,7 @@ impl Port {
     }
 
     /// Ends a drain.
-    pub(super) fn resume(&mut self, now: Instant) {
+    pub(super) fn rejoin(&mut self, now: Instant) {
         for index in 0..self.routers.len() {
             if self.routers[index].core.drained() {
                 self.feed(index, Input::Undrain, now);
@@ -298,6 +323,7 @@ impl Port {
     /// Fills `snapshot`, which has room for every router.
     pub(super) fn describe(&self, snapshot: &mut PortSnapshot) {
         snapshot.discarded = self.inbox.discarded;
+        snapshot.rings = self.transmitter.has_rings();
         snapshot.routers.clear();
         snapshot.routers.extend(self.routers.iter().enumerate().map(|(index, router)| RouterSnapshot {
             role: router.core.role(),

@@ -1,9 +1,9 @@
-//! How frames leave: through the AF_XDP ring, and past it through the packet socket where there is no ring or it does
+//! How frames leave: through the AF_XDP ring, and past it through the packet socket where there is no ring yet or it does
 //! not take the frame.
 
-use std::os::fd::RawFd;
 use std::time::Duration;
 
+use super::rings::Rings;
 use crate::clock;
 use crate::socket::PacketSocket;
 use crate::vrrp::Instant;
@@ -21,7 +21,7 @@ pub struct Renewal {
 
 /// The ways out of one interface.
 pub struct Transmitter {
-    rings: Vec<Ring<Option<Renewal>>>,
+    rings: Option<Rings>,
     packet: PacketSocket,
     frame: [u8; MAX_ADVERTISEMENT_FRAME],
     /// When a ring last took a frame.
@@ -36,29 +36,42 @@ const COMPLETION_PATIENCE: Duration = Duration::from_millis(10);
 pub(super) struct NotSent;
 
 impl Transmitter {
-    /// Sends through the first of `rings`, and through `packet` where that fails.
-    pub fn new(rings: Vec<Ring<Option<Renewal>>>, packet: PacketSocket) -> Self {
-        Self { rings, packet, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
+    /// Sends through `packet`, until there are rings.
+    pub fn new(packet: PacketSocket) -> Self {
+        Self { rings: None, packet, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
+    }
+
+    /// Sends through the first of `rings` from here on, and through the packet socket where that fails.
+    pub(super) fn join(&mut self, rings: Rings) {
+        self.rings = Some(rings);
+    }
+
+    /// Hears nothing more through the rings.
+    pub(super) fn unhook(&mut self) {
+        if let Some(rings) = &mut self.rings {
+            rings.unhook();
+        }
+    }
+
+    /// Whether there are rings.
+    pub(super) fn has_rings(&self) -> bool {
+        self.rings.is_some()
     }
 
     /// The rings, which receive as well.
     pub(super) fn rings(&mut self) -> &mut [Ring<Option<Renewal>>] {
-        &mut self.rings
-    }
-
-    /// The rings' descriptors.
-    pub(super) fn raw_fds(&self) -> impl Iterator<Item = RawFd> {
-        self.rings.iter().map(Ring::raw_fd)
+        self.rings.as_mut().map_or(&mut [], Rings::all)
     }
 
     /// Whether a frame was handed to the driver a moment ago and has not been reported as sent.
     pub(super) fn is_sending(&self, now: Instant) -> bool {
-        now.saturating_since(self.queued) < COMPLETION_PATIENCE && self.rings.iter().any(Ring::is_sending)
+        now.saturating_since(self.queued) < COMPLETION_PATIENCE
+            && self.rings.as_ref().is_some_and(Rings::are_sending)
     }
 
     /// What is to be renewed for the next frame that the rings report as sent; `None` when they report no more.
     pub(super) fn completed(&mut self) -> Option<Option<Renewal>> {
-        self.rings.iter_mut().find_map(Ring::completed)
+        self.rings().iter_mut().find_map(Ring::completed)
     }
 
     /// Builds a frame and sends it. Returns what is to be renewed now, if the frame has left for certain; through the
@@ -70,7 +83,8 @@ impl Transmitter {
     ) -> Result<Option<Renewal>, NotSent> {
         let length = build(&mut self.frame).map_err(|_| NotSent)?;
         let frame = self.frame.get(..length).ok_or(NotSent)?;
-        if let Some(ring) = self.rings.first_mut()
+        let ring = self.rings.as_mut().and_then(|rings| rings.all().first_mut());
+        if let Some(ring) = ring
             && ring.transmit(frame, renewal).is_ok()
         {
             self.queued = clock::now();

@@ -1,6 +1,8 @@
 //! The thread that waits for the agent's death and acts on it.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// The thread, which knows all that it has to.
 pub(super) struct Watch {
     over: Receiver<()>,
+    acting: Arc<AtomicBool>,
     longest_linger: Duration,
 }
 
@@ -40,15 +43,19 @@ impl Watch {
             wards.push(Ward::open(&pins, interface).with_context(|| format!("opening {name}"))?);
         }
         let (sender, over) = channel();
+        let acting = Arc::new(AtomicBool::new(false));
+        let acts = Arc::clone(&acting);
         thread::Builder::new()
             .name("guardian".to_owned())
             .stack_size(STACK)
-            .spawn(move || {
-                keep(&mut wards, realtime_priority, agent, notice);
-                let _ = sender.send(());
-            })
+            .spawn(move || keep(&mut wards, realtime_priority, agent, notice, &acts, &sender))
             .context("starting a thread")?;
-        Ok(Self { over, longest_linger })
+        Ok(Self { over, acting, longest_linger })
+    }
+
+    /// Whether the agent has died.
+    pub(super) fn is_acting(&self) -> bool {
+        self.acting.load(Ordering::Acquire)
     }
 
     /// Waits until all is done that the agent's end, which has come, makes necessary.
@@ -58,23 +65,34 @@ impl Watch {
     }
 }
 
-fn keep(wards: &mut [Ward], realtime_priority: u8, agent: Pid, notice: Notice) {
+fn keep(
+    wards: &mut [Ward],
+    realtime_priority: u8,
+    agent: Pid,
+    notice: Notice,
+    acting: &AtomicBool,
+    over: &Sender<()>,
+) {
     if realtime_priority > 0
         && let Err(error) = rights::become_realtime(realtime_priority)
     {
         tracing::warn!(%error, "no real-time priority for the guardian; grant CAP_SYS_NICE");
     }
     match notice.wait() {
-        Ok(Ending::InOrder) => {}
+        Ok(Ending::InOrder | Ending::PassedOn) => {}
         // This guardian was held up, and the leases are the other agent's.
         Ok(Ending::Death) if lock::was_taken_after(agent.as_raw()) => {
             tracing::warn!("the agent has died, and another has taken its place already");
         }
-        Ok(Ending::Death) => gasp(wards),
+        Ok(Ending::Death) => {
+            acting.store(true, Ordering::Release);
+            gasp(wards);
+        }
         Err(error) => {
             tracing::error!(%error, "the guardian does not notice the agent's death; its leases lapse")
         }
     }
+    let _ = over.send(());
 }
 
 /// The last gasp: all leases first, for who probes learns from them at once, then the word for the others.

@@ -2,22 +2,33 @@
 //! kernel lets go of it when that thread ends, however it ends, before it takes the process apart. That is noticed within
 //! 0.1 ms; the end of a process with AF_XDP sockets only after some 26 ms.
 //!
-//! It is also the moment from which nobody but the guardian writes the leases.
+//! It is also the moment from which nobody but the guardian writes the leases. An agent that is restarted passes the notice
+//! on to the next one, and with it the right to write them.
 
 use std::cell::UnsafeCell;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, size_of};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::unistd::ftruncate;
 
-/// What both processes have in common.
+/// How often the next agent looks whether the one before it has ended. It does not sleep on the mutex, for the guardian
+/// does, and might be the one that is woken.
+const POLL: Duration = Duration::from_micros(100);
+
+/// What all these processes have in common. They may be of different versions: it must stay as it is.
+#[repr(C)]
 struct Shared {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
-    /// Whether the holder's end is one that nobody has to act upon.
-    in_order: AtomicBool,
+    /// What the holder's end means: an [`Ending`].
+    ending: AtomicU8,
 }
 
 // SAFETY: the mutex is touched by the functions of pthreads alone, which threads may call at once, and processes as well
@@ -26,30 +37,59 @@ unsafe impl Sync for Shared {}
 
 /// How the holder has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Ending {
-    /// As it was to end.
-    InOrder,
     /// It was killed, or has panicked.
-    Death,
+    Death = 0,
+    /// As it was to end.
+    InOrder = 1,
+    /// It owns what it owned for the next agent.
+    PassedOn = 2,
 }
 
-/// The notice, in the hands of either process. It lives as long as they do.
+impl Ending {
+    fn from_octet(octet: u8) -> Self {
+        [Self::InOrder, Self::PassedOn]
+            .into_iter()
+            .find(|ending| *ending as u8 == octet)
+            .unwrap_or(Self::Death)
+    }
+}
+
+/// The notice, in the hands of one of the processes. It lives as long as they do.
 #[derive(Clone, Copy)]
-pub struct Notice(&'static Shared);
+pub struct Notice {
+    shared: &'static Shared,
+    memory: BorrowedFd<'static>,
+}
 
 impl Notice {
     /// A notice for this process and those that it forks from here on.
     pub(super) fn new() -> io::Result<Self> {
+        let memory = memfd_create(c"baton-notice", MFdFlags::MFD_CLOEXEC)?;
+        ftruncate(&memory, libc::off_t::try_from(size_of::<Shared>()).unwrap_or(libc::off_t::MAX))?;
+        let notice = Self::open(memory)?;
+        make_robust(notice.shared.mutex.get())?;
+        Ok(notice)
+    }
+
+    /// The notice in `memory`, which another process has made.
+    pub(super) fn open(memory: OwnedFd) -> io::Result<Self> {
         let length = const { NonZeroUsize::new(size_of::<Shared>()).expect("it has fields") };
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
-        let memory = unsafe {
-            mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)
-        }?;
-        // SAFETY: the mapping begins at a page, is long enough and is never unmapped; its zeroes are a valid flag, and the
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, &memory, 0) }?;
+        // SAFETY: the mapping begins at a page, is long enough and is never unmapped; its zeroes are a valid ending, and the
         // mutex, for which any octets will do, is made before anybody else knows of it.
-        let shared: &'static Shared = unsafe { memory.cast::<Shared>().as_ref() };
-        make_robust(shared.mutex.get())?;
-        Ok(Self(shared))
+        let shared: &'static Shared = unsafe { start.cast::<Shared>().as_ref() };
+        // Open for as long as the process lives, for the processes that follow it.
+        let memory: &'static OwnedFd = Box::leak(Box::new(memory));
+        Ok(Self { shared, memory: memory.as_fd() })
+    }
+
+    /// The memory, for another process.
+    pub(super) fn memory(self) -> BorrowedFd<'static> {
+        self.memory
     }
 
     /// Takes the notice for the calling thread, whose end is noticed from here on.
@@ -59,24 +99,79 @@ impl Notice {
     /// It was taken before.
     pub fn hold(self) -> io::Result<Tenure> {
         // SAFETY: the mutex was made in `new` and is never destroyed.
-        check(unsafe { libc::pthread_mutex_lock(self.0.mutex.get()) })?;
-        Ok(Tenure { notice: self, thread: PhantomData })
+        self.locked(unsafe { libc::pthread_mutex_lock(self.mutex()) })?;
+        Ok(self.tenure())
+    }
+
+    /// Waits until the agent that holds the notice passes it on, and takes it for the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// That agent has ended otherwise.
+    pub fn succeed(self) -> io::Result<Tenure> {
+        loop {
+            // SAFETY: as in `hold`.
+            match unsafe { libc::pthread_mutex_trylock(self.mutex()) } {
+                libc::EBUSY => thread::sleep(POLL),
+                result => break self.locked(result)?,
+            }
+        }
+        match self.ending() {
+            Ending::PassedOn => Ok(self.tenure()),
+            Ending::InOrder | Ending::Death => {
+                self.unlock();
+                Err(io::Error::other("the agent before this one has ended without passing its addresses on"))
+            }
+        }
+    }
+
+    fn tenure(self) -> Tenure {
+        self.shared.ending.store(Ending::Death as u8, Ordering::Release);
+        Tenure { notice: self, thread: PhantomData }
     }
 
     /// Says that the holder's end, which follows, is in order, though it may not come to saying so itself.
     pub fn dismiss(self) {
-        self.0.in_order.store(true, Ordering::Release);
+        self.shared.ending.store(Ending::InOrder as u8, Ordering::Release);
     }
 
-    /// Sleeps until the holder ends. The notice must have been taken before.
+    /// Sleeps until the holder ends, and those that it was passed on to. The notice must have been taken before. It is held
+    /// from then on.
     pub(super) fn wait(self) -> io::Result<Ending> {
-        // SAFETY: as in `hold`.
-        match unsafe { libc::pthread_mutex_lock(self.0.mutex.get()) } {
-            // A holder that panics lets go by itself, so both need the flag.
-            0 | libc::EOWNERDEAD if self.0.in_order.load(Ordering::Acquire) => Ok(Ending::InOrder),
-            0 | libc::EOWNERDEAD => Ok(Ending::Death),
-            error => Err(io::Error::from_raw_os_error(error)),
+        loop {
+            // SAFETY: as in `hold`.
+            self.locked(unsafe { libc::pthread_mutex_lock(self.mutex()) })?;
+            match self.ending() {
+                Ending::PassedOn => {
+                    self.unlock();
+                    thread::sleep(POLL);
+                }
+                ending @ (Ending::InOrder | Ending::Death) => return Ok(ending),
+            }
         }
+    }
+
+    /// What it means that a call has locked the mutex. A holder that was killed has left nothing half changed.
+    fn locked(self, result: libc::c_int) -> io::Result<()> {
+        match result {
+            // SAFETY: as in `hold`; this thread has just locked it.
+            libc::EOWNERDEAD => check(unsafe { libc::pthread_mutex_consistent(self.mutex()) }),
+            result => check(result),
+        }
+    }
+
+    /// To be called by the thread that holds it.
+    fn unlock(self) {
+        // SAFETY: as in `hold`; the calling thread has locked it.
+        let _ = unsafe { libc::pthread_mutex_unlock(self.mutex()) };
+    }
+
+    fn ending(self) -> Ending {
+        Ending::from_octet(self.shared.ending.load(Ordering::Acquire))
+    }
+
+    fn mutex(self) -> *mut libc::pthread_mutex_t {
+        self.shared.mutex.get()
     }
 }
 
@@ -92,12 +187,17 @@ impl Tenure {
     pub fn end(self) {
         self.notice.dismiss();
     }
+
+    /// Ends for the agent that waits to [succeed](Notice::succeed) this one.
+    pub fn pass_on(self) {
+        self.notice.shared.ending.store(Ending::PassedOn as u8, Ordering::Release);
+    }
 }
 
 impl Drop for Tenure {
     fn drop(&mut self) {
-        // SAFETY: as in `hold`; this thread holds it, because a tenure does not leave its thread.
-        let _ = unsafe { libc::pthread_mutex_unlock(self.notice.0.mutex.get()) };
+        // This thread holds it, because a tenure does not leave its thread.
+        self.notice.unlock();
     }
 }
 
@@ -179,6 +279,50 @@ mod tests {
         notice.dismiss();
         end(child);
         assert_eq!(notice.wait().expect("a sound mutex"), Ending::InOrder);
+    }
+
+    #[test]
+    fn a_notice_that_is_passed_on_is_the_next_holders_whose_death_is_noticed() {
+        let notice = Notice::new().expect("memory to spare");
+        let first = holder(notice, Tenure::pass_on);
+        let copy = notice.memory().try_clone_to_owned().expect("descriptors to spare");
+        let copy = Notice::open(copy).expect("memory to spare");
+        let second = thread::spawn(move || copy.succeed().map(std::mem::forget));
+        let taken = second.join().expect("no panic");
+        assert!(taken.is_ok(), "{taken:?}");
+        assert_eq!(notice.wait().expect("a sound mutex"), Ending::Death);
+        end(first);
+    }
+
+    #[test]
+    fn whoever_watches_a_notice_that_is_passed_on_watches_the_next_holder() {
+        let notice = Notice::new().expect("memory to spare");
+        let first = holder(notice, Tenure::pass_on);
+        let watching = thread::spawn(move || notice.wait());
+        let second = thread::spawn(move || notice.succeed().map(Tenure::end));
+        assert!(second.join().expect("no panic").is_ok());
+        assert_eq!(watching.join().expect("no panic").expect("a sound mutex"), Ending::InOrder);
+        end(first);
+    }
+
+    #[test]
+    fn nobody_succeeds_a_holder_that_was_killed_and_its_death_is_noticed_all_the_same() {
+        let notice = Notice::new().expect("memory to spare");
+        let child = holder(notice, std::mem::forget);
+        let successor = thread::spawn(move || notice.succeed().map(drop));
+        end(child);
+        assert!(successor.join().expect("no panic").is_err());
+        assert_eq!(notice.wait().expect("a sound mutex"), Ending::Death);
+    }
+
+    #[test]
+    fn nobody_succeeds_a_holder_that_has_ended_in_order() {
+        let notice = Notice::new().expect("memory to spare");
+        let child = holder(notice, Tenure::end);
+        let successor = thread::spawn(move || notice.succeed().map(drop));
+        assert!(successor.join().expect("no panic").is_err());
+        assert_eq!(notice.wait().expect("a sound mutex"), Ending::InOrder);
+        end(child);
     }
 
     #[test]

@@ -1,19 +1,25 @@
-//! The guardian's main thread: passes signals on, takes in the briefing, and ends as the agent has ended.
+//! The guardian's main thread: passes signals on, takes in the briefing, and ends as the agent has ended; but where that has
+//! named a successor, it goes on as the successor's guardian.
 
-use std::io::{ErrorKind, Read, Write};
+use std::convert::Infallible;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::briefing::Briefing;
 use super::gasp::Watch;
-use super::line::Word;
+use super::heritage::{Heritage, Left};
+use super::line::{Message, Word};
 use super::notice::Notice;
 use crate::host::rights;
 
@@ -31,29 +37,38 @@ pub struct Guardian {
     /// Those signals, which are blocked.
     mask: SigSet,
     notice: Notice,
-    briefing: Vec<u8>,
-    /// Whether the agent has finished its start, and listens.
-    briefed: bool,
+    /// What the agent has said, until it is a whole line.
+    heard: Vec<u8>,
+    /// Whether the agent listens, or will before long: it has finished its start, or taken over.
+    has_ear: bool,
     watch: Option<Watch>,
+    /// The agent that takes over when this one ends.
+    successor: Option<Pid>,
 }
 
 impl Guardian {
     /// A guardian of `agent`, for which it takes the signals of `mask` from `signals`.
     pub(super) fn new(agent: Pid, line: UnixStream, mask: SigSet, signals: SignalFd, notice: Notice) -> Self {
-        let (line, briefing) = (Some(line), Vec::new());
-        Self { agent, line, signals, mask, notice, briefing, briefed: false, watch: None }
+        let (line, heard) = (Some(line), Vec::new());
+        Self { agent, line, signals, mask, notice, heard, has_ear: false, watch: None, successor: None }
+    }
+
+    /// The same for an agent that has taken over from another.
+    pub(super) fn of_successor(self) -> Self {
+        Self { has_ear: true, ..self }
     }
 
     /// Stands by until the agent has ended, and does for it what it could not. Answers with the agent's exit code.
     pub fn stand_by(mut self) -> ExitCode {
         // For people who look at the list of processes.
-        let _ = nix::sys::prctl::set_name(c"baton-guardian");
+        let _ = prctl::set_name(c"baton-guardian");
+        self.say(Word::Brief);
         let end = loop {
-            self.sleep();
-            self.listen();
             if let Some(end) = self.heed() {
                 break end;
             }
+            self.sleep();
+            self.listen();
         };
         if let Some(watch) = self.watch.take() {
             watch.finish();
@@ -78,46 +93,58 @@ impl Guardian {
     fn sleep(&self) {
         let wanted = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds: Vec<PollFd<'_>> = [self.signals.as_fd()].into_iter().map(wanted).collect();
-        fds.extend(self.line.as_ref().map(|line| wanted(line.as_fd())));
+        fds.extend(self.open_line().map(|line| wanted(line.as_fd())));
         // Whatever goes wrong, looking is harmless.
         let _ = poll(&mut fds, PollTimeout::NONE);
     }
 
-    /// Reads what the agent says: its briefing, then nothing.
+    /// The line, unless what comes there is for this guardian's next program.
+    fn open_line(&self) -> Option<&UnixStream> {
+        self.line.as_ref().filter(|_| self.successor.is_none())
+    }
+
+    /// Reads what the agent says: its briefing, and one day its successor.
     fn listen(&mut self) {
         let mut chunk = [0; CHUNK];
-        while let Some(line) = &mut self.line {
+        while let Some(mut line) = self.open_line() {
             match line.read(&mut chunk) {
-                Ok(length @ 1..) => self.briefing.extend_from_slice(&chunk[..length]),
+                Ok(length @ 1..) => self.heard.extend_from_slice(&chunk[..length]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Ok(0) | Err(_) => self.line = None,
             }
-        }
-        if self.briefing.ends_with(b"\n") {
-            let briefing = std::mem::take(&mut self.briefing);
-            self.briefed = true;
-            let word = match self.prepare(&briefing) {
-                Ok(watch) => {
-                    self.watch = Some(watch);
-                    Word::Ready
+            if self.heard.ends_with(b"\n") {
+                let heard = std::mem::take(&mut self.heard);
+                match serde_json::from_slice(&heard) {
+                    Ok(Message::Successor(process)) => self.successor = Some(Pid::from_raw(process)),
+                    Ok(Message::Briefing(briefing)) => self.take_in(briefing),
+                    Err(error) => self.give_up(&error.into()),
                 }
-                Err(error) => {
-                    tracing::warn!(
-                        "the guardian cannot act for the agent, whose leases lapse if it dies: {error:#}"
-                    );
-                    Word::Unable
-                }
-            };
-            self.say(word);
+            }
         }
     }
 
+    fn take_in(&mut self, briefing: Briefing) {
+        self.has_ear = true;
+        match self.prepare(briefing) {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                self.say(Word::Ready);
+            }
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn give_up(&mut self, error: &anyhow::Error) {
+        tracing::warn!("the guardian cannot act for the agent, whose leases lapse if it dies: {error:#}");
+        self.say(Word::Unable);
+    }
+
     /// Makes everything ready for the agent's death.
-    fn prepare(&self, briefing: &[u8]) -> anyhow::Result<Watch> {
+    fn prepare(&self, briefing: Briefing) -> anyhow::Result<Watch> {
         if let Err(error) = rights::outlast_others() {
             tracing::warn!(%error, "the guardian is not spared when memory runs out; grant CAP_SYS_RESOURCE, or set OOMScoreAdjust=-1000 in its unit");
         }
-        let watch = Watch::start(serde_json::from_slice(briefing)?, self.agent, self.notice)?;
+        let watch = Watch::start(briefing, self.agent, self.notice)?;
         // With all that it uses in place.
         if let Err(error) = rights::lock_memory() {
             tracing::warn!(%error, "the guardian's memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -125,7 +152,7 @@ impl Guardian {
         Ok(watch)
     }
 
-    /// Passes on signals that have come. Answers with the end of the agent, once it has ended.
+    /// Passes on signals that have come. Answers with the end of the agent, once it has ended without a successor.
     fn heed(&mut self) -> Option<nix::Result<WaitStatus>> {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).map_err(|_| Errno::EINVAL).and_then(Signal::try_from);
@@ -136,15 +163,46 @@ impl Guardian {
                 Ok(_) | Err(_) => {}
             }
         }
-        match waitpid(self.agent, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => None,
-            end => Some(end),
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return None,
+                Ok(end) if end.pid() == Some(self.agent) => match self.successor.take() {
+                    Some(successor) => self.go_over_to(successor),
+                    None => return Some(Ok(end)),
+                },
+                // An agent that did not get to take over, and has lost its parent.
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
+    }
+
+    /// Goes on as the guardian of `successor`, with the program that is on the disk now.
+    fn go_over_to(&mut self, successor: Pid) {
+        self.agent = successor;
+        // The agent may have died before it could pass anything on.
+        if let Some(watch) = self.watch.take_if(|watch| watch.is_acting()) {
+            watch.finish();
+        }
+        // Returns only when it has failed.
+        let Err(error) = self.renew();
+        tracing::warn!(%error, "the guardian cannot run its program anew, and goes on with the one that it has");
+        self.say(Word::Brief);
+    }
+
+    fn renew(&self) -> io::Result<Infallible> {
+        let line = self.line.as_ref().ok_or(ErrorKind::NotConnected)?;
+        let heritage = Heritage::Guardian {
+            agent: self.agent.as_raw(),
+            line: Left::new(line.as_fd())?,
+            notice: Left::new(self.notice.memory())?,
+        };
+        Err(heritage.command()?.exec())
     }
 
     /// An agent that has not finished its start does not listen, and ends by the signal.
     fn pass_on(&mut self, signal: Signal, word: Word) {
-        if self.briefed {
+        if self.has_ear {
             self.say(word);
         } else {
             // It may have ended; it was not waited for, so its number is nobody else's.

@@ -4,10 +4,13 @@
 //! which the process holds locked. The kernel unlocks it when the process ends, however it ends. It lies where only root
 //! and the agent's user can reach it, for any other could hold it as well. Per directory: agents in different namespaces
 //! may share it by mistake, and would take each other's control socket and record.
+//!
+//! A lock belongs to the open file. An agent that is restarted leaves the file to the next one, and nobody can come between.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -43,7 +46,7 @@ fn own_lock_file() -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub struct HostLock {
     path: PathBuf,
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl HostLock {
@@ -53,16 +56,45 @@ impl HostLock {
     ///
     /// Another agent has it, or the process may not make the lock.
     pub fn take() -> Result<Self, HostError> {
-        let failed = |path: &Path| HostError::io(format!("locking the host with {}", path.display()));
-        let path = own_lock_file().map_err(failed(Path::new(NAMESPACE)))?;
+        let path = own_path()?;
         for _ in 0..TRIES {
             make_directory().map_err(HostError::LockDirectory)?;
-            if let Some(mut file) = lock(&path)? {
-                write!(file, "{}", std::process::id()).map_err(failed(&path))?;
-                return Ok(Self { path, _file: file });
+            if let Some(file) = lock(&path)? {
+                return Self::sign(path, file);
             }
         }
         Err(failed(&path)(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Takes the host from an agent that has left its lock, `file`.
+    ///
+    /// # Errors
+    ///
+    /// It is not locked, and the process may not change that.
+    pub fn inherit(file: File) -> Result<Self, HostError> {
+        let path = own_path()?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Self::sign(path, file),
+            Err((_, errno)) => Err(failed(&path)(errno.into())),
+        }
+    }
+
+    /// Leaves the host locked, for whoever has inherited the lock.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
+    fn sign(path: PathBuf, file: Flock<File>) -> Result<Self, HostError> {
+        let signed =
+            file.set_len(0).and_then(|()| file.write_all_at(std::process::id().to_string().as_bytes(), 0));
+        signed.map_err(failed(&path))?;
+        Ok(Self { path, file })
+    }
+}
+
+impl AsFd for HostLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -73,6 +105,14 @@ impl Drop for HostLock {
         // Goes with the last lock in it.
         let _ = fs::remove_dir(LOCKS);
     }
+}
+
+fn own_path() -> Result<PathBuf, HostError> {
+    own_lock_file().map_err(failed(Path::new(NAMESPACE)))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> HostError + use<> {
+    HostError::io(format!("locking the host with {}", path.display()))
 }
 
 /// Makes the directory, or sees to it that the one that is there keeps others out.
@@ -93,29 +133,25 @@ fn make_directory() -> io::Result<()> {
     if is_private { Ok(()) } else { Err(public()) }
 }
 
-/// The file at `path`, locked and empty; `None` when it was removed while it was being locked.
+/// The file at `path`, locked; `None` when it was removed while it was being locked.
 fn lock(path: &Path) -> Result<Option<Flock<File>>, HostError> {
-    let failed = || HostError::io(format!("locking the host with {}", path.display()));
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     // The agent's user shall not make root write elsewhere.
     let opened = options.custom_flags(libc::O_NOFOLLOW).open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed())?,
+        opened => opened.map_err(failed(path))?,
     };
     let locked = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(locked) => locked,
         Err((file, Errno::EWOULDBLOCK)) => return Err(HostError::Locked { pid: holder(file) }),
-        Err((_, errno)) => return Err(failed()(errno.into())),
+        Err((_, errno)) => return Err(failed(path)(errno.into())),
     };
     let place = |found: &fs::Metadata| (found.dev(), found.ino());
-    let ours = locked.metadata().map_err(failed())?;
+    let ours = locked.metadata().map_err(failed(path))?;
     match fs::symlink_metadata(path) {
-        Ok(found) if place(&found) == place(&ours) => {
-            locked.set_len(0).map_err(failed())?;
-            Ok(Some(locked))
-        }
+        Ok(found) if place(&found) == place(&ours) => Ok(Some(locked)),
         _ => Ok(None),
     }
 }
@@ -131,7 +167,7 @@ fn holder(mut file: File) -> i32 {
 /// Held for as long as this process uses the runtime directory.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _directory: Flock<File>,
+    directory: Flock<File>,
 }
 
 impl DirectoryLock {
@@ -142,11 +178,31 @@ impl DirectoryLock {
     /// Another agent has it.
     pub fn take(directory: &Path) -> Result<Self, HostError> {
         let failed = || HostError::io(format!("locking {}", directory.display()));
-        let file = File::open(directory).map_err(failed())?;
+        Self::inherit(File::open(directory).map_err(failed())?, directory)
+    }
+
+    /// Takes `directory`, open as `file`, which an agent may have left locked.
+    ///
+    /// # Errors
+    ///
+    /// Another agent has it.
+    pub fn inherit(file: File, directory: &Path) -> Result<Self, HostError> {
+        let failed = || HostError::io(format!("locking {}", directory.display()));
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { _directory: lock }),
+            Ok(directory) => Ok(Self { directory }),
             Err((_, Errno::EWOULDBLOCK)) => Err(HostError::DirectoryLocked(directory.to_owned())),
             Err((_, errno)) => Err(failed()(errno.into())),
         }
+    }
+
+    /// Leaves the directory locked, for whoever has inherited the lock.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl AsFd for DirectoryLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }

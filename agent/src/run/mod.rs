@@ -1,11 +1,16 @@
-//! `baton run`: everything is checked first, then the fence is raised, then addresses are bound, then the election
-//! begins. What fails on the way is taken back, so that the host is as it was before.
+//! `baton run`: everything is checked first, then the fence is raised, then leases that hold are taken up, then addresses are
+//! bound, then the elections of all other virtual routers begin. What fails on the way is taken back, so that the host is as it
+//! was before.
 
 mod brief;
+mod ears;
+mod locks;
 mod prepare;
 mod report;
+mod restart;
 mod serve;
 mod stop;
+mod succession;
 mod undo;
 mod vips;
 mod watch;
@@ -14,37 +19,56 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail};
 
+use self::locks::Locks;
 use self::serve::Serving;
 use self::undo::Undo;
 use crate::config::Config;
+use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
-use crate::guardian::Line;
+use crate::driver::End;
+use crate::guardian::{Line, Notice, Predecessor, Report};
 use crate::host::changes::HostChanges;
-use crate::host::lock::{DirectoryLock, HostLock};
 use crate::host::netlink::{Interface, Netlink};
 use crate::host::{HostError, rights};
 
 /// Runs the agent, with its guardian at the other end of `line`, until it is told to stop. It leaves the fence in place:
-/// programs, addresses and sysctls stay, and the leases lapse.
+/// programs, addresses and sysctls stay, and the leases lapse. Where there is a `predecessor`, its leases are taken up.
 ///
 /// # Errors
 ///
 /// The configuration, the rights or the host do not allow it, and nothing is left changed; or the election thread died.
-pub fn run(config: &Config, mut line: Line) -> anyhow::Result<()> {
+pub fn run(config: &Config, line: Line, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
     rights::check()?;
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let interfaces = examine(config, &netlink)?;
-    let _host = HostLock::take()?;
     let directory = &config.runtime.directory;
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("making the runtime directory {}", directory.display()))?;
-    let _directory = DirectoryLock::take(directory)?;
+    let own_locks = match predecessor {
+        Some(predecessor) => {
+            succession::check(config, predecessor)?;
+            None
+        }
+        None => Some(Locks::take(directory)?),
+    };
 
     let mut undo = Undo::new(HostChanges::open(&netlink, directory)?);
-    match start(config, &netlink, &interfaces, &mut undo, &mut line) {
+    match start(config, &netlink, &interfaces, &mut undo, line.notice(), predecessor) {
         Ok(serving) => {
             retire(config, &netlink, &mut undo.changes);
-            serving.until_stopped(line)
+            let locks = match (own_locks, predecessor) {
+                (None, Some(predecessor)) => Locks::inherit(predecessor, directory)?,
+                (locks, _) => locks.context("the host is not locked")?,
+            };
+            if let Some(predecessor) = predecessor {
+                // It has ended if it does not hear it.
+                let _ = predecessor.tell(&Report::Serving);
+            }
+            let end = serving.until_ended(line, &locks, &config.runtime.pins);
+            if let Ok(End::PassedOn) = end {
+                locks.leave();
+            } else {
+                let _ = server::remove(&socket_path(directory));
+            }
+            end.map(drop)
         }
         Err(error) => {
             let error = undo.take_back(error);
@@ -55,23 +79,25 @@ pub fn run(config: &Config, mut line: Line) -> anyhow::Result<()> {
     }
 }
 
-/// Makes everything ready, goes over to the configuration, and begins the election.
+/// Makes everything ready, begins the election, with the leases that hold, and goes over to the configuration.
 fn start(
     config: &Config,
     netlink: &Netlink,
     interfaces: &[Interface],
     undo: &mut Undo<'_>,
-    line: &mut Line,
+    notice: Notice,
+    predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
     let (ready, plans) = prepare::prepare(config, netlink, interfaces, undo)?;
     let briefing = brief::briefing(config, interfaces, &ready.parts)?;
-    let serving = serve::start(ready, line.notice())?;
-    prepare::switch(config, &plans, undo)?;
-    if let Err(error) = line.brief(&briefing) {
-        tracing::warn!(%error, "the guardian cannot be told what to do if the agent dies; its leases would lapse");
+    let serving = serve::start(ready, briefing, notice, predecessor)?;
+    match prepare::switch(config, &plans, undo) {
+        Ok(()) => Ok(serving.begun()),
+        Err(error) => {
+            serving.abandon();
+            Err(error)
+        }
     }
-    serving.begin();
-    Ok(serving)
 }
 
 /// Looks at every interface of the configuration and changes nothing.

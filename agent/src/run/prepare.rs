@@ -1,8 +1,5 @@
-//! Raising the fence, opening the sockets, binding the addresses: all that can fail before the election begins. What is
-//! most likely to fail comes first, and what an earlier run has left is changed last.
-
-use std::thread;
-use std::time::Duration;
+//! Raising the fence, opening the sockets, binding the addresses. What is most likely to fail comes first, and what an
+//! earlier run has left, or an agent that is being replaced still uses, is changed last.
 
 use anyhow::Context;
 use baton_common::maps::MAX_QUEUES;
@@ -10,6 +7,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::ears::Ear;
 use super::undo::Undo;
 use super::watch::Watched;
 use crate::config::Config;
@@ -22,13 +20,9 @@ use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, Netlink, Watch};
 use crate::socket::{PacketSocket, VrrpSocket};
-use crate::xsk::{Ring, RingError};
 
 /// Events that may wait for the log.
 const EVENTS: usize = 1024;
-/// A queue that is busy may belong to an agent that died this moment: the kernel frees it within some 50 ms.
-const BUSY_TRIES: u32 = 10;
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything that the election and its service need.
 pub(super) struct Ready<'a> {
@@ -39,11 +33,13 @@ pub(super) struct Ready<'a> {
     pub(super) watched: Vec<Watched>,
     pub(super) parts: Vec<PortParts>,
     pub(super) served: Vec<ServedPort>,
+    pub(super) ears: Vec<Ear>,
     pub(super) events: mpsc::Receiver<Event>,
 }
 
 /// Puts the programs on every interface, and opens all that the election and its service need. What programs of an
-/// earlier run guard stays as it is; [`switch`] takes the plans for what it becomes.
+/// earlier run guard stays as it is, and an agent that still works with them is not disturbed; [`switch`] takes the plans for
+/// what it becomes.
 pub(super) fn prepare<'a>(
     config: &'a Config,
     netlink: &Netlink,
@@ -60,13 +56,15 @@ pub(super) fn prepare<'a>(
         undo.datapaths.push(place.open(netlink, config.runtime.datapath_log)?);
     }
     let (sender, events) = mpsc::channel(EVENTS);
-    let (mut parts, mut served, mut watched, mut plans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut parts, mut served, mut ears) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primary) = (interface.name.clone(), interface.mac, primary(interface)?);
         watched.push(Watched { name, mac, primary, programs: datapath.programs()? });
         let port = Opening { config, interface, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
+        ears.push(Ear::new(&interface.name, port_served.queues, datapath.take_sockets()?));
         parts.push(port_parts);
         served.push(port_served);
         plans.push(plan);
@@ -79,16 +77,17 @@ pub(super) fn prepare<'a>(
         for datapath in &mut undo.datapaths {
             runtime.spawn(datapath.take_events()?);
         }
-        let listener =
-            server::bind(&path).with_context(|| format!("making the control socket {}", path.display()))?;
-        undo.socket = Some(path);
+        let making = || format!("making the control socket {}", path.display());
+        let (listener, draft) = server::bind(&path).with_context(making)?;
+        undo.socket = Some(draft);
         (listener, Watch::open().context("opening a netlink socket")?)
     };
-    Ok((Ready { config, runtime, listener, watch, watched, parts, served, events }, plans))
+    Ok((Ready { config, runtime, listener, watch, watched, parts, served, ears, events }, plans))
 }
 
 /// Goes over to the configuration: the fence learns the new addresses, they are bound behind it, those that are configured
-/// no more are unbound, the fence forgets them, and our programs take over from an earlier run's.
+/// no more are unbound, the fence forgets them, our programs take over from an earlier run's, and whoever wants to talk to the
+/// agent finds this one. What was owned before is served all the while.
 pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> anyhow::Result<()> {
     let vips = super::vips(config);
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
@@ -102,6 +101,12 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     for datapath in &mut undo.datapaths {
         datapath.take_over()?;
     }
+    let path = socket_path(&config.runtime.directory);
+    if let Some(draft) = &undo.socket {
+        server::publish(draft, &path)
+            .with_context(|| format!("making the control socket {}", path.display()))?;
+    }
+    undo.socket = Some(path);
     Ok(())
 }
 
@@ -136,8 +141,6 @@ impl Opening<'_> {
 
         let ethtool = Ethtool::open(name)?;
         let queues = ethtool.receive_queues().min(MAX_QUEUES);
-        let rings = open_rings(name, queues, self.datapath);
-        let receive_path = if rings.is_empty() { "raw-socket" } else { "af-xdp" };
         let packet = PacketSocket::open(*index).context("opening a packet socket")?;
         for virtual_mac in entries.iter().map(|entry| entry.mac).filter(|entry| entry != mac) {
             packet
@@ -145,19 +148,18 @@ impl Opening<'_> {
                 .context("adding the virtual MAC to the NIC's filter")?;
         }
         let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
-        tracing::info!(interface = name, %xdp, queues, receive_path, adopted, "data plane up");
+        tracing::info!(interface = name, %xdp, queues, adopted, "data plane up");
         let served = ServedPort {
             interface: name.clone(),
             primary,
             xdp_mode: xdp.to_string(),
             queues,
-            receive_path: receive_path.to_owned(),
             counters: self.datapath.take_counters()?,
             routers: configs.into_iter().zip(entries.iter().map(|entry| entry.mac)).collect(),
         };
         let parts = PortParts {
             index: self.index,
-            transmitter: Transmitter::new(rings, packet),
+            transmitter: Transmitter::new(packet),
             vrrp_socket: VrrpSocket::open(name, *index).context("opening a VRRP socket")?,
             ethtool,
             ownerships: self.datapath.ownerships()?,
@@ -172,36 +174,4 @@ impl Opening<'_> {
         };
         Ok((parts, served, plan))
     }
-}
-
-/// An AF_XDP socket for every receive queue, or none: with some queues deaf, what is heard would depend on the
-/// sender's hash. Without sockets XDP passes the adverts on, and the VRRP socket hears them.
-fn open_rings<T: Copy>(interface: &str, queues: u32, datapath: &mut Datapath) -> Vec<Ring<T>> {
-    let mut rings = Vec::new();
-    for queue in 0..queues {
-        let opened = open_ring(interface, queue).map_err(anyhow::Error::from).and_then(|ring| {
-            datapath.set_socket(queue, ring.raw_fd())?;
-            Ok(ring)
-        });
-        match opened {
-            Ok(ring) => rings.push(ring),
-            Err(error) => {
-                tracing::warn!(interface, %error, "no AF_XDP; adverts go through raw sockets");
-                return Vec::new();
-            }
-        }
-    }
-    rings
-}
-
-fn open_ring<T: Copy>(interface: &str, queue: u32) -> Result<Ring<T>, RingError> {
-    let mut result = Ring::open(interface, queue);
-    for _ in 1..BUSY_TRIES {
-        match &result {
-            Err(error) if error.is_busy() => thread::sleep(BUSY_PAUSE),
-            Ok(_) | Err(_) => break,
-        }
-        result = Ring::open(interface, queue);
-    }
-    result
 }

@@ -1,24 +1,28 @@
 //! The running agent: the election on a thread of its own, and beside it, in tokio, all that may wait: the control
 //! socket, the log, the kernel's notices, signals.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{RwLock, oneshot};
+use tokio::task::AbortHandle;
 
+use super::ears::{self, Ear};
+use super::locks::Locks;
 use super::prepare::Ready;
+use super::stop::{Attention, until_ended};
 use super::vips::Vips;
-use super::{report, stop, watch};
+use super::{report, watch};
 use crate::config::SbfdChoice;
-use crate::control::server::{self, Server};
-use crate::control::socket_path;
-use crate::driver::{self, Driver, Port};
-use crate::guardian::{Line, Notice};
+use crate::control::server::{self, RestartRequest, Server};
+use crate::driver::{self, Command, Driver, End, Port};
+use crate::guardian::{Briefing, Line, Notice, Predecessor, Report, Tenure};
 use crate::host::drained::Drained;
 use crate::host::rights;
 use crate::stall::StallWatch;
@@ -27,14 +31,23 @@ use crate::stall::StallWatch;
 pub(super) struct Serving {
     runtime: Runtime,
     server: Arc<Server>,
-    begin: SyncSender<()>,
-    ended: oneshot::Receiver<()>,
-    socket: PathBuf,
+    /// Who looks after the interfaces and the VIPs.
+    watching: AbortHandle,
+    ears: Vec<Ear>,
+    briefing: Briefing,
+    ended: oneshot::Receiver<End>,
+    restarts: Receiver<RestartRequest>,
 }
 
-/// Starts the election's thread, which holds `notice` and waits for [`Serving::begin`], and what serves it.
-pub(super) fn start(ready: Ready<'_>, notice: Notice) -> anyhow::Result<Serving> {
-    let Ready { config, runtime, listener, watch, watched, parts, served, events } = ready;
+/// Starts the election's thread, which takes the notice and up what leases hold, from the `predecessor` if there is one, and
+/// what serves it. The thread holds the notice when this returns.
+pub(super) fn start(
+    ready: Ready<'_>,
+    briefing: Briefing,
+    notice: Notice,
+    predecessor: Option<&Predecessor>,
+) -> anyhow::Result<Serving> {
+    let Ready { config, runtime, listener, watch, watched, parts, served, ears, events } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -43,79 +56,115 @@ pub(super) fn start(ready: Ready<'_>, notice: Notice) -> anyhow::Result<Serving>
         report::warn_of_no_link(&port.interface);
     }
     let ports = parts.into_iter().map(Port::new).collect();
-    let runtime_config = &config.runtime;
-    let driver = Driver::new(ports, commands);
-    let (begin, ended) = start_driver(driver, runtime_config.realtime_priority, runtime_config.sbfd, notice)?;
-    let drained = Drained::of(&runtime_config.directory);
-    let guardian = AtomicU32::new(0);
-    let server = Arc::new(Server { ports: served, remote: remote.clone(), guardian, drained });
+    let election = Election {
+        driver: Driver::new(ports, commands),
+        priority: config.runtime.realtime_priority,
+        sbfd: config.runtime.sbfd,
+        notice,
+        succeeds: predecessor.is_some(),
+    };
+    let (restart, restarts) = tokio::sync::mpsc::channel(1);
+    let server = Arc::new(Server {
+        ports: served,
+        remote: remote.clone(),
+        guardian: AtomicU32::new(0),
+        restarts: restart,
+        answering: RwLock::new(()),
+        drained: Drained::of(&config.runtime.directory),
+    });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
     let vips = Vips::new(super::vips(config));
-    runtime.spawn(watch::watch(watch, watched, vips, remote));
+    let watching = runtime.spawn(watch::watch(watch, watched, vips, remote)).abort_handle();
     runtime.spawn(server::serve(listener, Arc::clone(&server)));
-    Ok(Serving { runtime, server, begin, ended, socket: socket_path(&config.runtime.directory) })
+
+    let (held, ended) = election.start()?;
+    if let Some(predecessor) = predecessor {
+        let routers = server.routers().map(|(_, name, vrid)| (name.to_owned(), vrid)).collect();
+        predecessor.tell(&Report::Ready { routers }).context("telling the running agent to pass on")?;
+    }
+    held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
+    Ok(Serving { runtime, server, watching, ears, briefing, ended, restarts })
 }
 
-/// Runs `driver` on a thread of its own once the sender has said so, or not at all when it is dropped; the receiver hears
-/// when it has ended, and gets an error when it panicked. The thread holds `notice` when this returns.
-fn start_driver(
-    mut driver: Driver,
+/// The election's thread before it is started.
+struct Election {
+    driver: Driver,
     priority: u8,
     sbfd: SbfdChoice,
     notice: Notice,
-) -> anyhow::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
-    let (begin, begun) = sync_channel(1);
-    let (sender, ended) = oneshot::channel();
-    let (holding, held) = sync_channel(1);
-    let election = move || {
-        // In a panic it goes before the driver, whose sockets take tens of milliseconds to close.
-        let tenure = match notice.hold() {
-            Ok(tenure) => tenure,
-            Err(error) => {
-                let _ = holding.send(Err(error));
-                return;
+    /// Whether an agent passes the notice on.
+    succeeds: bool,
+}
+
+/// Says that the thread holds the notice, or why it does not.
+type Held = mpsc::Receiver<std::io::Result<()>>;
+
+impl Election {
+    /// The first receiver hears when the thread holds the notice and begins; the second when it has ended, and gets an
+    /// error when it panicked.
+    fn start(self) -> anyhow::Result<(Held, oneshot::Receiver<End>)> {
+        let (holding, held) = mpsc::sync_channel(1);
+        let (sender, ended) = oneshot::channel();
+        let election = move || {
+            let Self { mut driver, priority, sbfd, notice, succeeds } = self;
+            let mut realtime = priority > 0;
+            if realtime && let Err(error) = rights::become_realtime(priority) {
+                tracing::warn!(%error, "no real-time priority; grant CAP_SYS_NICE, or set realtime_priority = 0");
+                realtime = false;
             }
+            let profile = sbfd.profile(realtime);
+            // From this thread, so that the others have its scheduling.
+            let stall = profile.and_then(|_| {
+                let started = StallWatch::start();
+                started.inspect_err(|error| tracing::warn!(%error, "no watch for stalls of this host")).ok()
+            });
+            // In a panic it goes before the driver, whose sockets take tens of milliseconds to close.
+            let tenure: Tenure = match if succeeds { notice.succeed() } else { notice.hold() } {
+                Ok(tenure) => tenure,
+                Err(error) => {
+                    let _ = holding.send(Err(error));
+                    return;
+                }
+            };
+            let _ = holding.send(Ok(()));
+            let end = driver.run(profile, stall.as_ref(), succeeds);
+            match end {
+                End::Stopped => tenure.end(),
+                End::PassedOn => tenure.pass_on(),
+            }
+            let _ = sender.send(end);
         };
-        let _ = holding.send(Ok(()));
-        if begun.recv().is_err() {
-            tenure.end();
-            return;
-        }
-        let mut realtime = priority > 0;
-        if realtime && let Err(error) = rights::become_realtime(priority) {
-            tracing::warn!(%error, "no real-time priority; grant CAP_SYS_NICE, or set realtime_priority = 0");
-            realtime = false;
-        }
-        let profile = sbfd.profile(realtime);
-        // From this thread, so that the others have its scheduling.
-        let stall = profile.and_then(|_| {
-            let started = StallWatch::start();
-            started.inspect_err(|error| tracing::warn!(%error, "no watch for stalls of this host")).ok()
-        });
-        driver.run(profile, stall.as_ref());
-        tenure.end();
-        let _ = sender.send(());
-    };
-    thread::Builder::new()
-        .name("election".to_owned())
-        .spawn(election)
-        .context("starting the election thread")?;
-    held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
-    Ok((begin, ended))
+        thread::Builder::new()
+            .name("election".to_owned())
+            .spawn(election)
+            .context("starting the election thread")?;
+        Ok((held, ended))
+    }
 }
 
 impl Serving {
-    /// Begins the election.
-    pub(super) fn begin(&self) {
+    /// Begins the elections that have to wait until the host has gone over to the configuration.
+    pub(super) fn begun(mut self) -> Self {
         // A thread that is not there to hear it is noticed as one that has died.
-        let _ = self.begin.try_send(());
+        let _ = self.server.remote.send(Command::Begin);
+        ears::open(std::mem::take(&mut self.ears), self.server.remote.clone());
+        self
     }
 
-    /// Serves until the agent is told to stop and the election has ended in order.
-    pub(super) fn until_stopped(self, line: Line) -> anyhow::Result<()> {
-        let result = self.runtime.block_on(stop::until_stopped(&self.server, self.ended, line));
-        let _ = std::fs::remove_file(self.socket);
-        result
+    /// Gives up what was taken up, and ends.
+    pub(super) fn abandon(self) {
+        let _ = self.server.remote.send(Command::Stop);
+        // A thread that has died has ended as well.
+        let _ = self.ended.blocking_recv();
+    }
+
+    /// Serves until the agent is told to stop, or another takes over, and the election has ended in order. `locks` and `pins`
+    /// are for that other.
+    pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
+        let Self { runtime, server, watching, briefing, ended, restarts, .. } = self;
+        let estate = locks.estate(pins);
+        let attention = Attention { server: &server, watching, briefing, ended, restarts, estate };
+        runtime.block_on(until_ended(attention, line))
     }
 }

@@ -1,0 +1,119 @@
+//! `baton restart`, for the agent that is replaced: the next one is started beside it, by the same path and with the same
+//! arguments. As long as that is not ready to take over, nothing has happened.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::control::server::{RestartRequest, Server};
+use crate::driver;
+use crate::guardian::{Heir, OpenLine, Report};
+
+/// How long the next agent may take to make everything ready: its programs are checked by the kernel.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take from then on: a virtual router that is being given up lingers for up to 41 s.
+const SERVING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The next agent, which waits for this one to pass its addresses on.
+pub(super) struct Waiting {
+    process: u32,
+    /// Interface and VRID of what it takes over.
+    routers: Vec<(String, u8)>,
+    /// Says that they are passed on, or why not.
+    answer: oneshot::Sender<anyhow::Result<()>>,
+}
+
+/// Starts `heir`, which is `waiting` when it is ready, and tells whoever made the `request` what has come of it.
+pub(super) async fn restart(
+    heir: anyhow::Result<Heir>,
+    request: RestartRequest,
+    waiting: mpsc::Sender<Waiting>,
+) {
+    let outcome = match heir {
+        Ok(heir) => bring_in(heir, waiting).await,
+        Err(error) => Err(error),
+    };
+    match &outcome {
+        Ok(process) => tracing::info!(process, "restarted: another agent has taken over"),
+        Err(error) => tracing::error!("not restarted: {error:#}"),
+    }
+    // Whoever has asked may have gone.
+    let _ = request.send(outcome.map_err(|error| format!("not restarted: {error:#}")));
+}
+
+async fn bring_in(heir: Heir, waiting: mpsc::Sender<Waiting>) -> anyhow::Result<u32> {
+    let Heir { command, cord, far_end } = heir;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = Command::from(command).spawn().with_context(|| format!("starting {program}"))?;
+    drop(far_end);
+    let prepared = async {
+        cord.set_nonblocking(true)?;
+        let mut reports = BufReader::new(UnixStream::from_std(cord)?);
+        let Report::Ready { routers } = next_report(&mut reports, READY_PATIENCE).await? else {
+            bail!("it does not say that it is ready");
+        };
+        let process = child.id().context("it has ended")?;
+        let (answer, answered) = oneshot::channel();
+        let is_heard = waiting.send(Waiting { process, routers, answer }).await;
+        is_heard.context("this agent is about to stop")?;
+        let passed_on = timeout(READY_PATIENCE, answered).await.context("the guardian does not listen")?;
+        passed_on.context("this agent is about to stop")??;
+        Ok((process, reports))
+    };
+    match prepared.await {
+        Ok((process, mut reports)) => match next_report(&mut reports, SERVING_PATIENCE).await? {
+            Report::Serving => Ok(process),
+            Report::Ready { .. } | Report::Refused(_) => bail!("it does not say that it serves"),
+        },
+        Err(error) => {
+            end(&mut child).await;
+            Err(error)
+        }
+    }
+}
+
+async fn next_report(reports: &mut BufReader<UnixStream>, patience: Duration) -> anyhow::Result<Report> {
+    let mut line = String::new();
+    let read = timeout(patience, reports.read_line(&mut line)).await;
+    match read.with_context(|| format!("the next agent says nothing for {patience:?}"))? {
+        Ok(1..) => {}
+        Ok(0) | Err(_) => bail!("the next agent has ended; its log says why"),
+    }
+    match serde_json::from_str(&line).context("understanding the next agent")? {
+        Report::Refused(error) => bail!(error),
+        report @ (Report::Ready { .. } | Report::Serving) => Ok(report),
+    }
+}
+
+/// Sees to it that the next agent is no more.
+async fn end(child: &mut Child) {
+    if let Err(error) = child.kill().await {
+        tracing::warn!(%error, "the agent that was to take over does not end");
+    }
+}
+
+impl Waiting {
+    /// Makes it the guardian's next agent, and the election thread leave everything to it.
+    pub(super) async fn pass_on(self, line: &mut OpenLine, server: &Server) {
+        let Self { process, routers, answer } = self;
+        if answer.is_closed() {
+            // It came too late, and is no more.
+            return;
+        }
+        let passed_on = async {
+            line.name_successor(i32::try_from(process)?).await?;
+            let given_up = server.routers().filter(|(_, name, vrid)| {
+                !routers.iter().any(|(other, number)| other == name && number == vrid)
+            });
+            let given_up = given_up.map(|(place, _, _)| place).collect();
+            Ok(server.remote.send(driver::Command::PassOn { given_up })?)
+        };
+        // Nobody waits for it when the next agent is gone, and the guardian learns that by itself.
+        let _ = answer.send(passed_on.await);
+    }
+}

@@ -1,0 +1,237 @@
+//! A restart that fails, or in which somebody dies: the agent goes on as if nothing had been, or its addresses move as they
+//! do when an agent dies.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton::clock;
+use baton::config::MacMode;
+use baton_common::maps::LAYOUT_VERSION;
+use baton_tests::lab::{
+    Host, Lab, Pair, Prober, Process, VIP, analyse, differences, output, pause, wait_until,
+};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::refusals::{reconfigure, refused, start_alone};
+use super::restart::{own_program, restart, router, start_program, watched_over};
+use super::{PLANNED_OVERLAP_US, SOON, WATCH, assert_sole_owner, with_pair};
+
+#[test]
+fn a_configuration_with_mistakes_is_refused_before_anything_happens() -> Result<()> {
+    refused_and_serving(
+        |lab| reconfigure(lab, "vrid = 51", "vrid = 0").map(drop),
+        &["vrid 0 is out of range"],
+    )
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_the_host_is_refused_by_the_new_agent() -> Result<()> {
+    refused_and_serving(
+        |lab| reconfigure(lab, "interface = \"eth0\"", "interface = \"eth7\"").map(drop),
+        &["not restarted: there is no interface eth7"],
+    )
+}
+
+#[test]
+fn another_place_for_the_pins_is_refused() -> Result<()> {
+    refused_and_serving(
+        |lab| {
+            let pins = lab.directory().join("bpf").join(Host::A.name()).display().to_string();
+            fs::create_dir_all(format!("{pins}-other"))?;
+            reconfigure(lab, &pins, &format!("{pins}-other")).map(drop)
+        },
+        &["a restart cannot change `pins`", "stop baton and start it again"],
+    )
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_refused() -> Result<()> {
+    refused_and_serving(
+        |lab| Ok(fs::remove_file(lab.directory().join("baton"))?),
+        &["starting ", "No such file"],
+    )
+}
+
+#[test]
+fn a_program_that_ends_at_once_is_refused() -> Result<()> {
+    refused_and_serving(|lab| script(lab, "exit 0"), &["the next agent has ended"])
+}
+
+/// Restarts an agent whose host was spoilt: that is refused with `phrases`, and the agent serves on as before.
+fn refused_and_serving(spoil: impl FnOnce(&Lab) -> Result<()>, phrases: &[&str]) -> Result<()> {
+    let lab = Lab::up()?;
+    let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    own_program(&lab)?;
+    let _agent = start_program(&lab)?;
+    let (good, before, host) = (fs::read(&file)?, lab.baton_status(Host::A)?, lab.snapshot(Host::A)?);
+    spoil(&lab)?;
+    refused(lab.baton(Host::A, "restart")?, phrases)?;
+    fs::write(&file, good)?;
+    let after = lab.baton_status(Host::A)?;
+    assert_eq!((after.pid, after.guardian), (before.pid, before.guardian));
+    assert_eq!(
+        (after.routers[0].role.as_str(), after.routers[0].since_ns),
+        ("Active", before.routers[0].since_ns)
+    );
+    assert_eq!(differences(&host, &lab.snapshot(Host::A)?), Vec::<String>::new());
+
+    own_program(&lab)?;
+    restart(&lab, Host::A)
+}
+
+#[test]
+fn a_new_agent_that_is_killed_while_it_starts_leaves_the_old_one_at_work() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let program = own_program(&lab)?;
+    let agent = start_program(&lab)?;
+    let before = router(&lab, Host::A)?.since_ns;
+    fs::remove_file(program)?;
+    script(&lab, "exec sleep 60")?;
+    let command = lab.baton(Host::A, "restart")?.stderr(Stdio::piped()).spawn()?;
+    wait_until("the new agent", SOON, || Ok(agent.tree().len() == 3))?;
+    // The youngest comes first.
+    kill(agent.tree()[0], Signal::SIGKILL)?;
+    let end = command.wait_with_output()?;
+    assert_eq!(end.status.code(), Some(1));
+    ensure!(String::from_utf8_lossy(&end.stderr).contains("the next agent has ended"), "{end:?}");
+    assert_eq!(router(&lab, Host::A)?.since_ns, before);
+    Ok(())
+}
+
+#[test]
+fn whoever_is_killed_at_whatever_moment_of_a_restart_there_are_no_two_owners() -> Result<()> {
+    with_pair(MacMode::Virtual, |lab, pair| {
+        // It takes some 100 ms.
+        for (victim, millis) in [Victim::Old, Victim::New, Victim::Guardian]
+            .into_iter()
+            .flat_map(|v| (0..6).map(move |n| (v, 20 * n)))
+        {
+            assert_sole_owner(pair, Host::A)?;
+            watched_over(lab, Host::A)?;
+            let prober = Prober::start(lab, VIP, 2 * SOON)?;
+            let event = clock::now().as_nanos();
+            let old = lab.baton_status(Host::A)?.pid;
+            let mut command =
+                lab.baton(Host::A, "restart")?.stderr(Stdio::null()).stdout(Stdio::null()).spawn()?;
+            pause(Duration::from_millis(millis))?;
+            victim.kill(pair.agent(Host::A)?, old)?;
+            pause(WATCH)?;
+            let outcome = analyse(&prober.finish()?, event);
+            command.wait()?;
+            assert!(
+                outcome.overlap_us <= PLANNED_OVERLAP_US && outcome.flips <= 1,
+                "{victim:?} killed after {millis} ms: {outcome:?}"
+            );
+            come_back(lab, pair)?;
+        }
+        Ok(())
+    })
+}
+
+/// Whom the test kills.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Old,
+    New,
+    Guardian,
+}
+
+impl Victim {
+    /// Kills it if it is there.
+    fn kill(self, guardian: &Process, old: u32) -> Result<()> {
+        let old = Pid::from_raw(i32::try_from(old)?);
+        let found = guardian.tree().into_iter().find(|pid| match self {
+            Self::Old => *pid == old,
+            Self::New => *pid != old && *pid != guardian.pid(),
+            Self::Guardian => *pid == guardian.pid(),
+        });
+        // It may have ended this moment.
+        let _ = found.map(|pid| kill(pid, Signal::SIGKILL));
+        Ok(())
+    }
+}
+
+/// Makes node a what it was: a sole owner with a guardian.
+fn come_back(lab: &Lab, pair: &mut Pair<'_>) -> Result<()> {
+    let guardian = format!("/proc/{}/stat", pair.agent(Host::A)?.pid());
+    let has_ended = || !fs::read_to_string(&guardian).is_ok_and(|state| !state.contains(") Z "));
+    wait_until("a guardian that is ready, or its end", SOON, || {
+        Ok(has_ended() || lab.baton_status(Host::A).is_ok_and(|status| status.guardian.is_some()))
+    })?;
+    if has_ended() {
+        if let Ok(status) = lab.baton_status(Host::A) {
+            let socket = lab.host_directory(Host::A).join("control.sock");
+            kill(Pid::from_raw(i32::try_from(status.pid)?), Signal::SIGTERM)?;
+            wait_until("the end of an agent without a guardian", SOON, || Ok(!socket.exists()))?;
+        }
+        pair.restart(Host::A)?;
+    }
+    move_to_a(lab, pair)
+}
+
+fn move_to_a(lab: &Lab, pair: &Pair<'_>) -> Result<()> {
+    if pair.settle()? == Host::B {
+        output(&mut lab.baton(Host::B, "handover")?)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_agent_whose_maps_have_another_layout_is_not_taken_over_from() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let _agent = start_alone(&lab)?;
+    let [line, cord, mut report] = {
+        let (line, _) = UnixStream::pair()?;
+        let (cord, report) = UnixStream::pair()?;
+        [line, cord, report]
+    };
+    let notice = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(lab.directory().join("notice"))?;
+    notice.set_len(4096)?;
+    let host_lock = File::open(lab.namespace(Host::A).lock()?)?;
+    let directory_lock = File::open(lab.host_directory(Host::A))?;
+    let inherited = [line.as_fd(), notice.as_fd(), cord.as_fd(), host_lock.as_fd(), directory_lock.as_fd()];
+    for descriptor in inherited {
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    }
+    let [line, notice, cord, host_lock, directory_lock] = inherited.map(|descriptor| descriptor.as_raw_fd());
+    let pins = lab.directory().join("bpf").join(Host::A.name());
+    let heritage = format!(
+        "{{\"agent\":{{\"guardian\":1,\"line\":{line},\"notice\":{notice},\"cord\":{cord},\"host_lock\":{host_lock},\
+         \"directory_lock\":{directory_lock},\"pins\":{pins:?},\"layout\":{}}}}}",
+        LAYOUT_VERSION + 1
+    );
+    let mut next = lab.baton(Host::A, "run")?;
+    let phrase = format!("have layout {}, those of this program {LAYOUT_VERSION}", LAYOUT_VERSION + 1);
+    next.env("BATON_HERITAGE", heritage);
+    refused(next, &[&phrase, "`baton handover`, stop baton and start it again"])?;
+    report.set_nonblocking(true)?;
+    let mut said = [0; 512];
+    let length = report.read(&mut said).context("it reports nothing")?;
+    ensure!(String::from_utf8_lossy(&said[..length]).contains(&phrase), "it reports something else");
+    assert_eq!(router(&lab, Host::A)?.role, "Active");
+    refused(lab.baton(Host::A, "detach")?, &["another baton runs on this host"])
+}
+
+/// Puts a shell script in the place of the program.
+fn script(lab: &Lab, line: &str) -> Result<()> {
+    let path = lab.directory().join("baton");
+    let draft = path.with_extension("script");
+    fs::write(&draft, format!("#!/bin/sh\n{line}\n"))?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
+    Ok(fs::rename(draft, path)?)
+}
