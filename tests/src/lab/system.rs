@@ -222,6 +222,12 @@ impl<'lab> Pair<'lab> {
         agent.map(|mut agent| agent.wait(Duration::from_secs(5))).transpose()
     }
 
+    /// Starts the agent of `host` again if it has ended.
+    pub fn restart_if_ended(&mut self, host: Host) -> Result<()> {
+        let running = self.agents[index(host)].as_mut().is_some_and(Process::is_running);
+        if running { Ok(()) } else { self.restart(host) }
+    }
+
     /// Starts the agent of `host` again after its end.
     pub fn restart(&mut self, host: Host) -> Result<()> {
         self.end_of(host)?;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, Witness, pause};
+use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, pause};
 
-use super::sbfd::{router, stands_by};
+use super::repeated::SETTINGS;
+use super::sbfd::{epochs, stands_by};
 use super::{assert_sole_owner, watch, with_settings};
 
-const SETTINGS: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
 /// An advert is heard long before that.
 const LEASE: Duration = Duration::from_millis(300);
 /// Many intervals, and time enough to be watched by S-BFD again.
@@ -135,8 +135,4 @@ fn one_is_left(lab: &Lab, pair: &Pair<'_>, mend: impl FnOnce(&Lab) -> Result<()>
     ensure!(testimony.conflict < LEASE, "{testimony:?}");
     assert_eq!(epochs(lab)?, before, "nobody took over again");
     assert_sole_owner(pair, Host::A)
-}
-
-fn epochs(lab: &Lab) -> Result<[u32; 2]> {
-    Ok([router(lab, Host::A)?.epoch, router(lab, Host::B)?.epoch])
 }

@@ -134,6 +134,11 @@ pub(super) fn session(lab: &Lab, host: Host) -> Result<(bool, bool)> {
     Ok((watch.up, watch.next_in_line))
 }
 
+/// How often each node has taken over.
+pub(super) fn epochs(lab: &Lab) -> Result<[u32; 2]> {
+    Ok([router(lab, Host::A)?.epoch, router(lab, Host::B)?.epoch])
+}
+
 pub(super) fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
     lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
 }

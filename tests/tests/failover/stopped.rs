@@ -1,5 +1,5 @@
 //! Processes that are stopped (SIGSTOP) and go on, or are killed while they are stopped: agents within their lease and beyond it,
-//! and guardians.
+//! and guardians. Owners that only hang are in `repeated`.
 
 use std::time::Duration;
 
@@ -8,35 +8,15 @@ use baton::config::MacMode;
 use baton_tests::lab::{
     Fault, Host, Outcome, Pair, Settings, Witness, has_ended, has_stopped, pause, wait_until,
 };
-use baton_tests::repetitions::repeat;
 use nix::sys::signal::{Signal, kill};
 
+use super::repeated::{LINGER_US, SETTINGS};
 use super::sbfd::router;
 use super::{SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
 
-const SETTINGS: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
 const SLOW: Settings = Settings { interval_ms: 1000, ..Settings::USUAL };
-/// An interval and the linger.
-const LINGER_US: u64 = 102_000;
-/// Most of what is left of a lease in any case, which is two intervals.
 const WITHIN_THE_LEASE: Duration = Duration::from_millis(150);
 const BEYOND_THE_LEASE: Duration = Duration::from_millis(400);
-
-#[test]
-fn an_owner_that_goes_on_within_its_lease_stays_owner() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
-        repeat("stopped within the lease", 3, |_| {
-            let owner = pair.settle()?;
-            let (outcome, _) = watch(lab, || {
-                pair.inject(Fault::AgentHang)?;
-                pause(WITHIN_THE_LEASE)?;
-                pair.restore()
-            })?;
-            assert_undisturbed(&outcome, owner);
-            Ok(())
-        })
-    })
-}
 
 #[test]
 fn a_backup_that_goes_on_takes_nothing() -> Result<()> {
