@@ -1,20 +1,21 @@
 //! What an agent costs while nothing happens.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_tests::lab::{Pair, System, binary, pause};
+use baton_tests::lab::{Pair, pause};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use serde::Serialize;
+
+use crate::systems;
 
 /// Size, memory and CPU time of one system's agents.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
     /// The system's name.
     pub system: &'static str,
-    /// Size of the program's file.
+    /// Size of the file of the program that takes part in the election.
     pub binary_bytes: u64,
     /// Resident memory of the owner's agent, all processes; locked pages included.
     pub rss_bytes: u64,
@@ -27,7 +28,7 @@ pub struct Cost {
 /// Measures the agents of `pair` over `span`.
 pub fn measure(pair: &Pair<'_>, span: Duration) -> Result<Cost> {
     let owner = pair.settle()?;
-    let trees = [pair.agent(owner)?.tree(), pair.agent(owner.other())?.tree()];
+    let trees = [pair.processes(owner)?, pair.processes(owner.other())?];
     let before = [ticks(&trees[0])?, ticks(&trees[1])?];
     pause(span)?;
     let after = [ticks(&trees[0])?, ticks(&trees[1])?];
@@ -38,7 +39,7 @@ pub fn measure(pair: &Pair<'_>, span: Duration) -> Result<Cost> {
     };
     Ok(Cost {
         system: pair.system().name(),
-        binary_bytes: fs::metadata(program(pair.system())?)?.len(),
+        binary_bytes: fs::metadata(systems::program(pair.system())?)?.len(),
         rss_bytes: trees[0].iter().map(|pid| resident(*pid)).sum::<Result<u64>>()?,
         active_cpu_permille: permille(0),
         backup_cpu_permille: permille(1),
@@ -56,17 +57,6 @@ pub fn describe(cost: &Cost) -> String {
         percent(cost.active_cpu_permille),
         percent(cost.backup_cpu_permille)
     )
-}
-
-fn program(system: System) -> Result<PathBuf> {
-    match system {
-        System::Baton(_) => binary("baton"),
-        System::Keepalived => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let found = std::env::split_paths(&path).map(|directory| directory.join("keepalived"));
-            found.into_iter().find(|program| program.is_file()).context("find keepalived on the PATH")
-        }
-    }
 }
 
 fn ticks(tree: &[Pid]) -> Result<u64> {

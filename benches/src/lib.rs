@@ -1,13 +1,20 @@
-//! What the measuring programs share: real-time scheduling, ARP probing, rounds of faults, statistics and reports.
+//! What the measuring programs share: real-time scheduling, ARP probing, floods, rounds of faults, statistics and reports.
 
 pub mod arp;
 pub mod cost;
+pub mod flood;
+pub mod machine;
+pub mod measure;
+pub mod pace;
+pub mod plan;
 pub mod realtime;
 pub mod report;
 pub mod rounds;
 pub mod row;
+pub mod series;
 pub mod stats;
-pub mod svg;
+pub mod systems;
+pub mod watch;
 
 use baton_tests::lab::{Host, Lab, VIP};
 

@@ -4,33 +4,15 @@ use anyhow::Result;
 use baton_tests::lab::Outcome;
 use serde::Serialize;
 
-use crate::rounds::{Event, Round};
+use crate::flood::FloodRate;
+use crate::rounds::Stages;
+use crate::series::{Conditions, Series};
 use crate::stats::{Distribution, Quantiles};
 
 /// The kind of a watch in which nothing should move.
 pub const FALSE_ALARM: &str = "false-alarm";
 /// The kind of the takeovers as the new owner sees them.
 const SWITCH: &str = "switch";
-
-/// All rounds of one event on one system.
-#[derive(Clone, Debug)]
-pub struct Series {
-    /// The system's name.
-    pub system: &'static str,
-    /// What happened in each round.
-    pub event: Event,
-    /// What came of it.
-    pub rounds: Vec<Round>,
-}
-
-/// Under which conditions it was measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Conditions {
-    /// How many addresses could move.
-    pub vips: u16,
-    /// `none`, or what kept the machine busy.
-    pub stress: &'static str,
-}
 
 /// One line of the report.
 #[derive(Clone, Debug, Serialize)]
@@ -43,7 +25,7 @@ pub struct Row {
     pub event: &'static str,
     /// How many addresses could move.
     pub vips: u16,
-    /// `none`, or what kept the machine busy.
+    /// `idle`, `busy` (an ordinary busy loop for each CPU), or `busy+flood`.
     pub stress: &'static str,
     /// How often it was tried; a watch for false alarms is one round.
     pub rounds: u64,
@@ -59,28 +41,39 @@ pub struct Row {
     pub role_changes: u64,
     /// How long the prober itself could not look.
     pub prober_stall_us: Quantiles,
+    /// What the hypervisor took from the machine in a round, in steps of 10 ms.
+    pub steal_us: Quantiles,
     /// How long a watch for false alarms took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
+    /// The flood in a watch for false alarms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flood: Option<FloodRate>,
 }
+
+/// A round as rows see it.
+type Seen = (Outcome, u64);
 
 impl Row {
     /// The row of a series.
-    pub fn of(series: &Series, conditions: Conditions) -> Result<Self> {
-        let Series { system, event, rounds } = series;
-        let outcomes: Vec<Outcome> = rounds.iter().map(|round| round.outcome).collect();
-        Ok(Self { event: event.name(), ..Self::new(system, event.kind(), conditions, &outcomes)? })
+    pub fn of(series: &Series) -> Result<Self> {
+        let Series { system, event, conditions, rounds } = series;
+        let seen: Vec<Seen> = rounds.iter().map(|round| (round.outcome, round.steal_us)).collect();
+        Ok(Self { event: event.name(), ..Self::new(system, event.kind(), *conditions, &seen)? })
     }
 
-    /// The `switch` row of a system, over the takeovers of all its series; `None` if the system tells no stages.
+    /// The `switch` row of a system, over the takeovers of all its series under some conditions; `None` if the system tells
+    /// no stages.
     pub fn of_switches(all: &[Series], system: &'static str, conditions: Conditions) -> Result<Option<Self>> {
-        let rounds = all.iter().filter(|series| series.system == system).flat_map(|series| &series.rounds);
-        let switches: Vec<Outcome> = rounds
+        let series = all.iter().filter(|series| (series.system, series.conditions) == (system, conditions));
+        let switches: Vec<Seen> = series
+            .flat_map(|series| &series.rounds)
             .filter_map(|round| {
                 let stages = round.stages?;
                 let outage_us = stages.accepted_ns.div_ceil(1000);
                 // Two own only after the decision: the overlap is the round's.
-                Some(Outcome { outage_us, lost_probes: stages.lost_probes, ..round.outcome })
+                let outcome = Outcome { outage_us, lost_probes: stages.lost_probes, ..round.outcome };
+                Some((outcome, round.steal_us))
             })
             .collect();
         if switches.is_empty() {
@@ -94,19 +87,16 @@ impl Row {
         system: &'static str,
         conditions: Conditions,
         seconds: u64,
-        outcome: Outcome,
+        (outcome, steal_us): (Outcome, u64),
+        flood: FloodRate,
     ) -> Result<Self> {
-        Ok(Self { seconds: Some(seconds), ..Self::new(system, FALSE_ALARM, conditions, &[outcome])? })
+        let row = Self::new(system, FALSE_ALARM, conditions, &[(outcome, steal_us)])?;
+        Ok(Self { seconds: Some(seconds), flood: Some(flood), ..row })
     }
 
-    fn new(
-        system: &'static str,
-        kind: &'static str,
-        conditions: Conditions,
-        outcomes: &[Outcome],
-    ) -> Result<Self> {
-        let quantiles = |value: fn(&Outcome) -> u64| -> Result<Quantiles> {
-            Ok(Distribution::of(outcomes.iter().map(value))?.quantiles())
+    fn new(system: &'static str, kind: &'static str, conditions: Conditions, seen: &[Seen]) -> Result<Self> {
+        let quantiles = |value: fn(&Seen) -> u64| -> Result<Quantiles> {
+            Ok(Distribution::of(seen.iter().map(value))?.quantiles())
         };
         Ok(Self {
             system,
@@ -114,27 +104,45 @@ impl Row {
             event: kind,
             vips: conditions.vips,
             stress: conditions.stress,
-            rounds: outcomes.len() as u64,
-            moved: outcomes.iter().filter(|outcome| outcome.moved()).count() as u64,
-            outage_us: quantiles(|outcome| outcome.outage_us)?,
-            lost_probes: quantiles(|outcome| outcome.lost_probes)?,
-            overlap_us: quantiles(|outcome| outcome.overlap_us)?,
-            role_changes: outcomes.iter().map(|outcome| outcome.flips).sum(),
-            prober_stall_us: quantiles(|outcome| outcome.stall_us)?,
+            rounds: seen.len() as u64,
+            moved: seen.iter().filter(|(outcome, _)| outcome.moved()).count() as u64,
+            outage_us: quantiles(|(outcome, _)| outcome.outage_us)?,
+            lost_probes: quantiles(|(outcome, _)| outcome.lost_probes)?,
+            overlap_us: quantiles(|(outcome, _)| outcome.overlap_us)?,
+            role_changes: seen.iter().map(|(outcome, _)| outcome.flips).sum(),
+            prober_stall_us: quantiles(|(outcome, _)| outcome.stall_us)?,
+            steal_us: quantiles(|(_, steal_us)| *steal_us)?,
             seconds: None,
+            flood: None,
         })
+    }
+
+    /// The conditions under which it was measured.
+    pub const fn conditions(&self) -> Conditions {
+        Conditions { vips: self.vips, stress: self.stress }
     }
 }
 
-/// The stages of all takeovers of one system: decision to lease, advert, gratuitous ARP, first VIP frame.
+/// The stages of the takeovers of a series: last advert and last frame of the old owner to decision; decision to lease,
+/// advert, gratuitous ARP, first VIP frame.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageRow {
     /// The system's name.
     pub system: &'static str,
     /// The event that the takeovers followed.
     pub kind: &'static str,
+    /// How many addresses moved.
+    pub vips: u16,
+    /// `idle` or `busy`.
+    pub stress: &'static str,
     /// How many takeovers.
     pub takeovers: u64,
+    /// In how many of them a probe was lost between the old owner's last frame and the new one's first.
+    pub gaps: u64,
+    /// Last advert heard to decision.
+    pub heard_ns: Quantiles,
+    /// Last frame that the old owner served before the decision to that decision.
+    pub silent_ns: Quantiles,
     /// Decision to lease stored.
     pub stored_ns: Quantiles,
     /// Decision to advert on its way.
@@ -148,66 +156,48 @@ pub struct StageRow {
 impl StageRow {
     /// The stages of `series`, if its system tells them.
     pub fn of(series: &Series) -> Result<Option<Self>> {
-        let stages: Vec<_> = series.rounds.iter().filter_map(|round| round.stages).collect();
+        let stages: Vec<Stages> = series.rounds.iter().filter_map(|round| round.stages).collect();
         if stages.is_empty() {
             return Ok(None);
         }
-        let quantiles = |values: Vec<u64>| -> Result<Quantiles> { Ok(Distribution::of(values)?.quantiles()) };
+        let quantiles = |value: fn(&Stages) -> u64| -> Result<Quantiles> {
+            Ok(Distribution::of(stages.iter().map(value))?.quantiles())
+        };
         Ok(Some(Self {
             system: series.system,
             kind: series.event.name(),
+            vips: series.conditions.vips,
+            stress: series.conditions.stress,
             takeovers: stages.len() as u64,
-            stored_ns: quantiles(stages.iter().map(|stages| stages.stored_ns).collect())?,
-            transmitted_ns: quantiles(stages.iter().map(|stages| stages.transmitted_ns).collect())?,
-            announced_ns: quantiles(stages.iter().map(|stages| stages.announced_ns).collect())?,
-            accepted_ns: quantiles(stages.iter().map(|stages| stages.accepted_ns).collect())?,
+            gaps: stages.iter().filter(|stages| stages.has_gap).count() as u64,
+            heard_ns: quantiles(|stages| stages.heard_ns)?,
+            silent_ns: quantiles(|stages| stages.silent_ns)?,
+            stored_ns: quantiles(|stages| stages.stored_ns)?,
+            transmitted_ns: quantiles(|stages| stages.transmitted_ns)?,
+            announced_ns: quantiles(|stages| stages.announced_ns)?,
+            accepted_ns: quantiles(|stages| stages.accepted_ns)?,
         }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use baton_tests::lab::{Fault, Host};
+    use baton_tests::lab::Fault;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rounds::Stages;
+    use crate::rounds::Event;
+    use crate::series::tests::{CONDITIONS, outcome, series};
 
-    const CONDITIONS: Conditions = Conditions { vips: 3, stress: "busy-loops" };
-
-    fn outcome(outage_us: u64, lost_probes: u64) -> Outcome {
-        Outcome {
-            outage_us,
-            lost_probes,
-            overlap_us: 7,
-            flips: 1,
-            before: Some(Host::A),
-            after: Some(Host::B),
-            stall_us: 60,
-        }
-    }
-
-    /// A round whose new owner served 120.5 us after its decision, with two probes lost meanwhile.
-    fn series(event: Event) -> Series {
-        let stages = Stages {
-            stored_ns: 3_000,
-            transmitted_ns: 40_000,
-            announced_ns: 70_000,
-            accepted_ns: 120_500,
-            lost_probes: 2,
-        };
-        let round = Round { event, victim: Host::A, outcome: outcome(500, 9), stages: Some(stages) };
-        Series { system: "baton", event, rounds: vec![round] }
-    }
+    const FLOOD: FloodRate = FloodRate { sent_per_second: 900_000, received_per_second: 800_000 };
 
     /// One row of every kind, as JSON.
     fn rows() -> Vec<Value> {
         let events = Fault::MEASURED.map(Event::Fault).into_iter().chain([Event::Failback]);
-        let all: Vec<Series> = events.map(series).collect();
-        let mut rows: Vec<Row> =
-            all.iter().map(|series| Row::of(series, CONDITIONS).expect("values")).collect();
+        let all: Vec<Series> = events.map(|event| series("baton", event, &[500])).collect();
+        let mut rows: Vec<Row> = all.iter().map(|series| Row::of(series).expect("values")).collect();
         rows.extend(Row::of_switches(&all, "baton", CONDITIONS).expect("values"));
-        rows.push(Row::of_watch("baton", CONDITIONS, 20, outcome(50, 0)).expect("values"));
+        rows.push(Row::of_watch("baton", CONDITIONS, 20, (outcome(50, 0), 0), FLOOD).expect("values"));
         rows.iter().map(|row| serde_json::to_value(row).expect("a row is JSON")).collect()
     }
 
@@ -222,27 +212,38 @@ mod tests {
         for row in &rows {
             assert_eq!(
                 [&row["system"], &row["vips"], &row["stress"]],
-                [&json!("baton"), &json!(3), &json!("busy-loops")]
+                [&json!("baton"), &json!(3), &json!("busy")]
             );
             assert!(row["rounds"].is_u64(), "{row}");
-            for distribution in ["outage_us", "lost_probes", "overlap_us"] {
+            for distribution in ["outage_us", "lost_probes", "overlap_us", "prober_stall_us", "steal_us"] {
                 let fields = row[distribution].as_object().expect("a distribution");
                 assert_eq!(fields.keys().collect::<Vec<_>>(), ["max", "p50", "p90", "p99"]);
                 assert!(fields.values().all(Value::is_u64), "{row}");
             }
         }
+        assert_eq!(rows[6]["flood"], json!({"sent_per_second": 900_000, "received_per_second": 800_000}));
+    }
+
+    #[test]
+    fn a_row_is_the_distribution_of_its_rounds() {
+        let row =
+            Row::of(&series("baton", Event::Fault(Fault::AgentHang), &[100, 300, 200])).expect("values");
+        let expected = Quantiles { p50: 200, p90: 300, p99: 300, max: 300 };
+        assert_eq!((row.rounds, row.moved, row.outage_us, row.role_changes), (3, 3, expected, 3));
     }
 
     #[test]
     fn a_switch_is_what_the_new_owner_needs_and_loses() {
-        let row = Row::of_switches(&[series(Event::Fault(Fault::AgentHang))], "baton", CONDITIONS);
-        let row = row.expect("values").expect("stages");
+        let all = [series("baton", Event::Fault(Fault::AgentHang), &[500])];
+        let row = Row::of_switches(&all, "baton", CONDITIONS).expect("values").expect("stages");
         assert_eq!((row.rounds, row.outage_us.max, row.lost_probes.max, row.overlap_us.max), (1, 121, 2, 7));
+        let elsewhere = Conditions { vips: 4, ..CONDITIONS };
+        assert!(Row::of_switches(&all, "baton", elsewhere).expect("no values").is_none());
     }
 
     #[test]
     fn a_failback_is_a_planned_move_with_a_name_of_its_own() {
-        let row = Row::of(&series(Event::Failback), CONDITIONS).expect("values");
+        let row = Row::of(&series("baton", Event::Failback, &[500])).expect("values");
         assert_eq!((row.kind, row.event), ("planned", "failback"));
     }
 }

@@ -44,6 +44,17 @@ impl Distribution {
         Quantiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: self.histogram.max() }
     }
 
+    /// Each value that occurs, with the part of the values that are not above it.
+    pub fn cumulative(&self) -> Vec<(u64, f64)> {
+        let mut below = 0;
+        let mut step = |value: u64, count: u64| {
+            below += count;
+            (value, below as f64 / self.count() as f64)
+        };
+        let values = self.histogram.iter_recorded();
+        values.map(|value| step(value.value_iterated_to(), value.count_at_value())).collect()
+    }
+
     /// How many values lie in each of the ranges that `bounds` cut: up to and with the first, ..., above the last.
     pub fn counts(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len() + 1];
@@ -53,26 +64,6 @@ impl Distribution {
         }
         counts
     }
-}
-
-/// Bounds with `per_decade` steps in each decade from `from` to `to`, both powers of ten.
-pub fn log_bounds(from: u64, to: u64, per_decade: u32) -> Vec<u64> {
-    let mut bounds = Vec::new();
-    let mut decade = from;
-    while decade < to {
-        let steps = (0..per_decade).map(|step| 10f64.powf(f64::from(step) / f64::from(per_decade)));
-        // A bound of some microseconds: rounding it is the point.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "small"
-        )]
-        bounds.extend(steps.map(|factor| (decade as f64 * factor).round() as u64));
-        decade *= 10;
-    }
-    bounds.push(to);
-    bounds
 }
 
 #[cfg(test)]
@@ -94,7 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn bounds_divide_every_decade_alike() {
-        assert_eq!(log_bounds(10, 1000, 3), [10, 22, 46, 100, 215, 464, 1000]);
+    fn the_cumulative_distribution_ends_with_all_values() {
+        let distribution = Distribution::of([50, 50, 100, 700]).expect("values");
+        assert_eq!(distribution.cumulative(), [(50, 0.5), (100, 0.75), (700, 1.0)]);
     }
 }

@@ -1,5 +1,6 @@
-//! A program that does nothing: what stands on the switch's ports, and what is subtracted from a measurement; and one that
-//! takes every frame off. They are two instructions that exist only here, so they are loaded with bpf(2).
+//! A program that does nothing: what stands on the switch's ports, what is subtracted from a measurement, and what lets a
+//! flood in; and one that takes every frame off. They are two instructions that exist only here, so they are loaded with
+//! bpf(2).
 
 use std::ffi::CString;
 use std::io;
@@ -13,6 +14,9 @@ use anyhow::{Context as _, Result};
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+
+/// BPF_F_TEST_XDP_LIVE_FRAMES: the verdict on each frame is carried out.
+const LIVE_FRAMES: u32 = 1 << 1;
 
 /// What it returns: to XDP that is XDP_PASS, to tc a drop, which costs as little.
 const PASS: u64 = 2;
@@ -51,6 +55,7 @@ struct PinAttributes {
 }
 
 /// The start of `union bpf_attr` for BPF_PROG_TEST_RUN.
+#[derive(Default)]
 #[repr(C)]
 struct TestRunAttributes {
     program: RawFd,
@@ -61,6 +66,25 @@ struct TestRunAttributes {
     data_out: u64,
     repeat: u32,
     duration: u32,
+    context_size_in: u32,
+    context_size_out: u32,
+    context_in: u64,
+    context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    unused: u32,
+}
+
+/// The kernel's `struct xdp_md`.
+#[repr(C)]
+struct XdpContext {
+    data: u32,
+    data_end: u32,
+    data_meta: u32,
+    ingress_ifindex: u32,
+    rx_queue_index: u32,
+    egress_ifindex: u32,
 }
 
 impl EmptyProgram {
@@ -102,19 +126,42 @@ impl EmptyProgram {
 
     /// The time that it takes for `frame`, the mean over `repeat` runs.
     pub fn time(&self, frame: &[u8], repeat: u32) -> Result<Duration> {
-        let mut attributes = TestRunAttributes {
-            program: self.0.as_raw_fd(),
-            return_value: 0,
-            data_size_in: frame.len().try_into()?,
-            data_size_out: 0,
-            data_in: frame.as_ptr() as u64,
-            data_out: 0,
-            repeat,
-            duration: 0,
-        };
+        let mut attributes =
+            TestRunAttributes { repeat, ..TestRunAttributes::of(self.0.as_raw_fd(), frame)? };
         // SAFETY: the attributes are those of the command, and point to a live frame of the stated length.
         unsafe { bpf(BPF_PROG_TEST_RUN, &mut attributes) }.context("run the empty program")?;
         Ok(Duration::from_nanos(attributes.duration.into()))
+    }
+
+    /// Lets `count` copies of `frame` arrive on the interface with that index, which runs native XDP, as fast as this thread
+    /// can. For [`Kind::Xdp`] only.
+    pub fn flood(&self, frame: &[u8], interface: u32, count: u32) -> Result<()> {
+        let context = XdpContext {
+            data: 0,
+            data_end: frame.len().try_into()?,
+            data_meta: 0,
+            ingress_ifindex: interface,
+            rx_queue_index: 0,
+            egress_ifindex: 0,
+        };
+        let mut attributes = TestRunAttributes {
+            repeat: count,
+            context_size_in: size_of::<XdpContext>().try_into()?,
+            context_in: std::ptr::from_ref(&context) as u64,
+            flags: LIVE_FRAMES,
+            ..TestRunAttributes::of(self.0.as_raw_fd(), frame)?
+        };
+        // SAFETY: the attributes are those of the command, and point to a live frame and context of the stated lengths.
+        unsafe { bpf(BPF_PROG_TEST_RUN, &mut attributes) }.context("let frames arrive")?;
+        Ok(())
+    }
+}
+
+impl TestRunAttributes {
+    /// Those of a run of `program` on `frame`.
+    fn of(program: RawFd, frame: &[u8]) -> Result<Self> {
+        let data_size_in = frame.len().try_into()?;
+        Ok(Self { program, data_size_in, data_in: frame.as_ptr() as u64, ..Self::default() })
     }
 }
 

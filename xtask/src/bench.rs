@@ -13,9 +13,10 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Client outage per kind of failure, beside keepalived, in one lab and run. `-- --help` lists the options.
+    /// Client outage per kind of failure, beside keepalived and FRR, in one run. `-- --help` lists the options.
     Failover {
-        /// Options of the benchmark: `--rounds N`, `--quick`, `--kinds`, `--systems`, `--json FILE`, `--svg-dir DIR`.
+        /// Options of the benchmark: `--rounds N`, `--quick`, `--kinds`, `--systems`, `--vips`, `--stress`, `--seconds`,
+        /// `--json FILE`, `--html FILE`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },

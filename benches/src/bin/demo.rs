@@ -10,9 +10,10 @@ use baton::config::MacMode;
 use baton_benches::hints;
 use baton_benches::report::{bars, table};
 use baton_benches::rounds::{self, Event, complaint};
-use baton_benches::row::{Conditions, Row, Series};
+use baton_benches::row::Row;
+use baton_benches::series::{Conditions, Series, Stress};
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, VIP, catch_signals, leftovers, mac_text,
+    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, Tuning, VIP, catch_signals, leftovers, mac_text,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -29,7 +30,7 @@ struct Arguments {
     /// Leave the network up at the end.
     #[arg(long)]
     keep: bool,
-    /// What to show: baton, baton-interface-mac, keepalived.
+    /// What to show: baton, baton-interface-mac, keepalived, keepalived-hasty, keepalived-defaults, frr.
     #[arg(long, value_delimiter = ',', default_values_t = ["baton".to_owned(), "baton-interface-mac".to_owned()])]
     systems: Vec<String>,
 }
@@ -94,8 +95,7 @@ fn main() -> Result<()> {
 }
 
 fn finish(arguments: &Arguments, story: &Story) -> Result<()> {
-    let conditions = Conditions { vips: 1, stress: "none" };
-    let rows = story.series.iter().map(|series| Row::of(series, conditions)).collect::<Result<Vec<Row>>>()?;
+    let rows = story.series.iter().map(Row::of).collect::<Result<Vec<Row>>>()?;
     println!("\n{}", table(&rows));
     if let Some(file) = &arguments.json {
         let report = Report { rows: &rows, complaints: &story.complaints };
@@ -121,8 +121,8 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
     for (number, system) in systems.iter().enumerate() {
         let mut pair = Pair::start(&lab, *system, 1)?;
-        if *system == System::Keepalived {
-            // keepalived brings the VIP only when it owns it, nginx has to listen before.
+        if !system.is_baton() {
+            // The others bring the VIP only when they own it, nginx has to listen before.
             for host in Host::NODES {
                 lab.namespace(host).set("net/ipv4/ip_nonlocal_bind", "1")?;
             }
@@ -155,7 +155,10 @@ fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Resul
             "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns"
         }
         System::Baton(MacMode::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
-        System::Keepalived => "keepalived: clients learn the new owner's MAC",
+        System::Keepalived(Tuning::Fast) => "keepalived: clients learn the new owner's MAC",
+        System::Keepalived(Tuning::Hasty) => "keepalived, with one missing advert enough",
+        System::Keepalived(Tuning::Defaults) => "keepalived as it comes",
+        System::Frr => "FRR: a virtual MAC on a macvlan, the switch learns",
     });
     pair.settle()?;
     show(lab, pair)?;
@@ -178,7 +181,7 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
         io::stdout().flush()?;
         rounds::prepare(pair, scene.event)?;
         let before = whereabouts(lab)?;
-        let round = rounds::run(lab, pair, scene.event).context(scene.title)?;
+        let round = rounds::run(lab, pair, scene.event, number).context(scene.title)?;
         let (from, to) = (round.victim.name(), round.outcome.after.map_or("nobody", Host::name));
         println!(
             "\r    round {number}/{count}: {from} -> {to}, outage {} us, {} probes lost, two answered for {} us",
@@ -194,7 +197,8 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    story.series.push(Series { system: pair.system().name(), event: scene.event, rounds });
+    let conditions = Conditions { vips: 1, stress: Stress::Idle.name() };
+    story.series.push(Series { system: pair.system().name(), event: scene.event, conditions, rounds });
     Ok(())
 }
 

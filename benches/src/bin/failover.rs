@@ -1,274 +1,118 @@
-//! The failover benchmark: the same faults on the same lab for Baton and for keepalived, in alternation, so that both
-//! meet the same weather on the machine.
+//! The failover benchmark: the same faults on the same lab for Baton and for its rivals, in alternation, so that all meet
+//! the same weather on the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use baton_benches::cost::{self, Cost};
-use baton_benches::report::{comparison, false_alarms, stage_table, table};
-use baton_benches::rounds::{self, Event, Round};
-use baton_benches::row::{Conditions, FALSE_ALARM, Row, Series, StageRow};
-use baton_benches::svg;
-use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Pair, System, binary, catch_signals, leftovers, output, vips,
-};
+use baton_benches::measure::{Measured, measure};
+use baton_benches::pace::in_words;
+use baton_benches::plan::Plan;
+use baton_benches::report::{Report, page, text};
+use baton_benches::row::FALSE_ALARM;
+use baton_benches::series::Stress;
+use baton_benches::systems::SystemRow;
+use baton_tests::lab::{Fault, System, catch_signals};
 use clap::Parser;
-use serde::Serialize;
 
-/// Rounds on one system before it is the next one's turn.
-const TURN: usize = 5;
-const QUICK_ROUNDS: usize = 8;
-/// What keeps the machine busy under stress, and always in a watch for false alarms.
-const BUSY_LOOPS: &str = "busy-loops";
+/// The most addresses that a virtual router of any system is asked to move.
+const MOST_VIPS: u16 = 4000;
 
 /// Measures how long clients miss the VIP, by kind of failure and system.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Rounds of each kind on each system.
-    #[arg(long, default_value_t = 50)]
-    rounds: usize,
-    /// 8 rounds, in less than three minutes.
+    /// Rounds of each kind for Baton; 0.15 of them for a rival, 0.05 for one at its defaults [default: 200, quick: 8].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Less of everything, in less than five minutes: 8 rounds, one address, an idle machine.
     #[arg(long)]
     quick: bool,
     /// Which kinds: planned, agent-hang, agent-death, silent-death, false-alarm.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<String>,
-    /// Which systems: baton, baton-interface-mac, keepalived.
+    /// Which systems: baton, baton-interface-mac, keepalived, keepalived-hasty, keepalived-defaults, frr.
     #[arg(long, value_delimiter = ',')]
     systems: Vec<String>,
-    /// How many addresses move; the last one is probed.
-    #[arg(long, default_value_t = 1)]
-    vips: u16,
-    /// Keep every core busy with ordinary processes meanwhile.
+    /// How many addresses move; the last one is probed [default: 1,100,4000, quick: 1].
+    #[arg(long, value_delimiter = ',')]
+    vips: Vec<u16>,
+    /// What else the machine has to do: idle, busy [default: both, quick: idle].
+    #[arg(long, value_delimiter = ',')]
+    stress: Vec<String>,
+    /// How long to watch for false alarms [default: 600, quick: 8].
     #[arg(long)]
-    stress: bool,
+    seconds: Option<u64>,
     /// Where to write the rows.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where to draw the histograms.
+    /// Where to write the page.
     #[arg(long)]
-    svg_dir: Option<PathBuf>,
-}
-
-/// What to do, checked.
-struct Plan {
-    rounds: usize,
-    faults: Vec<Fault>,
-    false_alarm: Option<Duration>,
-    systems: Vec<System>,
-    vips: u16,
-    stress: bool,
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    rows: &'a [Row],
-    stages: &'a [StageRow],
-    costs: &'a [Cost],
-    meta: Meta,
-}
-
-/// How it was measured.
-#[derive(Serialize)]
-struct Meta {
-    method: &'static str,
-    probe_interval_us: u32,
-    arp_interval_us: u32,
-    kernel: String,
-    cpus: usize,
-    baton: String,
-    keepalived: String,
-    configuration: &'static str,
-    false_alarm_seconds: u64,
+    html: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = plan(&arguments)?;
     catch_signals()?;
-    let lab = Lab::up()?;
-    let id = lab.id().to_owned();
-    let result = measure(&lab, &plan);
-    drop(lab);
-    let left = leftovers(&id);
-    let measured = result?;
-    ensure!(left.is_empty(), "left behind: {}", left.join(", "));
-    report(&arguments, &plan, measured)
+    announce(&plan);
+    let mut measured = Measured::default();
+    let result = measure(&plan, &mut measured);
+    let report = Report::of(&plan, &measured)?;
+    println!("{}", text(&report));
+    write(arguments.json.as_deref(), &report.json()?)?;
+    write(arguments.html.as_deref(), &page(&report)?)?;
+    result?;
+    ensure!(measured.failures.is_empty(), "{} thing(s) went wrong", measured.failures.len());
+    Ok(())
 }
 
-/// Prints, draws and writes what was measured.
-fn report(arguments: &Arguments, plan: &Plan, measured: Measured) -> Result<()> {
-    let Measured { series, alarms, costs } = measured;
-    let conditions = Conditions { vips: plan.vips, stress: if plan.stress { BUSY_LOOPS } else { "none" } };
-    let mut rows = series.iter().map(|series| Row::of(series, conditions)).collect::<Result<Vec<Row>>>()?;
+fn write(file: Option<&Path>, text: &str) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}
+
+/// Says what will be done, and how long that will take.
+fn announce(plan: &Plan) {
     for system in &plan.systems {
-        rows.extend(Row::of_switches(&series, system.name(), conditions)?);
+        let row = SystemRow::of(*system);
+        println!("{}: {}, {} rounds of each kind", row.system, row.version, plan.rounds_of(*system));
     }
-    rows.extend(alarms);
-    let mut stages = Vec::new();
-    for series in &series {
-        stages.extend(StageRow::of(series)?);
-    }
-    println!("\n{}\n{}\n{}", table(&rows), comparison(&rows), false_alarms(&rows));
-    if !stages.is_empty() {
-        println!("{}", stage_table(&stages));
-    }
-    for cost in &costs {
-        println!("{}", cost::describe(cost));
-    }
-    if let Some(directory) = &arguments.svg_dir {
-        draw(directory, &series)?;
-    }
-    if let Some(file) = &arguments.json {
-        let report = Report { rows: &rows, stages: &stages, costs: &costs, meta: meta(plan)? };
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
-    }
-    Ok(())
+    let conditions = plan.conditions().len();
+    println!("{conditions} set(s) of conditions; this takes about {}", in_words(plan.estimate()));
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
+    let Arguments { rounds, quick, kinds, systems, vips, stress, seconds, .. } = arguments;
+    check(kinds, |name| name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name))?;
+    check(systems, |name| System::from_name(name).is_some())?;
+    check(stress, |name| Stress::ALL.iter().any(|stress| stress.name() == name))?;
     let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|item| item == name);
-    let faults: Vec<Fault> =
-        Fault::MEASURED.into_iter().filter(|fault| wanted(fault.name(), &arguments.kinds)).collect();
-    let systems: Vec<System> =
-        System::ALL.into_iter().filter(|system| wanted(system.name(), &arguments.systems)).collect();
-    let known =
-        |name: &String| name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name);
-    for name in &arguments.kinds {
-        ensure!(known(name), "no kind is called `{name}`");
-    }
-    for name in &arguments.systems {
-        ensure!(System::from_name(name).is_some(), "no system is called `{name}`");
-    }
-    ensure!(arguments.rounds > 0, "--rounds wants at least 1");
-    ensure!((1..=255).contains(&arguments.vips), "--vips wants 1 to 255, what one virtual router can have");
-    let seconds = if arguments.quick { 4 } else { 20 };
-    Ok(Plan {
-        rounds: if arguments.quick { QUICK_ROUNDS } else { arguments.rounds },
-        faults,
-        false_alarm: wanted(FALSE_ALARM, &arguments.kinds).then_some(Duration::from_secs(seconds)),
-        systems,
-        vips: arguments.vips,
-        stress: arguments.stress,
-    })
-}
-
-/// What came of a plan.
-struct Measured {
-    /// One for each kind of fault and system.
-    series: Vec<Series>,
-    alarms: Vec<Row>,
-    costs: Vec<Cost>,
-}
-
-fn measure(lab: &Lab, plan: &Plan) -> Result<Measured> {
-    let probed = vips(plan.vips).pop().context("at least one address")?;
-    let _echoes = [Echo::start(lab, Host::A, probed)?, Echo::start(lab, Host::B, probed)?];
-    let _busy = if plan.stress { rounds::busy_loops(lab)? } else { Vec::new() };
-    let mut series: Vec<Series> = Vec::new();
-    for fault in &plan.faults {
-        for system in &plan.systems {
-            let event = Event::Fault(*fault);
-            series.push(Series { system: system.name(), event, rounds: Vec::new() });
-        }
-    }
-    let (mut alarms, mut costs) = (Vec::new(), Vec::new());
-    let mut done = 0;
-    while done < plan.rounds {
-        let turn = TURN.min(plan.rounds - done);
-        for system in &plan.systems {
-            let mut pair = Pair::start(lab, *system, plan.vips)?;
-            if done == 0 {
-                costs.push(cost::measure(&pair, Duration::from_secs(5))?);
-                if let Some(span) = plan.false_alarm {
-                    alarms.push(false_alarm(lab, &pair, span, plan.vips)?);
-                }
-            }
-            for fault in &plan.faults {
-                let event = Event::Fault(*fault);
-                let rounds = run_turn(lab, &mut pair, event, done, turn)?;
-                let found = series.iter_mut().find(|s| (s.system, s.event) == (system.name(), event));
-                found.context("every kind and system has its series")?.rounds.extend(rounds);
-            }
-            pair.stop()?;
-        }
-        done += turn;
-    }
-    Ok(Measured { series, alarms, costs })
-}
-
-fn run_turn(lab: &Lab, pair: &mut Pair<'_>, event: Event, done: usize, turn: usize) -> Result<Vec<Round>> {
-    let mut rounds = Vec::new();
-    for number in done..done + turn {
-        let name = pair.system().name();
-        rounds::prepare(pair, event)?;
-        let round = rounds::run(lab, pair, event).with_context(|| format!("{name}, {}", event.name()))?;
-        eprintln!(
-            "{name:<20} {:<13} round {:>3}: outage {:>6} us, {:>4} lost, overlap {:>6} us{}",
-            event.name(),
-            number + 1,
-            round.outcome.outage_us,
-            round.outcome.lost_probes,
-            round.outcome.overlap_us,
-            if round.outcome.moved() { "" } else { ", did not move" }
-        );
-        rounds.push(round);
-    }
-    Ok(rounds)
-}
-
-/// Watches a quiet pair for `span` while every core is busy.
-fn false_alarm(lab: &Lab, pair: &Pair<'_>, span: Duration, vips: u16) -> Result<Row> {
-    pair.settle()?;
-    let _busy = rounds::busy_loops(lab)?;
-    let outcome = rounds::watch(lab, pair, span)?;
-    let system = pair.system().name();
-    eprintln!("{system:<20} {FALSE_ALARM:<13} {span:?} under load: {} role changes", outcome.flips);
-    Row::of_watch(system, Conditions { vips, stress: BUSY_LOOPS }, span.as_secs(), outcome)
-}
-
-fn draw(directory: &Path, all: &[Series]) -> Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-    for fault in Fault::MEASURED {
-        let of_kind = all.iter().filter(|series| series.event == Event::Fault(fault));
-        let systems: Vec<(&str, Vec<u64>)> = of_kind
-            .map(|series| {
-                (series.system, series.rounds.iter().map(|round| round.outcome.outage_us).collect())
-            })
-            .collect();
-        if !systems.is_empty() {
-            let file = directory.join(format!("{}.svg", fault.name()));
-            fs::write(&file, svg::histogram(fault.name(), &systems)?)
-                .with_context(|| format!("write {}", file.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn meta(plan: &Plan) -> Result<Meta> {
-    let version = |command: &mut std::process::Command| {
-        let output = command.output().ok();
-        let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().next().unwrap_or("not installed").to_owned()
+    let (usual_rounds, usual_seconds) = if *quick { (8, 8) } else { (200, 600) };
+    let seconds = seconds.unwrap_or(usual_seconds);
+    let plan = Plan {
+        rounds: rounds.unwrap_or(usual_rounds),
+        faults: Fault::MEASURED.into_iter().filter(|fault| wanted(fault.name(), kinds)).collect(),
+        systems: System::ALL.into_iter().filter(|system| wanted(system.name(), systems)).collect(),
+        vips: match (&vips[..], quick) {
+            ([], true) => vec![1],
+            ([], false) => vec![1, 100, MOST_VIPS],
+            (given, _) => given.to_vec(),
+        },
+        stress: match (&stress[..], quick) {
+            ([], true) => vec![Stress::Idle],
+            (given, _) => Stress::ALL.into_iter().filter(|stress| wanted(stress.name(), given)).collect(),
+        },
+        false_alarm: wanted(FALSE_ALARM, kinds).then_some(Duration::from_secs(seconds)),
     };
-    let baton = binary("baton").map(|program| version(std::process::Command::new(program).arg("--version")));
-    Ok(Meta {
-        method: "outage: largest distance in send time between two answered UDP probes with a lost one between, the \
-                 probe interval if none was lost; overlap (a proven lower bound): from the new owner's first \
-                 answer, to UDP or to broadcast ARP, to the sending of the last question that the old owner answered; switch: \
-                 outage from decision to first VIP frame at the new owner's service, the probes lost in that time, \
-                 and the overlap of the same rounds; false-alarm: one round of false_alarm_seconds",
-        probe_interval_us: 50,
-        arp_interval_us: 250,
-        kernel: output(std::process::Command::new("uname").arg("-r"))?.trim().to_owned(),
-        cpus: std::thread::available_parallelism()?.get(),
-        baton: baton.unwrap_or_else(|_| "not built".to_owned()),
-        keepalived: version(std::process::Command::new("keepalived").arg("--version")),
-        configuration: "both: VRRPv3, 10 ms adverts, priorities 254/253, no preemption, real-time priority 50; \
-                        keepalived: -G, no down_timer_adverts",
-        false_alarm_seconds: plan.false_alarm.map_or(0, |span| span.as_secs()),
-    })
+    ensure!(plan.rounds > 0, "--rounds wants at least 1");
+    ensure!((1..=3000).contains(&seconds), "--seconds wants 1 to 3000");
+    ensure!(plan.vips.iter().all(|vips| (1..=MOST_VIPS).contains(vips)), "--vips wants 1 to {MOST_VIPS}");
+    Ok(plan)
+}
+
+fn check(names: &[String], is_known: impl Fn(&str) -> bool) -> Result<()> {
+    let unknown = names.iter().find(|name| !is_known(name));
+    ensure!(unknown.is_none(), "`{}` is not known: see --help", unknown.map_or("", String::as_str));
+    Ok(())
 }

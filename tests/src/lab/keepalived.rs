@@ -1,4 +1,4 @@
-//! keepalived on a node, as fast as its documentation allows without down_timer_adverts.
+//! keepalived on a node: as fast as its documentation allows, faster than is safe, or as it comes.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -7,6 +7,20 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{Host, Lab, Process, Settings, VRID};
+
+/// The addresses that an advert has room for: their number is one octet.
+const MOST_IN_ADVERT: usize = 255;
+
+/// How much was made of keepalived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuning {
+    /// VRRPv3 and real-time priority, so that 10 ms are possible.
+    Fast,
+    /// The same, and one missing advert is enough (`down_timer_adverts 1`).
+    Hasty,
+    /// Nothing: VRRPv2, each second an advert.
+    Defaults,
+}
 
 /// How to run keepalived.
 #[derive(Clone, Debug)]
@@ -25,23 +39,27 @@ pub struct Keepalived {
     /// Whether it runs with real-time priority 50. Not together with `log`: while it logs a switch it exceeds the
     /// RLIMIT_RTTIME that it sets itself, and the kernel kills it.
     pub realtime: bool,
+    /// How it is tuned otherwise.
+    pub tuning: Tuning,
 }
 
 impl Keepalived {
     /// 10 ms, real-time priority 50, silent: what the measurements use.
     pub fn fast(host: Host, vips: &[Ipv4Addr]) -> Self {
-        Self::with(host, vips, &Settings::USUAL)
+        Self::with(host, vips, &Settings::USUAL, Tuning::Fast)
     }
 
-    /// Real-time priority 50, silent, as `settings` want it.
-    pub fn with(host: Host, vips: &[Ipv4Addr], settings: &Settings) -> Self {
+    /// Silent, as `settings` and `tuning` want it.
+    pub fn with(host: Host, vips: &[Ipv4Addr], settings: &Settings, tuning: Tuning) -> Self {
+        let is_default = tuning == Tuning::Defaults;
         Self {
             interval_cs: settings.interval_ms / 10,
-            priority: priority(host),
+            priority: if is_default { default_priority(host) } else { priority(host) },
             preempt: settings.preempt,
             vips: vips.to_vec(),
             log: false,
-            realtime: true,
+            realtime: !is_default,
+            tuning,
         }
     }
 
@@ -86,24 +104,90 @@ impl Keepalived {
     }
 
     fn configuration(&self, host: Host) -> String {
-        let Self { interval_cs, priority, vips, .. } = self;
-        let (whole, hundredths) = (interval_cs / 100, interval_cs % 100);
-        let addresses: String = vips.iter().map(|vip| format!("    {vip}/32 dev eth0\n")).collect();
+        let Self { priority, vips, tuning, .. } = self;
+        let (name, advertised) = (host.name(), vips.len().min(MOST_IN_ADVERT));
+        let (global, tuned) = match tuning {
+            Tuning::Defaults => (String::new(), String::new()),
+            Tuning::Fast | Tuning::Hasty => (self.global(), self.tuned()),
+        };
         format!(
-            "global_defs {{\n  router_id {name}\n  vrrp_version 3\n{realtime}}}\n\
-             vrrp_instance baton {{\n  state BACKUP\n{nopreempt}  interface eth0\n  virtual_router_id {VRID}\n  \
-             priority {priority}\n  advert_int {whole}.{hundredths:02}\n  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
-            name = host.name(),
-            nopreempt = if self.preempt { "" } else { "  nopreempt\n" },
-            realtime = if self.realtime { "  vrrp_rt_priority 50\n" } else { "" },
+            "global_defs {{\n  router_id {name}\n{global}}}\nvrrp_instance baton {{\n{tuned}  interface eth0\n  \
+             virtual_router_id {VRID}\n  priority {priority}\n{}{}}}\n",
+            block("virtual_ipaddress", &vips[..advertised]),
+            block("virtual_ipaddress_excluded", &vips[advertised..]),
         )
+    }
+
+    fn global(&self) -> String {
+        let realtime = if self.realtime { "  vrrp_rt_priority 50\n" } else { "" };
+        // Setting that many addresses takes longer than its own RLIMIT_RTTIME, by which the kernel would kill it.
+        let patience = if self.realtime && self.vips.len() > MOST_IN_ADVERT {
+            "  vrrp_rlimit_rttime 10000000\n"
+        } else {
+            ""
+        };
+        format!("  vrrp_version 3\n{realtime}{patience}")
+    }
+
+    fn tuned(&self) -> String {
+        let (whole, hundredths) = (self.interval_cs / 100, self.interval_cs % 100);
+        let nopreempt = if self.preempt { "" } else { "  nopreempt\n" };
+        let hasty = if self.tuning == Tuning::Hasty { "  down_timer_adverts 1\n" } else { "" };
+        format!("  state BACKUP\n{nopreempt}  advert_int {whole}.{hundredths:02}\n{hasty}")
     }
 }
 
-/// The priority of `host`, the same for every system: a goes before b.
+/// A block of addresses; nothing without addresses.
+fn block(name: &str, vips: &[Ipv4Addr]) -> String {
+    if vips.is_empty() {
+        return String::new();
+    }
+    let addresses: String = vips.iter().map(|vip| format!("    {vip}/32 dev eth0\n")).collect();
+    format!("  {name} {{\n{addresses}  }}\n")
+}
+
+/// The priority of `host`, the same for every system that is tuned: a goes before b.
 pub(super) const fn priority(host: Host) -> u8 {
     match host {
         Host::A => 254,
         Host::B | Host::Client => 253,
+    }
+}
+
+/// The default, and one less for the other node.
+const fn default_priority(host: Host) -> u8 {
+    match host {
+        Host::A => 100,
+        Host::B | Host::Client => 99,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::vips;
+
+    #[test]
+    fn at_its_defaults_nothing_is_set_but_what_must_be() {
+        let keepalived = Keepalived::with(Host::B, &vips(1), &Settings::DEFAULTS, Tuning::Defaults);
+        assert_eq!(
+            keepalived.configuration(Host::B),
+            "global_defs {\n  router_id b\n}\nvrrp_instance baton {\n  interface eth0\n  virtual_router_id 51\n  \
+             priority 99\n  virtual_ipaddress {\n    10.77.0.100/32 dev eth0\n  }\n}\n"
+        );
+    }
+
+    #[test]
+    fn what_an_advert_has_no_room_for_is_excluded_from_it() {
+        let text =
+            Keepalived::with(Host::A, &vips(256), &Settings::USUAL, Tuning::Hasty).configuration(Host::A);
+        assert!(text.contains("  vrrp_rt_priority 50\n  vrrp_rlimit_rttime 10000000\n"), "{text}");
+        let tuned = "  state BACKUP\n  nopreempt\n  advert_int 0.01\n  down_timer_adverts 1\n";
+        assert!(text.contains(tuned), "{text}");
+        assert_eq!(text.matches("dev eth0").count(), 256);
+        assert!(
+            text.ends_with("  virtual_ipaddress_excluded {\n    10.77.128.255/32 dev eth0\n  }\n}\n"),
+            "{text}"
+        );
     }
 }

@@ -16,9 +16,11 @@ mod analysis;
 mod baton;
 mod binary;
 mod client;
+mod frr;
 mod keepalived;
 mod namespace;
 mod nginx;
+mod pair;
 mod probe;
 mod process;
 mod recording;
@@ -41,9 +43,11 @@ use anyhow::{Context as _, Result, ensure};
 
 pub use analysis::{Outcome, analyse};
 pub use binary::binary;
-pub use keepalived::Keepalived;
+pub use frr::Frr;
+pub use keepalived::{Keepalived, Tuning};
 pub use namespace::Namespace;
 pub use nginx::Nginx;
+pub use pair::{Fault, Pair};
 pub use probe::{Answer, Echo, Prober};
 pub use process::{Process, has_ended, has_stopped, output, wait_until};
 pub use recording::{Announcement, ArpAnswer, ArpProbe, Probe, Recording};
@@ -51,7 +55,7 @@ pub use settings::{Router, Settings};
 pub use signals::{catch_signals, check_interrupted, pause};
 pub use snapshot::{Snapshot, differences};
 pub use sweep::leftovers;
-pub use system::{Fault, Pair, System};
+pub use system::System;
 pub use witness::{Testimony, Witness};
 
 /// The first virtual address.
@@ -137,7 +141,7 @@ impl Host {
     }
 
     /// The switch port that leads here.
-    pub(crate) const fn port(self) -> &'static str {
+    pub const fn port(self) -> &'static str {
         match self {
             Self::A => "to-a",
             Self::B => "to-b",

@@ -80,11 +80,21 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Starts probing `vip`, for at most `limit`, and returns when the first probes are out.
+    /// The usual distance between probes.
+    pub const EVERY: Duration = Duration::from_micros(50);
+
+    /// Starts probing `vip` at the usual distance, for at most `limit`, and returns when the first probes are out.
     pub fn start(lab: &Lab, vip: Ipv4Addr, limit: Duration) -> Result<Self> {
+        Self::start_every(lab, vip, Self::EVERY, limit)
+    }
+
+    /// Like [`Prober::start`], with a probe each `every`. At every fifth it also asks by ARP.
+    pub fn start_every(lab: &Lab, vip: Ipv4Addr, every: Duration, limit: Duration) -> Result<Self> {
         let file = lab.directory().join("recording");
         let mut command = lab.command(Host::Client, binary("prober")?);
-        command.args(["probe", "--interface", "eth0", "--every-us", "50", "--arp-every-us", "250"]);
+        command.args(["probe", "--interface", "eth0"]);
+        command.args(["--every-us", &every.as_micros().to_string()]);
+        command.args(["--arp-every-us", &(5 * every).as_micros().to_string()]);
         command.args([
             "--target",
             &format!("{vip}:{ECHO_PORT}"),

@@ -7,7 +7,7 @@ use baton::config::XdpChoice;
 use super::keepalived::priority;
 use super::{Host, VRID};
 
-/// How both nodes of a pair are configured. What is a matter of Baton alone means nothing to keepalived.
+/// How both nodes of a pair are configured. What is a matter of Baton alone means nothing to the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Advertisement_Interval in milliseconds, a multiple of 10.
@@ -23,6 +23,8 @@ pub struct Settings {
 impl Settings {
     /// What most suites and all measurements use: 10 ms, and an owner that stays owner until something befalls it.
     pub const USUAL: Self = Self { interval_ms: 10, preempt: false, xdp: XdpChoice::Auto, checksum: "auto" };
+    /// VRRP's own, for a system about which nothing was decided.
+    pub const DEFAULTS: Self = Self { interval_ms: 1000, preempt: true, ..Self::USUAL };
 }
 
 /// A virtual router on one node.
