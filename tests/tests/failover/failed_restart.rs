@@ -98,6 +98,7 @@ fn a_new_agent_that_is_killed_while_it_starts_leaves_the_old_one_at_work() -> Re
     script(&lab, "exec sleep 60")?;
     let command = lab.baton(Host::A, "restart")?.stderr(Stdio::piped()).spawn()?;
     wait_until("the new agent", SOON, || Ok(agent.tree().len() == 3))?;
+    refused(lab.baton(Host::A, "restart")?, &["is being restarted or stopped already"])?;
     // The youngest comes first.
     kill(agent.tree()[0], Signal::SIGKILL)?;
     let end = command.wait_with_output()?;

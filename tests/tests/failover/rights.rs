@@ -21,19 +21,22 @@ const README: &str = include_str!("../../../README.md");
 const NOBODY: u32 = 65534;
 
 #[test]
-fn an_agent_with_the_documented_rights_starts_stops_and_adopts_its_fence() -> Result<()> {
+fn an_agent_with_the_documented_rights_starts_restarts_stops_and_adopts_its_fence() -> Result<()> {
     with_drop_in(|lab| {
         for adopted in [false, true] {
-            let mut agent = start(lab)?;
-            let log = fs::read_to_string(lab.baton_log(Host::A))?;
-            ensure!(log.contains(&format!("adopted={adopted}")), "{log}");
-            wait_until("AF_XDP", SOON, || {
-                Ok(lab.baton_status(Host::A)?.interfaces[0].receive_path == "af-xdp")
+            let mut started = start(lab)?;
+            let has_ears = || Ok(lab.baton_status(Host::A)?.interfaces[0].receive_path == "af-xdp");
+            wait_until("AF_XDP", SOON, has_ears)?;
+            ensure!(fs::read_to_string(lab.baton_log(Host::A))?.contains(&format!("adopted={adopted}")));
+            output(&mut agent(lab, "restart")?)?;
+            wait_until("AF_XDP and a guardian", SOON, || {
+                Ok(has_ears()? && lab.baton_status(Host::A)?.guardian.is_some())
             })?;
+            let log = fs::read_to_string(lab.baton_log(Host::A))?;
             // systemd grants what the guardian asks for, without a capability.
             let warns = |line: &str| line.contains("WARN") && !line.contains("OOMScoreAdjust=-1000");
             ensure!(!log.lines().any(warns), "{log}");
-            ensure!(agent.stop(SOON)?.success(), "it failed: {log}");
+            ensure!(started.stop(SOON)?.success(), "it failed: {log}");
         }
         Ok(())
     })
