@@ -75,10 +75,25 @@ pub struct Status {
     pub election_cpu_ms: u64,
     /// How long it has been running.
     pub election_running_ms: u64,
+    /// How late it has woken for its deadlines.
+    pub election_lateness: LatenessStatus,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceStatus>,
     /// Its virtual routers.
     pub routers: Vec<RouterStatus>,
+}
+
+/// How late the election thread wakes for its deadlines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatenessStatus {
+    /// How often it has woken for one.
+    pub wakes: u64,
+    /// Half of the wake-ups were no later, in us.
+    pub p50_us: u64,
+    /// All but a hundredth were no later.
+    pub p99_us: u64,
+    /// None was later.
+    pub max_us: u64,
 }
 
 /// An interface.

@@ -16,13 +16,13 @@ use tokio::time::{sleep, timeout};
 use super::draft_path;
 use super::order::{Chosen, MOVE_POLL};
 use super::protocol::{
-    InterfaceStatus, PeerStatus, Request, Response, Restarted, RouterStatus, Status, TransitionStatus,
-    WatchStatus,
+    InterfaceStatus, LatenessStatus, PeerStatus, Request, Response, Restarted, RouterStatus, Status,
+    TransitionStatus, WatchStatus,
 };
 use crate::clock;
 use crate::config::RouterConfig;
 use crate::datapath::Counters;
-use crate::driver::{Command, PortSnapshot, Remote, RouterSnapshot, Snapshot};
+use crate::driver::{Command, LatenessSummary, PortSnapshot, Remote, RouterSnapshot, Snapshot};
 use crate::host::drained::Drained;
 use crate::recorder::Record;
 use crate::vrrp::{Instant, Reason};
@@ -242,12 +242,14 @@ impl Server {
 
     fn status(&self, snapshot: &Snapshot) -> Status {
         let now = clock::now();
+        let LatenessSummary { wakes, p50_us, p99_us, max_us } = snapshot.load.lateness;
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             guardian: Some(self.guardian.load(Ordering::Relaxed)).filter(|process| *process != 0),
             election_cpu_ms: millis(snapshot.load.cpu),
             election_running_ms: millis(snapshot.load.running),
+            election_lateness: LatenessStatus { wakes, p50_us, p99_us, max_us },
             interfaces: Vec::new(),
             routers: Vec::new(),
         };

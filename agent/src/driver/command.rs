@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
+use super::lateness::LatenessSummary;
 use super::rings::Rings;
 use crate::recorder::{Record, Recorder};
 use crate::vrrp::{Instant, Interval, Reason, Role, Standing};
@@ -92,6 +93,8 @@ pub struct Load {
     pub cpu: Duration,
     /// Time since it began.
     pub running: Duration,
+    /// How late it wakes.
+    pub lateness: LatenessSummary,
 }
 
 /// A port at one moment.

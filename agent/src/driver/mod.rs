@@ -18,6 +18,7 @@
 mod actions;
 mod command;
 mod inbox;
+mod lateness;
 mod liveness;
 mod port;
 mod rings;
@@ -31,6 +32,7 @@ pub use command::{
     Command, End, Event, Load, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot,
     Snapshot, WatchSnapshot, channel,
 };
+pub use lateness::LatenessSummary;
 pub use port::{Port, PortParts};
 pub use rings::Rings;
 pub use router::Router;
@@ -40,6 +42,7 @@ use crate::clock;
 use crate::sbfd::Profile;
 use crate::stall::StallWatch;
 use crate::vrrp::{Input, Instant};
+use lateness::Lateness;
 use wait::Waiter;
 
 /// The election thread's state: the interfaces with their virtual routers.
@@ -49,6 +52,7 @@ pub struct Driver {
     waiter: Waiter,
     ending: Option<End>,
     started: Instant,
+    lateness: Lateness,
 }
 
 impl Driver {
@@ -58,7 +62,14 @@ impl Driver {
         for port in &ports {
             waiter.watch(port.socket());
         }
-        Self { ports, commands: commands.queue, waiter, ending: None, started: Instant::default() }
+        Self {
+            ports,
+            commands: commands.queue,
+            waiter,
+            ending: None,
+            started: Instant::default(),
+            lateness: Lateness::new(),
+        }
     }
 
     /// Takes up the leases that hold; `succeeds` says that the agent which had them has left them to this one. Then runs the
@@ -74,7 +85,9 @@ impl Driver {
             if let Some(end) = self.end() {
                 return end;
             }
-            self.waiter.wait(self.deadline());
+            let deadline = self.deadline();
+            self.waiter.wait(deadline);
+            self.lateness.note(deadline, clock::now());
             // Frames first: a timer that fires late must not act on less than what has arrived.
             for port in &mut self.ports {
                 port.receive(&self.waiter);
@@ -150,7 +163,8 @@ impl Driver {
                 for (port, snapshot) in self.ports.iter().zip(&mut into) {
                     port.describe(snapshot);
                 }
-                let load = Load { cpu: clock::of_this_thread(), running: now.saturating_since(self.started) };
+                let (cpu, running) = (clock::of_this_thread(), now.saturating_since(self.started));
+                let load = Load { cpu, running, lateness: self.lateness.summary() };
                 // Whoever asked may have given up; that is no concern of the election.
                 let _ = reply.send(Snapshot { ports: into, load });
             }
