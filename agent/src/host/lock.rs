@@ -70,7 +70,7 @@ impl HostLock {
     ///
     /// # Errors
     ///
-    /// It is not locked, and the process may not change that.
+    /// The file cannot be locked or written.
     pub fn inherit(file: File) -> Result<Self, HostError> {
         let path = own_path()?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
