@@ -106,11 +106,11 @@ const fn round_estimate(system: System, vips: u16) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use baton::config::MacMode;
+    use baton_tests::lab::Variant;
 
     use super::*;
 
-    const BATON: System = System::Baton(MacMode::Virtual);
+    const BATON: System = System::Baton(Variant::Usual);
 
     fn plan(rounds: usize) -> Plan {
         Plan {
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn rivals_have_fewer_rounds_and_a_system_at_its_defaults_the_fewest() {
         let rounds = |plan: &Plan| System::ALL.map(|system| plan.rounds_of(system));
-        assert_eq!(rounds(&plan(200)), [200, 200, 30, 30, 10, 30]);
-        assert_eq!(rounds(&plan(2)), [2, 2, 1, 1, 1, 1]);
+        assert_eq!(rounds(&plan(200)), [200, 200, 200, 30, 30, 10, 30]);
+        assert_eq!(rounds(&plan(2)), [2, 2, 2, 1, 1, 1, 1]);
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
-use baton::config::MacMode;
-use baton_tests::lab::{Frr, System, Tuning, binary};
+use baton_tests::lab::{Frr, System, Tuning, Variant, binary};
 use serde::Serialize;
 
 /// A system for the report.
@@ -51,14 +50,15 @@ fn version(system: System) -> String {
 
 const fn configuration(system: System) -> &'static str {
     match system {
-        System::Baton(MacMode::Virtual) => {
+        System::Baton(Variant::Usual) => {
             "VRRPv3, an advert each 10 ms, priority 254/253, no preemption, S-BFD auto (fast), real-time priority 50, \
              virtual MAC; one virtual router"
         }
-        System::Baton(MacMode::Interface) => {
+        System::Baton(Variant::InterfaceMac) => {
             "VRRPv3, an advert each 10 ms, priority 254/253, no preemption, S-BFD auto (fast), real-time priority 50, \
              mac = \"interface\"; one virtual router"
         }
+        System::Baton(Variant::Fastest) => "as baton, and sbfd = \"fastest\"",
         System::Keepalived(Tuning::Fast) => {
             "VRRPv3, advert_int 0.01, priority 254/253, nopreempt, vrrp_rt_priority 50, -G (no syslog); addresses after the \
              255th in virtual_ipaddress_excluded, and vrrp_rlimit_rttime raised, without which it is killed while it sets them"

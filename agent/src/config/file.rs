@@ -59,7 +59,8 @@ const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
 /// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
 /// Baton nodes accept both.
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
-/// The address count of an advertisement is one octet (RFC 9568 5.2.5).
+/// Two virtual routers can fill what the maps of an interface have room for. An advertisement names the first 255; the others
+/// move with them.
 const MAX_VIPS_PER_ROUTER: usize = 4000;
 
 /// The configuration that `text` spells, or every mistake in it.

@@ -58,7 +58,7 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
         "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
                            transmit; somebody may have taken over meanwhile"
             .to_owned(),
-        "datapath-lost" => format!("a program was taken off {interface}: restart the agent"),
+        "datapath-lost" => format!("a program was taken off {interface}: stop baton and start it again"),
         other => other.to_owned(),
     }
 }

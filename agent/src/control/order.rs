@@ -36,7 +36,7 @@ impl Server {
                 "this host is Active for no such virtual router; see `baton status`".to_owned(),
             );
         }
-        if let Some(to) = to.filter(|to| !places.iter().all(|place| self.may_name(*place, *to))) {
+        if let Some(to) = to.filter(|to| places.iter().any(|place| !self.may_name(*place, *to))) {
             return Response::Error(format!(
                 "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
             ));

@@ -14,7 +14,7 @@ const TRANSITIONS: usize = 5;
 pub fn status(status: &Status) -> String {
     let guardian = match status.guardian {
         Some(process) => format!("guardian {process}"),
-        None => "NO GUARDIAN: if it dies, its leases lapse; restart baton".to_owned(),
+        None => "NO GUARDIAN: if it dies, its leases lapse; stop baton and start it again".to_owned(),
     };
     let mut text = format!("baton {}, process {}, {guardian}\n", status.version, status.pid);
     let _ = write_load(&mut text, status);
@@ -69,7 +69,7 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let note = match (router.leaving, router.yielded, router.drained) {
         (true, _, _) => ", serving until a successor speaks",
         (_, true, _) => ", handed over and not preempting",
-        (_, _, true) => ", drained: `baton resume` ends it",
+        (_, _, true) => ", until `baton resume`",
         (false, false, false) => "",
     };
     writeln!(text, "  vrid {}: {}{since}{reason}{note}", router.vrid, router.role)?;
@@ -266,7 +266,7 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     #[test]
     fn an_agent_without_a_guardian_says_so() {
         let status = status(&Status { guardian: None, ..example() });
-        let first = "baton 1.2.3, process 42, NO GUARDIAN: if it dies, its leases lapse; restart baton\n";
+        let first = "baton 1.2.3, process 42, NO GUARDIAN: if it dies, its leases lapse; stop baton and start it again\n";
         assert!(status.starts_with(first), "{status}");
     }
 
@@ -291,6 +291,6 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
         (router.role, router.reason, router.drained) =
             ("Initialize".to_owned(), Some("drained".to_owned()), true);
         let text = status(&example);
-        assert!(text.contains("Initialize for 2 min (drained), drained: `baton resume` ends it\n"), "{text}");
+        assert!(text.contains("Initialize for 2 min (drained), until `baton resume`\n"), "{text}");
     }
 }

@@ -78,7 +78,8 @@ pub struct Server {
 pub type RestartRequest = oneshot::Sender<Result<u32, String>>;
 
 /// The election thread did not answer in time.
-pub(super) const STUCK: &str = "the election thread does not answer; its leases lapse, restart the agent";
+pub(super) const STUCK: &str =
+    "the election thread does not answer; its leases lapse: stop baton and start it again";
 
 /// A restart cannot be had now.
 const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";

@@ -42,7 +42,8 @@ pub struct PortParts {
     pub vrrp_socket: VrrpSocket,
     /// For the carrier.
     pub ethtool: Ethtool,
-    /// The ownership cells of the interface. This port is their only writer.
+    /// The ownership cells of the interface. Written by this port alone while its thread holds the notice; then by the
+    /// guardian or the next agent.
     pub ownerships: Ownerships,
     /// The mailboxes of the interface.
     pub mailboxes: Mailboxes,

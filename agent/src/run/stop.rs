@@ -44,8 +44,9 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
     let mut line = line.open().context("watching the guardian")?;
     let (ready, mut waiting) = mpsc::channel(1);
     let mut replacing: Option<JoinHandle<()>> = None;
-    // Until the guardian has asked for the briefing it is still that of the agent before this one.
-    let mut has_guardian = false;
+    // Until the guardian has asked for the briefing it is still that of the agent before this one; one that has died never
+    // asks, and whoever wants to pass on is told so.
+    let mut may_pass_on = false;
     let mut stopping = None;
     loop {
         let way = tokio::select! {
@@ -67,7 +68,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 replacing = Some(tokio::spawn(restart(heir, request, ready.clone())));
                 continue;
             }
-            Some(waiting) = waiting.recv(), if has_guardian => {
+            Some(waiting) = waiting.recv(), if may_pass_on => {
                 waiting.pass_on(&mut line, server).await;
                 continue;
             }
@@ -79,7 +80,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             _ = interrupt.recv() => Way::Signal,
             word = line.next() => match word {
                 Some(Word::Brief) => {
-                    has_guardian = true;
+                    may_pass_on = true;
                     if let Err(error) = line.brief(briefing.clone()).await {
                         tracing::warn!(%error, "the guardian cannot be told what to do if the agent dies; its leases would lapse");
                     }
@@ -97,7 +98,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 Some(Word::Unable) => continue,
                 None => {
                     // Whoever wants to pass on is told so.
-                    has_guardian = true;
+                    may_pass_on = true;
                     server.guardian.store(0, Ordering::Relaxed);
                     tracing::error!("the guardian has died; if the agent dies too, its leases lapse. Stop baton and start it again");
                     continue;

@@ -9,8 +9,9 @@ use baton_common::maps::LAYOUT_VERSION;
 use crate::config::Config;
 use crate::guardian::Predecessor;
 
-/// What helps where a restart cannot.
-const REMEDY: &str = "`baton handover`, stop baton and start it again";
+/// What helps where the fence of the running agent cannot be taken over.
+const REMEDY: &str =
+    "`baton handover`, stop baton, `baton detach` with its configuration, start it with the new one";
 
 /// Fails when the addresses, as `predecessor` serves them, cannot be served with `config`.
 pub(super) fn check(config: &Config, predecessor: &Predecessor) -> anyhow::Result<()> {

@@ -44,7 +44,7 @@ pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, mut vips: Vip
                         lost[port] = true;
                         tracing::error!(
                             interface = expected.name,
-                            "{what}; its virtual routers are given up, restart baton"
+                            "{what}; its virtual routers are given up; stop baton and start it again"
                         );
                         let _ = remote.send(Command::DatapathLost { port });
                     }

@@ -98,9 +98,10 @@ fn a_peer_that_never_answers_is_asked_ever_more_rarely() {
 fn the_first_answer_that_says_up_makes_the_probes_fast() {
     let (mut watch, now) = up();
     let fast = probe(&mut watch, now);
-    assert_eq!((fast.up, fast.poll, fast.interval, fast.multiplier), (true, true, TICK, 3));
+    let patience = Profile::FAST.patience;
+    assert_eq!((fast.up, fast.poll, fast.interval, fast.multiplier), (true, true, patience, 3));
     let due = watch.deadline().expect("a probe is due").saturating_since(now);
-    assert!((TICK * 3 / 4..=TICK).contains(&due), "{due:?}");
+    assert!((patience * 3 / 4..=patience).contains(&due), "{due:?}");
 }
 
 /// RFC 5880 6.8.3.

@@ -6,8 +6,9 @@
 //! allocates nothing and depends on std and `baton-common` only.
 //!
 //! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
-//! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has handed over ([`VirtualRouter::yielded`]), and the takeover from
-//! an Active router that is known not to serve ([`Input::ActiveFailed`]).
+//! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has
+//! handed over ([`VirtualRouter::yielded`]), and the takeover from an Active router that is known not to serve
+//! ([`Input::ActiveFailed`]).
 
 mod action;
 mod enter;

@@ -84,7 +84,7 @@ pub(super) enum Errand {
     Shutdown,
     /// The operator wants another router to be Active: Backup follows, or Active again when nobody takes over.
     Handover,
-    /// The same, but Initialize follows.
+    /// The operator wants this host out: Initialize, drained, follows, or Active again when nobody takes over.
     Drain,
 }
 

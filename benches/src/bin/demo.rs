@@ -6,14 +6,14 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use baton::config::MacMode;
 use baton_benches::hints;
 use baton_benches::report::{bars, table};
 use baton_benches::rounds::{self, Event, complaint};
 use baton_benches::row::Row;
 use baton_benches::series::{Conditions, Series, Stress};
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, Tuning, VIP, catch_signals, leftovers, mac_text,
+    Echo, Fault, Host, Lab, Nginx, Pair, Settings, System, Tuning, VIP, Variant, catch_signals, leftovers,
+    mac_text,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -151,10 +151,13 @@ fn tell(mut lab: Lab, systems: &[System], arguments: &Arguments, story: &mut Sto
 fn act(lab: &Lab, pair: &mut Pair<'_>, count: usize, story: &mut Story) -> Result<()> {
     let system = pair.system();
     heading(match system {
-        System::Baton(MacMode::Virtual) => {
+        System::Baton(Variant::Usual) => {
             "Baton with a virtual MAC: clients keep their neighbour entry, the switch learns"
         }
-        System::Baton(MacMode::Interface) => "Baton with the interfaces' MACs: clients learn the new owner's",
+        System::Baton(Variant::InterfaceMac) => {
+            "Baton with the interfaces' MACs: clients learn the new owner's"
+        }
+        System::Baton(Variant::Fastest) => "Baton with its fastest probes",
         System::Keepalived(Tuning::Fast) => "keepalived: clients learn the new owner's MAC",
         System::Keepalived(Tuning::Hasty) => "keepalived, with one missing advert enough",
         System::Keepalived(Tuning::Defaults) => "keepalived as it comes",

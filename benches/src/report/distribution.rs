@@ -133,6 +133,6 @@ mod tests {
         assert_eq!(check(&svg), Ok(()));
         assert_eq!(svg.matches("<path").count(), 2);
         assert!(svg.contains("keepalived (n 1)") && svg.contains("two owners for 274 ms"), "{svg}");
-        assert!(svg.contains("curve c0\"") && svg.contains("curve c2 unfenced\""), "{svg}");
+        assert!(svg.contains("curve c0\"") && svg.contains("curve c3 unfenced\""), "{svg}");
     }
 }

@@ -74,9 +74,10 @@ impl Lab {
         fs::create_dir_all(&pins)?;
         fs::create_dir_all(self.host_directory(host))?;
         let mut text = format!(
-            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\n{xdp}",
+            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\nsbfd = \"{sbfd}\"\n{xdp}",
             directory = self.host_directory(host).display(),
             pins = pins.display(),
+            sbfd = settings.sbfd,
             xdp = xdp_line(settings.xdp),
         );
         for router in routers {

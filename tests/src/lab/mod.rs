@@ -55,7 +55,7 @@ pub use settings::{Router, Settings};
 pub use signals::{catch_signals, check_interrupted, pause};
 pub use snapshot::{Snapshot, differences};
 pub use sweep::leftovers;
-pub use system::System;
+pub use system::{System, Variant};
 pub use witness::{Testimony, Witness};
 
 /// The first virtual address.

@@ -13,8 +13,8 @@ use super::{Frr, Host, Lab, Process, Router, Settings, output, pause, wait_until
 /// What runs on the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
-    /// Baton, answering with the given hardware address.
-    Baton(MacMode),
+    /// Baton.
+    Baton(Variant),
     /// Debian's keepalived.
     Keepalived(Tuning),
     /// Debian's FRR: zebra and vrrpd.
@@ -30,11 +30,41 @@ pub(super) struct Node<'a> {
     pub(super) vips: &'a [Ipv4Addr],
 }
 
+/// How Baton is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// With a virtual MAC.
+    Usual,
+    /// With the interfaces' MACs.
+    InterfaceMac,
+    /// With a virtual MAC and `sbfd = "fastest"`.
+    Fastest,
+}
+
+impl Variant {
+    const fn mac(self) -> MacMode {
+        match self {
+            Self::Usual | Self::Fastest => MacMode::Virtual,
+            Self::InterfaceMac => MacMode::Interface,
+        }
+    }
+}
+
+impl From<MacMode> for System {
+    fn from(mac: MacMode) -> Self {
+        Self::Baton(match mac {
+            MacMode::Virtual => Variant::Usual,
+            MacMode::Interface => Variant::InterfaceMac,
+        })
+    }
+}
+
 impl System {
     /// All systems.
-    pub const ALL: [Self; 6] = [
-        Self::Baton(MacMode::Virtual),
-        Self::Baton(MacMode::Interface),
+    pub const ALL: [Self; 7] = [
+        Self::Baton(Variant::Usual),
+        Self::Baton(Variant::InterfaceMac),
+        Self::Baton(Variant::Fastest),
         Self::Keepalived(Tuning::Fast),
         Self::Keepalived(Tuning::Hasty),
         Self::Keepalived(Tuning::Defaults),
@@ -44,8 +74,9 @@ impl System {
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Baton(MacMode::Virtual) => "baton",
-            Self::Baton(MacMode::Interface) => "baton-interface-mac",
+            Self::Baton(Variant::Usual) => "baton",
+            Self::Baton(Variant::InterfaceMac) => "baton-interface-mac",
+            Self::Baton(Variant::Fastest) => "baton-fastest",
             Self::Keepalived(Tuning::Fast) => "keepalived",
             Self::Keepalived(Tuning::Hasty) => "keepalived-hasty",
             Self::Keepalived(Tuning::Defaults) => "keepalived-defaults",
@@ -62,7 +93,10 @@ impl System {
     pub const fn settings(self) -> Settings {
         match self {
             Self::Keepalived(Tuning::Defaults) => Settings::DEFAULTS,
-            Self::Baton(_) | Self::Keepalived(Tuning::Fast | Tuning::Hasty) | Self::Frr => Settings::USUAL,
+            Self::Baton(Variant::Fastest) => Settings { sbfd: "fastest", ..Settings::USUAL },
+            Self::Baton(Variant::Usual | Variant::InterfaceMac)
+            | Self::Keepalived(Tuning::Fast | Tuning::Hasty)
+            | Self::Frr => Settings::USUAL,
         }
     }
 
@@ -75,8 +109,8 @@ impl System {
     pub(super) fn prepare(self, node: Node<'_>) -> Result<Option<Process>> {
         let Node { lab, host, settings, vips } = node;
         match self {
-            Self::Baton(mac) => {
-                lab.configure_routers(host, mac, settings, &[Router::usual(host, vips)])?;
+            Self::Baton(variant) => {
+                lab.configure_routers(host, variant.mac(), settings, &[Router::usual(host, vips)])?;
                 Ok(None)
             }
             Self::Keepalived(_) => {

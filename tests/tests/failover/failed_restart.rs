@@ -48,7 +48,7 @@ fn another_place_for_the_pins_is_refused() -> Result<()> {
             fs::create_dir_all(format!("{pins}-other"))?;
             reconfigure(lab, &pins, &format!("{pins}-other")).map(drop)
         },
-        &["a restart cannot change `pins`", "stop baton and start it again"],
+        &["a restart cannot change `pins`", "`baton handover`, stop baton, `baton detach`"],
     )
 }
 
@@ -219,7 +219,7 @@ fn an_agent_whose_maps_have_another_layout_is_not_taken_over_from() -> Result<()
     let mut next = lab.baton(Host::A, "run")?;
     let phrase = format!("have layout {}, those of this program {LAYOUT_VERSION}", LAYOUT_VERSION + 1);
     next.env("BATON_HERITAGE", heritage);
-    refused(next, &[&phrase, "`baton handover`, stop baton and start it again"])?;
+    refused(next, &[&phrase, "`baton handover`, stop baton, `baton detach`"])?;
     report.set_nonblocking(true)?;
     let mut said = [0; 512];
     let length = report.read(&mut said).context("it reports nothing")?;

@@ -198,7 +198,7 @@ fn with_settings(
     let lab = Lab::up()?;
     let id = lab.id().to_owned();
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
-    let mut pair = Pair::start_with(&lab, System::Baton(mac), settings, 1)?;
+    let mut pair = Pair::start_with(&lab, mac.into(), settings, 1)?;
     assert_eq!(pair.settle()?, Host::A);
     test(&lab, &mut pair)?;
     pair.stop()?;

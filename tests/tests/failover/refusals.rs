@@ -19,7 +19,7 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 fn detach_leaves_the_host_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
     let before = [lab.snapshot(Host::A)?, lab.snapshot(Host::B)?];
-    let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 3)?;
+    let pair = Pair::start(&lab, MacMode::Virtual.into(), 3)?;
     let echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
     ensure!(

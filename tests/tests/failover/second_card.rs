@@ -66,7 +66,7 @@ fn with_sysctl(card: Card, key: &str, value: &str, test: impl FnOnce(&Lab) -> Re
     }
     let path = format!("net/ipv4/conf/{key}");
     lab.namespace(Host::B).set(&path, value)?;
-    let pair = Pair::start(&lab, System::Baton(MacMode::Interface), 1)?;
+    let pair = Pair::start(&lab, MacMode::Interface.into(), 1)?;
     let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
     assert_eq!(pair.settle()?, Host::A);
     if card == Card::AfterTheStart {

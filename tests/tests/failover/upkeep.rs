@@ -121,7 +121,7 @@ fn a_node_whose_egress_program_is_taken_off_gives_the_vip_away() -> Result<()> {
 
 fn gives_the_vip_away_without(program: &str, hook: &str) -> Result<()> {
     let lab = Lab::up()?;
-    let pair = Pair::start(&lab, System::Baton(MacMode::Virtual), 1)?;
+    let pair = Pair::start(&lab, MacMode::Virtual.into(), 1)?;
     let _echoes = [Echo::start(&lab, Host::A, pair.probed())?, Echo::start(&lab, Host::B, pair.probed())?];
     pair.settle()?;
     let pin = lab
