@@ -34,9 +34,9 @@ pub struct Watch<A> {
     /// Fast probes in a row without an answer, and when the first of them left.
     misses: u8,
     doubt_since: Instant,
-    /// Whether a miss was counted that nobody has been asked about.
+    /// Whether the question is still to be asked.
     unasked: bool,
-    /// The question whether this host's CPUs run that was asked after the last miss, see [`crate::stall`].
+    /// The question whether this host's CPUs run that was asked when the doubt began, see [`crate::stall`].
     pub question: Option<u32>,
     /// Misses that did not count because this host was stalled.
     pub vetoed: u64,
@@ -132,7 +132,7 @@ impl<A: Copy + Eq> Watch<A> {
         self.sessions.iter().map(due).min()
     }
 
-    /// Whether a miss was counted since the last call: the CPUs of this host should show that they run.
+    /// Whether a doubt has begun since the last call: the CPUs of this host should show that they run.
     pub fn take_doubt(&mut self) -> bool {
         std::mem::take(&mut self.unasked)
     }
@@ -159,7 +159,7 @@ impl<A: Copy + Eq> Watch<A> {
     }
 
     /// What is to be done at `now`, until it says `None`. `heard` tells when the peer last advertised; `sound` whether all
-    /// CPUs of this host have run since a question was asked after the last miss.
+    /// CPUs of this host have run since a question was asked.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -175,7 +175,7 @@ impl<A: Copy + Eq> Watch<A> {
         if now < self.next_look() || !self.sessions.iter().any(Session::is_up) {
             return None;
         }
-        if self.is_lost(heard, sound) {
+        if self.is_lost(now, heard, sound) {
             return Some(Step::Unreachable);
         }
         let index = self.next_up()?;
@@ -205,7 +205,12 @@ impl<A: Copy + Eq> Watch<A> {
 
     /// Judges the last fast probe, whose time is over. Called once per probe, however late: so a caller that was stalled
     /// finds one miss, not as many as would fit into the stall.
-    fn is_lost(&mut self, heard: impl FnOnce() -> Instant, sound: impl FnOnce(u32) -> bool) -> bool {
+    fn is_lost(
+        &mut self,
+        now: Instant,
+        heard: impl FnOnce() -> Instant,
+        sound: impl FnOnce(u32) -> bool,
+    ) -> bool {
         let answered = self.asked.take().is_none() || self.alive;
         self.alive = false;
         if answered || (self.misses > 0 && heard() > self.doubt_since) {
@@ -214,15 +219,23 @@ impl<A: Copy + Eq> Watch<A> {
         }
         self.missed += 1;
         if self.misses == 0 {
-            self.doubt_since = self.asked_at;
-        } else if !self.question.is_none_or(sound) {
-            // Answers may wait where a CPU stood still. The doubt stays, and takes a fresh miss.
+            (self.misses, self.doubt_since) = (1, self.asked_at);
+            (self.unasked, self.question) = (true, None);
+            return self.profile.multiplier == 1;
+        }
+        // Answers may wait where a CPU stood still: this one, or one that has not run since the doubt began. A CPU that has
+        // would have brought the first of them. The doubt stays, and takes a fresh miss.
+        let is_last = self.misses + 1 >= self.profile.multiplier;
+        let was_held_up = now > self.patience_until + self.patience();
+        if was_held_up {
+            (self.unasked, self.question) = (true, None);
+        }
+        if was_held_up || is_last && !self.question.is_none_or(sound) {
             self.vetoed += 1;
             return false;
         }
         self.misses += 1;
-        (self.unasked, self.question) = (true, None);
-        self.misses >= self.profile.multiplier
+        is_last
     }
 
     /// How long an answer is waited for: what the profile says, but no less than twice what answers take.
