@@ -134,8 +134,7 @@ pub(crate) enum Availability {
 #[inline(always)]
 pub(crate) fn availability(slot: u32, asker: [u8; 4]) -> Availability {
     let Some((cell, left_ns)) = owned(slot) else { return Availability::Down };
-    // SAFETY: as in `owned`; both are aligned words. The agent names a successor before it raises the flag, and clears it
-    // after it has taken the flag down.
+    // SAFETY: as in `owned`; both are aligned words. The agent names a successor, or nobody, before it raises the flag.
     let (flags, successor) = unsafe {
         (read_volatile(addr_of!((*cell).flags)), read_volatile(addr_of!((*cell).successor).cast::<u32>()))
     };

@@ -1,12 +1,13 @@
 //! What the operator orders: handover, drain, resume. The election thread carries it out; this waits for what came of it.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::protocol::{Outcome, Response};
-use super::server::{STUCK, Server};
+use super::server::{RESTARTING, STUCK, Server};
 use crate::driver::{Command, PeerSnapshot, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
@@ -64,16 +65,21 @@ impl Server {
 
     /// Ends a drain.
     pub(super) async fn resume(&self) -> Response {
-        if let Err(error) = self.drained.clear() {
-            return Response::Error(format!("the drain would be back after a restart: {error}"));
-        }
         let Some(before) = self.snapshot().await else { return stuck() };
         let was_drained = |(place, state): (Place, &RouterSnapshot)| state.drained.then_some(place);
         let places: Vec<Place> = self.places(&before, Chosen::default()).filter_map(was_drained).collect();
         if places.is_empty() {
             return Response::Error("this host is not drained".to_owned());
         }
-        self.order(Command::Resume, &places, |_| (true, "takes part again".to_owned())).await
+        let response = self.order(Command::Resume, &places, |_| (true, "takes part again".to_owned())).await;
+        if let Response::Outcomes(_) = response
+            && let Err(error) = self.drained.clear()
+        {
+            return Response::Error(format!(
+                "takes part again, but a restart would bring the drain back: {error}"
+            ));
+        }
+        response
     }
 
     /// Gives `command` to the election thread and waits for what came of it at `places`.
@@ -83,6 +89,10 @@ impl Server {
         places: &[Place],
         judge: impl Fn(&RouterSnapshot) -> (bool, String),
     ) -> Response {
+        // Nothing is waited for between this look and the command, and a restart looks for what is under way.
+        if self.restarting.load(Ordering::Relaxed) {
+            return Response::Error(RESTARTING.to_owned());
+        }
         if self.remote.send(command).is_err() {
             return stuck();
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -68,6 +68,8 @@ pub struct Server {
     pub guardian: AtomicU32,
     /// Whether a drain is to outlast the agent.
     pub drained: Drained,
+    /// Whether another agent is about to take over: what is ordered now, it would not know of.
+    pub restarting: AtomicBool,
     /// Who restarts the agent.
     pub restarts: mpsc::Sender<RestartRequest>,
     /// Shared by whoever is being answered.
@@ -82,7 +84,7 @@ pub(super) const STUCK: &str =
     "the election thread does not answer; its leases lapse: stop baton and start it again";
 
 /// A restart cannot be had now.
-const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";
+pub(crate) const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";
 
 /// Makes the socket, which only the owner and the group of the agent may use, and says where it is until it takes its
 /// [place](publish) at `path`: the agent before this one may still serve there.
@@ -212,6 +214,13 @@ impl Server {
 
     /// Waits for handovers that are under way, so that whoever has asked for them is told, and then for the next agent.
     async fn restart(&self) -> Response {
+        self.restarting.store(true, Ordering::Relaxed);
+        let response = self.replace().await;
+        self.restarting.store(false, Ordering::Relaxed);
+        response
+    }
+
+    async fn replace(&self) -> Response {
         loop {
             let Some(snapshot) = self.snapshot().await else { return Response::Error(STUCK.to_owned()) };
             if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use aya::Pod;
 use aya::maps::MapData;
@@ -40,6 +40,11 @@ impl Ownerships {
             Ownership::Held(until) => (until, 0),
             Ownership::Lingering(until) | Ownership::Offered(until) => (until, ownership::LEAVING),
         };
+        if let Ownership::Lingering(_) = ownership {
+            self.set_successor(slot, None);
+        }
+        // What the flag means is there before it is seen.
+        fence(Ordering::Release);
         // SAFETY: as in `set_mac`.
         let set_flags = || unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(flags) };
         if ownership == Ownership::Released {
@@ -50,13 +55,10 @@ impl Ownerships {
             set_flags();
             self.lease_cell(slot).store(until.as_nanos(), Ordering::Release);
         }
-        // After the flag, lest everybody be told to succeed.
-        if !matches!(ownership, Ownership::Offered(_)) {
-            self.set_successor(slot, None);
-        }
     }
 
-    /// Names the only router that may succeed, for [`Ownership::Offered`], which is to be set afterwards.
+    /// Names the only router that may succeed, for [`Ownership::Offered`], which is to be set afterwards. The name stays, and
+    /// means nothing, when the offer is over: a reader that has just seen the flag must not find that anybody may.
     pub fn set_successor(&self, slot: u32, successor: Option<Ipv4Addr>) {
         let address = successor.map_or([0; 4], |address| address.octets());
         // SAFETY: as in `set_mac`; the program reads it as one aligned word.
@@ -119,9 +121,10 @@ impl Ownerships {
 
     /// Says that the owner of `slot` wants to be succeeded, by anybody.
     pub(super) fn set_leaving(&self, slot: u32) {
+        self.set_successor(slot, None);
+        fence(Ordering::Release);
         // SAFETY: as in `set_mac`.
         unsafe { (&raw mut (*self.0.cell(slot)).flags).write_volatile(ownership::LEAVING) };
-        self.set_successor(slot, None);
     }
 
     pub(super) fn lease_cell(&self, slot: u32) -> &AtomicU64 {

@@ -22,8 +22,9 @@ impl Port {
         if matches!(ownership, Ownership::Held(_)) && self.ownerships.lease(router.slot) <= clock::now() {
             self.ownerships.next_epoch(router.slot);
         }
-        if let Ownership::Offered(_) = ownership {
-            self.ownerships.set_successor(router.slot, router.core.successor());
+        // Once it has spoken the core knows no more whom it had asked, and the name stays.
+        if let (Ownership::Offered(_), Some(successor)) = (ownership, router.core.successor()) {
+            self.ownerships.set_successor(router.slot, Some(successor));
         }
         self.ownerships.set(router.slot, ownership);
         router.stages.stored = Some(clock::now());

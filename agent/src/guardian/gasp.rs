@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use nix::unistd::Pid;
 
 use super::briefing::Briefing;
 use super::notice::{Ending, Notice};
@@ -32,7 +31,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Opens all that the briefing names, and waits for the end of `agent`, which holds `notice`.
-    pub(super) fn start(briefing: Briefing, agent: Pid, notice: Notice) -> anyhow::Result<Self> {
+    pub(super) fn start(briefing: Briefing, notice: Notice) -> anyhow::Result<Self> {
         let Briefing { realtime_priority, pins, interfaces } = briefing;
         let routers = interfaces.iter().flat_map(|interface| &interface.routers);
         let intervals = routers.filter_map(|router| Interval::from_centiseconds(router.interval_cs));
@@ -48,7 +47,7 @@ impl Watch {
         thread::Builder::new()
             .name("guardian".to_owned())
             .stack_size(STACK)
-            .spawn(move || keep(&mut wards, realtime_priority, agent, notice, &acts, &sender))
+            .spawn(move || keep(&mut wards, realtime_priority, notice, &acts, &sender))
             .context("starting a thread")?;
         Ok(Self { over, acting, longest_linger })
     }
@@ -65,14 +64,7 @@ impl Watch {
     }
 }
 
-fn keep(
-    wards: &mut [Ward],
-    realtime_priority: u8,
-    agent: Pid,
-    notice: Notice,
-    acting: &AtomicBool,
-    over: &Sender<()>,
-) {
+fn keep(wards: &mut [Ward], realtime_priority: u8, notice: Notice, acting: &AtomicBool, over: &Sender<()>) {
     if realtime_priority > 0
         && let Err(error) = rights::become_realtime(realtime_priority)
     {
@@ -81,7 +73,7 @@ fn keep(
     match notice.wait() {
         Ok(Ending::InOrder | Ending::PassedOn) => {}
         // This guardian was held up, and the leases are the other agent's.
-        Ok(Ending::Death) if lock::was_taken_after(agent.as_raw()) => {
+        Ok(Ending::Death) if lock::was_taken_after(notice.holders()) => {
             tracing::warn!("the agent has died, and another has taken its place already");
         }
         Ok(Ending::Death) => {

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::mem::{MaybeUninit, size_of};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ struct Shared {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
     /// What the holder's end means: an [`Ending`].
     ending: AtomicU8,
+    /// The process that holds it, and the one that has passed it on to that.
+    holders: [AtomicI32; 2],
 }
 
 // SAFETY: the mutex is touched by the functions of pthreads alone, which threads may call at once, and processes as well
@@ -126,8 +128,16 @@ impl Notice {
     }
 
     fn tenure(self) -> Tenure {
+        let [holder, before] = &self.shared.holders;
+        before.store(holder.load(Ordering::Relaxed), Ordering::Relaxed);
+        holder.store(std::process::id().cast_signed(), Ordering::Relaxed);
         self.shared.ending.store(Ending::Death as u8, Ordering::Release);
         Tenure { notice: self, thread: PhantomData }
+    }
+
+    /// The process that took the notice last, and the one that has passed it on to that; 0 for none.
+    pub(super) fn holders(self) -> [i32; 2] {
+        self.shared.holders.each_ref().map(|holder| holder.load(Ordering::Relaxed))
     }
 
     /// Says that the holder's end, which follows, is in order, though it may not come to saying so itself.

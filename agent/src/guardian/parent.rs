@@ -112,9 +112,13 @@ impl Guardian {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Ok(0) | Err(_) => self.line = None,
             }
-            if self.heard.ends_with(b"\n") {
-                let heard = std::mem::take(&mut self.heard);
-                match serde_json::from_slice(&heard) {
+            // What follows the successor's name is for this guardian's next program.
+            while self.successor.is_none()
+                && let Some(end) = self.heard.iter().position(|octet| *octet == b'\n')
+            {
+                let rest = self.heard.split_off(end + 1);
+                let line = std::mem::replace(&mut self.heard, rest);
+                match serde_json::from_slice(&line) {
                     Ok(Message::Successor(process)) => self.successor = Some(Pid::from_raw(process)),
                     Ok(Message::Briefing(briefing)) => self.take_in(briefing),
                     Err(error) => self.give_up(&error.into()),
@@ -144,7 +148,7 @@ impl Guardian {
         if let Err(error) = rights::outlast_others() {
             tracing::warn!(%error, "the guardian is not spared when memory runs out; grant CAP_SYS_RESOURCE, or set OOMScoreAdjust=-1000 in its unit");
         }
-        let watch = Watch::start(briefing, self.agent, self.notice)?;
+        let watch = Watch::start(briefing, self.notice)?;
         // With all that it uses in place.
         if let Err(error) = rights::lock_memory() {
             tracing::warn!(%error, "the guardian's memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -166,10 +170,14 @@ impl Guardian {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => return None,
-                Ok(end) if end.pid() == Some(self.agent) => match self.successor.take() {
-                    Some(successor) => self.go_over_to(successor),
-                    None => return Some(Ok(end)),
-                },
+                Ok(end) if end.pid() == Some(self.agent) => {
+                    // Its last words may have come since they were looked for.
+                    self.listen();
+                    match self.successor.take() {
+                        Some(successor) => self.go_over_to(successor),
+                        None => return Some(Ok(end)),
+                    }
+                }
                 // An agent that did not get to take over, and has lost its parent.
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),

@@ -32,9 +32,10 @@ pub fn lock_file(namespace: u64) -> PathBuf {
     Path::new(LOCKS).join(namespace.to_string())
 }
 
-/// Whether another process than `pid`, which has had the host, has taken it since. A lock that cannot be read says nothing.
-pub fn was_taken_after(pid: i32) -> bool {
-    own_lock_file().and_then(File::open).is_ok_and(|file| holder(file) != pid)
+/// Whether another process than those of `pids`, which have had the host, has taken it since. A lock that cannot be read says
+/// nothing.
+pub fn was_taken_after(pids: [i32; 2]) -> bool {
+    own_lock_file().and_then(File::open).is_ok_and(|file| !pids.contains(&holder(file)))
 }
 
 /// The lock of this process's network namespace.

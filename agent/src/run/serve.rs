@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::mpsc;
 use std::thread;
 
@@ -71,6 +71,7 @@ pub(super) fn start(
         restarts: restart,
         answering: RwLock::new(()),
         drained: Drained::of(&config.runtime.directory),
+        restarting: AtomicBool::new(false),
     });
     runtime.spawn(report::log_events(events, Arc::clone(&server)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));

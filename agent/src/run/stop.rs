@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::restart::restart;
-use crate::control::server::{RestartRequest, Server};
+use crate::control::server::{RESTARTING, RestartRequest, Server};
 use crate::driver::{Command, End};
 use crate::guardian::{Briefing, Estate, Line, Word};
 
@@ -50,6 +50,8 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
     let mut stopping = None;
     loop {
         let way = tokio::select! {
+            // First: an election that has been passed on is nothing that this agent could stop.
+            biased;
             end = &mut ended => {
                 let end = end.context("the election thread has died; its leases lapse")?;
                 if let (End::PassedOn, Some(replacing)) = (end, replacing) {
@@ -61,7 +63,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             }
             Some(request) = restarts.recv() => {
                 if replacing.as_ref().is_some_and(|restart| !restart.is_finished()) || stopping.is_some() {
-                    let _ = request.send(Err("the agent is being restarted or stopped already".to_owned()));
+                    let _ = request.send(Err(RESTARTING.to_owned()));
                     continue;
                 }
                 let heir = line.heir(estate).context("starting another agent");
@@ -109,7 +111,10 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             None => {
                 stopping = Some(way);
                 // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
-                server.remote.send(Command::Stop)?;
+                if server.remote.send(Command::Stop).is_err() {
+                    // It has ended, or will be killed by whoever waits for it.
+                    continue;
+                }
                 tracing::info!("stopping: handing over");
             }
             Some(first) if first == way => {

@@ -193,10 +193,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             // after its advertisement, so the data plane serves on while the neighbours learn.
             Input::Advertisement(advertisement @ Advertisement { standing: Standing::Active(_), .. }) => {
                 let until = leaving.lease_until.min(now + LINGER_MARGIN);
-                actions.push(Action::SetOwnership(if until > now {
-                    Ownership::Lingering(until)
-                } else {
-                    Ownership::Released
+                actions.push(Action::SetOwnership(match leaving.successor {
+                    _ if until <= now => Ownership::Released,
+                    // A better one that was passed by must not come in between.
+                    Some(_) => Ownership::Offered(until),
+                    None => Ownership::Lingering(until),
                 }));
                 self.go(leaving.errand, Reason::Succeeded, advertisement.into(), now, actions);
             }

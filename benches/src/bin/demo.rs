@@ -30,7 +30,7 @@ struct Arguments {
     /// Leave the network up at the end.
     #[arg(long)]
     keep: bool,
-    /// What to show: baton, baton-interface-mac, keepalived, keepalived-hasty, keepalived-defaults, frr.
+    /// What to show: baton, baton-interface-mac, baton-fastest, keepalived, keepalived-hasty, keepalived-defaults, frr.
     #[arg(long, value_delimiter = ',', default_values_t = ["baton".to_owned(), "baton-interface-mac".to_owned()])]
     systems: Vec<String>,
 }

@@ -31,7 +31,7 @@ struct Arguments {
     /// Which kinds: planned, agent-hang, agent-death, silent-death, false-alarm.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<String>,
-    /// Which systems: baton, baton-interface-mac, keepalived, keepalived-hasty, keepalived-defaults, frr.
+    /// Which systems: baton, baton-interface-mac, baton-fastest, keepalived, keepalived-hasty, keepalived-defaults, frr.
     #[arg(long, value_delimiter = ',')]
     systems: Vec<String>,
     /// How many addresses move; the last one is probed [default: 1,100,4000, quick: 1].

@@ -21,7 +21,7 @@ struct Arguments {
 enum Verb {
     /// Build the network and leave it up.
     Up {
-        /// What runs on the nodes: baton, baton-interface-mac, keepalived, keepalived-hasty, keepalived-defaults, frr or none.
+        /// What runs on the nodes: baton, baton-interface-mac, baton-fastest, keepalived, keepalived-hasty, keepalived-defaults, frr or none.
         #[arg(long, default_value = "baton")]
         system: String,
     },

@@ -193,8 +193,8 @@ impl Lan {
             (Ownership::Released, _) => host.lease_until = Instant::default(),
         }
         host.lingers = matches!(ownership, Ownership::Lingering(_) | Ownership::Offered(_));
-        host.offered = host.router.successor();
-        host.named = host.offered.or(host.named);
+        host.named = host.router.successor().or(host.named);
+        host.offered = host.named.filter(|_| matches!(ownership, Ownership::Offered(_)));
     }
 
     /// Sends a frame to all others; false without a carrier.

@@ -475,16 +475,16 @@ const TABLE: [Row; 13] = [
             ("undrain", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
-            ("hears 50", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears 50", "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
             (
                 "hears 100 from lower",
-                "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
+                "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
             ),
             (
                 "hears 100 from higher",
-                "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
+                "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
             ),
-            ("hears 200", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears 200", "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
             ("timer early", "nothing => Active leaving, 5502"),
             (
                 "timer due",
