@@ -160,14 +160,11 @@ impl Lan {
                         }
                         let peer = (who, listened);
                         self.judge.transition(&self.hosts, &self.network, peer, transition, self.now)?;
-                        let waits = match transition.reason {
-                            Reason::LinkDown => true,
-                            Reason::DatapathLost => false,
-                            _ => self.hosts[who].router.drained(),
-                        };
-                        if transition.to == Role::Initialize && !waits {
+                        let lost = transition.reason == Reason::DatapathLost;
+                        let waits = transition.reason == Reason::LinkDown || self.hosts[who].router.drained();
+                        if transition.to == Role::Initialize && (lost || !waits) {
                             self.hosts[who].die();
-                            self.hosts[who].datapath = transition.reason != Reason::DatapathLost;
+                            self.hosts[who].datapath = !lost;
                         }
                     }
                 }

@@ -39,8 +39,8 @@ use anyhow::{Context as _, Result, ensure};
 use baton::clock;
 use baton::config::MacMode;
 use baton_tests::lab::{
-    Echo, Fault, Host, Lab, Outcome, Pair, Prober, Recording, Settings, System, VIP, analyse, leftovers,
-    mac_text, pause, wait_until,
+    Echo, Fault, Host, Lab, Outcome, Pair, Prober, Recording, Settings, VIP, analyse, leftovers, mac_text,
+    pause, wait_until,
 };
 use nix::sys::signal::Signal;
 

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{
-    Echo, Host, Lab, Pair, Process, System, VIP, binary, differences, output, wait_until,
-};
+use baton_tests::lab::{Echo, Host, Lab, Pair, Process, VIP, binary, differences, output, wait_until};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 

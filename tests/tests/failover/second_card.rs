@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, mac_text, wait_until};
+use baton_tests::lab::{Echo, Host, Lab, Pair, VIP, mac_text, wait_until};
 use baton_tests::network::{Hears, Listener};
 
 use super::{SOON, watch, with_pair};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_common::maps::LAYOUT_VERSION;
-use baton_tests::lab::{Echo, Host, Lab, Pair, System, VIP, differences, output, wait_until};
+use baton_tests::lab::{Echo, Host, Lab, Pair, VIP, differences, output, wait_until};
 use nix::sys::signal::Signal;
 
 use super::refusals::{SOON, reconfigure, refused, refused_and_unchanged, start_alone};
