@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A restart waits for the next agent, and for a handover that is under way.
-const RESTART_PATIENCE: Duration = Duration::from_secs(120);
+const RESTART_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

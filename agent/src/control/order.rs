@@ -71,7 +71,7 @@ impl Server {
         if places.is_empty() {
             return Response::Error("this host is not drained".to_owned());
         }
-        let response = self.order(Command::Resume, &places, |_| (true, "takes part again".to_owned())).await;
+        let response = self.order(Command::Undrain, &places, |_| (true, "takes part again".to_owned())).await;
         if let Response::Outcomes(_) = response
             && let Err(error) = self.drained.clear()
         {

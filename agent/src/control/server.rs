@@ -214,7 +214,9 @@ impl Server {
 
     /// Waits for handovers that are under way, so that whoever has asked for them is told, and then for the next agent.
     async fn restart(&self) -> Response {
-        self.restarting.store(true, Ordering::Relaxed);
+        if self.restarting.swap(true, Ordering::Relaxed) {
+            return Response::Error(RESTARTING.to_owned());
+        }
         let response = self.replace().await;
         self.restarting.store(false, Ordering::Relaxed);
         response

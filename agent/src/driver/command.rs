@@ -39,7 +39,7 @@ pub enum Command {
     /// Give every virtual router to a Backup and take no part.
     Drain,
     /// Take part again.
-    Resume,
+    Undrain,
     /// The interface became usable or ceased to be: carrier and primary address.
     Link {
         /// Index of the port.

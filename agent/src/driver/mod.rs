@@ -72,14 +72,14 @@ impl Driver {
         }
     }
 
-    /// Takes up the leases that hold; `succeeds` says that the agent which had them has left them to this one. Then runs the
+    /// Takes up the leases that hold; `takes_over` says that the agent which had them has left them to this one. Then runs the
     /// elections until [`Command::Stop`] and the last virtual router has been given up, or until [`Command::PassOn`]. Active
     /// routers that this host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
-    pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>, succeeds: bool) -> End {
+    pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>, takes_over: bool) -> End {
         let now = clock::now();
         self.started = now;
         for port in &mut self.ports {
-            port.resume(profile, succeeds, now);
+            port.resume(profile, takes_over, now);
         }
         loop {
             if let Some(end) = self.end() {
@@ -129,7 +129,7 @@ impl Driver {
         let now = clock::now();
         match command {
             // An agent that is about to end begins no new election.
-            Command::Begin | Command::Resume | Command::Link { usable: true, .. }
+            Command::Begin | Command::Undrain | Command::Link { usable: true, .. }
                 if self.ending.is_some() => {}
             Command::Begin => self.ports.iter_mut().for_each(|port| port.begin(now)),
             Command::Stop => self.stop(),
@@ -142,7 +142,7 @@ impl Driver {
                 }
             }
             Command::Drain => self.ports.iter_mut().for_each(|port| port.feed_all(Input::Drain, now)),
-            Command::Resume => self.ports.iter_mut().for_each(|port| port.rejoin(now)),
+            Command::Undrain => self.ports.iter_mut().for_each(|port| port.undrain(now)),
             Command::Link { port, usable } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.set_usable(usable, now);

@@ -32,6 +32,9 @@ const OLD_NEWS: usize = 1024;
 /// How soon the completion ring is looked at again while a frame is on its way; no descriptor tells.
 const COMPLETION_POLL: Duration = Duration::from_micros(100);
 
+/// How long nobody listens while an agent passes its addresses on to the next, at the most.
+const PASSING_ON: Duration = Duration::from_millis(20);
+
 /// What a port is made of.
 pub struct PortParts {
     /// The port's index among all ports, for events.
@@ -129,14 +132,14 @@ impl Port {
     }
 
     /// Takes up the leases that an earlier run has left where it ended: while one holds nobody else takes over, and a restart
-    /// need not change the role. Where that run has not left them to this one (`succeeds`), another router may have spoken
-    /// meanwhile.
-    pub(super) fn resume(&mut self, profile: Option<Profile>, succeeds: bool, now: Instant) {
+    /// need not change the role. Where that run has not left them to this one (`takes_over`), another router may have taken
+    /// the role meanwhile.
+    pub(super) fn resume(&mut self, profile: Option<Profile>, takes_over: bool, now: Instant) {
         self.liveness.peers.set_profile(profile);
         if self.drained {
             self.feed_all(Input::Drain, now);
         }
-        if succeeds {
+        if takes_over {
             self.forget_heard();
         }
         for index in 0..self.routers.len() {
@@ -147,9 +150,16 @@ impl Port {
                 && self.usable
                 && !self.drained
                 && now < lease_until
-                && (succeeds || !router.was_succeeded(lease_until))
+                && (takes_over || !router.has_spoken_since(lease_until))
             {
+                // Perhaps in the moment in which nobody listened. What the agent before this one has handled does no harm.
+                if router.has_spoken_since(lease_until) && now < router.heard + PASSING_ON {
+                    router.heard = Instant::default();
+                }
                 self.feed(index, Input::Resume(lease_until), now);
+                if let Some((_, advertisement)) = self.unread_advertisement(index) {
+                    self.feed(index, Input::Advertisement(advertisement), now);
+                }
             }
         }
     }
@@ -205,7 +215,7 @@ impl Port {
     }
 
     /// Ends a drain.
-    pub(super) fn rejoin(&mut self, now: Instant) {
+    pub(super) fn undrain(&mut self, now: Instant) {
         for index in 0..self.routers.len() {
             if self.routers[index].core.drained() {
                 self.feed(index, Input::Undrain, now);

@@ -123,7 +123,7 @@ impl Router {
     }
 
     /// Whether another router has advertised since the advertisement that a lease of an earlier run is counted from.
-    pub(super) fn was_succeeded(&self, lease_until: Instant) -> bool {
+    pub(super) fn has_spoken_since(&self, lease_until: Instant) -> bool {
         self.heard + lease_interval(self.core.parameters().interval) > lease_until
     }
 

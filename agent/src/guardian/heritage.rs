@@ -90,7 +90,13 @@ impl Left {
 
     /// Takes it. To be called by the process that it was left to.
     pub(super) fn take(self) -> io::Result<OwnedFd> {
-        // SAFETY: whoever has started this program has left it the descriptor, and nobody else here knows it.
+        // SAFETY: the call looks the number up and changes nothing.
+        if unsafe { libc::fcntl(self.0, libc::F_GETFD) } < 0 {
+            return Err(io::Error::other(format!(
+                "{VARIABLE} names a descriptor that is not open; unset it"
+            )));
+        }
+        // SAFETY: it is open. Whoever has started this program has left it the descriptor, and nobody else here knows it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(self.0) };
         fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         Ok(descriptor)

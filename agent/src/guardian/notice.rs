@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
@@ -22,6 +22,10 @@ use nix::unistd::ftruncate;
 /// How often the next agent looks whether the one before it has ended. It does not sleep on the mutex, for the guardian
 /// does, and might be the one that is woken.
 const POLL: Duration = Duration::from_micros(100);
+
+/// How long the next agent may take to take the notice, for which it waits. Then it is dead, or does not run; what is left of a
+/// lease is enough for a last gasp.
+const TAKING_PATIENCE: Duration = Duration::from_millis(15);
 
 /// What all these processes have in common. They may be of different versions: it must stay as it is.
 #[repr(C)]
@@ -135,6 +139,11 @@ impl Notice {
         Tenure { notice: self, thread: PhantomData }
     }
 
+    /// Whether the last holder has ended as it was to end.
+    pub(super) fn has_ended_in_order(self) -> bool {
+        self.ending() == Ending::InOrder
+    }
+
     /// The process that took the notice last, and the one that has passed it on to that; 0 for none.
     pub(super) fn holders(self) -> [i32; 2] {
         self.shared.holders.each_ref().map(|holder| holder.load(Ordering::Relaxed))
@@ -145,14 +154,21 @@ impl Notice {
         self.shared.ending.store(Ending::InOrder as u8, Ordering::Release);
     }
 
-    /// Sleeps until the holder ends, and those that it was passed on to. The notice must have been taken before. It is held
-    /// from then on.
+    /// Sleeps until the holder ends, and those that it was passed on to. One that was passed on and is not taken is a death.
+    /// The notice must have been taken before. It is held from then on.
     pub(super) fn wait(self) -> io::Result<Ending> {
+        let mut passed_on: Option<Instant> = None;
         loop {
             // SAFETY: as in `hold`.
             self.locked(unsafe { libc::pthread_mutex_lock(self.mutex()) })?;
             match self.ending() {
+                Ending::PassedOn if passed_on.is_some_and(|since| since.elapsed() > TAKING_PATIENCE) => {
+                    // Who comes for it after all must not take it.
+                    self.shared.ending.store(Ending::Death as u8, Ordering::Release);
+                    return Ok(Ending::Death);
+                }
                 Ending::PassedOn => {
+                    passed_on.get_or_insert_with(Instant::now);
                     self.unlock();
                     thread::sleep(POLL);
                 }
@@ -301,6 +317,16 @@ mod tests {
         let taken = second.join().expect("no panic");
         assert!(taken.is_ok(), "{taken:?}");
         assert_eq!(notice.wait().expect("a sound mutex"), Ending::Death);
+        end(first);
+    }
+
+    #[test]
+    fn a_notice_that_is_passed_on_to_nobody_tells_of_a_death_and_cannot_be_taken_any_more() {
+        let notice = Notice::new().expect("memory to spare");
+        let first = holder(notice, Tenure::pass_on);
+        let watching = thread::spawn(move || notice.wait());
+        assert_eq!(watching.join().expect("no panic").expect("a sound mutex"), Ending::Death);
+        assert!(notice.succeed().is_err());
         end(first);
     }
 

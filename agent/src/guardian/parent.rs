@@ -173,7 +173,8 @@ impl Guardian {
                 Ok(end) if end.pid() == Some(self.agent) => {
                     // Its last words may have come since they were looked for.
                     self.listen();
-                    match self.successor.take() {
+                    // One that was told to stop in the last moment has passed nothing on.
+                    match self.successor.take().filter(|_| !self.notice.has_ended_in_order()) {
                         Some(successor) => self.go_over_to(successor),
                         None => return Some(Ok(end)),
                     }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::succession;
+use crate::config::Config;
 use crate::guardian::{Estate, Predecessor};
 use crate::host::lock::{DirectoryLock, HostLock};
 
@@ -14,9 +16,36 @@ pub(super) struct Locks {
     directory: DirectoryLock,
 }
 
+/// What entitles an agent to work on the host before it serves.
+pub(super) enum Claim<'a> {
+    /// It has the locks.
+    Own(Locks),
+    /// The agent has them that it takes over from.
+    OfPredecessor(&'a Predecessor),
+}
+
+impl<'a> Claim<'a> {
+    /// Takes the locks, or makes sure that those of `predecessor` are the ones that `config` needs.
+    pub(super) fn make(config: &Config, predecessor: Option<&'a Predecessor>) -> anyhow::Result<Self> {
+        let Some(predecessor) = predecessor else {
+            return Ok(Self::Own(Locks::take(&config.runtime.directory)?));
+        };
+        succession::check(config, predecessor)?;
+        Ok(Self::OfPredecessor(predecessor))
+    }
+
+    /// The locks, when the predecessor works no more.
+    pub(super) fn into_locks(self, directory: &Path) -> anyhow::Result<Locks> {
+        match self {
+            Self::Own(locks) => Ok(locks),
+            Self::OfPredecessor(predecessor) => Locks::inherit(predecessor, directory),
+        }
+    }
+}
+
 impl Locks {
     /// Takes the host and `directory`, which is made if it is not there.
-    pub(super) fn take(directory: &Path) -> anyhow::Result<Self> {
+    fn take(directory: &Path) -> anyhow::Result<Self> {
         let host = HostLock::take()?;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("making the runtime directory {}", directory.display()))?;
@@ -24,7 +53,7 @@ impl Locks {
     }
 
     /// Takes over the locks of `predecessor`, which works no more.
-    pub(super) fn inherit(predecessor: &Predecessor, directory: &Path) -> anyhow::Result<Self> {
+    fn inherit(predecessor: &Predecessor, directory: &Path) -> anyhow::Result<Self> {
         let copy = |file: &std::fs::File| file.try_clone().context("taking over a lock");
         Ok(Self {
             host: HostLock::inherit(copy(&predecessor.host_lock)?)?,

@@ -19,7 +19,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail};
 
-use self::locks::Locks;
+use self::locks::Claim;
 use self::serve::Serving;
 use self::undo::Undo;
 use crate::config::Config;
@@ -42,22 +42,13 @@ pub fn run(config: &Config, line: Line, predecessor: Option<&Predecessor>) -> an
     let netlink = Netlink::open().context("opening a netlink socket")?;
     let interfaces = examine(config, &netlink)?;
     let directory = &config.runtime.directory;
-    let own_locks = match predecessor {
-        Some(predecessor) => {
-            succession::check(config, predecessor)?;
-            None
-        }
-        None => Some(Locks::take(directory)?),
-    };
+    let claim = Claim::make(config, predecessor)?;
 
     let mut undo = Undo::new(HostChanges::open(&netlink, directory)?);
     match start(config, &netlink, &interfaces, &mut undo, line.notice(), predecessor) {
         Ok(serving) => {
             retire(config, &netlink, &mut undo.changes);
-            let locks = match (own_locks, predecessor) {
-                (None, Some(predecessor)) => Locks::inherit(predecessor, directory)?,
-                (locks, _) => locks.context("the host is not locked")?,
-            };
+            let locks = claim.into_locks(directory)?;
             if let Some(predecessor) = predecessor {
                 // It has ended if it does not hear it.
                 let _ = predecessor.tell(&Report::Serving);

@@ -61,7 +61,7 @@ pub(super) fn start(
         priority: config.runtime.realtime_priority,
         sbfd: config.runtime.sbfd,
         notice,
-        succeeds: predecessor.is_some(),
+        takes_over: predecessor.is_some(),
     };
     let (restart, restarts) = tokio::sync::mpsc::channel(1);
     let server = Arc::new(Server {
@@ -80,6 +80,9 @@ pub(super) fn start(
     runtime.spawn(server::serve(listener, Arc::clone(&server)));
 
     let (held, ended) = election.start()?;
+    held.recv()
+        .context("the election thread has died at once")?
+        .context("making the election thread ready")?;
     if let Some(predecessor) = predecessor {
         let routers = server.routers().map(|(_, name, vrid)| (name.to_owned(), vrid)).collect();
         predecessor.tell(&Report::Ready { routers }).context("telling the running agent to pass on")?;
@@ -95,20 +98,20 @@ struct Election {
     sbfd: SbfdChoice,
     notice: Notice,
     /// Whether an agent passes the notice on.
-    succeeds: bool,
+    takes_over: bool,
 }
 
-/// Says that the thread holds the notice, or why it does not.
+/// Says that the thread is ready for the notice; then that it holds it, or why it does not.
 type Held = mpsc::Receiver<std::io::Result<()>>;
 
 impl Election {
-    /// The first receiver hears when the thread holds the notice and begins; the second when it has ended, and gets an
-    /// error when it panicked.
+    /// The first receiver hears how far the thread is until it begins; the second when it has ended, and gets an error when
+    /// it panicked.
     fn start(self) -> anyhow::Result<(Held, oneshot::Receiver<End>)> {
-        let (holding, held) = mpsc::sync_channel(1);
+        let (holding, held) = mpsc::sync_channel(2);
         let (sender, ended) = oneshot::channel();
         let election = move || {
-            let Self { mut driver, priority, sbfd, notice, succeeds } = self;
+            let Self { mut driver, priority, sbfd, notice, takes_over } = self;
             let mut realtime = priority > 0;
             if realtime && let Err(error) = rights::become_realtime(priority) {
                 tracing::warn!(%error, "no real-time priority; grant CAP_SYS_NICE, or set realtime_priority = 0");
@@ -120,8 +123,10 @@ impl Election {
                 let started = StallWatch::start();
                 started.inspect_err(|error| tracing::warn!(%error, "no watch for stalls of this host")).ok()
             });
+            let _ = holding.send(Ok(()));
             // In a panic it goes before the driver, whose sockets take tens of milliseconds to close.
-            let tenure: Tenure = match if succeeds { notice.succeed() } else { notice.hold() } {
+            let taken = if takes_over { notice.succeed() } else { notice.hold() };
+            let tenure: Tenure = match taken {
                 Ok(tenure) => tenure,
                 Err(error) => {
                     let _ = holding.send(Err(error));
@@ -129,7 +134,7 @@ impl Election {
                 }
             };
             let _ = holding.send(Ok(()));
-            let end = driver.run(profile, stall.as_ref(), succeeds);
+            let end = driver.run(profile, stall.as_ref(), takes_over);
             match end {
                 End::Stopped => tenure.end(),
                 End::PassedOn => tenure.pass_on(),

@@ -111,8 +111,11 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             None => {
                 stopping = Some(way);
                 // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
-                if server.remote.send(Command::Stop).is_err() {
-                    // It has ended, or will be killed by whoever waits for it.
+                if let Err(error) = server.remote.send(Command::Stop) {
+                    // Has the election ended this moment, or does its thread not listen?
+                    if ended.is_empty() && !ended.is_terminated() {
+                        return Err(error.into());
+                    }
                     continue;
                 }
                 tracing::info!("stopping: handing over");

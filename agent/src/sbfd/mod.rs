@@ -12,8 +12,9 @@
 //!                                            +-------------------------------------------> Down
 //! ```
 //!
-//! What keeps it honest: misses are counted, one at most per call, so that a stalled caller convicts nobody; a miss counts
-//! only when no CPU of this host was stalled meanwhile, see [`crate::stall`]; an advertisement is as good as an answer.
+//! What keeps it honest: misses are counted, one at most per call, so that a stalled caller convicts nobody; none is convicted
+//! before every CPU of this host has run since the first of them, see [`crate::stall`]; an advertisement is as good as an
+//! answer.
 
 mod peers;
 mod session;
@@ -39,9 +40,9 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// A silent death is noticed in some 150 us, at twice the cost: for networks where no frame is ever late by as much.
+    /// Takes silence of some 150 us for death, at twice the cost: for networks where no frame is ever late by as much.
     pub const FASTEST: Self = Self::new(50, 50, 3);
-    /// In some 240 us. For hosts with real-time rights.
+    /// Of some 225 us. For hosts with real-time rights.
     pub const FAST: Self = Self::new(100, 75, 3);
     /// In about 1 ms, with more patience.
     pub const STEADY: Self = Self::new(200, 200, 5);
