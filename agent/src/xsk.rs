@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -22,6 +23,16 @@ const RING_SIZE: u32 = 64;
 const BATCH: usize = 16;
 
 const _: () = assert!(RX_FRAMES <= RING_SIZE as usize && TX_FRAMES <= RING_SIZE as usize);
+
+/// Held while a socket is open that a process which is started now would inherit: libxdp does not see to it, and such a
+/// process, and those that it starts, would keep the queue busy for ever.
+static HERITABLE: Mutex<()> = Mutex::new(());
+
+/// Waits until no socket would be inherited by a process that is started, and keeps it so until the guard is dropped.
+pub fn keep_from_heirs() -> MutexGuard<'static, ()> {
+    // There is nothing behind it that a panic could have left half done.
+    HERITABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Why an AF_XDP socket could not be had, or did not take a frame.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +92,7 @@ impl<T: Copy> Ring<T> {
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let count =
             NonZeroU32::new(2 * RING_SIZE).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let heritable = keep_from_heirs();
         let (umem, mut frames) =
             Umem::new(config, count, false).map_err(|error| failed(root_cause(&error)))?;
         // Adverts are few. Zero-copy would gain nothing, and many drivers reset the queue for it: traffic would stop.
@@ -98,8 +110,8 @@ impl<T: Copy> Ring<T> {
             queues.ok_or_else(|| failed(io::Error::other("no fill ring for an unshared UMEM")))?;
         // SAFETY: the socket is open, and outlives the call.
         let socket = unsafe { BorrowedFd::borrow_raw(rx.fd().as_raw_fd()) };
-        // libxdp leaves it to others, and an agent that is started by this one would keep the queue busy.
         fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|errno| failed(errno.into()))?;
+        drop(heritable);
         let free = frames.split_off(RX_FRAMES);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.
         unsafe { fill.produce(&frames) };

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::control::server::{RestartRequest, Server};
 use crate::driver;
 use crate::guardian::{Heir, OpenLine, Report};
+use crate::xsk;
 
 /// How long the next agent may take to make everything ready: its programs are checked by the kernel.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +50,11 @@ pub(super) async fn restart(
 async fn bring_in(heir: Heir, waiting: mpsc::Sender<Waiting>) -> anyhow::Result<u32> {
     let Heir { command, cord, far_end } = heir;
     let program = command.get_program().to_string_lossy().into_owned();
-    let mut child = Command::from(command).spawn().with_context(|| format!("starting {program}"))?;
+    let started = {
+        let _kept = xsk::keep_from_heirs();
+        Command::from(command).spawn()
+    };
+    let mut child = started.with_context(|| format!("starting {program}"))?;
     drop(far_end);
     let prepared = async {
         cord.set_nonblocking(true)?;
