@@ -5,42 +5,29 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
-use baton::control::protocol::RouterStatus;
-use baton_tests::lab::{Host, Lab, Router, Settings, VIP, VRID, pause, wait_until};
+use baton_tests::lab::{Host, Lab, VIP, pause, wait_until};
 
-use super::{PLANNED_OVERLAP_US, assert_moved, assert_sole_owner, watch, with_settings};
+use super::repeated::{LINGER_US, SETTINGS};
+use super::support::{router, watches, with_three};
+use super::{SOON, assert_moved, assert_sole_owner, watch, with_settings};
 
-/// Leases that no pause of a busy machine outlasts.
-const STEADY: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
-const STEADY_OVERLAP_US: u64 = PLANNED_OVERLAP_US * 10;
-const SOON: Duration = Duration::from_secs(10);
-
-/// The third agent runs on the client. Node b would go before it.
+/// Node b would go before it.
 #[test]
 fn a_handover_to_a_named_router_passes_by_a_better_one() -> Result<()> {
-    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
-        let third = Router { vrid: VRID, priority: 100, vips: &[VIP] };
-        lab.configure_routers(Host::Client, MacMode::Virtual, &STEADY, &[third])?;
-        let mut agent = lab.start_baton(Host::Client)?;
-        watches(lab, Host::B)?;
-        watches(lab, Host::Client)?;
-
+    with_three(SETTINGS, |lab, _| {
         let named = Host::Client.address().to_string();
         let handover = order(lab, Host::A, "handover", &["--to", &named])?;
         ensure!(handover.status.success(), "{handover:?}");
         assert_eq!(said(&handover), format!("eth0 vrid 51: handed over to {named}\n"));
         assert_eq!(router(lab, Host::Client)?.role, "Active");
         assert_eq!(router(lab, Host::B)?.epoch, 0, "the better Backup was not asked");
-
-        agent.stop(SOON)?;
-        lab.baton(Host::Client, "detach")?.status().context("detach the third")?;
-        pair.settle().map(drop)
+        Ok(())
     })
 }
 
 #[test]
 fn a_handover_to_nobody_is_taken_back_and_no_other_takes_it() -> Result<()> {
-    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
         watches(lab, Host::B)?;
         let (outcome, _) = watch(lab, || {
             let handover = order(lab, Host::A, "handover", &["--to", "10.77.0.99"])?;
@@ -60,7 +47,7 @@ fn a_handover_to_nobody_is_taken_back_and_no_other_takes_it() -> Result<()> {
 
 #[test]
 fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Result<()> {
-    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
         watches(lab, Host::B)?;
         let (outcome, _) = watch(lab, || {
             let drain = order(lab, Host::A, "drain", &[])?;
@@ -68,7 +55,7 @@ fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Resul
             ensure!(said(&drain).starts_with("eth0 vrid 51: drained; handed over to "), "{drain:?}");
             Ok(())
         })?;
-        assert_moved(&outcome, Host::B, STEADY_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LINGER_US);
         for _ in 0..2 {
             let drained = router(lab, Host::A)?;
             assert_eq!((drained.role.as_str(), drained.drained), ("Initialize", true));
@@ -98,7 +85,7 @@ fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Resul
 
 #[test]
 fn a_host_that_nobody_can_replace_is_not_drained() -> Result<()> {
-    with_settings(MacMode::Virtual, STEADY, |lab, pair| {
+    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
         pair.agent(Host::B)?.kill_tree()?;
         let (outcome, _) = watch(lab, || {
             let drain = order(lab, Host::A, "drain", &[])?;
@@ -118,16 +105,4 @@ fn order(lab: &Lab, host: Host, verb: &str, arguments: &[&str]) -> Result<Output
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Waits until `host` has an answer of the Active Router.
-fn watches(lab: &Lab, host: Host) -> Result<()> {
-    let what = format!("node {} to watch the Active Router", host.name());
-    wait_until(&what, SOON, || {
-        Ok(router(lab, host).is_ok_and(|router| router.watch.is_some_and(|watch| watch.up)))
-    })
-}
-
-fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
-    lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
 }

@@ -21,7 +21,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::refusals::{reconfigure, refused, start_alone};
-use super::restart::{own_program, restart, router, start_program, watched_over};
+use super::restart::{own_program, restart, start_program};
+use super::support::{router, watched_over};
 use super::{PLANNED_OVERLAP_US, SOON, WATCH, assert_sole_owner, with_pair};
 
 #[test]

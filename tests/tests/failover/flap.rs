@@ -8,7 +8,7 @@ use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, pause};
 
 use super::repeated::SETTINGS;
-use super::sbfd::epochs;
+use super::support::epochs;
 use super::{assert_sole_owner, watch, with_settings};
 
 const TIMES: u32 = 5;

@@ -9,7 +9,7 @@ use baton_tests::lab::{Host, Process, Witness, pause, wait_until};
 use baton_tests::random::Random;
 
 use super::repeated::{LINGER_US, NOBODY_US, in_rounds};
-use super::sbfd::{router, stands_by};
+use super::support::{router, stands_by};
 use super::{SOON, WATCH, watch};
 
 /// What befalls the Backup.

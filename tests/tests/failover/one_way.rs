@@ -9,7 +9,7 @@ use baton::config::MacMode;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, pause};
 
 use super::repeated::SETTINGS;
-use super::sbfd::{epochs, stands_by};
+use super::support::{epochs, stands_by};
 use super::{assert_sole_owner, watch, with_settings};
 
 /// An advert is heard long before that.

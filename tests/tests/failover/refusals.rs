@@ -5,13 +5,12 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Echo, Host, Lab, Pair, Process, VIP, binary, differences, output, wait_until};
 
-pub(super) const SOON: Duration = Duration::from_secs(10);
+use super::SOON;
 
 #[test]
 fn detach_leaves_the_host_as_it_was() -> Result<()> {

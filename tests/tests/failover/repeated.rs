@@ -10,6 +10,7 @@ use baton_tests::random::Random;
 use baton_tests::repetitions::repeat;
 use nix::sys::signal::{Signal, kill};
 
+use super::support::watched_over;
 use super::{SOON, watch, with_settings};
 
 /// Long beside what a busy machine adds.
@@ -58,7 +59,7 @@ fn an_agent_that_hangs_within_its_lease_repeated() -> Result<()> {
 #[test]
 fn the_death_of_a_guardian_repeated() -> Result<()> {
     stays_again_and_again("guardian death", |lab, pair, owner| {
-        wait_until("a guardian that is ready", SOON, || Ok(lab.baton_status(owner)?.guardian.is_some()))?;
+        watched_over(lab, owner)?;
         pair.agent(owner)?.signal(Signal::SIGKILL)
     })
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use baton::clock;
 use baton::config::MacMode;
-use baton::control::protocol::{Restarted, RouterStatus, Status};
+use baton::control::protocol::Restarted;
 use baton_tests::lab::{
     Fault, Host, Lab, Nginx, Prober, Process, Router, Settings, VIP, analyse, binary, differences, output,
     pause, vips, wait_until,
@@ -19,6 +19,7 @@ use baton_tests::lab::{
 use nix::sys::signal::Signal;
 
 use super::refusals::start_alone;
+use super::support::{has_rings, router, watched_over};
 use super::{
     PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_pair, with_settings,
 };
@@ -63,9 +64,7 @@ fn survives_restarts(settings: Settings) -> Result<()> {
         );
         assert_eq!(router(lab, Host::B)?.transitions.len(), changes, "the Backup's role changed");
         assert_eq!(watched_over(lab, Host::A)?.guardian, Some(guardian));
-        wait_until("AF_XDP for the last agent", SOON, || {
-            Ok(lab.baton_status(Host::A)?.interfaces[0].receive_path == "af-xdp")
-        })
+        has_rings(lab, Host::A)
     })
 }
 
@@ -234,7 +233,7 @@ fn detach_after_restarts_leaves_the_host_as_it_was() -> Result<()> {
     for _ in 0..4 {
         restart(&lab, Host::A)?;
         let pid = watched_over(&lab, Host::A)?.pid;
-        wait_until("AF_XDP", SOON, || Ok(lab.baton_status(Host::A)?.interfaces[0].receive_path == "af-xdp"))?;
+        has_rings(&lab, Host::A)?;
         open.push(fs::read_dir(format!("/proc/{pid}/fd"))?.count());
     }
     ensure!(open.iter().all(|count| *count == open[0]), "descriptors pile up: {open:?}");
@@ -274,16 +273,6 @@ pub(super) fn restart(lab: &Lab, host: Host) -> Result<()> {
     ensure!(pid != before, "the agent is the same");
     assert_eq!(lab.baton_status(host)?.pid, pid);
     Ok(())
-}
-
-/// The agent on `host` once its guardian can act for it.
-pub(super) fn watched_over(lab: &Lab, host: Host) -> Result<Status> {
-    wait_until("a guardian that is ready", SOON, || Ok(lab.baton_status(host)?.guardian.is_some()))?;
-    lab.baton_status(host)
-}
-
-pub(super) fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
-    lab.baton_status(host)?.routers.into_iter().next().context("an agent has a router")
 }
 
 /// A copy of the program for node a, which can be replaced.

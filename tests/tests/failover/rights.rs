@@ -13,8 +13,10 @@ use baton_tests::datapath::Datapath;
 use baton_tests::lab::{Host, Lab, Process, binary, output, wait_until};
 use baton_tests::mounts::{empty_run, with_own_mounts};
 
+use super::SOON;
 use super::mounts::configure_pins;
-use super::refusals::{SOON, refused};
+use super::refusals::refused;
+use super::support::{has_rings, watched_over};
 
 const README: &str = include_str!("../../../README.md");
 /// Stands for the user `baton`, whom the machine need not have.
@@ -25,13 +27,11 @@ fn an_agent_with_the_documented_rights_starts_restarts_stops_and_adopts_its_fenc
     with_drop_in(|lab| {
         for adopted in [false, true] {
             let mut started = start(lab)?;
-            let has_ears = || Ok(lab.baton_status(Host::A)?.interfaces[0].receive_path == "af-xdp");
-            wait_until("AF_XDP", SOON, has_ears)?;
+            has_rings(lab, Host::A)?;
             ensure!(fs::read_to_string(lab.baton_log(Host::A))?.contains(&format!("adopted={adopted}")));
             output(&mut agent(lab, "restart")?)?;
-            wait_until("AF_XDP and a guardian", SOON, || {
-                Ok(has_ears()? && lab.baton_status(Host::A)?.guardian.is_some())
-            })?;
+            has_rings(lab, Host::A)?;
+            watched_over(lab, Host::A)?;
             let log = fs::read_to_string(lab.baton_log(Host::A))?;
             // systemd grants what the guardian asks for, without a capability.
             let warns = |line: &str| line.contains("WARN") && !line.contains("OOMScoreAdjust=-1000");

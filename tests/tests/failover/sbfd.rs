@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
-use baton::control::protocol::RouterStatus;
 use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION};
 use baton_common::sbfd::discriminator;
-use baton_tests::lab::{Fault, Host, Lab, Router, Settings, VIP, VRID, pause, wait_until};
+use baton_tests::lab::{Fault, Host, Lab, Settings, VRID, pause, wait_until};
 
-use super::{assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{SLOW, router, session, stands_by, takes_over, with_three};
+use super::{SOON, assert_moved, assert_sole_owner, watch, with_settings};
 
-/// The default interval: without S-BFD it takes three of them to notice anything.
-const SLOW: Settings = Settings { interval_ms: 1000, ..Settings::USUAL };
 /// Less than that, and more than any machine stands still.
 const LONG_BEFORE: u64 = 1_000_000;
-const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_silent_router_is_succeeded_long_before_its_adverts_are_missed() -> Result<()> {
@@ -47,27 +44,18 @@ fn a_hung_router_is_succeeded_when_its_lease_lapses() -> Result<()> {
     })
 }
 
-/// T-122. The third agent runs on the client, which nobody probes from here.
+/// T-122.
 #[test]
 fn of_two_backups_only_the_better_takes_over() -> Result<()> {
-    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
-        let third = Router { vrid: VRID, priority: 100, vips: &[VIP] };
-        lab.configure_routers(Host::Client, MacMode::Virtual, &SLOW, &[third])?;
-        let mut agent = lab.start_baton(Host::Client)?;
-        stands_by(lab, Host::B)?;
-        watches(lab, Host::Client)?;
+    with_three(SLOW, |lab, _| {
         ensure!(!session(lab, Host::Client)?.1, "two are next in line");
-
         lab.cut(Host::A)?;
-        wait_until("node b to take over", SOON, || Ok(router(lab, Host::B)?.role == "Active"))?;
+        takes_over(lab, Host::B)?;
         wait_until("the third to watch node b", SOON, || {
             Ok(session(lab, Host::Client).is_ok_and(|(up, next)| up && next))
         })?;
         assert_eq!(router(lab, Host::Client)?.epoch, 0, "the worse Backup never was Active");
-        lab.heal(Host::A)?;
-        agent.stop(SOON)?;
-        lab.baton(Host::Client, "detach")?.status().context("detach the third")?;
-        pair.settle().map(drop)
+        lab.heal(Host::A)
     })
 }
 
@@ -114,33 +102,6 @@ fn a_restarted_agent_is_active_still_while_its_lease_holds() -> Result<()> {
         assert_eq!(router(lab, Host::B)?.epoch, 0, "nobody else was Active");
         Ok(())
     })
-}
-
-/// Waits until `host` is to take over.
-pub(super) fn stands_by(lab: &Lab, host: Host) -> Result<()> {
-    let what = format!("node {} to be next in line", host.name());
-    wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, next_in_line)| up && next_in_line)))
-}
-
-/// Waits until `host` has an answer of the Active Router.
-pub(super) fn watches(lab: &Lab, host: Host) -> Result<()> {
-    let what = format!("node {} to watch the Active Router", host.name());
-    wait_until(&what, SOON, || Ok(session(lab, host).is_ok_and(|(up, _)| up)))
-}
-
-/// Whether the session of `host` is up, and whether it is next in line.
-pub(super) fn session(lab: &Lab, host: Host) -> Result<(bool, bool)> {
-    let watch = router(lab, host)?.watch.context("no session")?;
-    Ok((watch.up, watch.next_in_line))
-}
-
-/// How often each node has taken over.
-pub(super) fn epochs(lab: &Lab) -> Result<[u32; 2]> {
-    Ok([router(lab, Host::A)?.epoch, router(lab, Host::B)?.epoch])
-}
-
-pub(super) fn router(lab: &Lab, host: Host) -> Result<RouterStatus> {
-    lab.baton_status(host)?.routers.into_iter().next().context("one virtual router")
 }
 
 /// Lets the discriminator of `host` stand for `slot` in its map, or for nothing.

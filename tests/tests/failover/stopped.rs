@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{
-    Fault, Host, Outcome, Pair, Settings, Witness, has_ended, has_stopped, pause, wait_until,
-};
+use baton_tests::lab::{Fault, Host, Outcome, Pair, Witness, has_ended, has_stopped, pause, wait_until};
 use nix::sys::signal::{Signal, kill};
 
 use super::repeated::{LINGER_US, SETTINGS};
-use super::sbfd::router;
+use super::support::{SLOW, router};
 use super::{SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
 
-const SLOW: Settings = Settings { interval_ms: 1000, ..Settings::USUAL };
 const WITHIN_THE_LEASE: Duration = Duration::from_millis(150);
 const BEYOND_THE_LEASE: Duration = Duration::from_millis(400);
 

@@ -4,21 +4,21 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use baton::config::MacMode;
-use baton_tests::lab::{Host, Lab, Pair, Router, Testimony, VIP, VRID, Witness, output, pause, wait_until};
+use baton_tests::lab::{Host, Lab, Testimony, Witness, pause, wait_until};
 use nix::sys::signal::Signal;
 
+use super::SOON;
+use super::WATCH;
 use super::repeated::{LINGER_US, NOBODY_US, SETTINGS};
-use super::sbfd::{router, stands_by, watches};
-use super::{SOON, WATCH, assert_sole_owner, with_settings};
+use super::support::{router, takes_over, with_three};
 
 /// T-122.
 #[test]
 fn the_better_of_two_backups_succeeds_a_dead_agent_and_the_other_stays_backup() -> Result<()> {
-    with_three(|lab, pair| {
+    with_three(SETTINGS, |lab, pair| {
         let testimony = witnessed(lab, || {
             lab.signal_agent(Host::A, Signal::SIGKILL)?;
-            is_active(lab, Host::B)
+            takes_over(lab, Host::B)
         })?;
         assert_bounds(&testimony);
         assert_eq!(router(lab, Host::Client)?.role, "Backup");
@@ -29,11 +29,11 @@ fn the_better_of_two_backups_succeeds_a_dead_agent_and_the_other_stays_backup() 
 
 #[test]
 fn the_third_succeeds_a_dead_agent_whose_next_in_line_has_died_with_it() -> Result<()> {
-    with_three(|lab, pair| {
+    with_three(SETTINGS, |lab, pair| {
         let testimony = witnessed(lab, || {
             pair.agent(Host::B)?.kill_tree()?;
             lab.signal_agent(Host::A, Signal::SIGKILL)?;
-            is_active(lab, Host::Client)
+            takes_over(lab, Host::Client)
         })?;
         assert_bounds(&testimony);
         pair.restart(Host::B)?;
@@ -44,10 +44,10 @@ fn the_third_succeeds_a_dead_agent_whose_next_in_line_has_died_with_it() -> Resu
 /// Cut off, node a goes on as owner; it is the better one when it is heard again.
 #[test]
 fn the_third_succeeds_a_silent_owner_whose_next_in_line_has_died_with_it() -> Result<()> {
-    with_three(|lab, pair| {
+    with_three(SETTINGS, |lab, pair| {
         pair.agent(Host::B)?.kill_tree()?;
         lab.cut(Host::A)?;
-        is_active(lab, Host::Client)?;
+        takes_over(lab, Host::Client)?;
         lab.heal(Host::A)?;
         let third = || Ok(router(lab, Host::Client)?.role == "Backup");
         wait_until("the third to give way", SOON, third)?;
@@ -56,32 +56,11 @@ fn the_third_succeeds_a_silent_owner_whose_next_in_line_has_died_with_it() -> Re
     })
 }
 
-/// Runs `test` on a lab whose node a is Active, node b next in line, and a third agent Backup, too.
-fn with_three(test: impl FnOnce(&Lab, &mut Pair<'_>) -> Result<()>) -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
-        let third = Router { vrid: VRID, priority: 100, vips: &[VIP] };
-        lab.configure_routers(Host::Client, MacMode::Virtual, &SETTINGS, &[third])?;
-        let mut agent = lab.start_baton(Host::Client)?;
-        stands_by(lab, Host::B)?;
-        watches(lab, Host::Client)?;
-        test(lab, pair)?;
-        agent.stop(SOON)?;
-        output(&mut lab.baton(Host::Client, "detach")?)?;
-        let owner = pair.settle()?;
-        assert_sole_owner(pair, owner)
-    })
-}
-
 fn witnessed(lab: &Lab, event: impl FnOnce() -> Result<()>) -> Result<Testimony> {
     let witness = Witness::start(lab, &Host::ALL)?;
     event()?;
     pause(WATCH)?;
     witness.finish()
-}
-
-fn is_active(lab: &Lab, host: Host) -> Result<()> {
-    let what = format!("node {} to take over", host.name());
-    wait_until(&what, SOON, || Ok(router(lab, host)?.role == "Active"))
 }
 
 fn assert_bounds(testimony: &Testimony) {
