@@ -27,7 +27,8 @@ const INITIATOR_MAY_NAME: [&str; 12] = [
 ];
 /// What the guardian does with a lease is pure, too.
 const LINGER: &str = "agent/src/guardian/linger.rs";
-const LINGER_MAY_NAME: [&str; 5] = ["baton_common", "crate::vrrp", "std::mem", "std::time::Duration", "u64"];
+const LINGER_MAY_NAME: [&str; 6] =
+    ["baton_common", "crate::vrrp", "std::mem", "std::time::Duration", "super", "u64"];
 const CORE_MAY_NAME: [&str; 16] = [
     "action",
     "baton_common",
