@@ -8,6 +8,9 @@ use crate::vrrp::{Failure, Instant};
 
 /// While a session is not Up, a probe each second at the most (RFC 5880 6.8.3, RFC 7880 7.3.3).
 pub(super) const SLOW: Duration = Duration::from_secs(1);
+/// Before the first probe. The peer may have become Active this moment, and the switches between must have heard it from its
+/// new place: a first probe that is lost means blindness until the second.
+const SETTLING: Duration = Duration::from_millis(20);
 /// A peer that never answers is none of Baton's, and is asked ever more rarely.
 const SLOWEST: Duration = Duration::from_secs(64);
 
@@ -55,14 +58,14 @@ pub(super) enum Trip {
 }
 
 impl Session {
-    /// A session whose first probe is due at once: a second without would be a second of blindness.
+    /// A session whose first probe is due when the way to the peer has settled.
     pub(super) fn new(router: usize, discriminator: u32, mac: [u8; 6], now: Instant) -> Self {
         Self {
             router,
             discriminator,
             mac,
             next_in_line: false,
-            state: State::Down(now),
+            state: State::Down(now + SETTLING),
             sequence: 0,
             sent_at: now,
             accepted: 0,

@@ -193,9 +193,14 @@ impl Lan {
 
     /// An answer arrives, and is kept until the next overwrites it.
     pub(super) fn keep_answer(&mut self, from: usize, to: usize, answer: &Answer) {
+        let mut arrived_ns = self.now.as_nanos();
+        if self.sabotage == Some(Sabotage::Haste) {
+            // As if the way took no time: nobody learns to wait for it.
+            arrived_ns -= 2 * self.network.conditions.delay.0;
+        }
         let host = &mut self.hosts[to];
         if host.carrier && host.datapath {
-            host.answer = Answer { arrived_ns: self.now.as_nanos(), ..*answer };
+            host.answer = Answer { arrived_ns, ..*answer };
         } else {
             self.judge.stray(from, to, self.now);
         }
