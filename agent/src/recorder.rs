@@ -11,6 +11,8 @@ const KEPT: usize = 16;
 pub struct Stages {
     /// The last advertisement of another router had arrived.
     pub heard: Option<Instant>,
+    /// The last S-BFD answer of the Active router had arrived, which has failed.
+    pub answered: Option<Instant>,
     /// The core was asked.
     pub decided: Instant,
     /// The lease was in the map, where XDP sees it.

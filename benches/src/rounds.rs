@@ -240,6 +240,7 @@ mod tests {
             reason: String::new(),
             age_ms: 0,
             heard_ns: Some(50),
+            answered_ns: None,
             decided_ns: 250,
             stored_ns: Some(251),
             transmitted_ns: Some(260),

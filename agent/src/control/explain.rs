@@ -101,6 +101,9 @@ fn write_stages(text: &mut String, router: &RouterStatus, change: &TransitionSta
     if let Some(heard) = change.heard_ns {
         writeln!(text, "    {:>10}  last advert of another router", before(*decided_ns, heard))?;
     }
+    if let Some(answered) = change.answered_ns {
+        writeln!(text, "    {:>10}  last S-BFD answer of the Active Router", before(*decided_ns, answered))?;
+    }
     writeln!(text, "    {:>10}  decided", "0 us")?;
     let is_takeover = to == "Active";
     let stages = [
@@ -143,6 +146,15 @@ eth0 vrid 51 is Active since 2 min.
         +71 us  first frame to a VIP accepted
 ";
         assert_eq!(explain(&example()), expected);
+    }
+
+    #[test]
+    fn a_takeover_by_s_bfd_tells_of_the_last_answer() {
+        let mut status = example();
+        let change = &mut status.routers[0].transitions[0];
+        (change.reason, change.answered_ns) = ("active-unreachable".to_owned(), Some(650_000));
+        let told = explain(&status);
+        assert!(told.contains("     -350 us  last S-BFD answer of the Active Router\n"), "{told}");
     }
 
     #[test]

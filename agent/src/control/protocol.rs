@@ -199,6 +199,8 @@ pub struct TransitionStatus {
     pub age_ms: u64,
     /// The last advertisement of another router before it had arrived.
     pub heard_ns: Option<u64>,
+    /// The last S-BFD answer of the Active router had arrived, which has failed.
+    pub answered_ns: Option<u64>,
     /// The core was asked.
     pub decided_ns: u64,
     /// The lease was in the map.

@@ -200,6 +200,7 @@ pub(super) mod tests {
             reason: "active-down".to_owned(),
             age_ms: 130_000,
             heard_ns: Some(700_000),
+            answered_ns: None,
             decided_ns: 1_000_000,
             stored_ns: Some(1_001_000),
             transmitted_ns: Some(1_015_999),

@@ -351,6 +351,7 @@ fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
         reason: record.transition.reason.to_string(),
         age_ms: millis_since(record.stages.decided, now),
         heard_ns: record.stages.heard.map(Instant::as_nanos),
+        answered_ns: record.stages.answered.map(Instant::as_nanos),
         decided_ns: record.stages.decided.as_nanos(),
         stored_ns: record.stages.stored.map(Instant::as_nanos),
         transmitted_ns: record.stages.transmitted.map(Instant::as_nanos),

@@ -24,6 +24,11 @@ impl Liveness {
         Self { answers, peers: Peers::new(routers, MAX_PEERS) }
     }
 
+    /// When the peer that a virtual router has a session with last answered.
+    pub(super) fn answered(&self, router: usize) -> Option<Instant> {
+        self.peers.session(router).and_then(|(watch, _)| watch.answered)
+    }
+
     /// What `status` shows of a virtual router's session.
     pub(super) fn describe(&self, router: usize) -> Option<WatchSnapshot> {
         let (watch, session) = self.peers.session(router)?;

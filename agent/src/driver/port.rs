@@ -313,7 +313,9 @@ impl Port {
         let Some(router) = self.routers.get_mut(index) else { return };
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
-        router.stages = Stages { heard, decided: now, ..Stages::default() };
+        let has_failed = matches!(input, Input::ActiveFailed { .. });
+        let answered = has_failed.then(|| self.liveness.answered(index)).flatten();
+        router.stages = Stages { heard, answered, decided: now, ..Stages::default() };
         for action in router.core.handle(input, now) {
             match action {
                 Action::SetOwnership(ownership) => self.set_ownership(index, ownership),

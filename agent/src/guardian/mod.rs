@@ -129,6 +129,12 @@ pub fn divide() -> io::Result<Side> {
     }
 }
 
+/// Undoes what the attempt to run another program has done. A log that nobody reads any more must not end the guardian.
+fn ignore_broken_pipes() {
+    // SAFETY: to ignore a signal runs no code of ours. It cannot fail for this one.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+}
+
 /// The signals of a guardian, which it has to block, and what it reads them from.
 fn signals() -> io::Result<(SigSet, SignalFd)> {
     let mask: SigSet =

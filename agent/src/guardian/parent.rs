@@ -195,6 +195,7 @@ impl Guardian {
         }
         // Returns only when it has failed.
         let Err(error) = self.renew();
+        super::ignore_broken_pipes();
         tracing::warn!(%error, "the guardian cannot run its program anew, and goes on with the one that it has");
         self.say(Word::Brief);
     }

@@ -42,6 +42,8 @@ pub struct Watch<A> {
     pub vetoed: u64,
     /// Probes without an answer.
     pub missed: u64,
+    /// When its last answer arrived.
+    pub answered: Option<Instant>,
 }
 
 /// What is to be done.
@@ -94,6 +96,7 @@ impl<A: Copy + Eq> Watch<A> {
             question: None,
             vetoed: 0,
             missed: 0,
+            answered: None,
         }
     }
 
@@ -149,6 +152,7 @@ impl<A: Copy + Eq> Watch<A> {
         let session = self.sessions.iter_mut().find(|session| session.router == router)?;
         let (trip, failure) = session.hear(answer, claimed, now)?;
         self.alive = true;
+        self.answered = Some(Instant::from_nanos(answer.arrived_ns));
         self.trip = match trip {
             Trip::InTime(trip) => trip.max(self.trip - self.trip / 8),
             // The next patience is twice this one.

@@ -109,6 +109,32 @@ fn a_new_agent_that_is_killed_while_it_starts_leaves_the_old_one_at_work() -> Re
     Ok(())
 }
 
+/// Its program is gone when it wants to run it anew. A log without a reader must not end it then.
+#[test]
+fn a_guardian_that_cannot_run_its_program_anew_goes_on_as_it_was() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    let program = own_program(&lab)?;
+    let _agent = start_program(&lab)?;
+    let guardian = lab.baton_status(Host::A)?.guardian.context("a guardian")?;
+    let before = ignored_signals(guardian)?;
+    ensure!(before & 1 << (Signal::SIGPIPE as i32 - 1) != 0, "{before:x}");
+    let only_once = lab.directory().join("only-once");
+    fs::rename(program, &only_once)?;
+    script(&lab, &format!("rm \"$0\"; exec {} \"$@\"", only_once.display()))?;
+    restart(&lab, Host::A)?;
+    assert_eq!(watched_over(&lab, Host::A)?.guardian, Some(guardian));
+    ensure!(fs::read_to_string(lab.baton_log(Host::A))?.contains("cannot run its program anew"));
+    assert_eq!(ignored_signals(guardian)?, before);
+    Ok(())
+}
+
+fn ignored_signals(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).context("a mask")?;
+    Ok(u64::from_str_radix(line.trim(), 16)?)
+}
+
 #[test]
 fn whoever_is_killed_at_whatever_moment_of_a_restart_there_are_no_two_owners() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {

@@ -25,7 +25,9 @@ fn a_silent_router_is_succeeded_long_before_its_adverts_are_missed() -> Result<(
         let successor = router(lab, Host::B)?;
         assert_eq!(successor.reason.as_deref(), Some("active-unreachable"));
         let takeover = successor.transitions.last().context("a transition")?;
-        let stages = [takeover.heard_ns, Some(takeover.decided_ns), takeover.stored_ns, successor.served_ns];
+        let decided = Some(takeover.decided_ns);
+        ensure!(takeover.heard_ns.is_some() && takeover.heard_ns <= decided, "{successor:?}");
+        let stages = [takeover.answered_ns, decided, takeover.stored_ns, successor.served_ns];
         ensure!(stages.is_sorted() && stages[0].is_some(), "{successor:?}");
         pair.restore()?;
         pair.settle().map(drop)
