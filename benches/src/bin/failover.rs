@@ -22,7 +22,8 @@ const MOST_VIPS: u16 = 4000;
 /// Measures how long clients miss the VIP, by kind of failure and system.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Rounds of each kind for Baton; 0.15 of them for a rival, 0.05 for one at its defaults [default: 200, quick: 8].
+    /// Rounds of each kind for Baton; 0.25 of them for its variants, 0.15 for a rival, 0.05 for one at its defaults
+    /// [default: 200, quick: 8].
     #[arg(long)]
     rounds: Option<usize>,
     /// Less of everything, in less than five minutes: 8 rounds, one address, an idle machine.
