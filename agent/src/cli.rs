@@ -34,23 +34,16 @@ pub(crate) enum Errand {
     /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.
     Check(ConfigPath),
     /// Show what a running agent is doing and why.
-    Status {
-        /// The agent's configuration.
-        #[command(flatten)]
-        config: ConfigPath,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(Question),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
     Explain(ConfigPath),
     /// Give virtual routers to a Backup without losing a packet, and go on as Backup.
     ///
     /// Exit code 1 when no Backup took over; this host is still Active then.
     Handover {
-        /// The agent's configuration.
+        /// Whom to ask, and how to print the answer.
         #[command(flatten)]
-        config: ConfigPath,
+        question: Question,
         /// Only this virtual router.
         #[arg(long)]
         vrid: Option<u8>,
@@ -60,41 +53,17 @@ pub(crate) enum Errand {
         /// Only to the Baton with this primary address; the other Backups are not told.
         #[arg(long, value_name = "PEER")]
         to: Option<Ipv4Addr>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Give every virtual router to a Backup and take no part in elections until `baton resume`.
     ///
     /// Exit code 1 when no Backup took one of them over; it is still Active here then.
-    Drain {
-        /// The agent's configuration.
-        #[command(flatten)]
-        config: ConfigPath,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Drain(Question),
     /// Take part in elections again after `baton drain`.
-    Resume {
-        /// The agent's configuration.
-        #[command(flatten)]
-        config: ConfigPath,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Resume(Question),
     /// Go over to the program and the configuration that are on the disk, without a role change.
     ///
     /// Exit code 1 when the new agent does not start; the old one goes on.
-    Restart {
-        /// The agent's configuration.
-        #[command(flatten)]
-        config: ConfigPath,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Restart(Question),
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
 }
@@ -105,4 +74,15 @@ pub(crate) struct ConfigPath {
     /// The configuration file.
     #[arg(long = "config", value_name = "FILE", default_value = "/etc/baton/baton.toml")]
     pub(crate) path: PathBuf,
+}
+
+/// Which agent is asked, and how its answer is printed.
+#[derive(Args, Debug)]
+pub(crate) struct Question {
+    /// The agent's configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigPath,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -13,7 +13,7 @@ use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
 use baton::guardian::{self, Report, Side};
 use clap::Parser;
-use cli::{Cli, ConfigPath, Errand, Verb};
+use cli::{Cli, ConfigPath, Errand, Question, Verb};
 use log::Log;
 use tracing_subscriber::EnvFilter;
 
@@ -76,7 +76,7 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let config = Config::load(&path)?;
             print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
-        Errand::Status { config, json } => {
+        Errand::Status(Question { config, json }) => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
@@ -84,12 +84,12 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
         }
-        Errand::Handover { config, vrid, interface, to, json } => {
-            return order(&config, &Request::Handover { vrid, interface, to }, json);
+        Errand::Handover { question, vrid, interface, to } => {
+            return order(&question, &Request::Handover { vrid, interface, to });
         }
-        Errand::Drain { config, json } => return order(&config, &Request::Drain, json),
-        Errand::Resume { config, json } => return order(&config, &Request::Resume, json),
-        Errand::Restart { config, json } => {
+        Errand::Drain(question) => return order(&question, &Request::Drain),
+        Errand::Resume(question) => return order(&question, &Request::Resume),
+        Errand::Restart(Question { config, json }) => {
             let Response::Restarted(restarted) = ask(&config, &Request::Restart)? else {
                 bail!(OTHER_ANSWER)
             };
@@ -101,9 +101,9 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
 }
 
 /// Has the agent carry out an order; it has failed where any virtual router did not follow.
-fn order(config: &ConfigPath, request: &Request, json: bool) -> anyhow::Result<ExitCode> {
+fn order(Question { config, json }: &Question, request: &Request) -> anyhow::Result<ExitCode> {
     let Response::Outcomes(outcomes) = ask(config, request)? else { bail!(OTHER_ANSWER) };
-    print(&if json { pretty(&outcomes)? } else { render::outcomes(&outcomes) })?;
+    print(&if *json { pretty(&outcomes)? } else { render::outcomes(&outcomes) })?;
     let all_done = outcomes.iter().all(|outcome| outcome.done);
     Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,5 @@
 //! The control socket: one line of JSON in, one line out, then the connection ends. `protocol` is what is said, `server`
-//! answers in the agent, `order` has there what changes something, `client` asks from the command line, `render` and
+//! answers in the agent: `status` what is so, `order` what is to change; `client` asks from the command line, `render` and
 //! `explain` make the answer readable.
 
 pub mod client;
@@ -8,6 +8,7 @@ mod order;
 pub mod protocol;
 pub mod render;
 pub mod server;
+mod status;
 
 use std::path::{Path, PathBuf};
 

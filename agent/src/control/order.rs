@@ -7,15 +7,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::protocol::{Outcome, Response};
-use super::server::{RESTARTING, STUCK, Server};
-use crate::driver::{Command, PeerSnapshot, RouterSnapshot, Snapshot};
+use super::server::{RESTARTING, Server, stuck};
+use crate::driver::{Command, PeerSnapshot, Place, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
 /// How often a move in progress is looked at.
 pub(super) const MOVE_POLL: Duration = Duration::from_millis(2);
-
-/// Index of a port, and of a virtual router on it.
-type Place = (usize, usize);
 
 /// The virtual routers that an order is about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,10 +94,10 @@ impl Server {
             return stuck();
         }
         let mut outcomes = Vec::new();
-        for (port, router) in places {
-            let Some(state) = self.settled(*port, *router).await else { return stuck() };
-            let Some(served) = self.ports.get(*port) else { return stuck() };
-            let Some((config, _)) = served.routers.get(*router) else { return stuck() };
+        for place in places {
+            let Some(state) = self.settled(*place).await else { return stuck() };
+            let Some(served) = self.ports.get(place.port) else { return stuck() };
+            let Some((config, _)) = served.routers.get(place.router) else { return stuck() };
             let (done, detail) = judge(&state);
             outcomes.push(Outcome {
                 interface: served.interface.clone(),
@@ -113,10 +110,10 @@ impl Server {
     }
 
     /// A virtual router when it is leaving no more.
-    async fn settled(&self, port: usize, router: usize) -> Option<RouterSnapshot> {
+    async fn settled(&self, place: Place) -> Option<RouterSnapshot> {
         loop {
             let snapshot = self.snapshot().await?;
-            let state = snapshot.ports.get(port)?.routers.get(router)?;
+            let state = snapshot.ports.get(place.port)?.routers.get(place.router)?;
             if !state.leaving {
                 return Some(*state);
             }
@@ -138,20 +135,16 @@ impl Server {
                     .filter(move |(_, ((config, _), _))| {
                         chosen.vrid.is_none_or(|vrid| vrid == config.vrid.get())
                     })
-                    .map(move |(router, (_, state))| ((port, router), state))
+                    .map(move |(router, (_, state))| (Place { port, router }, state))
             })
     }
 
     /// Whether `address` may be that of a successor.
-    fn may_name(&self, (port, router): Place, address: Ipv4Addr) -> bool {
+    fn may_name(&self, Place { port, router }: Place, address: Ipv4Addr) -> bool {
         let Some(served) = self.ports.get(port) else { return false };
         let is_vip = served.routers.get(router).is_none_or(|(config, _)| config.vips.contains(&address));
         !is_vip && address != served.primary
     }
-}
-
-fn stuck() -> Response {
-    Response::Error(STUCK.to_owned())
 }
 
 fn handover_outcome(state: &RouterSnapshot, to: Option<Ipv4Addr>) -> (bool, String) {

@@ -1,6 +1,5 @@
 //! Answering on the control socket. The answers come from the election thread, which is asked without being held up.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -15,17 +14,12 @@ use tokio::time::{sleep, timeout};
 
 use super::draft_path;
 use super::order::{Chosen, MOVE_POLL};
-use super::protocol::{
-    InterfaceStatus, LatenessStatus, PeerStatus, Request, Response, Restarted, RouterStatus, Status,
-    TransitionStatus, WatchStatus,
-};
-use crate::clock;
+use super::protocol::{Request, Response, Restarted};
+use super::status::status;
 use crate::config::RouterConfig;
 use crate::datapath::Counters;
-use crate::driver::{Command, LatenessSummary, PortSnapshot, Remote, RouterSnapshot, Snapshot};
+use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
 use crate::host::drained::Drained;
-use crate::recorder::Record;
-use crate::vrrp::{Instant, Reason};
 
 /// A request is a short line; whoever sends more is no client of ours.
 const LONGEST_REQUEST: u64 = 4096;
@@ -80,8 +74,7 @@ pub struct Server {
 pub type RestartRequest = oneshot::Sender<Result<u32, String>>;
 
 /// The election thread did not answer in time.
-pub(super) const STUCK: &str =
-    "the election thread does not answer; its leases lapse: stop baton and start it again";
+const STUCK: &str = "the election thread does not answer; its leases lapse: stop baton and start it again";
 
 /// A restart cannot be had now.
 pub(crate) const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";
@@ -181,12 +174,17 @@ async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io:
     Ok(())
 }
 
+/// The answer when [the election thread](STUCK) gives none.
+pub(super) fn stuck() -> Response {
+    Response::Error(STUCK.to_owned())
+}
+
 impl Server {
     async fn answer(&self, request: Request) -> Response {
         match request {
             Request::Status => match self.snapshot().await {
-                Some(snapshot) => Response::Status(self.status(&snapshot)),
-                None => Response::Error(STUCK.to_owned()),
+                Some(snapshot) => Response::Status(status(self, &snapshot)),
+                None => stuck(),
             },
             Request::Handover { vrid, interface, to } => {
                 self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await
@@ -197,12 +195,12 @@ impl Server {
         }
     }
 
-    /// The virtual routers: index of the port and of the router on it, interface and VRID.
-    pub fn routers(&self) -> impl Iterator<Item = ((usize, usize), &str, u8)> {
+    /// The virtual routers: place, interface and VRID.
+    pub fn routers(&self) -> impl Iterator<Item = (Place, &str, u8)> {
         self.ports.iter().enumerate().flat_map(|(port, served)| {
             let of_port = served.routers.iter().enumerate();
             of_port.map(move |(router, (config, _))| {
-                ((port, router), served.interface.as_str(), config.vrid.get())
+                (Place { port, router }, served.interface.as_str(), config.vrid.get())
             })
         })
     }
@@ -224,7 +222,7 @@ impl Server {
 
     async fn replace(&self) -> Response {
         loop {
-            let Some(snapshot) = self.snapshot().await else { return Response::Error(STUCK.to_owned()) };
+            let Some(snapshot) = self.snapshot().await else { return stuck() };
             if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {
                 break;
             }
@@ -241,6 +239,7 @@ impl Server {
         }
     }
 
+    /// What the election thread says of itself; `None` when it is [stuck](STUCK).
     pub(super) async fn snapshot(&self) -> Option<Snapshot> {
         let with_room = |port: &ServedPort| PortSnapshot {
             routers: Vec::with_capacity(port.routers.len()),
@@ -250,111 +249,5 @@ impl Server {
         let (reply, answer) = oneshot::channel();
         self.remote.send(Command::Status { into, reply }).ok()?;
         timeout(DRIVER_PATIENCE, answer).await.ok()?.ok()
-    }
-
-    fn status(&self, snapshot: &Snapshot) -> Status {
-        let now = clock::now();
-        let LatenessSummary { wakes, p50_us, p99_us, max_us } = snapshot.load.lateness;
-        let mut status = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            guardian: Some(self.guardian.load(Ordering::Relaxed)).filter(|process| *process != 0),
-            election_cpu_ms: millis(snapshot.load.cpu),
-            election_running_ms: millis(snapshot.load.running),
-            election_lateness: LatenessStatus { wakes, p50_us, p99_us, max_us },
-            interfaces: Vec::new(),
-            routers: Vec::new(),
-        };
-        for (port, seen) in self.ports.iter().zip(&snapshot.ports) {
-            let verdicts: BTreeMap<String, u64> = port
-                .counters
-                .read()
-                .into_iter()
-                .map(|(verdict, count)| (verdict.name().to_owned(), count))
-                .collect();
-            status.interfaces.push(InterfaceStatus {
-                interface: port.interface.clone(),
-                xdp_mode: port.xdp_mode.clone(),
-                queues: port.queues,
-                receive_path: if seen.rings { "af-xdp" } else { "raw-socket" }.to_owned(),
-                verdicts,
-                discarded: seen.discarded,
-            });
-            for ((config, mac), router) in port.routers.iter().zip(&seen.routers) {
-                status.routers.push(router_status(&port.interface, config, *mac, router, now));
-            }
-        }
-        status
-    }
-}
-
-fn router_status(
-    interface: &str,
-    config: &RouterConfig,
-    mac: [u8; 6],
-    seen: &RouterSnapshot,
-    now: Instant,
-) -> RouterStatus {
-    let since = |then| millis_since(then, now);
-    RouterStatus {
-        interface: interface.to_owned(),
-        vrid: config.vrid.get(),
-        role: seen.role.to_string(),
-        since_ns: seen.since.map(Instant::as_nanos),
-        since_ms: seen.since.map(since),
-        reason: seen.reason.as_ref().map(Reason::to_string),
-        priority: config.priority.get(),
-        interval_cs: config.interval.centiseconds(),
-        leaving: seen.leaving,
-        yielded: seen.yielded,
-        drained: seen.drained,
-        lease_left_us: u64::try_from(seen.lease.saturating_since(now).as_micros()).unwrap_or(u64::MAX),
-        vips: config.vips.clone(),
-        mac: mac.map(|octet| format!("{octet:02x}")).join(":"),
-        epoch: seen.epoch,
-        served_ns: seen.served.map(Instant::as_nanos),
-        peers: seen
-            .peers
-            .iter()
-            .flatten()
-            .map(|peer| PeerStatus {
-                address: peer.address,
-                priority: peer.standing.octet(),
-                interval_cs: peer.interval.centiseconds(),
-                last_heard_ms: since(peer.heard),
-                same_vips: peer.same_vips,
-            })
-            .collect(),
-        watch: seen.watch.map(|watch| WatchStatus {
-            peer: watch.peer,
-            up: watch.up,
-            next_in_line: watch.next_in_line,
-            missed: watch.missed,
-            vetoed: watch.vetoed,
-        }),
-        transitions: seen.recorder.iter().map(|record| transition_status(record, now)).collect(),
-    }
-}
-
-fn millis_since(then: Instant, now: Instant) -> u64 {
-    millis(now.saturating_since(then))
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
-    TransitionStatus {
-        from: record.transition.from.to_string(),
-        to: record.transition.to.to_string(),
-        reason: record.transition.reason.to_string(),
-        age_ms: millis_since(record.stages.decided, now),
-        heard_ns: record.stages.heard.map(Instant::as_nanos),
-        answered_ns: record.stages.answered.map(Instant::as_nanos),
-        decided_ns: record.stages.decided.as_nanos(),
-        stored_ns: record.stages.stored.map(Instant::as_nanos),
-        transmitted_ns: record.stages.transmitted.map(Instant::as_nanos),
-        announced_ns: record.stages.announced.map(Instant::as_nanos),
     }
 }

@@ -17,6 +17,15 @@ use crate::vrrp::{Instant, Interval, Reason, Role, Standing};
 /// Commands that may wait; more means that the election thread does not run, and the sender is told.
 const QUEUE: usize = 64;
 
+/// Where a virtual router is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the port.
+    pub port: usize,
+    /// Index of the virtual router on it.
+    pub router: usize,
+}
+
 /// What the election thread can be told.
 #[derive(Debug)]
 pub enum Command {
@@ -26,13 +35,13 @@ pub enum Command {
     Stop,
     /// End, and leave to the next agent what this host owns. What is leaving, or to be given up, is not left half way.
     PassOn {
-        /// What the next agent does not have: index of the port, and of the virtual router on it.
-        given_up: Vec<(usize, usize)>,
+        /// What the next agent does not have.
+        given_up: Vec<Place>,
     },
     /// Give virtual routers to a Backup.
     Handover {
-        /// Index of the port, and of the virtual router on it.
-        routers: Vec<(usize, usize)>,
+        /// Which.
+        routers: Vec<Place>,
         /// Only to the router with this primary address.
         to: Option<Ipv4Addr>,
     },

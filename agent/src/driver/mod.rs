@@ -26,11 +26,12 @@ mod router;
 mod transmitter;
 mod wait;
 
+use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
-    Command, End, Event, Load, MAX_PEERS, PeerSnapshot, PortSnapshot, Receiving, Remote, RouterSnapshot,
-    Snapshot, WatchSnapshot, channel,
+    Command, End, Event, Load, MAX_PEERS, PeerSnapshot, Place, PortSnapshot, Receiving, Remote,
+    RouterSnapshot, Snapshot, WatchSnapshot, channel,
 };
 pub use lateness::LatenessSummary;
 pub use port::{Port, PortParts};
@@ -133,13 +134,9 @@ impl Driver {
                 if self.ending.is_some() => {}
             Command::Begin => self.ports.iter_mut().for_each(|port| port.begin(now)),
             Command::Stop => self.stop(),
-            Command::PassOn { given_up } => self.pass_on(&given_up, now),
+            Command::PassOn { given_up } => self.pass_on(&given_up),
             Command::Handover { routers, to } => {
-                for (port, router) in routers {
-                    if let Some(port) = self.ports.get_mut(port) {
-                        port.feed(router, Input::Handover { to }, clock::now());
-                    }
-                }
+                routers.into_iter().for_each(|place| self.feed(place, Input::Handover { to }));
             }
             Command::Drain => self.ports.iter_mut().for_each(|port| port.feed_all(Input::Drain, now)),
             Command::Undrain => self.ports.iter_mut().for_each(|port| port.undrain(now)),
@@ -171,6 +168,12 @@ impl Driver {
         }
     }
 
+    fn feed(&mut self, Place { port, router }: Place, input: Input<Ipv4Addr>) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.feed(router, input, clock::now());
+        }
+    }
+
     fn stop(&mut self) {
         if self.ending != Some(End::Stopped) {
             self.ending = Some(End::Stopped);
@@ -181,16 +184,12 @@ impl Driver {
         }
     }
 
-    fn pass_on(&mut self, given_up: &[(usize, usize)], now: Instant) {
+    fn pass_on(&mut self, given_up: &[Place]) {
         if self.ending.is_some() {
             return;
         }
         self.ending = Some(End::PassedOn);
-        for (port, router) in given_up {
-            if let Some(port) = self.ports.get_mut(*port) {
-                port.feed(*router, Input::Shutdown, now);
-            }
-        }
+        given_up.iter().for_each(|place| self.feed(*place, Input::Shutdown));
         for port in &mut self.ports {
             port.transmitter.unhook();
         }

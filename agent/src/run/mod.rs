@@ -2,6 +2,7 @@
 //! bound, then the elections of all other virtual routers begin. What fails on the way is taken back, so that the host is as it
 //! was before.
 
+mod attend;
 mod brief;
 mod ears;
 mod locks;
@@ -9,7 +10,6 @@ mod prepare;
 mod report;
 mod restart;
 mod serve;
-mod stop;
 mod succession;
 mod undo;
 mod vips;

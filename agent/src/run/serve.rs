@@ -13,10 +13,10 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{RwLock, oneshot};
 use tokio::task::AbortHandle;
 
+use super::attend::{Attention, until_ended};
 use super::ears::{self, Ear};
 use super::locks::Locks;
 use super::prepare::Ready;
-use super::stop::{Attention, until_ended};
 use super::vips::Vips;
 use super::{report, watch};
 use crate::config::SbfdChoice;

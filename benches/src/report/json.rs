@@ -1,5 +1,6 @@
 //! The report itself, which is also its JSON.
 
+use std::cmp::Reverse;
 use std::process::Command;
 
 use anyhow::Result;
@@ -100,6 +101,13 @@ impl Report {
             meta: meta(plan)?,
             rounds,
         })
+    }
+
+    /// The rounds that stand out, the longest outage first.
+    pub(super) fn outliers(&self) -> Vec<&RoundRow> {
+        let mut found: Vec<&RoundRow> = self.rounds.iter().filter(|round| round.outlier).collect();
+        found.sort_by_key(|round| Reverse(round.outage_us));
+        found
     }
 
     /// The report as JSON.

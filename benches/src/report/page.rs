@@ -8,7 +8,7 @@ use super::html::{STYLE, escape, section, table};
 use super::{Report, ratios, short_span, span};
 use crate::cost;
 use crate::row::{FALSE_ALARM, Row, StageRow};
-use crate::series::Conditions;
+use crate::series::{Conditions, RoundRow};
 use crate::stats::Quantiles;
 
 /// Outliers that are listed; all of them are in the JSON.
@@ -55,9 +55,16 @@ const ANATOMY: &str = "Stages of the takeovers, p50 with a line to the p99, from
 fn comparison(report: &Report) -> String {
     let rows = ratios(&report.rows).into_iter().map(|ratio| {
         let [theirs, ours, times] = ratio.cells();
-        let conditions = [ratio.kind.to_owned(), ratio.vips.to_string(), ratio.stress.to_owned()];
-        let [kind, vips, stress] = conditions;
-        [kind, vips, stress, ratio.rival.to_owned(), theirs, ratio.ours.to_owned(), ours, times]
+        [
+            ratio.kind.to_owned(),
+            ratio.vips.to_string(),
+            ratio.stress.to_owned(),
+            ratio.rival.to_owned(),
+            theirs,
+            ratio.ours.to_owned(),
+            ours,
+            times,
+        ]
     });
     let heads = ["kind", "VIPs", "load", "rival", "p50 (p99)", "Baton", "p50 (p99)", "rival / Baton"];
     table(heads, &rows.collect::<Vec<_>>())
@@ -74,22 +81,28 @@ fn conditions(rows: &[Row]) -> Vec<Conditions> {
     found
 }
 
+/// What happened in the rounds, each once, in their order. A `switch` is no kind of round, and a watch for false alarms is
+/// none either.
+fn events(rounds: &[RoundRow]) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    for round in rounds {
+        if !found.contains(&round.event) {
+            found.push(round.event);
+        }
+    }
+    found
+}
+
 fn pictures(report: &Report) -> Result<String> {
     let mut html = String::new();
+    let events = events(&report.rounds);
     for conditions in conditions(&report.rows) {
-        let here: Vec<&Row> = report.rows.iter().filter(|row| row.conditions() == conditions).collect();
-        // `switch` is no kind of round, and a watch for false alarms is none either.
-        let mut kinds: Vec<&str> = Vec::new();
-        for round in &report.rounds {
-            if !kinds.contains(&round.event) {
-                kinds.push(round.event);
-            }
-        }
-        for kind in kinds {
-            let rows: Vec<&Row> = here.iter().copied().filter(|row| row.event == kind).collect();
+        for event in &events {
+            let is_here = |row: &&Row| row.conditions() == conditions && row.event == *event;
+            let rows: Vec<&Row> = report.rows.iter().filter(is_here).collect();
             if !rows.is_empty() {
                 let Conditions { vips, stress } = conditions;
-                html += &format!("<h3>{}, {vips} VIP, {stress}</h3>\n", escape(kind));
+                html += &format!("<h3>{}, {vips} VIP, {stress}</h3>\n", escape(event));
                 html += &distribution(report, &rows)?;
             }
         }
@@ -123,12 +136,18 @@ fn stages(report: &Report) -> String {
             pair(row.accepted_ns),
         ]
     });
-    let heads =
-        ["kind", "system", "VIPs", "load", "advert to decision, p50 / p99", "last served to decision"];
-    let after = ["decision to lease", "to gratuitous ARP", "to first frame"];
-    let [kind, system, vips, load, heard, silent] = heads;
-    let [stored, announced, accepted] = after;
-    table([kind, system, vips, load, heard, silent, stored, announced, accepted], &rows.collect::<Vec<_>>())
+    let heads = [
+        "kind",
+        "system",
+        "VIPs",
+        "load",
+        "advert to decision, p50 / p99",
+        "last served to decision",
+        "decision to lease",
+        "to gratuitous ARP",
+        "to first frame",
+    ];
+    table(heads, &rows.collect::<Vec<_>>())
 }
 
 fn distributions(report: &Report) -> String {
@@ -195,8 +214,7 @@ fn false_alarms(report: &Report) -> String {
 }
 
 fn outliers(report: &Report) -> String {
-    let mut found: Vec<_> = report.rounds.iter().filter(|round| round.outlier).collect();
-    found.sort_by_key(|round| std::cmp::Reverse(round.outage_us));
+    let found = report.outliers();
     let rows = found.iter().take(LISTED).map(|round| {
         [
             round.event.to_owned(),

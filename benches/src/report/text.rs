@@ -18,7 +18,7 @@ pub fn text(report: &Report) -> String {
     section(&mut text, "Distributions", &table(&report.rows));
     section(&mut text, "False alarms", &false_alarms(&report.rows));
     section(&mut text, "Stages of a takeover, p50 / p99", &stages(&report.stages));
-    section(&mut text, "Outliers", &outliers(&report.rounds));
+    section(&mut text, "Outliers", &outliers(&report.outliers()));
     let costs = report.costs.iter().map(|cost| cost::describe(cost) + "\n").collect::<String>();
     section(&mut text, "Cost", &costs);
     let systems = report.systems.iter();
@@ -109,9 +109,7 @@ fn stages(rows: &[StageRow]) -> String {
     format!("{:<55}{heads}\n{lines}", "")
 }
 
-fn outliers(rounds: &[RoundRow]) -> String {
-    let mut found: Vec<&RoundRow> = rounds.iter().filter(|round| round.outlier).collect();
-    found.sort_by_key(|round| std::cmp::Reverse(round.outage_us));
+fn outliers(found: &[&RoundRow]) -> String {
     let line = |round: &&RoundRow| {
         format!(
             "{:<13} {:<19} {:>4} VIP {:<4} round {:>3}: outage {:>9}, steal {:>7}, prober's stall {:>9}{}\n",

@@ -1,0 +1,174 @@
+//! What the agent waits for while it serves: to be told to stop, by a signal or by its guardian, and to be replaced.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::restart::{Waiting, restart};
+use crate::control::server::{RESTARTING, RestartRequest, Server};
+use crate::driver::{Command, End};
+use crate::guardian::{Briefing, Estate, Line, Notice, OpenLine, Word};
+
+/// Who has told the agent to stop. A service manager signals both processes, and the guardian passes its signal on: that is
+/// one request, and the second one is the next that comes the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Signal,
+    Guardian,
+}
+
+/// What there is to attend to.
+pub(super) struct Attention<'a> {
+    pub(super) server: &'a Server,
+    /// Who looks after the interfaces and the VIPs, which are the next agent's when it has taken over.
+    pub(super) watching: AbortHandle,
+    /// For the guardian, when it asks.
+    pub(super) briefing: Briefing,
+    pub(super) ended: oneshot::Receiver<End>,
+    pub(super) restarts: mpsc::Receiver<RestartRequest>,
+    /// For the next agent.
+    pub(super) estate: Estate<'a>,
+}
+
+/// Waits until the agent is told to stop or to pass on, then for the election to end in order. A second request to stop does
+/// not wait.
+pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow::Result<End> {
+    let Attention { server, watching, briefing, mut ended, mut restarts, estate } = attention;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (ready, mut waiting) = mpsc::channel(1);
+    let notice = line.notice();
+    let line = line.open().context("watching the guardian")?;
+    let (may_pass_on, replacing, stopping) = (false, None, None);
+    let mut attendant =
+        Attendant { server, line, notice, briefing, estate, ready, may_pass_on, replacing, stopping };
+    loop {
+        let way = tokio::select! {
+            // First: an election that has been passed on is nothing that this agent could stop.
+            biased;
+            end = &mut ended => {
+                let end = end.context("the election thread has died; its leases lapse")?;
+                if end == End::PassedOn {
+                    watching.abort();
+                    attendant.leave().await;
+                }
+                return Ok(end);
+            }
+            Some(request) = restarts.recv() => {
+                attendant.restart(request);
+                None
+            }
+            Some(next) = waiting.recv(), if attendant.may_pass_on => {
+                next.pass_on(&mut attendant.line, server).await;
+                None
+            }
+            _ = hangup.recv() => {
+                ignore_hangup();
+                None
+            }
+            _ = terminate.recv() => Some(Way::Signal),
+            _ = interrupt.recv() => Some(Way::Signal),
+            word = attendant.line.next() => attendant.heed(word).await,
+        };
+        if let Some(way) = way
+            && let Some(end) = attendant.stop(way, &ended)?
+        {
+            return Ok(end);
+        }
+    }
+}
+
+/// The agent's main thread while it serves.
+struct Attendant<'a> {
+    server: &'a Server,
+    line: OpenLine,
+    notice: Notice,
+    briefing: Briefing,
+    estate: Estate<'a>,
+    /// Where the next agent is announced when it is ready.
+    ready: mpsc::Sender<Waiting>,
+    /// Whether the guardian can be told of the next agent: until it has asked for the briefing it is still the guardian of the
+    /// agent before this one. One that has died never asks, and whoever wants to pass on is told so.
+    may_pass_on: bool,
+    /// The restart that was begun last.
+    replacing: Option<JoinHandle<()>>,
+    /// By which way this agent was first told to stop.
+    stopping: Option<Way>,
+}
+
+impl Attendant<'_> {
+    /// Begins a restart, unless this agent is about to end already.
+    fn restart(&mut self, request: RestartRequest) {
+        let is_replacing = self.replacing.as_ref().is_some_and(|restart| !restart.is_finished());
+        if is_replacing || self.stopping.is_some() {
+            let _ = request.send(Err(RESTARTING.to_owned()));
+            return;
+        }
+        let heir = self.line.heir(self.estate).context("starting another agent");
+        self.replacing = Some(tokio::spawn(restart(heir, request, self.ready.clone())));
+    }
+
+    /// Does what a word of the guardian asks for, or its end; answers with the way if that is to stop.
+    async fn heed(&mut self, word: Option<Word>) -> Option<Way> {
+        match word {
+            Some(Word::Brief) => {
+                self.may_pass_on = true;
+                if let Err(error) = self.line.brief(self.briefing.clone()).await {
+                    tracing::warn!(%error, "the guardian cannot be told what to do if the agent dies; its leases would lapse");
+                }
+            }
+            Some(Word::Stop) => return Some(Way::Guardian),
+            Some(Word::Hangup) => ignore_hangup(),
+            Some(Word::Ready) => self.server.guardian.store(self.line.guardian(), Ordering::Relaxed),
+            Some(Word::Unable) => {}
+            None => {
+                self.may_pass_on = true;
+                self.server.guardian.store(0, Ordering::Relaxed);
+                tracing::error!(
+                    "the guardian has died; if the agent dies too, its leases lapse. Stop baton and start it again"
+                );
+            }
+        }
+        None
+    }
+
+    /// Lets the election end in order, or this agent at once if it was told so a second time.
+    fn stop(&mut self, way: Way, ended: &oneshot::Receiver<End>) -> anyhow::Result<Option<End>> {
+        match self.stopping {
+            None => {
+                self.stopping = Some(way);
+                // First the deed, then the word: nothing that befalls the log may keep the VIPs here.
+                match self.server.remote.send(Command::Stop) {
+                    Ok(()) => tracing::info!("stopping: handing over"),
+                    // The election has ended this moment.
+                    Err(_) if !ended.is_empty() || ended.is_terminated() => {}
+                    // Its thread does not listen.
+                    Err(error) => return Err(error.into()),
+                }
+                Ok(None)
+            }
+            Some(first) if first == way => {
+                self.notice.dismiss();
+                tracing::warn!("second signal: not waiting for a successor");
+                Ok(Some(End::Stopped))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Waits until the next agent serves, and until everybody is answered who has asked this one.
+    async fn leave(&mut self) {
+        if let Some(replacing) = self.replacing.take() {
+            let _ = replacing.await;
+            self.server.finish().await;
+        }
+    }
+}
+
+fn ignore_hangup() {
+    tracing::warn!("SIGHUP ignored: the configuration is read at the start only; `baton restart` changes it");
+}
