@@ -20,8 +20,8 @@ const SWEEP_PAUSES: [Duration; 4] =
 const UNHEARD: Duration = Duration::from_secs(5);
 /// Else: neighbours that came later, switches that forgot.
 const REFRESH: Duration = Duration::from_secs(60);
-/// A schedule that is younger has its frequent sweeps still before it: a router that keeps advertising although this one
-/// is better must not make it announce without end.
+/// A schedule that is younger has its frequent sweeps still before it, and is not started over but brought forward, once: a
+/// router that keeps advertising although this one is better must not make it announce without end.
 const YOUNG: Duration = Duration::from_secs(1);
 
 /// The schedule of one virtual router's announcements.
@@ -31,13 +31,20 @@ pub struct Announcer {
     started: Instant,
     sweep: usize,
     next: usize,
+    brought_forward: bool,
 }
 
 impl Announcer {
-    /// Starts over, everything is due now; unless it has only just started.
+    /// Starts over, everything is due now; or soon, if it has only just started.
     pub fn start(&mut self, now: Instant) {
-        if self.due.is_none() || now.saturating_since(self.started) >= YOUNG {
-            *self = Self { due: Some(now), started: now, sweep: 0, next: 0 };
+        match self.due {
+            Some(due) if now.saturating_since(self.started) < YOUNG => {
+                if !self.brought_forward {
+                    let due = due.min(now + SWEEP_PAUSES[0]);
+                    *self = Self { due: Some(due), next: 0, brought_forward: true, ..*self };
+                }
+            }
+            Some(_) | None => *self = Self { due: Some(now), started: now, ..Self::default() },
         }
     }
 
@@ -135,12 +142,17 @@ mod tests {
     }
 
     #[test]
-    fn a_young_schedule_is_not_started_over() {
+    fn a_young_schedule_is_brought_forward_once() {
         let mut announcer = Announcer::default();
         announcer.start(START);
-        assert_eq!(announcer.poll(1, 99, true, at(0)), 0..1);
-        announcer.start(at(5));
-        assert_eq!(announcer.deadline(), Some(at(10)));
+        for millis in [0, 10, 110] {
+            assert_eq!(announcer.poll(1, 99, true, at(millis)), 0..1);
+        }
+        announcer.start(at(600));
+        assert_eq!(announcer.deadline(), Some(at(610)));
+        assert_eq!(announcer.poll(1, 99, true, at(610)), 0..1);
+        announcer.start(at(620));
+        assert_eq!(announcer.deadline(), Some(at(5610)), "the schedule goes on");
         announcer.start(at(1000));
         assert_eq!(announcer.deadline(), Some(at(1000)));
     }

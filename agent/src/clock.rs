@@ -1,4 +1,5 @@
-//! The one place that reads the clock: CLOCK_MONOTONIC, which `bpf_ktime_get_ns` reads too.
+//! The one place that reads the clock: CLOCK_BOOTTIME, which `bpf_ktime_get_boot_ns` reads too. Unlike CLOCK_MONOTONIC it goes on
+//! while the host is suspended, and leases age.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use crate::vrrp::Instant;
 
 /// The present.
 pub fn now() -> Instant {
-    // CLOCK_MONOTONIC exists on every Linux, so the call cannot fail; time zero would only delay timers.
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    // CLOCK_BOOTTIME exists on every Linux, so the call cannot fail; time zero would only delay timers.
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
     Instant::from_nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 

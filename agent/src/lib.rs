@@ -1,9 +1,9 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; the first three use
-//! [`driver`], and `run` uses `guardian`; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`], [`socket`],
-//! [`datapath`], [`announce`], [`recorder`], [`stall`] and [`clock`]. Those do not know each other, but all may use the
-//! election's value types, and `datapath` asks [`host`] about interfaces. Nothing uses its users.
+//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; `run` uses `control` and
+//! `guardian`, both of the first two use [`driver`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
+//! [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`], [`clock`] and [`host`]. Those do not know each other, but
+//! all may use the election's value types and [`config`], and `datapath` asks `host` about interfaces. Nothing uses its users.
 //!
 //! Unsafe code is where memory is shared with the kernel: `datapath`, `xsk`, `socket`, and in `host`, `driver` and
 //! `guardian` the calls that no library wraps.

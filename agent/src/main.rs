@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
-use baton::guardian::{self, Report, Side};
+use baton::guardian::{self, Progress, Side};
 use clap::Parser;
 use cli::{Cli, ConfigPath, Errand, Question, Verb};
 use log::Log;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
                 let run = config.and_then(|config| baton::run::run(&config, line, predecessor.as_ref()));
                 if let (Err(error), Some(predecessor)) = (&run, &predecessor) {
                     // If nobody hears it, the log has it.
-                    let _ = predecessor.tell(&Report::Refused(spelled(error)));
+                    let _ = predecessor.tell(&Progress::Refused(spelled(error)));
                 }
                 run.map(|()| ExitCode::SUCCESS)
             }),

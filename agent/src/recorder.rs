@@ -1,5 +1,5 @@
 //! The flight recorder: the last role changes of a virtual router with the time of each stage, in a ring that never
-//! grows. All stamps are CLOCK_MONOTONIC, the clock of the XDP program.
+//! grows. All stamps are CLOCK_BOOTTIME, the clock of the XDP program.
 
 use crate::vrrp::{Instant, Transition};
 

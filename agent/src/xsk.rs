@@ -29,7 +29,7 @@ const _: () = assert!(RX_FRAMES <= RING_SIZE as usize && TX_FRAMES <= RING_SIZE 
 static HERITABLE: Mutex<()> = Mutex::new(());
 
 /// Waits until no socket would be inherited by a process that is started, and keeps it so until the guard is dropped.
-pub fn keep_from_heirs() -> MutexGuard<'static, ()> {
+pub fn lock_out_spawns() -> MutexGuard<'static, ()> {
     // There is nothing behind it that a panic could have left half done.
     HERITABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -92,7 +92,7 @@ impl<T: Copy> Ring<T> {
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let count =
             NonZeroU32::new(2 * RING_SIZE).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        let heritable = keep_from_heirs();
+        let heritable = lock_out_spawns();
         let (umem, mut frames) =
             Umem::new(config, count, false).map_err(|error| failed(root_cause(&error)))?;
         // Adverts are few. Zero-copy would gain nothing, and many drivers reset the queue for it: traffic would stop.

@@ -33,10 +33,9 @@ pub struct Measured {
 pub struct Absence {
     /// The system's name.
     pub system: &'static str,
-    /// How many addresses it should have moved.
-    pub vips: u16,
-    /// `idle` or `busy`.
-    pub stress: &'static str,
+    /// Under which conditions.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Why it did not start.
     pub reason: String,
 }
@@ -51,8 +50,8 @@ struct Site {
 /// Carries out `plan` and puts what comes of it into `measured`, also when it is interrupted.
 pub fn measure(plan: &Plan, measured: &mut Measured) -> Result<()> {
     let mut pace = Pace::begin(plan.estimate());
-    for (conditions, stress) in plan.conditions() {
-        let mut site = Site::build(conditions.vips, stress)?;
+    for conditions in plan.conditions() {
+        let mut site = Site::build(conditions)?;
         for turn in 0..plan.turns() {
             for system in &plan.systems {
                 let estimate = plan.turn_estimate(*system, conditions.vips, turn);
@@ -60,24 +59,24 @@ pub fn measure(plan: &Plan, measured: &mut Measured) -> Result<()> {
                     pace.done(estimate);
                     continue;
                 }
-                let told = match measured.turn(plan, &site.lab, *system, (conditions, stress), turn) {
+                let told = match measured.turn(plan, &site.lab, *system, conditions, turn) {
                     Ok(told) => told,
                     Err(error) => {
                         check_interrupted()?;
-                        site = Site::build(conditions.vips, stress)?;
+                        site = Site::build(conditions)?;
                         measured.note_failure(*system, conditions, &error)
                     }
                 };
-                let Conditions { vips, stress } = conditions;
-                eprintln!("{} {vips} VIP, {stress}: {told}", pace.done(estimate));
+                eprintln!("{} {conditions}: {told}", pace.done(estimate));
             }
         }
         measured.failures.extend(site.end());
     }
     if let Some(span) = plan.false_alarm {
         for system in &plan.systems {
-            let site = Site::build(plan.vips[0], Stress::Busy)?;
-            let told = match false_alarm(&site.lab, *system, plan.vips[0], span) {
+            let vips = plan.vips[0];
+            let site = Site::build(Conditions { vips, stress: Stress::BusyAndFlood })?;
+            let told = match false_alarm(&site.lab, *system, vips, span) {
                 Ok(row) => {
                     let told = format!("{} role changes", row.role_changes);
                     measured.alarms.push(row);
@@ -104,13 +103,14 @@ fn false_alarm(lab: &Lab, system: System, vips: u16, span: std::time::Duration) 
 }
 
 impl Site {
-    fn build(count: u16, stress: Stress) -> Result<Self> {
+    /// The flood is the watch's.
+    fn build(conditions: Conditions) -> Result<Self> {
         let lab = Lab::up()?;
-        let probed = vips(count).pop().context("at least one address")?;
+        let probed = vips(conditions.vips).pop().context("at least one address")?;
         let services = [Echo::start(&lab, Host::A, probed)?, Echo::start(&lab, Host::B, probed)?];
-        let load = match stress {
+        let load = match conditions.stress {
             Stress::Idle => Vec::new(),
-            Stress::Busy => rounds::busy_loops(&lab)?,
+            Stress::Busy | Stress::BusyAndFlood => rounds::busy_loops(&lab)?,
         };
         Ok(Self { _services: services, _load: load, lab })
     }
@@ -127,11 +127,8 @@ impl Site {
 impl Measured {
     /// Whether nothing is known against `system` under `conditions`.
     fn can(&self, system: System, conditions: Conditions) -> bool {
-        let Conditions { vips, stress } = conditions;
-        let found = |absence: &Absence| {
-            (absence.system, absence.vips, absence.stress) == (system.name(), vips, stress)
-        };
-        !self.absences.iter().any(found)
+        let same = |absence: &Absence| (absence.system, absence.conditions) == (system.name(), conditions);
+        !self.absences.iter().any(same)
     }
 
     /// The turn of one system; tells the medians of its outages.
@@ -140,12 +137,12 @@ impl Measured {
         plan: &Plan,
         lab: &Lab,
         system: System,
-        (conditions, stress): (Conditions, Stress),
+        conditions: Conditions,
         turn: usize,
     ) -> Result<String> {
         let share = plan.share(system, turn);
         let mut pair = Pair::start(lab, system, conditions.vips)?;
-        if stress == Stress::Idle && !self.costs.iter().any(|cost| cost.system == system.name()) {
+        if conditions.stress == Stress::Idle && !self.costs.iter().any(|cost| cost.system == system.name()) {
             self.costs.push(cost::measure(&pair, COST)?);
         }
         let mut told = format!("{}, rounds {} to {}, p50 in us:", system.name(), share.start + 1, share.end);
@@ -178,17 +175,17 @@ impl Measured {
 
     /// Notes what went wrong. A system without any round under these conditions is taken for one that cannot meet them.
     fn note_failure(&mut self, system: System, conditions: Conditions, error: &anyhow::Error) -> String {
-        let (system, Conditions { vips, stress }) = (system.name(), conditions);
+        let system = system.name();
         let reason = format!("{error:#}");
         let told = format!("{system}: {reason}");
         let has_rounds = |series: &Series| {
             (series.system, series.conditions) == (system, conditions) && !series.rounds.is_empty()
         };
         if self.series.iter().any(has_rounds) {
-            self.failures.push(format!("{system}, {vips} VIP, {stress}: {reason}"));
+            self.failures.push(format!("{system}, {conditions}: {reason}"));
         } else {
             self.series.retain(|series| (series.system, series.conditions) != (system, conditions));
-            self.absences.push(Absence { system, vips, stress, reason });
+            self.absences.push(Absence { system, conditions, reason });
         }
         told
     }

@@ -15,7 +15,7 @@ pub fn become_realtime(priority: u8) -> Result<()> {
 /// Sleeps until the clock shows `at_ns`, or a signal arrives.
 pub fn sleep_until(at_ns: u64) -> Result<()> {
     let at = TimeSpec::nanoseconds(i64::try_from(at_ns).context("a time within this century")?);
-    match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &at) {
+    match clock_nanosleep(ClockId::CLOCK_BOOTTIME, ClockNanosleepFlags::TIMER_ABSTIME, &at) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error).context("sleep"),
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::flood::FloodRate;
 use crate::rounds::Stages;
-use crate::series::{Conditions, Series};
+use crate::series::{Conditions, Series, Stress};
 use crate::stats::{Distribution, Quantiles};
 
 /// The kind of a watch in which nothing should move.
@@ -23,10 +23,9 @@ pub struct Row {
     pub kind: &'static str,
     /// The kind, or what it was more exactly: `failback` is planned too.
     pub event: &'static str,
-    /// How many addresses could move.
-    pub vips: u16,
-    /// `idle`, `busy` (an ordinary busy loop for each CPU), or `busy+flood`.
-    pub stress: &'static str,
+    /// Under which conditions it was measured.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// How often it was tried; a watch for false alarms is one round.
     pub rounds: u64,
     /// After how many of them another node served the client.
@@ -37,7 +36,8 @@ pub struct Row {
     pub lost_probes: Quantiles,
     /// How long both nodes answered.
     pub overlap_us: Quantiles,
-    /// How often the answering node changed in all.
+    /// How often the answering node changed in all; in a watch for false alarms of Baton, how often a router became Active if
+    /// that is more.
     pub role_changes: u64,
     /// How long the prober itself could not look.
     pub prober_stall_us: Quantiles,
@@ -85,11 +85,12 @@ impl Row {
     /// The row of a quiet pair that was watched for some `seconds`: nothing befell it, so nothing should have moved.
     pub fn of_watch(
         system: &'static str,
-        conditions: Conditions,
+        vips: u16,
         seconds: u64,
         (outcome, steal_us): (Outcome, u64),
         flood: FloodRate,
     ) -> Result<Self> {
+        let conditions = Conditions { vips, stress: Stress::BusyAndFlood };
         let row = Self::new(system, FALSE_ALARM, conditions, &[(outcome, steal_us)])?;
         Ok(Self { seconds: Some(seconds), flood: Some(flood), ..row })
     }
@@ -102,8 +103,7 @@ impl Row {
             system,
             kind,
             event: kind,
-            vips: conditions.vips,
-            stress: conditions.stress,
+            conditions,
             rounds: seen.len() as u64,
             moved: seen.iter().filter(|(outcome, _)| outcome.moved()).count() as u64,
             outage_us: quantiles(|(outcome, _)| outcome.outage_us)?,
@@ -116,11 +116,6 @@ impl Row {
             flood: None,
         })
     }
-
-    /// The conditions under which it was measured.
-    pub const fn conditions(&self) -> Conditions {
-        Conditions { vips: self.vips, stress: self.stress }
-    }
 }
 
 /// The stages of the takeovers of a series: last advert and last frame of the old owner to decision; decision to lease,
@@ -129,12 +124,11 @@ impl Row {
 pub struct StageRow {
     /// The system's name.
     pub system: &'static str,
-    /// The event that the takeovers followed.
-    pub kind: &'static str,
-    /// How many addresses moved.
-    pub vips: u16,
-    /// `idle` or `busy`.
-    pub stress: &'static str,
+    /// What the takeovers followed.
+    pub event: &'static str,
+    /// Under which conditions.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// How many takeovers.
     pub takeovers: u64,
     /// In how many of them a probe was lost between the old owner's last frame and the new one's first.
@@ -165,9 +159,8 @@ impl StageRow {
         };
         Ok(Some(Self {
             system: series.system,
-            kind: series.event.name(),
-            vips: series.conditions.vips,
-            stress: series.conditions.stress,
+            event: series.event.name(),
+            conditions: series.conditions,
             takeovers: stages.len() as u64,
             gaps: stages.iter().filter(|stages| stages.has_gap).count() as u64,
             heard_ns: quantiles(|stages| stages.heard_ns)?,
@@ -197,7 +190,7 @@ mod tests {
         let all: Vec<Series> = events.map(|event| series("baton", event, &[500])).collect();
         let mut rows: Vec<Row> = all.iter().map(|series| Row::of(series).expect("values")).collect();
         rows.extend(Row::of_switches(&all, "baton", CONDITIONS).expect("values"));
-        rows.push(Row::of_watch("baton", CONDITIONS, 20, (outcome(50, 0), 0), FLOOD).expect("values"));
+        rows.push(Row::of_watch("baton", CONDITIONS.vips, 20, (outcome(50, 0), 0), FLOOD).expect("values"));
         rows.iter().map(|row| serde_json::to_value(row).expect("a row is JSON")).collect()
     }
 
@@ -210,10 +203,7 @@ mod tests {
             ["planned", "agent-hang", "agent-death", "silent-death", "planned", "switch", "false-alarm"]
         );
         for row in &rows {
-            assert_eq!(
-                [&row["system"], &row["vips"], &row["stress"]],
-                [&json!("baton"), &json!(3), &json!("busy")]
-            );
+            assert_eq!([&row["system"], &row["vips"]], [&json!("baton"), &json!(3)]);
             assert!(row["rounds"].is_u64(), "{row}");
             for distribution in ["outage_us", "lost_probes", "overlap_us", "prober_stall_us", "steal_us"] {
                 let fields = row[distribution].as_object().expect("a distribution");
@@ -221,6 +211,8 @@ mod tests {
                 assert!(fields.values().all(Value::is_u64), "{row}");
             }
         }
+        let stress: Vec<&Value> = rows.iter().map(|row| &row["stress"]).collect();
+        assert_eq!(stress, ["busy", "busy", "busy", "busy", "busy", "busy", "busy+flood"]);
         assert_eq!(rows[6]["flood"], json!({"sent_per_second": 900_000, "received_per_second": 800_000}));
     }
 

@@ -1,5 +1,7 @@
 //! The rounds of one event on one system under one set of conditions.
 
+use std::fmt::{self, Display, Formatter};
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -7,34 +9,46 @@ use crate::rounds::{Event, Round};
 use crate::stats::Distribution;
 
 /// What else the machine has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stress {
     /// Nothing.
+    #[serde(rename = "idle")]
     Idle,
     /// An ordinary busy loop for each CPU.
+    #[serde(rename = "busy")]
     Busy,
+    /// The same, and the owner of the VIP is flooded with datagrams: the watch for false alarms.
+    #[serde(rename = "busy+flood")]
+    BusyAndFlood,
 }
 
 impl Stress {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Idle, Self::Busy];
+    /// Those under which failures are measured.
+    pub const MEASURED: [Self; 2] = [Self::Idle, Self::Busy];
 
     /// The name in reports and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Busy => "busy",
+            Self::BusyAndFlood => "busy+flood",
         }
     }
 }
 
 /// Under which conditions it was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Conditions {
     /// How many addresses could move.
     pub vips: u16,
     /// What else the machine had to do.
-    pub stress: &'static str,
+    pub stress: Stress,
+}
+
+impl Display for Conditions {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.pad(&format!("{} VIP, {}", self.vips, self.stress.name()))
+    }
 }
 
 /// All rounds of one event on one system.
@@ -57,10 +71,9 @@ pub struct RoundRow {
     pub system: &'static str,
     /// What happened.
     pub event: &'static str,
-    /// How many addresses could move.
-    pub vips: u16,
-    /// What else the machine had to do.
-    pub stress: &'static str,
+    /// Under which conditions.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Its number, from 1.
     pub round: usize,
     /// The client's outage.
@@ -91,8 +104,7 @@ impl Series {
         let row = |(round, number): (&Round, usize)| RoundRow {
             system: self.system,
             event: self.event.name(),
-            vips: self.conditions.vips,
-            stress: self.conditions.stress,
+            conditions: self.conditions,
             round: number,
             outage_us: round.outcome.outage_us,
             lost_probes: round.outcome.lost_probes,
@@ -113,7 +125,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::rounds::Stages;
 
-    pub(crate) const CONDITIONS: Conditions = Conditions { vips: 3, stress: "busy" };
+    pub(crate) const CONDITIONS: Conditions = Conditions { vips: 3, stress: Stress::Busy };
 
     pub(crate) fn outcome(outage_us: u64, lost_probes: u64) -> Outcome {
         Outcome {

@@ -5,12 +5,12 @@ use core::mem::{offset_of, size_of};
 
 /// Who may answer and serve for a virtual router's addresses, and until when.
 ///
-/// This host owns the virtual router while `bpf_ktime_get_ns() < lease_until_ns`, which is CLOCK_MONOTONIC. One
+/// This host owns the virtual router while `bpf_ktime_get_boot_ns() < lease_until_ns`, which is CLOCK_BOOTTIME. One
 /// aligned 8-byte store of `lease_until_ns` is the whole switchover; the other fields are set before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Ownership {
-    /// End of the lease in ns of CLOCK_MONOTONIC; 0 when this host does not own the virtual router.
+    /// End of the lease in ns of CLOCK_BOOTTIME; 0 when this host does not own the virtual router.
     pub lease_until_ns: u64,
     /// How often this host has taken the virtual router over since the map was made; decides nothing.
     pub epoch: u32,
@@ -38,7 +38,7 @@ pub const LEAVING: u32 = 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Mailbox {
-    /// Arrival in ns of CLOCK_MONOTONIC; written last, 0 while nothing has arrived.
+    /// Arrival in ns of CLOCK_BOOTTIME; written last, 0 while nothing has arrived.
     pub arrived_ns: u64,
     /// Advertisements so far.
     pub count: u64,
@@ -60,7 +60,7 @@ pub struct Mailbox {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Service {
-    /// Arrival of the first frame to a VIP that was accepted, in ns of CLOCK_MONOTONIC.
+    /// Arrival of the first frame to a VIP that was accepted, in ns of CLOCK_BOOTTIME.
     pub first_ns: u64,
     /// The [`Ownership::epoch`] that it came in; written last.
     pub epoch: u32,

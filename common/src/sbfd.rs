@@ -61,7 +61,7 @@ pub const fn discriminator(primary: [u8; 4], vrid: u8) -> u32 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Answer {
-    /// Arrival in ns of CLOCK_MONOTONIC; written last, 0 while nothing has arrived.
+    /// Arrival in ns of CLOCK_BOOTTIME; written last, 0 while nothing has arrived.
     pub arrived_ns: u64,
     /// Which probe it answers.
     pub sequence: u32,
@@ -83,7 +83,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Standby {
-    /// When its last probe arrived, in ns of CLOCK_MONOTONIC.
+    /// When its last probe arrived, in ns of CLOCK_BOOTTIME.
     pub seen_ns: u64,
     /// Its primary address; IPv4 in the first four octets, the rest zero.
     pub address: [u8; 16],

@@ -3,7 +3,7 @@
 use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use baton_common::maps::{
@@ -91,7 +91,7 @@ fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
     // splitting or repeating the read.
     let lease_until_ns = unsafe { read_volatile(addr_of!((*cell).lease_until_ns)) };
     // SAFETY: the helper reads a clock.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = unsafe { bpf_ktime_get_boot_ns() };
     (now < lease_until_ns).then(|| (cell, lease_until_ns - now))
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn note_service(slot: u32) {
     unsafe {
         let epoch = read_volatile(addr_of!((*owner).epoch));
         if read_volatile(addr_of!((*cell).epoch)) != epoch {
-            write_volatile(addr_of_mut!((*cell).first_ns), bpf_ktime_get_ns());
+            write_volatile(addr_of_mut!((*cell).first_ns), bpf_ktime_get_boot_ns());
             write_volatile(addr_of_mut!((*cell).epoch), epoch);
         }
     }
@@ -164,7 +164,7 @@ pub(crate) fn is_next_in_line(slot: u32, priority: u8, address: [u8; 4]) -> Opti
     // SAFETY: the map returned the cell, it lives as long as the map. Two CPUs may write at once, and the next probe
     // sets it right.
     unsafe {
-        let now = bpf_ktime_get_ns();
+        let now = bpf_ktime_get_boot_ns();
         let seen = read_volatile(addr_of!((*cell).seen_ns));
         let best = read_volatile(addr_of!((*cell).priority));
         let [e, f, g, h, ..] = read_volatile(addr_of!((*cell).address));
@@ -192,7 +192,7 @@ pub(crate) fn keep_answer(slot: u32, answer: &Answer) -> Option<()> {
         write_volatile(addr_of_mut!((*cell).state), answer.state);
         write_volatile(addr_of_mut!((*cell).next_in_line), answer.next_in_line);
         write_volatile(addr_of_mut!((*cell).sequence), answer.sequence);
-        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_ns());
+        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_boot_ns());
     }
     Some(())
 }
@@ -223,7 +223,7 @@ pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
         write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
         write_volatile(addr_of_mut!((*cell).priority), advert.priority);
         write_volatile(addr_of_mut!((*cell).checksum), checksum);
-        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_ns());
+        write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_boot_ns());
     }
     Some(())
 }

@@ -26,8 +26,8 @@ const HIGHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 6);
 #[derive(Clone, Copy, Debug)]
 enum Given {
     Startup,
-    Resume,
-    ResumeLapsed,
+    StartupWithLease,
+    StartupWithLapsedLease,
     Shutdown,
     Handover,
     HandoverTo(Ipv4Addr),
@@ -43,13 +43,14 @@ enum Given {
     OutOfServiceButOther,
     Transmitted,
     TransmitFailed,
+    LeaseLapsed,
     DatapathLost,
 }
 
 use Given::{
-    DatapathLost, Drain, Handover, HandoverTo, Hears, LinkDown, OutOfService, OutOfServiceButOther, Resume,
-    ResumeLapsed, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Undrain, Unreachable,
-    UnreachableButOther,
+    DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
+    OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
+    TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
 };
 
 /// T-033.
@@ -314,7 +315,7 @@ fn a_planned_move_never_extends_the_lease() {
 #[test]
 fn a_resumed_lease_is_no_longer_than_this_runs_interval_allows() {
     let mut router = router(100);
-    let actions = text::actions(router.handle(Input::Resume(ms(30_000.0)), ms(1000.0)));
+    let actions = text::actions(router.handle(Input::StartupWithLease(ms(30_000.0)), ms(1000.0)));
     assert_eq!(actions, "own until 4000; send 100; announce; Initialize -> Active (resumed)");
 }
 
@@ -364,8 +365,8 @@ fn the_last_change_is_remembered_with_its_reason() {
 fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> String {
     let input = match given {
         Startup => Input::Startup,
-        Resume => Input::Resume(at + Duration::from_millis(500)),
-        ResumeLapsed => Input::Resume(at),
+        StartupWithLease => Input::StartupWithLease(at + Duration::from_millis(500)),
+        StartupWithLapsedLease => Input::StartupWithLease(at),
         Shutdown => Input::Shutdown,
         Handover => Input::Handover { to: None },
         HandoverTo(to) => Input::Handover { to: Some(to) },
@@ -380,6 +381,7 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         OutOfServiceButOther => failed(Failure::OutOfService, false),
         Transmitted => Input::Transmitted(at),
         TransmitFailed => Input::TransmitFailed,
+        LeaseLapsed => Input::LeaseLapsed,
         DatapathLost => Input::DatapathLost,
     };
     text::actions(router.handle(input, at))

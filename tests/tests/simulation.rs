@@ -77,8 +77,8 @@ fn answers_that_are_not_waited_for_are_caught_as_a_takeover_from_a_router_that_s
 
 #[test]
 fn a_guardian_that_does_nothing_is_caught_by_what_its_dead_agent_goes_on_owning() {
-    assert_caught(strict, Sabotage::IdleGuardian, Rule::Estate);
-    assert_caught(rough, Sabotage::IdleGuardian, Rule::Estate);
+    assert_caught(strict, Sabotage::IdleGuardian, Rule::Guardian);
+    assert_caught(rough, Sabotage::IdleGuardian, Rule::Guardian);
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_guardian_that_releases_at_once_is_caught_as_a_gap() {
 
 #[test]
 fn a_guardian_that_shortens_the_lease_of_a_new_agent_is_caught() {
-    assert_caught(strict, Sabotage::BlindGuardian, Rule::Estate);
-    assert_caught(rough, Sabotage::BlindGuardian, Rule::Estate);
+    assert_caught(strict, Sabotage::BlindGuardian, Rule::Guardian);
+    assert_caught(rough, Sabotage::BlindGuardian, Rule::Guardian);
 }
 
 /// The answer AdminDown arrives while the Backup is stalled, whenever that begins; then nobody takes over, and the Active
@@ -175,7 +175,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 7 | 8 => (Disturbance::KillAgent(who), start()),
                 9 => (Disturbance::KillGuardian(who), None),
                 10 => (Disturbance::HandoverTo(who, anybody(members.len(), &mut random)), None),
-                _ => (Disturbance::Drain(who), Some(Disturbance::Resume(who))),
+                _ => (Disturbance::Drain(who), Some(Disturbance::Undrain(who))),
             };
             lan.run_for(span(&mut random, interval, 1000))?;
             lan.disturb(&disturbance)?;
@@ -188,7 +188,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
             if let Some(remedy) = remedy {
                 lan.disturb(&remedy)?;
                 // Whatever else has befallen it.
-                lan.disturb(&Disturbance::Resume(who))?;
+                lan.disturb(&Disturbance::Undrain(who))?;
                 lan.run_for(interval * QUIET)?;
             }
         }
@@ -230,7 +230,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 13 => Disturbance::KillGuardian(who),
                 14 => Disturbance::HandoverTo(who, anybody(members.len(), &mut random)),
                 15 => Disturbance::Drain(who),
-                16 => Disturbance::Resume(who),
+                16 => Disturbance::Undrain(who),
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
@@ -246,7 +246,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         for who in 0..members.len() {
             lan.disturb(&Disturbance::Plug(who))?;
             lan.disturb(&Disturbance::Start(who))?;
-            lan.disturb(&Disturbance::Resume(who))?;
+            lan.disturb(&Disturbance::Undrain(who))?;
         }
         lan.run_for(interval * PEACE)?;
         lan.outcome()
@@ -272,7 +272,7 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         },
         Disturbance::Start(_)
         | Disturbance::CutPower(_)
-        | Disturbance::Resume(_)
+        | Disturbance::Undrain(_)
         | Disturbance::Unplug(_)
         | Disturbance::Plug(_)
         | Disturbance::LoseDatapath(_)

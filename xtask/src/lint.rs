@@ -6,47 +6,58 @@ use anyhow::{Context, bail};
 
 use crate::command::{cargo, root, step};
 
-/// The election core depends on the contract, itself and the pure parts of std: nothing there can do IO, read a clock,
-/// log or draw random numbers.
-const CORE: &str = "agent/src/vrrp";
-/// The S-BFD initiator is pure in the same way, and uses the election's words beside.
-const INITIATOR: &str = "agent/src/sbfd";
-const INITIATOR_MAY_NAME: [&str; 12] = [
-    "baton_common",
-    "crate::stall",
-    "crate::vrrp",
-    "peers",
-    "session",
-    "std::iter",
-    "std::mem",
-    "std::time::Duration",
-    "super",
-    "u32",
-    "u8",
-    "watch",
-];
-/// What the guardian does with a lease is pure, too.
-const LINGER: &str = "agent/src/guardian/linger.rs";
-const LINGER_MAY_NAME: [&str; 6] =
-    ["baton_common", "crate::vrrp", "std::mem", "std::time::Duration", "super", "u64"];
-const CORE_MAY_NAME: [&str; 16] = [
-    "action",
-    "baton_common",
-    "fmt",
-    "router",
-    "state",
-    "std::array",
-    "std::fmt",
-    "std::iter",
-    "std::num",
-    "std::ops",
-    "std::time::Duration",
-    "super",
-    "timers",
-    "types",
-    "u32",
-    "u64",
-];
+/// A part that depends on the contract, itself and the pure parts of std: nothing there can do IO, read a clock, log or
+/// draw random numbers.
+struct Pure {
+    /// A directory or a file.
+    part: &'static str,
+    may_name: &'static [&'static str],
+}
+
+const CORE: Pure = Pure {
+    part: "agent/src/vrrp",
+    may_name: &[
+        "action",
+        "baton_common",
+        "fmt",
+        "router",
+        "state",
+        "std::array",
+        "std::fmt",
+        "std::iter",
+        "std::num",
+        "std::ops",
+        "std::time::Duration",
+        "super",
+        "timers",
+        "types",
+        "u32",
+        "u64",
+    ],
+};
+/// It uses the election's words beside.
+const INITIATOR: Pure = Pure {
+    part: "agent/src/sbfd",
+    may_name: &[
+        "baton_common",
+        "crate::stall",
+        "crate::vrrp",
+        "peers",
+        "session",
+        "std::iter",
+        "std::mem",
+        "std::time::Duration",
+        "super",
+        "u32",
+        "u8",
+        "watch",
+    ],
+};
+/// What the guardian does with a lease.
+const LINGER: Pure = Pure {
+    part: "agent/src/guardian/linger.rs",
+    may_name: &["baton_common", "crate::vrrp", "std::mem", "std::time::Duration", "super", "u64"],
+};
 
 /// XDP codes appear in one file: everything else speaks of verdicts.
 const PROGRAMS: &str = "ebpf/src";
@@ -61,13 +72,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let packages = ["--locked", "--workspace", "--exclude", "baton-ebpf"];
     step(cargo(["clippy"]).args(packages).args(["--all-targets", "--", "--deny", "warnings"]))?;
     step(cargo(["doc", "--no-deps"]).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
-    is_pure(CORE, &CORE_MAY_NAME)?;
-    is_pure(INITIATOR, &INITIATOR_MAY_NAME)?;
-    is_pure(LINGER, &LINGER_MAY_NAME)?;
+    for pure in [CORE, INITIATOR, LINGER] {
+        check_purity(&pure)?;
+    }
     actions_are_in_one_file()
 }
 
-fn is_pure(part: &str, may_name: &[&str]) -> anyhow::Result<()> {
+fn check_purity(Pure { part, may_name }: &Pure) -> anyhow::Result<()> {
     for (path, text) in sources(part)? {
         for line in code_lines(&text) {
             if let Some(name) = impurity(line, may_name) {
@@ -144,11 +155,11 @@ mod tests {
         for line in [
             "use std::time::Duration;",
             "pub use types::{Advertisement, Instant};",
-            "let State::Leaving(Leaving { until, errand }) = self.state;",
-            "fn random(errand: Errand) {",
+            "let State::Leaving(Leaving { until, task }) = self.state;",
+            "fn random(task: Task) {",
             "    x: std::iter::Flatten<std::array::IntoIter<Action, 4>>,",
         ] {
-            assert_eq!(impurity(line, &CORE_MAY_NAME), None, "{line}");
+            assert_eq!(impurity(line, CORE.may_name), None, "{line}");
         }
     }
 
@@ -162,7 +173,7 @@ mod tests {
             ("use crate::clock;", "crate::clock"),
             ("    std::fs::read(path)", "std::fs::read"),
         ] {
-            assert_eq!(impurity(line, &CORE_MAY_NAME), Some(name), "{line}");
+            assert_eq!(impurity(line, CORE.may_name), Some(name), "{line}");
         }
     }
 }

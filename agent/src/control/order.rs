@@ -1,18 +1,19 @@
-//! What the operator orders: handover, drain, resume. The election thread carries it out; this waits for what came of it.
+//! What the operator orders: handover, drain, resume, restart. Others carry it out; this waits for what came of it.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::protocol::{Outcome, Response};
+use super::protocol::{Outcome, Response, Restarted};
 use super::server::{RESTARTING, Server, stuck};
 use crate::driver::{Command, PeerSnapshot, Place, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
 /// How often a move in progress is looked at.
-pub(super) const MOVE_POLL: Duration = Duration::from_millis(2);
+const MOVE_POLL: Duration = Duration::from_millis(2);
 
 /// The virtual routers that an order is about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +80,35 @@ impl Server {
         response
     }
 
+    /// Waits for handovers that are under way, so that whoever has asked for them is told, and then for the next agent.
+    pub(super) async fn restart(&self) -> Response {
+        if self.restarting.swap(true, Ordering::Relaxed) {
+            return Response::Error(RESTARTING.to_owned());
+        }
+        let response = self.replace().await;
+        self.restarting.store(false, Ordering::Relaxed);
+        response
+    }
+
+    async fn replace(&self) -> Response {
+        loop {
+            let Some(snapshot) = self.snapshot().await else { return stuck() };
+            if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {
+                break;
+            }
+            sleep(MOVE_POLL).await;
+        }
+        let (reply, outcome) = oneshot::channel();
+        if self.restarts.try_send(reply).is_err() {
+            return Response::Error(RESTARTING.to_owned());
+        }
+        match outcome.await {
+            Ok(Ok(pid)) => Response::Restarted(Restarted { pid }),
+            Ok(Err(error)) => Response::Error(error),
+            Err(_) => Response::Error(RESTARTING.to_owned()),
+        }
+    }
+
     /// Gives `command` to the election thread and waits for what came of it at `places`.
     async fn order(
         &self,
@@ -96,12 +126,11 @@ impl Server {
         let mut outcomes = Vec::new();
         for place in places {
             let Some(state) = self.settled(*place).await else { return stuck() };
-            let Some(served) = self.ports.get(place.port) else { return stuck() };
-            let Some((config, _)) = served.routers.get(place.router) else { return stuck() };
+            let Some((port, router)) = self.served(*place) else { return stuck() };
             let (done, detail) = judge(&state);
             outcomes.push(Outcome {
-                interface: served.interface.clone(),
-                vrid: config.vrid.get(),
+                interface: port.interface.clone(),
+                vrid: router.config.vrid.get(),
                 done,
                 detail,
             });
@@ -132,18 +161,17 @@ impl Server {
             .flat_map(move |(port, (served, seen))| {
                 let routers = served.routers.iter().zip(&seen.routers).enumerate();
                 routers
-                    .filter(move |(_, ((config, _), _))| {
-                        chosen.vrid.is_none_or(|vrid| vrid == config.vrid.get())
+                    .filter(move |(_, (served, _))| {
+                        chosen.vrid.is_none_or(|vrid| vrid == served.config.vrid.get())
                     })
                     .map(move |(router, (_, state))| (Place { port, router }, state))
             })
     }
 
     /// Whether `address` may be that of a successor.
-    fn may_name(&self, Place { port, router }: Place, address: Ipv4Addr) -> bool {
-        let Some(served) = self.ports.get(port) else { return false };
-        let is_vip = served.routers.get(router).is_none_or(|(config, _)| config.vips.contains(&address));
-        !is_vip && address != served.primary
+    fn may_name(&self, place: Place, address: Ipv4Addr) -> bool {
+        self.served(place)
+            .is_some_and(|(port, router)| address != port.primary && !router.config.vips.contains(&address))
     }
 }
 

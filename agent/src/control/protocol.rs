@@ -1,4 +1,4 @@
-//! What is said over the control socket. Times that end in `_ns` are CLOCK_MONOTONIC of the host.
+//! What is said over the control socket. Times that end in `_ns` are CLOCK_BOOTTIME of the host.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,8 +13,8 @@ use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::draft_path;
-use super::order::{Chosen, MOVE_POLL};
-use super::protocol::{Request, Response, Restarted};
+use super::order::Chosen;
+use super::protocol::{Request, Response};
 use super::status::status;
 use crate::config::RouterConfig;
 use crate::datapath::Counters;
@@ -48,8 +48,16 @@ pub struct ServedPort {
     pub queues: u32,
     /// The verdict counters.
     pub counters: Counters,
-    /// Its virtual routers, with the MAC that stands for their addresses; in the driver's order.
-    pub routers: Vec<(RouterConfig, [u8; 6])>,
+    /// Its virtual routers, in the driver's order.
+    pub routers: Vec<ServedRouter>,
+}
+
+/// One virtual router as the server knows it.
+pub struct ServedRouter {
+    /// As it is configured.
+    pub config: RouterConfig,
+    /// The MAC that stands for its addresses.
+    pub mac: [u8; 6],
 }
 
 /// What the answers are made from.
@@ -199,44 +207,21 @@ impl Server {
     pub fn routers(&self) -> impl Iterator<Item = (Place, &str, u8)> {
         self.ports.iter().enumerate().flat_map(|(port, served)| {
             let of_port = served.routers.iter().enumerate();
-            of_port.map(move |(router, (config, _))| {
+            of_port.map(move |(router, ServedRouter { config, .. })| {
                 (Place { port, router }, served.interface.as_str(), config.vrid.get())
             })
         })
     }
 
+    /// The virtual router at `place`, with its interface.
+    pub fn served(&self, place: Place) -> Option<(&ServedPort, &ServedRouter)> {
+        let port = self.ports.get(place.port)?;
+        Some((port, port.routers.get(place.router)?))
+    }
+
     /// Waits until all are answered who have asked.
     pub async fn finish(&self) {
         let _ = timeout(ANSWER_PATIENCE, self.answering.write()).await;
-    }
-
-    /// Waits for handovers that are under way, so that whoever has asked for them is told, and then for the next agent.
-    async fn restart(&self) -> Response {
-        if self.restarting.swap(true, Ordering::Relaxed) {
-            return Response::Error(RESTARTING.to_owned());
-        }
-        let response = self.replace().await;
-        self.restarting.store(false, Ordering::Relaxed);
-        response
-    }
-
-    async fn replace(&self) -> Response {
-        loop {
-            let Some(snapshot) = self.snapshot().await else { return stuck() };
-            if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {
-                break;
-            }
-            sleep(MOVE_POLL).await;
-        }
-        let (reply, outcome) = oneshot::channel();
-        if self.restarts.try_send(reply).is_err() {
-            return Response::Error(RESTARTING.to_owned());
-        }
-        match outcome.await {
-            Ok(Ok(pid)) => Response::Restarted(Restarted { pid }),
-            Ok(Err(error)) => Response::Error(error),
-            Err(_) => Response::Error(RESTARTING.to_owned()),
-        }
     }
 
     /// What the election thread says of itself; `None` when it is [stuck](STUCK).

@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::protocol::{
     InterfaceStatus, LatenessStatus, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
 };
-use super::server::Server;
+use super::server::{ServedRouter, Server};
 use crate::clock;
-use crate::config::RouterConfig;
 use crate::driver::{LatenessSummary, RouterSnapshot, Snapshot};
 use crate::recorder::Record;
 use crate::vrrp::{Instant, Reason};
@@ -43,8 +42,8 @@ pub(super) fn status(server: &Server, snapshot: &Snapshot) -> Status {
             verdicts,
             discarded: seen.discarded,
         });
-        for ((config, mac), router) in port.routers.iter().zip(&seen.routers) {
-            status.routers.push(router_status(&port.interface, config, *mac, router, now));
+        for (served, router) in port.routers.iter().zip(&seen.routers) {
+            status.routers.push(router_status(&port.interface, served, router, now));
         }
     }
     status
@@ -52,11 +51,11 @@ pub(super) fn status(server: &Server, snapshot: &Snapshot) -> Status {
 
 fn router_status(
     interface: &str,
-    config: &RouterConfig,
-    mac: [u8; 6],
+    served: &ServedRouter,
     seen: &RouterSnapshot,
     now: Instant,
 ) -> RouterStatus {
+    let ServedRouter { config, mac } = served;
     let since = |then| millis_since(then, now);
     RouterStatus {
         interface: interface.to_owned(),

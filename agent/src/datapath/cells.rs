@@ -50,6 +50,7 @@ impl Ownerships {
         if ownership == Ownership::Released {
             // Whoever was told that this host is out of service must not be told otherwise once more.
             self.lease_cell(slot).store(0, Ordering::Release);
+            fence(Ordering::Release);
             set_flags();
         } else {
             set_flags();

@@ -149,6 +149,17 @@ pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
     prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())
 }
 
+/// Fails when the addresses of `plan` have no room beside those that the maps contain.
+pub(super) fn check_room(bpf: &Ebpf, plan: &Plan) -> Result<(), DatapathError> {
+    let mut vips: HashSet<Plain<VipKey>> = slots(bpf, maps::VIPS)?.into_iter().map(|(key, _)| key).collect();
+    let before = vips.len();
+    vips.extend(plan.vips().map(|(key, _)| key));
+    if vips.len() > maps::MAX_VIPS as usize {
+        return Err(DatapathError::NoRoom { before, added: vips.len() - before });
+    }
+    Ok(())
+}
+
 fn write_device(bpf: &mut Ebpf, device: Device) -> Result<(), DatapathError> {
     Ok(Array::try_from(map_mut(bpf, maps::DEVICE)?)?.set(0, Plain(device), 0)?)
 }

@@ -8,6 +8,7 @@ use aya::maps::MapError;
 use aya::pin::PinError;
 use aya::programs::ProgramError;
 use aya::programs::links::LinkError;
+use baton_common::maps;
 
 use crate::host::netlink::XdpMode;
 
@@ -128,6 +129,19 @@ pub enum DatapathError {
         error: Box<DatapathError>,
         /// Why it is still there.
         remains: Box<DatapathError>,
+    },
+    /// The maps have no room for the addresses of two configurations.
+    #[error(
+        "{added} more vips than the {before} of the earlier run have no room beside those, which must be fenced until they are \
+         unbound: {} is the limit; go over in two steps, first without the vips that leave, then with the new ones, or stop \
+         baton and `baton detach` first",
+        maps::MAX_VIPS
+    )]
+    NoRoom {
+        /// The addresses that the maps contain.
+        before: usize,
+        /// Those that would come beside them.
+        added: usize,
     },
     /// The object lacks a map that the contract names.
     #[error("the BPF object has no map {0}; build agent and object from one tree (`cargo xtask build`)")]

@@ -7,12 +7,12 @@ pub mod cells;
 mod contents;
 mod error;
 mod events;
+mod examined;
 mod hook;
 mod leases;
 mod mount;
 pub mod object;
 pub mod pins;
-mod place;
 pub mod plain;
 
 use std::net::Ipv4Addr;
@@ -29,10 +29,10 @@ pub use cells::{Answers, Mailboxes, Ownerships, Services};
 use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
+pub use examined::ExaminedInterface;
 pub use hook::Hook;
 pub use leases::Leases;
 pub use pins::Pins;
-pub use place::Place;
 
 use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
@@ -108,7 +108,7 @@ impl Datapath {
             let cells = self.ownerships()?;
             before.prune(&mut self.bpf, &cells)?;
         }
-        place::take_off(&self.pins, self.adopted, &self.links)
+        examined::take_off(&self.pins, self.adopted, &self.links)
     }
 
     /// What the maps shall contain for `entries` on a device with `device_mac` and `primary`. A router keeps the slot that an earlier
@@ -116,7 +116,8 @@ impl Datapath {
     ///
     /// # Errors
     ///
-    /// A map cannot be read.
+    /// A map cannot be read, or has no room for the addresses of `entries` beside those of an earlier run, which it contains
+    /// until they are bound no more.
     pub fn plan(
         &self,
         device_mac: [u8; 6],
@@ -125,6 +126,7 @@ impl Datapath {
     ) -> Result<Plan, DatapathError> {
         let known = contents::routers(&self.bpf)?;
         let plan = Plan::new(&known, device_mac, primary, entries);
+        contents::check_room(&self.bpf, &plan)?;
         let cells = self.ownerships()?;
         for slot in plan.slots().filter(|slot| !known.iter().any(|(_, router)| router.slot == *slot)) {
             cells.set(slot, Ownership::Released);

@@ -3,7 +3,7 @@
 //! What only an owner may say is said only while the lease holds: this thread may have been stalled between the core's
 //! answer and its execution.
 
-use super::command::Event;
+use super::command::{Event, News, Place};
 use super::port::Port;
 use super::transmitter::Renewal;
 use crate::clock;
@@ -68,7 +68,8 @@ impl Port {
         let _ = self.transmitter.send(None, |frame| advertisement.build(frame));
     }
 
-    fn owns(&self, index: usize, now: Instant) -> bool {
+    /// Whether the data plane serves at `now`.
+    pub(super) fn owns(&self, index: usize, now: Instant) -> bool {
         now < self.ownerships.lease(self.routers[index].slot)
     }
 
@@ -123,6 +124,12 @@ impl Port {
         }
         let record = Record { transition, stages: router.stages };
         router.recorder.push(record);
-        let _ = self.events.try_send(Event::Transition { port: self.index, router: index, record });
+        self.tell(index, News::Transition(record));
+    }
+
+    /// Gives the log something to write. A log that is far behind loses lines, never time.
+    pub(super) fn tell(&self, router: usize, news: News) {
+        let place = Place { port: self.index, router };
+        let _ = self.events.try_send(Event { place, news });
     }
 }

@@ -57,7 +57,7 @@ pub enum Command {
         usable: bool,
     },
     /// Send and receive through rings as well.
-    Join {
+    AddRings {
         /// Index of the port.
         port: usize,
         /// Its rings.
@@ -181,31 +181,22 @@ pub struct PeerSnapshot {
 
 /// Something for the log.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
+pub struct Event {
+    /// The virtual router that it is about.
+    pub place: Place,
+    /// What it is.
+    pub news: News,
+}
+
+/// What is new about a virtual router.
+#[derive(Clone, Copy, Debug)]
+pub enum News {
     /// A role changed, or a handover began or was refused.
-    Transition {
-        /// Index of the port.
-        port: usize,
-        /// Index of the virtual router on it.
-        router: usize,
-        /// What and when.
-        record: Record,
-    },
+    Transition(Record),
     /// A peer was heard for the first time, or with other settings than before.
-    Peer {
-        /// Index of the port.
-        port: usize,
-        /// Index of the virtual router on it.
-        router: usize,
-        /// The peer.
-        peer: PeerSnapshot,
-    },
+    Peer(PeerSnapshot),
     /// An Active router that was thought dead was not.
     FalseAlarm {
-        /// Index of the port.
-        port: usize,
-        /// Index of the virtual router on it.
-        router: usize,
         /// The Active router.
         peer: Ipv4Addr,
         /// How long it is left to the timers of VRRP.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 
-use super::command::{Event, MAX_PEERS, WatchSnapshot};
+use super::command::{MAX_PEERS, News, WatchSnapshot};
 use super::port::Port;
 use crate::clock;
 use crate::datapath::Answers;
@@ -61,7 +61,7 @@ impl Port {
             let mailbox = self.mailboxes.read(router.slot);
             if mailbox.source[..4] == peer.octets() {
                 let discriminator = discriminator(peer.octets(), router.core.parameters().vrid.get());
-                self.liveness.peers.join(index, discriminator, peer, mailbox.mac, clock::now());
+                self.liveness.peers.begin_session(index, discriminator, peer, mailbox.mac, clock::now());
             }
         }
     }
@@ -129,7 +129,7 @@ impl Port {
         let sound = |question| stall.is_none_or(|stall| stall.all_ran_since(question));
         let step = watch.poll(now, heard, sound);
         if watch.take_doubt() {
-            watch.question = stall.map(StallWatch::ask);
+            watch.stall_question = stall.map(StallWatch::ask);
         }
         step
     }
@@ -189,14 +189,9 @@ impl Port {
     }
 
     /// An Active router has spoken, which this host may have taken for dead.
-    pub(super) fn check_verdict(&mut self, index: usize, speaker: Ipv4Addr, now: Instant) {
+    pub(super) fn note_false_alarm(&mut self, index: usize, speaker: Ipv4Addr, now: Instant) {
         if let Some(wait) = self.liveness.peers.acquit(index, speaker, now) {
-            let _ = self.events.try_send(Event::FalseAlarm {
-                port: self.index,
-                router: index,
-                peer: speaker,
-                wait,
-            });
+            self.tell(index, News::FalseAlarm { peer: speaker, wait });
         }
     }
 }

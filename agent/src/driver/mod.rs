@@ -8,6 +8,7 @@
 //!       AF_XDP ring -> wire::parse_frame -> vrrp core.handle(input, now) -> actions
 //!                                                            |- SetOwnership -> store into the mapped map
 //!                                                            |- Transmit     -> frame -> transmit ring
+//!                                                            |- Concede      -> one last advert, to the better router
 //!                                                            |- Announce     -> gratuitous ARP, paced
 //!                                                            |- Report       -> recorder, log, status
 //!       one deadline -> one timer
@@ -30,7 +31,7 @@ use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
-    Command, End, Event, Load, MAX_PEERS, PeerSnapshot, Place, PortSnapshot, Receiving, Remote,
+    Command, End, Event, Load, MAX_PEERS, News, PeerSnapshot, Place, PortSnapshot, Receiving, Remote,
     RouterSnapshot, Snapshot, WatchSnapshot, channel,
 };
 pub use lateness::LatenessSummary;
@@ -77,10 +78,9 @@ impl Driver {
     /// elections until [`Command::Stop`] and the last virtual router has been given up, or until [`Command::PassOn`]. Active
     /// routers that this host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
     pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>, takes_over: bool) -> End {
-        let now = clock::now();
-        self.started = now;
+        self.started = clock::now();
         for port in &mut self.ports {
-            port.resume(profile, takes_over, now);
+            port.take_up_leases(profile, takes_over);
         }
         loop {
             if let Some(end) = self.end() {
@@ -145,10 +145,10 @@ impl Driver {
                     port.set_usable(usable, now);
                 }
             }
-            Command::Join { port, rings } => {
+            Command::AddRings { port, rings } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     rings.raw_fds().for_each(|fd| self.waiter.watch(fd));
-                    port.transmitter.join(rings);
+                    port.transmitter.add(rings);
                 }
             }
             Command::DatapathLost { port } => {

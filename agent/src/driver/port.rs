@@ -8,7 +8,7 @@ use std::time::Duration;
 use baton_common::vrid::Vrid;
 use tokio::sync::mpsc::Sender;
 
-use super::command::{Event, PortSnapshot, RouterSnapshot};
+use super::command::{Event, News, PortSnapshot, RouterSnapshot};
 use super::inbox::Inbox;
 use super::liveness::Liveness;
 use super::router::Router;
@@ -134,10 +134,10 @@ impl Port {
     /// Takes up the leases that an earlier run has left where it ended: while one holds nobody else takes over, and a restart
     /// need not change the role. Where that run has not left them to this one (`takes_over`), another router may have taken
     /// the role meanwhile.
-    pub(super) fn resume(&mut self, profile: Option<Profile>, takes_over: bool, now: Instant) {
+    pub(super) fn take_up_leases(&mut self, profile: Option<Profile>, takes_over: bool) {
         self.liveness.peers.set_profile(profile);
         if self.drained {
-            self.feed_all(Input::Drain, now);
+            self.feed_all(Input::Drain, clock::now());
         }
         if takes_over {
             self.forget_heard();
@@ -145,6 +145,7 @@ impl Port {
         for index in 0..self.routers.len() {
             let router = &mut self.routers[index];
             router.heard = Instant::from_nanos(self.mailboxes.read(router.slot).arrived_ns);
+            let now = clock::now();
             if let Ownership::Held(lease_until) | Ownership::Offered(lease_until) =
                 self.ownerships.read(router.slot)
                 && self.usable
@@ -156,7 +157,7 @@ impl Port {
                 if router.has_spoken_since(lease_until) && now < router.heard + PASSING_ON {
                     router.heard = Instant::default();
                 }
-                self.feed(index, Input::Resume(lease_until), now);
+                self.feed(index, Input::StartupWithLease(lease_until), now);
                 if let Some((_, advertisement)) = self.unread_advertisement(index) {
                     self.feed(index, Input::Advertisement(advertisement), now);
                 }
@@ -236,11 +237,10 @@ impl Port {
             let router = &mut self.routers[heard.router];
             router.heard = now;
             if let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now) {
-                // A full log loses lines, never time.
-                let _ = self.events.try_send(Event::Peer { port: self.index, router: heard.router, peer });
+                self.tell(heard.router, News::Peer(peer));
             }
             if heard.advertisement.standing != Standing::Leaving {
-                self.check_verdict(heard.router, heard.advertisement.source, now);
+                self.note_false_alarm(heard.router, heard.advertisement.source, now);
             }
             self.feed(heard.router, Input::Advertisement(heard.advertisement), now);
             self.note_speaker(heard.router);
@@ -316,14 +316,23 @@ impl Port {
         let has_failed = matches!(input, Input::ActiveFailed { .. });
         let answered = has_failed.then(|| self.liveness.answered(index)).flatten();
         router.stages = Stages { heard, answered, decided: now, ..Stages::default() };
+        // What was owned before must not have lapsed since the core has looked at the clock: a Backup may have taken over.
+        let owned = router.core.lease_until().is_some() || matches!(input, Input::StartupWithLease(_));
+        let mut lapsed = false;
         for action in router.core.handle(input, now) {
             match action {
+                Action::SetOwnership(Ownership::Held(_)) if owned && !self.owns(index, clock::now()) => {
+                    lapsed = true;
+                }
                 Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
                 Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
                 Action::Concede { checksum } => self.concede(index, checksum),
                 Action::Announce => self.routers[index].announcer.start(now),
                 Action::Report(transition) => self.report(index, transition),
             }
+        }
+        if lapsed {
+            self.feed(index, Input::LeaseLapsed, clock::now());
         }
     }
 

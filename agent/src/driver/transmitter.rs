@@ -42,7 +42,7 @@ impl Transmitter {
     }
 
     /// Sends through the first of `rings` from here on, and through the packet socket where that fails.
-    pub(super) fn join(&mut self, rings: Rings) {
+    pub(super) fn add(&mut self, rings: Rings) {
         self.rings = Some(rings);
     }
 

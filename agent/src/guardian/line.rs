@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::briefing::Briefing;
-use super::heritage::{Heritage, Left};
+use super::inheritance::{Inheritance, InheritedFd};
 use super::notice::Notice;
 
 /// How long the guardian may take to read. It does nothing else at that time, unless somebody has stopped it.
@@ -84,9 +84,9 @@ impl Line {
     }
 }
 
-/// What an agent leaves to the next one, beside the line and the notice.
+/// What an agent shares with the next one, beside the line and the notice.
 #[derive(Clone, Copy)]
-pub struct Estate<'a> {
+pub struct SharedWithNext<'a> {
     /// The lock of the host.
     pub host_lock: BorrowedFd<'a>,
     /// The lock of the runtime directory.
@@ -96,12 +96,12 @@ pub struct Estate<'a> {
 }
 
 /// The next agent, not started yet.
-pub struct Heir {
+pub struct NextAgent {
     /// Starts it.
     pub command: Command,
-    /// Hears what it reports.
-    pub cord: UnixStream,
-    /// Its end of the cord, which it has once it is started.
+    /// Hears how far it is.
+    pub progress: UnixStream,
+    /// Its end of `progress`, which it has once it is started.
     pub far_end: UnixStream,
 }
 
@@ -151,25 +151,25 @@ impl OpenLine {
         self.say(&Message::Successor(successor)).await
     }
 
-    /// The next agent, to which this one leaves `estate`.
+    /// The next agent, which will share `shared` with this one.
     ///
     /// # Errors
     ///
     /// The guardian has ended, there are no descriptors to spare, or this program is nowhere.
-    pub fn heir(&self, estate: Estate<'_>) -> io::Result<Heir> {
+    pub fn next_agent(&self, shared: SharedWithNext<'_>) -> io::Result<NextAgent> {
         let line = self.stream.as_ref().ok_or_else(no_guardian)?;
-        let (cord, far_end) = UnixStream::pair()?;
-        let heritage = Heritage::Agent {
+        let (progress, far_end) = UnixStream::pair()?;
+        let inheritance = Inheritance::Agent {
             guardian: self.guardian,
-            line: Left::new(line.as_fd())?,
-            notice: Left::new(self.notice.memory())?,
-            cord: Left::new(far_end.as_fd())?,
-            host_lock: Left::new(estate.host_lock)?,
-            directory_lock: Left::new(estate.directory_lock)?,
-            pins: estate.pins.to_owned(),
+            line: InheritedFd::new(line.as_fd())?,
+            notice: InheritedFd::new(self.notice.memory())?,
+            progress: InheritedFd::new(far_end.as_fd())?,
+            host_lock: InheritedFd::new(shared.host_lock)?,
+            directory_lock: InheritedFd::new(shared.directory_lock)?,
+            pins: shared.pins.to_owned(),
             layout: LAYOUT_VERSION,
         };
-        Ok(Heir { command: heritage.command()?, cord, far_end })
+        Ok(NextAgent { command: inheritance.command()?, progress, far_end })
     }
 
     async fn say(&mut self, message: &Message) -> io::Result<()> {

@@ -20,12 +20,12 @@
 //! is passed on. When the first has ended, the guardian runs its own program anew, in the same process:
 //!
 //! ```text
-//!  guardian        agent ----- exec: heritage ----> next agent
-//!     |              | <--------- ready -------------- |  the cord (socket pair)
+//!  guardian        agent -- start, with inheritance -> next agent
+//!     |              | <--------- ready -------------- |  progress (socket pair)
 //!     | <- successor |                                 |
 //!     |              | ==== notice, passed on =======> |  takes up the leases
 //!     |              | <-------- serving ------------- |
-//!  exec: heritage    x                                 |
+//!  exec itself      x                                 |
 //!     | <------------------ briefing ----------------- |
 //! ```
 
@@ -33,7 +33,7 @@
 mod briefing;
 #[forbid(unsafe_code)]
 mod gasp;
-mod heritage;
+mod inheritance;
 #[forbid(unsafe_code)]
 mod line;
 #[forbid(unsafe_code)]
@@ -55,12 +55,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid, fork};
 
 pub use briefing::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
-use heritage::Heritage;
-pub use line::{Estate, Heir, Line, OpenLine, Word};
+use inheritance::Inheritance;
+pub use line::{Line, NextAgent, OpenLine, SharedWithNext, Word};
 pub use linger::Linger;
 pub use notice::{Notice, Tenure};
 pub use parent::Guardian;
-pub use predecessor::{Predecessor, Report};
+pub use predecessor::{Predecessor, Progress};
 
 /// What a process has become.
 pub enum Side {
@@ -80,19 +80,28 @@ pub fn divide() -> io::Result<Side> {
     if std::fs::read_dir("/proc/self/task")?.count() > 1 {
         return Err(io::Error::other("the process has threads already"));
     }
-    match Heritage::of_this_process()? {
+    match Inheritance::of_this_process()? {
         None => {}
         // Its signals are blocked as they were.
-        Some(Heritage::Guardian { agent, line, notice }) => {
+        Some(Inheritance::Guardian { agent, line, notice }) => {
             let (line, notice) = (line.take()?.into(), Notice::open(notice.take()?)?);
             let (mask, signals) = signals()?;
             let guardian = Guardian::new(Pid::from_raw(agent), line, mask, signals, notice);
             return Ok(Side::Guardian(guardian.of_successor()));
         }
-        Some(Heritage::Agent { guardian, line, notice, cord, host_lock, directory_lock, pins, layout }) => {
+        Some(Inheritance::Agent {
+            guardian,
+            line,
+            notice,
+            progress,
+            host_lock,
+            directory_lock,
+            pins,
+            layout,
+        }) => {
             let (stream, notice) = (line.take()?.into(), Notice::open(notice.take()?)?);
             let predecessor = Predecessor {
-                cord: cord.take()?.into(),
+                progress: progress.take()?.into(),
                 host_lock: host_lock.take()?.into(),
                 directory_lock: directory_lock.take()?.into(),
                 pins,

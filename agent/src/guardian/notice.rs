@@ -114,7 +114,7 @@ impl Notice {
     /// # Errors
     ///
     /// That agent has ended otherwise.
-    pub fn succeed(self) -> io::Result<Tenure> {
+    pub fn take_over(self) -> io::Result<Tenure> {
         loop {
             // SAFETY: as in `hold`.
             match unsafe { libc::pthread_mutex_trylock(self.mutex()) } {
@@ -157,18 +157,21 @@ impl Notice {
     /// Sleeps until the holder ends, and those that it was passed on to. One that was passed on and is not taken is a death.
     /// The notice must have been taken before. It is held from then on.
     pub(super) fn wait(self) -> io::Result<Ending> {
-        let mut passed_on: Option<Instant> = None;
+        let mut passed_on: Option<(i32, Instant)> = None;
         loop {
             // SAFETY: as in `hold`.
             self.locked(unsafe { libc::pthread_mutex_lock(self.mutex()) })?;
             match self.ending() {
-                Ending::PassedOn if passed_on.is_some_and(|since| since.elapsed() > TAKING_PATIENCE) => {
-                    // Who comes for it after all must not take it.
-                    self.shared.ending.store(Ending::Death as u8, Ordering::Release);
-                    return Ok(Ending::Death);
-                }
                 Ending::PassedOn => {
-                    passed_on.get_or_insert_with(Instant::now);
+                    let [by, _] = self.holders();
+                    // Each agent passes it on for itself.
+                    let (_, since) = *passed_on
+                        .insert(passed_on.filter(|(last, _)| *last == by).unwrap_or((by, Instant::now())));
+                    if since.elapsed() > TAKING_PATIENCE {
+                        // Who comes for it after all must not take it.
+                        self.shared.ending.store(Ending::Death as u8, Ordering::Release);
+                        return Ok(Ending::Death);
+                    }
                     self.unlock();
                     thread::sleep(POLL);
                 }
@@ -214,7 +217,7 @@ impl Tenure {
         self.notice.dismiss();
     }
 
-    /// Ends for the agent that waits to [succeed](Notice::succeed) this one.
+    /// Ends for the agent that waits to [take over](Notice::take_over).
     pub fn pass_on(self) {
         self.notice.shared.ending.store(Ending::PassedOn as u8, Ordering::Release);
     }
@@ -313,7 +316,7 @@ mod tests {
         let first = holder(notice, Tenure::pass_on);
         let copy = notice.memory().try_clone_to_owned().expect("descriptors to spare");
         let copy = Notice::open(copy).expect("memory to spare");
-        let second = thread::spawn(move || copy.succeed().map(std::mem::forget));
+        let second = thread::spawn(move || copy.take_over().map(std::mem::forget));
         let taken = second.join().expect("no panic");
         assert!(taken.is_ok(), "{taken:?}");
         assert_eq!(notice.wait().expect("a sound mutex"), Ending::Death);
@@ -326,7 +329,7 @@ mod tests {
         let first = holder(notice, Tenure::pass_on);
         let watching = thread::spawn(move || notice.wait());
         assert_eq!(watching.join().expect("no panic").expect("a sound mutex"), Ending::Death);
-        assert!(notice.succeed().is_err());
+        assert!(notice.take_over().is_err());
         end(first);
     }
 
@@ -335,7 +338,7 @@ mod tests {
         let notice = Notice::new().expect("memory to spare");
         let first = holder(notice, Tenure::pass_on);
         let watching = thread::spawn(move || notice.wait());
-        let second = thread::spawn(move || notice.succeed().map(Tenure::end));
+        let second = thread::spawn(move || notice.take_over().map(Tenure::end));
         assert!(second.join().expect("no panic").is_ok());
         assert_eq!(watching.join().expect("no panic").expect("a sound mutex"), Ending::InOrder);
         end(first);
@@ -345,7 +348,7 @@ mod tests {
     fn nobody_succeeds_a_holder_that_was_killed_and_its_death_is_noticed_all_the_same() {
         let notice = Notice::new().expect("memory to spare");
         let child = holder(notice, std::mem::forget);
-        let successor = thread::spawn(move || notice.succeed().map(drop));
+        let successor = thread::spawn(move || notice.take_over().map(drop));
         end(child);
         assert!(successor.join().expect("no panic").is_err());
         assert_eq!(notice.wait().expect("a sound mutex"), Ending::Death);
@@ -355,7 +358,7 @@ mod tests {
     fn nobody_succeeds_a_holder_that_has_ended_in_order() {
         let notice = Notice::new().expect("memory to spare");
         let child = holder(notice, Tenure::end);
-        let successor = thread::spawn(move || notice.succeed().map(drop));
+        let successor = thread::spawn(move || notice.take_over().map(drop));
         assert!(successor.join().expect("no panic").is_err());
         assert_eq!(notice.wait().expect("a sound mutex"), Ending::InOrder);
         end(child);

@@ -17,8 +17,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::briefing::Briefing;
-use super::gasp::Watch;
-use super::heritage::{Heritage, Left};
+use super::gasp::DeathWatch;
+use super::inheritance::{Inheritance, InheritedFd};
 use super::line::{Message, Word};
 use super::notice::Notice;
 use crate::host::rights;
@@ -40,8 +40,8 @@ pub struct Guardian {
     /// What the agent has said, until it is a whole line.
     heard: Vec<u8>,
     /// Whether the agent listens, or will before long: it has finished its start, or taken over.
-    has_ear: bool,
-    watch: Option<Watch>,
+    agent_listens: bool,
+    watch: Option<DeathWatch>,
     /// The agent that takes over when this one ends.
     successor: Option<Pid>,
 }
@@ -50,12 +50,12 @@ impl Guardian {
     /// A guardian of `agent`, for which it takes the signals of `mask` from `signals`.
     pub(super) fn new(agent: Pid, line: UnixStream, mask: SigSet, signals: SignalFd, notice: Notice) -> Self {
         let (line, heard) = (Some(line), Vec::new());
-        Self { agent, line, signals, mask, notice, heard, has_ear: false, watch: None, successor: None }
+        Self { agent, line, signals, mask, notice, heard, agent_listens: false, watch: None, successor: None }
     }
 
     /// The same for an agent that has taken over from another.
     pub(super) fn of_successor(self) -> Self {
-        Self { has_ear: true, ..self }
+        Self { agent_listens: true, ..self }
     }
 
     /// Stands by until the agent has ended, and does for it what it could not. Answers with the agent's exit code.
@@ -93,29 +93,22 @@ impl Guardian {
     fn sleep(&self) {
         let wanted = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds: Vec<PollFd<'_>> = [self.signals.as_fd()].into_iter().map(wanted).collect();
-        fds.extend(self.open_line().map(|line| wanted(line.as_fd())));
+        fds.extend(self.line.as_ref().map(|line| wanted(line.as_fd())));
         // Whatever goes wrong, looking is harmless.
         let _ = poll(&mut fds, PollTimeout::NONE);
     }
 
-    /// The line, unless what comes there is for this guardian's next program.
-    fn open_line(&self) -> Option<&UnixStream> {
-        self.line.as_ref().filter(|_| self.successor.is_none())
-    }
-
-    /// Reads what the agent says: its briefing, and one day its successor.
+    /// Reads what the agent says: its briefing, and one day its successor. The last one that it names counts: with another it
+    /// has failed. The successor itself says nothing before it is asked for its briefing.
     fn listen(&mut self) {
         let mut chunk = [0; CHUNK];
-        while let Some(mut line) = self.open_line() {
+        while let Some(mut line) = self.line.as_ref() {
             match line.read(&mut chunk) {
                 Ok(length @ 1..) => self.heard.extend_from_slice(&chunk[..length]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Ok(0) | Err(_) => self.line = None,
             }
-            // What follows the successor's name is for this guardian's next program.
-            while self.successor.is_none()
-                && let Some(end) = self.heard.iter().position(|octet| *octet == b'\n')
-            {
+            while let Some(end) = self.heard.iter().position(|octet| *octet == b'\n') {
                 let rest = self.heard.split_off(end + 1);
                 let line = std::mem::replace(&mut self.heard, rest);
                 match serde_json::from_slice(&line) {
@@ -128,12 +121,9 @@ impl Guardian {
     }
 
     fn take_in(&mut self, briefing: Briefing) {
-        self.has_ear = true;
+        self.agent_listens = true;
         match self.prepare(briefing) {
-            Ok(watch) => {
-                self.watch = Some(watch);
-                self.say(Word::Ready);
-            }
+            Ok(()) => self.say(Word::Ready),
             Err(error) => self.give_up(&error),
         }
     }
@@ -144,16 +134,19 @@ impl Guardian {
     }
 
     /// Makes everything ready for the agent's death.
-    fn prepare(&self, briefing: Briefing) -> anyhow::Result<Watch> {
+    fn prepare(&mut self, briefing: Briefing) -> anyhow::Result<()> {
         if let Err(error) = rights::outlast_others() {
             tracing::warn!(%error, "the guardian is not spared when memory runs out; grant CAP_SYS_RESOURCE, or set OOMScoreAdjust=-1000 in its unit");
         }
-        let watch = Watch::start(briefing, self.notice)?;
+        match &mut self.watch {
+            Some(watch) => watch.brief(briefing)?,
+            None => self.watch = Some(DeathWatch::start(briefing, self.notice)?),
+        }
         // With all that it uses in place.
         if let Err(error) = rights::lock_memory() {
             tracing::warn!(%error, "the guardian's memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
         }
-        Ok(watch)
+        Ok(())
     }
 
     /// Passes on signals that have come. Answers with the end of the agent, once it has ended without a successor.
@@ -173,10 +166,14 @@ impl Guardian {
                 Ok(end) if end.pid() == Some(self.agent) => {
                     // Its last words may have come since they were looked for.
                     self.listen();
-                    // One that was told to stop in the last moment has passed nothing on.
-                    match self.successor.take().filter(|_| !self.notice.has_ended_in_order()) {
-                        Some(successor) => self.go_over_to(successor),
-                        None => return Some(Ok(end)),
+                    match self.successor.take() {
+                        Some(successor) if !self.notice.has_ended_in_order() => self.go_over_to(successor),
+                        // It has taken over and ended already; its end is the one that counts.
+                        Some(successor) if self.notice.holders()[0] == successor.as_raw() => {
+                            self.agent = successor;
+                        }
+                        // One that was told to stop in the last moment has passed nothing on.
+                        Some(_) | None => return Some(Ok(end)),
                     }
                 }
                 // An agent that did not get to take over, and has lost its parent.
@@ -202,17 +199,17 @@ impl Guardian {
 
     fn renew(&self) -> io::Result<Infallible> {
         let line = self.line.as_ref().ok_or(ErrorKind::NotConnected)?;
-        let heritage = Heritage::Guardian {
+        let inheritance = Inheritance::Guardian {
             agent: self.agent.as_raw(),
-            line: Left::new(line.as_fd())?,
-            notice: Left::new(self.notice.memory())?,
+            line: InheritedFd::new(line.as_fd())?,
+            notice: InheritedFd::new(self.notice.memory())?,
         };
-        Err(heritage.command()?.exec())
+        Err(inheritance.command()?.exec())
     }
 
     /// An agent that has not finished its start does not listen, and ends by the signal.
     fn pass_on(&mut self, signal: Signal, word: Word) {
-        if self.has_ear {
+        if self.agent_listens {
             self.say(word);
         } else {
             // It may have ended; it was not waited for, so its number is nobody else's.

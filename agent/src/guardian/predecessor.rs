@@ -1,5 +1,5 @@
 //! The agent before this one, which goes on until this one is ready to take over from it. What this one says to it goes
-//! over the cord, a socket between the two: one line of JSON for each report.
+//! over a socket between the two, one line of JSON each time.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What the next agent reports. The agent before it may be of an older version: it may only be added to.
+/// How far the next agent is. The agent before it may be of an older version: it may only be added to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Report {
+pub enum Progress {
     /// It waits for its predecessor to pass its addresses on.
     Ready {
         /// The virtual routers that it takes over: interface and VRID.
@@ -25,7 +25,7 @@ pub enum Report {
 
 /// The agent before this one, and what it has left.
 pub struct Predecessor {
-    pub(super) cord: UnixStream,
+    pub(super) progress: UnixStream,
     /// The lock of the host, held by both.
     pub host_lock: File,
     /// The lock of its runtime directory, held by both.
@@ -42,9 +42,9 @@ impl Predecessor {
     /// # Errors
     ///
     /// It has ended.
-    pub fn tell(&self, report: &Report) -> io::Result<()> {
-        let mut text = serde_json::to_string(report)?;
+    pub fn tell(&self, progress: &Progress) -> io::Result<()> {
+        let mut text = serde_json::to_string(progress)?;
         text.push('\n');
-        (&self.cord).write_all(text.as_bytes())
+        (&self.progress).write_all(text.as_bytes())
     }
 }

@@ -44,7 +44,7 @@ impl Ward {
     }
 
     /// Ends the leases of what the agent has owned by the end of a linger. Answers with how many there are.
-    pub(super) fn leave(&mut self, now: Instant) -> usize {
+    pub(super) fn shorten_leases(&mut self, now: Instant) -> usize {
         let mut left = 0;
         for router in &mut self.routers {
             let slot = router.briefing.slot;

@@ -32,10 +32,11 @@ pub fn lock_file(namespace: u64) -> PathBuf {
     Path::new(LOCKS).join(namespace.to_string())
 }
 
-/// Whether another process than those of `pids`, which have had the host, has taken it since. A lock that cannot be read says
-/// nothing.
+/// Whether another process than those of `pids`, which have had the host, has taken it since. A lock that cannot be read, or
+/// that nobody has signed yet, says nothing.
 pub fn was_taken_after(pids: [i32; 2]) -> bool {
-    own_lock_file().and_then(File::open).is_ok_and(|file| !pids.contains(&holder(file)))
+    let taken_by = own_lock_file().and_then(File::open).map(holder);
+    taken_by.is_ok_and(|pid| pid != 0 && !pids.contains(&pid))
 }
 
 /// The lock of this process's network namespace.
@@ -81,7 +82,7 @@ impl HostLock {
     }
 
     /// Leaves the host locked, for whoever has inherited the lock.
-    pub fn leave(self) {
+    pub fn keep_locked(self) {
         std::mem::forget(self);
     }
 
@@ -197,7 +198,7 @@ impl DirectoryLock {
     }
 
     /// Leaves the directory locked, for whoever has inherited the lock.
-    pub fn leave(self) {
+    pub fn keep_locked(self) {
         std::mem::forget(self);
     }
 }

@@ -19,7 +19,7 @@ use super::HostError;
 
 /// Index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
-/// Notices that are passed over at once; a flood of them must not keep anybody from looking.
+/// KernelWatch that are passed over at once; a flood of them must not keep anybody from looking.
 const MOST_NOTICES: u32 = 10_000;
 
 /// How an XDP program runs.
@@ -146,12 +146,12 @@ impl Netlink {
 }
 
 /// Watches the kernel's notices about links and addresses.
-pub struct Watch {
+pub struct KernelWatch {
     handle: Handle,
     notices: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>,
 }
 
-impl Watch {
+impl KernelWatch {
     /// Begins to watch; needs a running tokio runtime.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::restart::{Waiting, restart};
+use super::restart::{ReadyAgent, replace_agent};
 use crate::control::server::{RESTARTING, RestartRequest, Server};
 use crate::driver::{Command, End};
-use crate::guardian::{Briefing, Estate, Line, Notice, OpenLine, Word};
+use crate::guardian::{Briefing, Line, Notice, OpenLine, SharedWithNext, Word};
 
 /// Who has told the agent to stop. A service manager signals both processes, and the guardian passes its signal on: that is
 /// one request, and the second one is the next that comes the same way.
@@ -30,22 +30,22 @@ pub(super) struct Attention<'a> {
     pub(super) ended: oneshot::Receiver<End>,
     pub(super) restarts: mpsc::Receiver<RestartRequest>,
     /// For the next agent.
-    pub(super) estate: Estate<'a>,
+    pub(super) shared: SharedWithNext<'a>,
 }
 
 /// Waits until the agent is told to stop or to pass on, then for the election to end in order. A second request to stop does
 /// not wait.
 pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow::Result<End> {
-    let Attention { server, watching, briefing, mut ended, mut restarts, estate } = attention;
+    let Attention { server, watching, briefing, mut ended, mut restarts, shared } = attention;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let (ready, mut waiting) = mpsc::channel(1);
+    let (ready, mut ready_agents) = mpsc::channel(1);
     let notice = line.notice();
     let line = line.open().context("watching the guardian")?;
     let (may_pass_on, replacing, stopping) = (false, None, None);
     let mut attendant =
-        Attendant { server, line, notice, briefing, estate, ready, may_pass_on, replacing, stopping };
+        Attendant { server, line, notice, briefing, shared, ready, may_pass_on, replacing, stopping };
     loop {
         let way = tokio::select! {
             // First: an election that has been passed on is nothing that this agent could stop.
@@ -62,7 +62,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 attendant.restart(request);
                 None
             }
-            Some(next) = waiting.recv(), if attendant.may_pass_on => {
+            Some(next) = ready_agents.recv(), if attendant.may_pass_on => {
                 next.pass_on(&mut attendant.line, server).await;
                 None
             }
@@ -88,9 +88,9 @@ struct Attendant<'a> {
     line: OpenLine,
     notice: Notice,
     briefing: Briefing,
-    estate: Estate<'a>,
+    shared: SharedWithNext<'a>,
     /// Where the next agent is announced when it is ready.
-    ready: mpsc::Sender<Waiting>,
+    ready: mpsc::Sender<ReadyAgent>,
     /// Whether the guardian can be told of the next agent: until it has asked for the briefing it is still the guardian of the
     /// agent before this one. One that has died never asks, and whoever wants to pass on is told so.
     may_pass_on: bool,
@@ -108,8 +108,8 @@ impl Attendant<'_> {
             let _ = request.send(Err(RESTARTING.to_owned()));
             return;
         }
-        let heir = self.line.heir(self.estate).context("starting another agent");
-        self.replacing = Some(tokio::spawn(restart(heir, request, self.ready.clone())));
+        let next_agent = self.line.next_agent(self.shared).context("starting another agent");
+        self.replacing = Some(tokio::spawn(replace_agent(next_agent, request, self.ready.clone())));
     }
 
     /// Does what a word of the guardian asks for, or its end; answers with the way if that is to stop.

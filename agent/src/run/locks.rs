@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::succession;
+use super::compatibility;
 use crate::config::Config;
-use crate::guardian::{Estate, Predecessor};
+use crate::guardian::{Predecessor, SharedWithNext};
 use crate::host::lock::{DirectoryLock, HostLock};
 
 /// Both locks.
@@ -30,7 +30,7 @@ impl<'a> Claim<'a> {
         let Some(predecessor) = predecessor else {
             return Ok(Self::Own(Locks::take(&config.runtime.directory)?));
         };
-        succession::check(config, predecessor)?;
+        compatibility::check(config, predecessor)?;
         Ok(Self::OfPredecessor(predecessor))
     }
 
@@ -61,14 +61,14 @@ impl Locks {
         })
     }
 
-    /// What the next agent is to have.
-    pub(super) fn estate<'a>(&'a self, pins: &'a Path) -> Estate<'a> {
-        Estate { host_lock: self.host.as_fd(), directory_lock: self.directory.as_fd(), pins }
+    /// What the next agent is to share.
+    pub(super) fn shared_with_next<'a>(&'a self, pins: &'a Path) -> SharedWithNext<'a> {
+        SharedWithNext { host_lock: self.host.as_fd(), directory_lock: self.directory.as_fd(), pins }
     }
 
     /// Leaves everything locked, for the next agent, which has the locks as well.
-    pub(super) fn leave(self) {
-        self.host.leave();
-        self.directory.leave();
+    pub(super) fn keep_locked(self) {
+        self.host.keep_locked();
+        self.directory.keep_locked();
     }
 }

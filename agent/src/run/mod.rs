@@ -2,15 +2,15 @@
 //! bound, then the elections of all other virtual routers begin. What fails on the way is taken back, so that the host is as it
 //! was before.
 
+mod af_xdp;
 mod attend;
 mod brief;
-mod ears;
+mod compatibility;
 mod locks;
 mod prepare;
 mod report;
 mod restart;
 mod serve;
-mod succession;
 mod undo;
 mod vips;
 mod watch;
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::driver::End;
-use crate::guardian::{Line, Notice, Predecessor, Report};
+use crate::guardian::{Line, Notice, Predecessor, Progress};
 use crate::host::changes::HostChanges;
 use crate::host::netlink::{Interface, Netlink};
 use crate::host::{HostError, rights};
@@ -51,11 +51,11 @@ pub fn run(config: &Config, line: Line, predecessor: Option<&Predecessor>) -> an
             let locks = claim.into_locks(directory)?;
             if let Some(predecessor) = predecessor {
                 // It has ended if it does not hear it.
-                let _ = predecessor.tell(&Report::Serving);
+                let _ = predecessor.tell(&Progress::Serving);
             }
             let end = serving.until_ended(line, &locks, &config.runtime.pins);
             if let Ok(End::PassedOn) = end {
-                locks.leave();
+                locks.keep_locked();
             } else {
                 let _ = server::remove(&socket_path(directory));
             }

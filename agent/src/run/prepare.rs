@@ -7,18 +7,18 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::ears::Ear;
+use super::af_xdp::PendingRings;
 use super::undo::Undo;
 use super::watch::Watched;
 use crate::config::Config;
-use crate::control::server::{self, ServedPort};
+use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, Pins, Place, Plan};
+use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan};
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
-use crate::host::netlink::{Interface, Netlink, Watch};
+use crate::host::netlink::{Interface, KernelWatch, Netlink};
 use crate::socket::{PacketSocket, VrrpSocket};
 
 /// Events that may wait for the log.
@@ -29,11 +29,11 @@ pub(super) struct Ready<'a> {
     pub(super) config: &'a Config,
     pub(super) runtime: Runtime,
     pub(super) listener: UnixListener,
-    pub(super) watch: Watch,
+    pub(super) watch: KernelWatch,
     pub(super) watched: Vec<Watched>,
     pub(super) parts: Vec<PortParts>,
     pub(super) served: Vec<ServedPort>,
-    pub(super) ears: Vec<Ear>,
+    pub(super) pending_rings: Vec<PendingRings>,
     pub(super) events: mpsc::Receiver<Event>,
 }
 
@@ -46,17 +46,17 @@ pub(super) fn prepare<'a>(
     interfaces: &[Interface],
     undo: &mut Undo<'_>,
 ) -> anyhow::Result<(Ready<'a>, Vec<Plan>)> {
-    let mut places = Vec::new();
+    let mut examined = Vec::new();
     for Interface { name, .. } in interfaces {
         let pins = Pins::new(&config.runtime.pins, name);
-        places.push(Place::examine(netlink, name, pins, config.runtime.xdp)?);
+        examined.push(ExaminedInterface::examine(netlink, name, pins, config.runtime.xdp)?);
     }
     undo.changes.record_interfaces(&config.interfaces())?;
-    for place in places {
-        undo.datapaths.push(place.open(netlink, config.runtime.datapath_log)?);
+    for interface in examined {
+        undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log)?);
     }
     let (sender, events) = mpsc::channel(EVENTS);
-    let (mut parts, mut served, mut ears) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parts, mut served, mut pending_rings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primary) = (interface.name.clone(), interface.mac, primary(interface)?);
@@ -64,7 +64,7 @@ pub(super) fn prepare<'a>(
         let port = Opening { config, interface, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
-        ears.push(Ear::new(&interface.name, port_served.queues, datapath.take_sockets()?));
+        pending_rings.push(PendingRings::new(&interface.name, port_served.queues, datapath.take_sockets()?));
         parts.push(port_parts);
         served.push(port_served);
         plans.push(plan);
@@ -80,9 +80,9 @@ pub(super) fn prepare<'a>(
         let making = || format!("making the control socket {}", path.display());
         let (listener, draft) = server::bind(&path).with_context(making)?;
         undo.socket = Some(draft);
-        (listener, Watch::open().context("opening a netlink socket")?)
+        (listener, KernelWatch::open().context("opening a netlink socket")?)
     };
-    Ok((Ready { config, runtime, listener, watch, watched, parts, served, ears, events }, plans))
+    Ok((Ready { config, runtime, listener, watch, watched, parts, served, pending_rings, events }, plans))
 }
 
 /// Goes over to the configuration: the fence learns the new addresses, they are bound behind it, those that are configured
@@ -155,7 +155,11 @@ impl Opening<'_> {
             xdp_mode: xdp.to_string(),
             queues,
             counters: self.datapath.take_counters()?,
-            routers: configs.into_iter().zip(entries.iter().map(|entry| entry.mac)).collect(),
+            routers: configs
+                .into_iter()
+                .zip(&entries)
+                .map(|(config, entry)| ServedRouter { config, mac: entry.mac })
+                .collect(),
         };
         let parts = PortParts {
             index: self.index,

@@ -7,8 +7,9 @@ use baton_common::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::control::server::Server;
-use crate::driver::Event;
+use crate::control::server::{ServedRouter, Server};
+use crate::driver::{Event, News};
+use crate::recorder::Record;
 use crate::vrrp::Reason;
 
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
@@ -58,30 +59,23 @@ impl Allowance {
 pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
-        let (Event::Transition { port, router, .. }
-        | Event::Peer { port, router, .. }
-        | Event::FalseAlarm { port, router, .. }) = event;
-        let Some(served) = server.ports.get(port) else {
+        let Some((port, ServedRouter { config, .. })) = server.served(event.place) else {
             continue;
         };
-        let Some((config, _)) = served.routers.get(router) else {
-            continue;
-        };
-        let (interface, vrid) = (served.interface.as_str(), config.vrid.get());
-        match event {
-            Event::Transition { record, .. } => {
-                let transition = record.transition;
+        let (interface, vrid) = (port.interface.as_str(), config.vrid.get());
+        match event.news {
+            News::Transition(Record { transition, .. }) => {
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
                 if reason == Reason::LinkDown {
                     warn_of_no_link(interface);
                 }
             }
-            Event::FalseAlarm { peer, wait, .. } => {
+            News::FalseAlarm { peer, wait } => {
                 tracing::warn!(interface, vrid, %peer, ?wait, "the Active router was alive; left to the timers of VRRP");
             }
-            Event::Peer { .. } if !peers.take(Instant::now()) => {}
-            Event::Peer { peer, .. } => {
+            News::Peer(_) if !peers.take(Instant::now()) => {}
+            News::Peer(peer) => {
                 let interval_cs = peer.interval.centiseconds();
                 let priority = peer.standing.octet();
                 tracing::info!(interface, vrid, address = %peer.address, priority, interval_cs, "peer");

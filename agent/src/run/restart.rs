@@ -1,5 +1,15 @@
 //! `baton restart`, for the agent that is replaced: the next one is started beside it, by the same path and with the same
 //! arguments. As long as that is not ready to take over, nothing has happened.
+//!
+//! ```text
+//!  control socket -> control::order    waits for handovers under way
+//!                    -> run::attend    one restart at a time
+//!                       -> replace_agent    starts the next agent, hears `ready`
+//!                    run::attend <-+  ReadyAgent::pass_on: tells the guardian, then the election thread
+//!                       replace_agent    hears `serving`, and the answer goes back all the way
+//! ```
+//!
+//! What goes on between the processes is drawn in [`crate::guardian`].
 
 use std::time::Duration;
 
@@ -12,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::control::server::{RestartRequest, Server};
 use crate::driver;
-use crate::guardian::{Heir, OpenLine, Report};
+use crate::guardian::{NextAgent, OpenLine, Progress};
 use crate::xsk;
 
 /// How long the next agent may take to make everything ready: its programs are checked by the kernel.
@@ -21,7 +31,7 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 const SERVING_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The next agent, which waits for this one to pass its addresses on.
-pub(super) struct Waiting {
+pub(super) struct ReadyAgent {
     process: u32,
     /// Interface and VRID of what it takes over.
     routers: Vec<(String, u8)>,
@@ -29,14 +39,14 @@ pub(super) struct Waiting {
     answer: oneshot::Sender<anyhow::Result<()>>,
 }
 
-/// Starts `heir`, which is `waiting` when it is ready, and tells whoever made the `request` what has come of it.
-pub(super) async fn restart(
-    heir: anyhow::Result<Heir>,
+/// Starts `next_agent`, which goes to `ready` as soon as it is, and tells whoever made the `request` what has come of it.
+pub(super) async fn replace_agent(
+    next_agent: anyhow::Result<NextAgent>,
     request: RestartRequest,
-    waiting: mpsc::Sender<Waiting>,
+    ready: mpsc::Sender<ReadyAgent>,
 ) {
-    let outcome = match heir {
-        Ok(heir) => bring_in(heir, waiting).await,
+    let outcome = match next_agent {
+        Ok(next_agent) => bring_in(next_agent, ready).await,
         Err(error) => Err(error),
     };
     match &outcome {
@@ -47,33 +57,33 @@ pub(super) async fn restart(
     let _ = request.send(outcome.map_err(|error| format!("not restarted: {error:#}")));
 }
 
-async fn bring_in(heir: Heir, waiting: mpsc::Sender<Waiting>) -> anyhow::Result<u32> {
-    let Heir { command, cord, far_end } = heir;
+async fn bring_in(next_agent: NextAgent, ready: mpsc::Sender<ReadyAgent>) -> anyhow::Result<u32> {
+    let NextAgent { command, progress, far_end } = next_agent;
     let program = command.get_program().to_string_lossy().into_owned();
     let started = {
-        let _kept = xsk::keep_from_heirs();
+        let _kept = xsk::lock_out_spawns();
         Command::from(command).spawn()
     };
     let mut child = started.with_context(|| format!("starting {program}"))?;
     drop(far_end);
     let prepared = async {
-        cord.set_nonblocking(true)?;
-        let mut reports = BufReader::new(UnixStream::from_std(cord)?);
-        let Report::Ready { routers } = next_report(&mut reports, READY_PATIENCE).await? else {
+        progress.set_nonblocking(true)?;
+        let mut reports = BufReader::new(UnixStream::from_std(progress)?);
+        let Progress::Ready { routers } = next_progress(&mut reports, READY_PATIENCE).await? else {
             bail!("it does not say that it is ready");
         };
         let process = child.id().context("it has ended")?;
         let (answer, answered) = oneshot::channel();
-        let is_heard = waiting.send(Waiting { process, routers, answer }).await;
+        let is_heard = ready.send(ReadyAgent { process, routers, answer }).await;
         is_heard.context("this agent is about to stop")?;
         let passed_on = timeout(READY_PATIENCE, answered).await.context("the guardian does not listen")?;
         passed_on.context("this agent is about to stop")??;
         Ok((process, reports))
     };
     match prepared.await {
-        Ok((process, mut reports)) => match next_report(&mut reports, SERVING_PATIENCE).await? {
-            Report::Serving => Ok(process),
-            Report::Ready { .. } | Report::Refused(_) => bail!("it does not say that it serves"),
+        Ok((process, mut reports)) => match next_progress(&mut reports, SERVING_PATIENCE).await? {
+            Progress::Serving => Ok(process),
+            Progress::Ready { .. } | Progress::Refused(_) => bail!("it does not say that it serves"),
         },
         Err(error) => {
             end(&mut child).await;
@@ -82,7 +92,7 @@ async fn bring_in(heir: Heir, waiting: mpsc::Sender<Waiting>) -> anyhow::Result<
     }
 }
 
-async fn next_report(reports: &mut BufReader<UnixStream>, patience: Duration) -> anyhow::Result<Report> {
+async fn next_progress(reports: &mut BufReader<UnixStream>, patience: Duration) -> anyhow::Result<Progress> {
     let mut line = String::new();
     let read = timeout(patience, reports.read_line(&mut line)).await;
     match read.with_context(|| format!("the next agent says nothing for {patience:?}"))? {
@@ -90,8 +100,8 @@ async fn next_report(reports: &mut BufReader<UnixStream>, patience: Duration) ->
         Ok(0) | Err(_) => bail!("the next agent has ended; its log says why"),
     }
     match serde_json::from_str(&line).context("understanding the next agent")? {
-        Report::Refused(error) => bail!(error),
-        report @ (Report::Ready { .. } | Report::Serving) => Ok(report),
+        Progress::Refused(error) => bail!(error),
+        report @ (Progress::Ready { .. } | Progress::Serving) => Ok(report),
     }
 }
 
@@ -102,7 +112,7 @@ async fn end(child: &mut Child) {
     }
 }
 
-impl Waiting {
+impl ReadyAgent {
     /// Makes it the guardian's next agent, and the election thread leave everything to it.
     pub(super) async fn pass_on(self, line: &mut OpenLine, server: &Server) {
         let Self { process, routers, answer } = self;

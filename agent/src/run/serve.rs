@@ -13,8 +13,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{RwLock, oneshot};
 use tokio::task::AbortHandle;
 
+use super::af_xdp::{self, PendingRings};
 use super::attend::{Attention, until_ended};
-use super::ears::{self, Ear};
 use super::locks::Locks;
 use super::prepare::Ready;
 use super::vips::Vips;
@@ -22,7 +22,7 @@ use super::{report, watch};
 use crate::config::SbfdChoice;
 use crate::control::server::{self, RestartRequest, Server};
 use crate::driver::{self, Command, Driver, End, Port};
-use crate::guardian::{Briefing, Line, Notice, Predecessor, Report, Tenure};
+use crate::guardian::{Briefing, Line, Notice, Predecessor, Progress, Tenure};
 use crate::host::drained::Drained;
 use crate::host::rights;
 use crate::stall::StallWatch;
@@ -33,7 +33,7 @@ pub(super) struct Serving {
     server: Arc<Server>,
     /// Who looks after the interfaces and the VIPs.
     watching: AbortHandle,
-    ears: Vec<Ear>,
+    pending_rings: Vec<PendingRings>,
     briefing: Briefing,
     ended: oneshot::Receiver<End>,
     restarts: Receiver<RestartRequest>,
@@ -47,7 +47,7 @@ pub(super) fn start(
     notice: Notice,
     predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
-    let Ready { config, runtime, listener, watch, watched, parts, served, ears, events } = ready;
+    let Ready { config, runtime, listener, watch, watched, parts, served, pending_rings, events } = ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -85,10 +85,10 @@ pub(super) fn start(
         .context("making the election thread ready")?;
     if let Some(predecessor) = predecessor {
         let routers = server.routers().map(|(_, name, vrid)| (name.to_owned(), vrid)).collect();
-        predecessor.tell(&Report::Ready { routers }).context("telling the running agent to pass on")?;
+        predecessor.tell(&Progress::Ready { routers }).context("telling the running agent to pass on")?;
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
-    Ok(Serving { runtime, server, watching, ears, briefing, ended, restarts })
+    Ok(Serving { runtime, server, watching, pending_rings, briefing, ended, restarts })
 }
 
 /// The election's thread before it is started.
@@ -125,7 +125,7 @@ impl Election {
             });
             let _ = holding.send(Ok(()));
             // In a panic it goes before the driver, whose sockets take tens of milliseconds to close.
-            let taken = if takes_over { notice.succeed() } else { notice.hold() };
+            let taken = if takes_over { notice.take_over() } else { notice.hold() };
             let tenure: Tenure = match taken {
                 Ok(tenure) => tenure,
                 Err(error) => {
@@ -154,7 +154,7 @@ impl Serving {
     pub(super) fn begun(mut self) -> Self {
         // A thread that is not there to hear it is noticed as one that has died.
         let _ = self.server.remote.send(Command::Begin);
-        ears::open(std::mem::take(&mut self.ears), self.server.remote.clone());
+        af_xdp::open(std::mem::take(&mut self.pending_rings), self.server.remote.clone());
         self
     }
 
@@ -169,8 +169,8 @@ impl Serving {
     /// are for that other.
     pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
         let Self { runtime, server, watching, briefing, ended, restarts, .. } = self;
-        let estate = locks.estate(pins);
-        let attention = Attention { server: &server, watching, briefing, ended, restarts, estate };
+        let shared = locks.shared_with_next(pins);
+        let attention = Attention { server: &server, watching, briefing, ended, restarts, shared };
         runtime.block_on(until_ended(attention, line))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::host::HostError;
-use crate::host::netlink::{LOOPBACK, Watch, interface_name};
+use crate::host::netlink::{KernelWatch, LOOPBACK, interface_name};
 
 /// The VIPs, and where else they were seen.
 pub(super) struct Vips {
@@ -25,7 +25,7 @@ impl Vips {
     /// # Errors
     ///
     /// The kernel does not say which addresses there are, or refuses one.
-    pub(super) async fn keep(&mut self, watch: &Watch) -> Result<(), HostError> {
+    pub(super) async fn keep(&mut self, watch: &KernelWatch) -> Result<(), HostError> {
         let found: BTreeSet<(u32, Ipv4Addr)> =
             watch.addresses().await?.into_iter().filter(|(_, vip)| self.all.contains(vip)).collect();
         for &vip in self.all.iter().filter(|vip| !found.contains(&(LOOPBACK, **vip))) {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::vips::Vips;
 use crate::datapath::{DatapathError, Hook};
 use crate::driver::{Command, Remote};
-use crate::host::netlink::{Interface, Watch};
+use crate::host::netlink::{Interface, KernelWatch};
 
 /// The longest that the watch goes without looking at the interfaces by itself: the loss of a program is announced by no
 /// notice.
@@ -28,7 +28,7 @@ pub(super) struct Watched {
 }
 
 /// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong.
-pub(super) async fn watch(mut watch: Watch, watched: Vec<Watched>, mut vips: Vips, remote: Remote) {
+pub(super) async fn watch(mut watch: KernelWatch, watched: Vec<Watched>, mut vips: Vips, remote: Remote) {
     let mut lost = vec![false; watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {

@@ -114,13 +114,13 @@ impl<A: Copy + Eq> Peers<A> {
         if active == self.targets[router] {
             return None;
         }
-        self.leave(router);
+        self.end_session(router);
         active
     }
 
     /// Begins a session of `router` with `peer`, which knows it by `discriminator` and whose adverts come from `mac`;
     /// not if the peer is distrusted or there are too many.
-    pub fn join(&mut self, router: usize, discriminator: u32, peer: A, mac: [u8; 6], now: Instant) {
+    pub fn begin_session(&mut self, router: usize, discriminator: u32, peer: A, mac: [u8; 6], now: Instant) {
         let Some(profile) = self.profile.filter(|_| self.trusts(peer, now)) else { return };
         let known = self.watches.iter().position(|watch| watch.peer == peer);
         if known.is_none() && self.watches.len() == self.most {
@@ -130,7 +130,7 @@ impl<A: Copy + Eq> Peers<A> {
             self.watches.push(Watch::new(peer, profile, self.targets.len()));
             self.watches.len() - 1
         });
-        self.watches[index].join(router, discriminator, mac, now);
+        self.watches[index].begin_session(router, discriminator, mac, now);
         self.targets[router] = Some(peer);
     }
 
@@ -187,9 +187,9 @@ impl<A: Copy + Eq> Peers<A> {
     }
 
     /// Ends the session of `router`, whoever it is with.
-    fn leave(&mut self, router: usize) {
+    fn end_session(&mut self, router: usize) {
         if self.targets[router].take().is_some() {
-            self.watches.iter_mut().for_each(|watch| watch.leave(router));
+            self.watches.iter_mut().for_each(|watch| watch.end_session(router));
             self.watches.retain(|watch| !watch.sessions().is_empty());
         }
     }

@@ -21,7 +21,7 @@ const fn ms(millis: u64) -> Instant {
 /// A watch of a peer with one session about router 0, whose discriminator is 7; its first probe is due at 1 s.
 fn watch() -> Watch<u8> {
     let mut watch = Watch::new(2, Profile::FAST, 4);
-    watch.join(0, 7, MAC, BEGUN);
+    watch.begin_session(0, 7, MAC, BEGUN);
     watch
 }
 
@@ -59,7 +59,7 @@ fn ticks(watch: &mut Watch<u8>, mut now: Instant, answered: &[bool], sound: bool
     for answered in answered {
         last = watch.poll(now, || NEVER, |_| sound);
         if watch.take_doubt() {
-            watch.question = Some(1);
+            watch.stall_question = Some(1);
         }
         if let Some(Step::Probe(probe)) = last
             && *answered
@@ -163,10 +163,10 @@ fn a_stalled_caller_convicts_nobody() {
 fn a_doubt_that_was_slept_through_takes_fresh_misses() {
     let (mut watch, now) = up();
     let (now, _) = ticks(&mut watch, now, &[true, false, false], true);
-    assert_eq!(watch.question, Some(1));
+    assert_eq!(watch.stall_question, Some(1));
     let later = now + TICK * 3;
     assert!(matches!(watch.poll(later, || NEVER, |_| true), Some(Step::Probe(_))));
-    assert_eq!((watch.vetoed, watch.question, watch.take_doubt()), (1, None, true));
+    assert_eq!((watch.vetoed, watch.stall_question, watch.take_doubt()), (1, None, true));
     let (now, last) = ticks(&mut watch, later + TICK, &[false], true);
     assert!(matches!(last, Some(Step::Probe(_))), "{last:?}");
     assert_eq!(watch.poll(now, || NEVER, |_| true), Some(Step::Unreachable));
@@ -249,7 +249,7 @@ fn what_answers_another_probe_or_comes_from_another_peer_is_no_answer() {
 fn the_sessions_with_a_peer_share_its_probes_and_its_fate() {
     let mut watch = watch();
     for router in 1..=2 {
-        watch.join(router, 7 + u32::try_from(router).expect("small"), MAC, BEGUN);
+        watch.begin_session(router, 7 + u32::try_from(router).expect("small"), MAC, BEGUN);
     }
     let mut now = ms(1000);
     for _ in 0..3 {
@@ -333,7 +333,7 @@ fn a_virtual_router_that_is_advertised_from_elsewhere_is_probed_there() {
 #[test]
 fn doubt_is_followed_up_at_once() {
     let mut watch = Watch::new(2, Profile::FASTEST, 1);
-    watch.join(0, 7, MAC, BEGUN);
+    watch.begin_session(0, 7, MAC, BEGUN);
     let first = probe(&mut watch, ms(1000));
     watch.hear(0, &answer(&first, STATE_UP, true), NEVER, ms(1000));
     let mut now = ms(1001);
@@ -357,7 +357,7 @@ fn doubt_is_followed_up_at_once() {
 #[test]
 fn a_watch_without_sessions_wants_nothing() {
     let (mut watch, now) = up();
-    watch.leave(0);
+    watch.end_session(0);
     assert_eq!((watch.deadline(), watch.poll(now, || NEVER, |_| true)), (None, None));
 }
 
@@ -366,7 +366,7 @@ fn peers() -> Peers<u8> {
     let mut peers = Peers::new(2, 3);
     peers.set_profile(Some(Profile::FAST));
     assert_eq!(peers.follow(0, Some(2)), Some(2));
-    peers.join(0, 7, 2, [2; 6], BEGUN);
+    peers.begin_session(0, 7, 2, [2; 6], BEGUN);
     peers
 }
 
@@ -380,7 +380,7 @@ fn a_virtual_router_has_a_session_with_the_active_router_and_nobody_else() {
     assert_eq!(peers.follow(0, Some(2)), None, "it has one");
     assert_eq!(peers.session(0).map(|(watch, session)| (watch.peer, session.discriminator)), Some((2, 7)));
     assert_eq!(peers.follow(1, Some(2)), Some(2));
-    peers.join(1, 8, 2, [2; 6], BEGUN);
+    peers.begin_session(1, 8, 2, [2; 6], BEGUN);
     assert_eq!(watched(&peers), [2], "they share a watch");
     assert_eq!(peers.follow(0, Some(3)), Some(3));
     assert!(peers.session(0).is_none());
@@ -395,7 +395,7 @@ fn there_are_no_more_watches_than_agreed_and_none_without_a_profile() {
     let join = |peers: &mut Peers<u8>| {
         for router in 0..4 {
             let peer = u8::try_from(router).expect("four");
-            peers.join(router, 7, peer, [2; 6], ms(1000));
+            peers.begin_session(router, 7, peer, [2; 6], ms(1000));
         }
     };
     join(&mut peers);
@@ -419,10 +419,10 @@ fn a_mistake_is_not_repeated_soon() {
         assert_eq!(peers.acquit(0, 2, now), Some(wait));
         assert_eq!(peers.acquit(0, 2, now), None, "once");
         peers.follow(0, None);
-        peers.join(0, 7, 2, [2; 6], now + (wait - TICK));
+        peers.begin_session(0, 7, 2, [2; 6], now + (wait - TICK));
         assert_eq!(watched(&peers), [0; 0], "distrusted");
         now = now + wait;
-        peers.join(0, 7, 2, [2; 6], now);
+        peers.begin_session(0, 7, 2, [2; 6], now);
         assert_eq!(watched(&peers), [2]);
     }
     now = now + Duration::from_secs(600);

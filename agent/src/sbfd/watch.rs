@@ -22,8 +22,8 @@ pub struct Watch<A> {
     /// Of all probes to the peer.
     sequence: u32,
     /// The session that the last fast probe was about, and when it left.
-    asked: Option<usize>,
-    asked_at: Instant,
+    probed: Option<usize>,
+    probed_at: Instant,
     /// Whether the peer has answered anything since the last look.
     alive: bool,
     /// How long its answers take, as a slowly sinking maximum.
@@ -35,9 +35,9 @@ pub struct Watch<A> {
     misses: u8,
     doubt_since: Instant,
     /// Whether the question is still to be asked.
-    unasked: bool,
+    is_unasked: bool,
     /// The question whether this host's CPUs run that was asked when the doubt began, see [`crate::stall`].
-    pub question: Option<u32>,
+    pub stall_question: Option<u32>,
     /// Misses that did not count because this host was stalled.
     pub vetoed: u64,
     /// Probes without an answer.
@@ -84,16 +84,16 @@ impl<A: Copy + Eq> Watch<A> {
             profile,
             sessions: Vec::with_capacity(capacity),
             sequence: 0,
-            asked: None,
-            asked_at: Instant::default(),
+            probed: None,
+            probed_at: Instant::default(),
             alive: false,
             trip: Duration::ZERO,
             patience_until: Instant::default(),
             tick: Instant::default(),
             misses: 0,
             doubt_since: Instant::default(),
-            unasked: false,
-            question: None,
+            is_unasked: false,
+            stall_question: None,
             vetoed: 0,
             missed: 0,
             answered: None,
@@ -106,7 +106,7 @@ impl<A: Copy + Eq> Watch<A> {
     }
 
     /// Begins a session about `router`, which the peer knows by `discriminator` and advertises from `mac`.
-    pub fn join(&mut self, router: usize, discriminator: u32, mac: [u8; 6], now: Instant) {
+    pub fn begin_session(&mut self, router: usize, discriminator: u32, mac: [u8; 6], now: Instant) {
         self.sessions.push(Session::new(router, discriminator, mac, now));
     }
 
@@ -116,14 +116,14 @@ impl<A: Copy + Eq> Watch<A> {
         if let Some(session) = moved {
             session.mac = mac;
             self.misses = 0;
-            self.asked = None;
+            self.probed = None;
         }
     }
 
     /// Ends the session about `router`.
-    pub fn leave(&mut self, router: usize) {
+    pub fn end_session(&mut self, router: usize) {
         self.sessions.retain(|session| session.router != router);
-        self.asked = None;
+        self.probed = None;
     }
 
     /// When [`Self::poll`] is due.
@@ -137,7 +137,7 @@ impl<A: Copy + Eq> Watch<A> {
 
     /// Whether a doubt has begun since the last call: the CPUs of this host should show that they run.
     pub fn take_doubt(&mut self) -> bool {
-        std::mem::take(&mut self.unasked)
+        std::mem::take(&mut self.is_unasked)
     }
 
     /// Takes in what the answer cell of `router` holds, and says what is wrong with the peer as far as it is concerned.
@@ -183,7 +183,7 @@ impl<A: Copy + Eq> Watch<A> {
             return Some(Step::Unreachable);
         }
         let index = self.next_up()?;
-        (self.asked, self.asked_at) = (Some(index), now);
+        (self.probed, self.probed_at) = (Some(index), now);
         self.patience_until = now + jittered(self.patience(), self.sequence);
         self.tick = now + jittered(self.spacing(self.profile.interval), self.sequence);
         Some(self.probe(index, now))
@@ -191,7 +191,7 @@ impl<A: Copy + Eq> Watch<A> {
 
     /// When the last fast probe is to be judged, or the next one to be sent.
     fn next_look(&self) -> Instant {
-        match self.asked {
+        match self.probed {
             Some(_) if !self.alive => self.patience_until,
             Some(_) | None => self.tick,
         }
@@ -201,7 +201,7 @@ impl<A: Copy + Eq> Watch<A> {
     /// line for it; until it says `None`.
     pub fn fail(&mut self, now: Instant) -> Option<(usize, bool)> {
         self.misses = 0;
-        self.asked = None;
+        self.probed = None;
         let session = self.sessions.iter_mut().find(|session| session.is_up())?;
         session.go_down(now);
         Some((session.router, session.next_in_line))
@@ -215,7 +215,7 @@ impl<A: Copy + Eq> Watch<A> {
         heard: impl FnOnce() -> Instant,
         sound: impl FnOnce(u32) -> bool,
     ) -> bool {
-        let answered = self.asked.take().is_none() || self.alive;
+        let answered = self.probed.take().is_none() || self.alive;
         self.alive = false;
         if answered || (self.misses > 0 && heard() > self.doubt_since) {
             self.misses = 0;
@@ -223,8 +223,8 @@ impl<A: Copy + Eq> Watch<A> {
         }
         self.missed += 1;
         if self.misses == 0 {
-            (self.misses, self.doubt_since) = (1, self.asked_at);
-            (self.unasked, self.question) = (true, None);
+            (self.misses, self.doubt_since) = (1, self.probed_at);
+            (self.is_unasked, self.stall_question) = (true, None);
             return self.profile.multiplier == 1;
         }
         // Answers may wait where a CPU stood still: this one, or one that has not run since the doubt began. A CPU that has
@@ -232,9 +232,9 @@ impl<A: Copy + Eq> Watch<A> {
         let is_last = self.misses + 1 >= self.profile.multiplier;
         let was_held_up = now > self.patience_until + self.patience();
         if was_held_up {
-            (self.unasked, self.question) = (true, None);
+            (self.is_unasked, self.stall_question) = (true, None);
         }
-        if was_held_up || is_last && !self.question.is_none_or(sound) {
+        if was_held_up || is_last && !self.stall_question.is_none_or(sound) {
             self.vetoed += 1;
             return false;
         }

@@ -8,7 +8,7 @@ pub enum Input<A> {
     /// The interface is up and has a primary address (RFC 9568 6.4.1).
     Startup,
     /// The same, and the map holds a lease until then that an earlier run of this agent has left.
-    Resume(Instant),
+    StartupWithLease(Instant),
     /// Stop participating: the agent is about to exit.
     Shutdown,
     /// Give the role to a Backup and go on as Backup.
@@ -39,6 +39,8 @@ pub enum Input<A> {
     Transmitted(Instant),
     /// An advertisement could not be sent.
     TransmitFailed,
+    /// The lease had run out before its renewal could be stored, which was not done therefore.
+    LeaseLapsed,
     /// The data plane is gone from the interface: ownership cannot be exercised.
     DatapathLost,
 }

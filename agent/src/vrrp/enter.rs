@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::action::{Action, Actions, Transition};
 use super::router::VirtualRouter;
-use super::state::{Active, Backup, Errand, Leaving, State};
+use super::state::{Active, Backup, Leaving, State, Task};
 use super::timers::{LINGER_MARGIN, active_down_interval, lease_interval, linger};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
 
@@ -36,10 +36,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Active(active), reason, now, actions);
     }
 
+    /// Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since. Only the wait of a
+    /// Backup can tell.
+    pub(super) fn lapse(&mut self, now: Instant, actions: &mut Actions) {
+        actions.push(Action::SetOwnership(Ownership::Released));
+        self.become_backup(Reason::LeaseLapsed, self.unknown(), false, now, actions);
+    }
+
     /// An earlier run of this agent owned the addresses, and its lease has not lapsed: nobody has taken over. That lease is
     /// renewed like any other, when the advertisement has left; and cut to what this run's interval allows, for its peers
     /// will wait no longer than that.
-    pub(super) fn resume(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
+    pub(super) fn take_up_lease(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
         let lease_until = lease_until.min(now + lease_interval(self.parameters.interval));
         actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
@@ -56,7 +63,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn leave(
         &mut self,
         lease_until: Instant,
-        errand: Errand,
+        task: Task,
         successor: Option<A>,
         now: Instant,
         actions: &mut Actions,
@@ -71,12 +78,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             actions.push(self.say_leaving());
             lease_until
         };
-        let reason = match errand {
-            Errand::Shutdown => Reason::Shutdown,
-            Errand::Handover => Reason::Handover,
-            Errand::Drain => Reason::Drained,
+        let reason = match task {
+            Task::Shutdown => Reason::Shutdown,
+            Task::Handover => Reason::Handover,
+            Task::Drain => Reason::Drained,
         };
-        let leaving = Leaving { patience_until, lease_until, errand, successor };
+        let leaving = Leaving { patience_until, lease_until, task, successor };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use baton_common::vrid::Vrid;
 
-use super::action::{Action, Actions, Input};
+use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
-use super::types::{Checksum, ChecksumMode, Instant, Interval, Ownership, Priority, Reason, Role};
+use super::types::{Checksum, ChecksumMode, Instant, Interval, Priority, Reason, Role};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +127,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         if let State::Active(active) = self.state
             && now >= active.lease_until
         {
-            // Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since.
-            // Only the wait of a Backup can tell; what has just arrived is judged as one.
-            actions.push(Action::SetOwnership(Ownership::Released));
-            self.become_backup(Reason::LeaseLapsed, self.unknown(), false, now, &mut actions);
+            // What has just arrived is judged as a Backup.
+            self.lapse(now, &mut actions);
         }
         if let Input::Advertisement(advertisement) = &input
             && !matches!(self.state, State::Initialize { .. })

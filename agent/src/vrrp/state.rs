@@ -72,14 +72,14 @@ pub(super) struct Leaving<A> {
     /// End of the lease, some time after that: whoever takes the role back then still owns the addresses.
     pub(super) lease_until: Instant,
     /// Where it goes from here.
-    pub(super) errand: Errand,
+    pub(super) task: Task,
     /// The only router that was asked. Priority 0 has not been said then: the others know of nothing.
     pub(super) successor: Option<A>,
 }
 
 /// Why a router leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum Task {
     /// The agent exits: Initialize follows.
     Shutdown,
     /// The operator wants another router to be Active: Backup follows, or Active again when nobody takes over.

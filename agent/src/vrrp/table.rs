@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::action::{Action, Actions, Failure, Input};
 use super::enter::Known;
 use super::router::VirtualRouter;
-use super::state::{Active, Backup, Errand, Leaving, State};
+use super::state::{Active, Backup, Leaving, State, Task};
 use super::timers::{LINGER_MARGIN, lease_interval, skew_time};
 use super::types::{Advertisement, Instant, Ownership, Priority, Reason, Standing};
 
@@ -21,12 +21,16 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match input {
             Input::Drain if !drained => self.become_drained(Reason::Drained, now, actions),
             Input::Undrain => self.state = State::Initialize { drained: false },
-            Input::Startup | Input::Resume(_) if drained => {}
-            Input::Resume(lease_until) if now < lease_until => self.resume(lease_until, now, actions),
-            Input::Startup | Input::Resume(_) if self.parameters.priority == Priority::ADDRESS_OWNER => {
+            Input::Startup | Input::StartupWithLease(_) if drained => {}
+            Input::StartupWithLease(lease_until) if now < lease_until => {
+                self.take_up_lease(lease_until, now, actions)
+            }
+            Input::Startup | Input::StartupWithLease(_)
+                if self.parameters.priority == Priority::ADDRESS_OWNER =>
+            {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
-            Input::Startup | Input::Resume(_) => {
+            Input::Startup | Input::StartupWithLease(_) => {
                 self.become_backup(Reason::Startup, self.unknown(), false, now, actions);
             }
             Input::Shutdown
@@ -38,6 +42,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed
+            | Input::LeaseLapsed
             | Input::DatapathLost => {}
         }
     }
@@ -83,13 +88,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.succeed(backup, failure, next_in_line, now, actions);
             }
             Input::Startup
-            | Input::Resume(_)
+            | Input::StartupWithLease(_)
             | Input::Handover { .. }
             | Input::Undrain
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
-            | Input::TransmitFailed => {}
+            | Input::TransmitFailed
+            | Input::LeaseLapsed => {}
         }
     }
 
@@ -121,9 +127,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     pub(super) fn in_active(&mut self, active: Active, input: Input<A>, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
         match input {
-            Input::Shutdown => self.leave(active.lease_until, Errand::Shutdown, None, now, actions),
-            Input::Handover { to } => self.leave(active.lease_until, Errand::Handover, to, now, actions),
-            Input::Drain => self.leave(active.lease_until, Errand::Drain, None, now, actions),
+            Input::Shutdown => self.leave(active.lease_until, Task::Shutdown, None, now, actions),
+            Input::Handover { to } => self.leave(active.lease_until, Task::Handover, to, now, actions),
+            Input::Drain => self.leave(active.lease_until, Task::Drain, None, now, actions),
             Input::LinkDown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
@@ -170,9 +176,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::DatapathLost, now, actions);
             }
+            Input::LeaseLapsed => self.lapse(now, actions),
             // A failed transmission costs nothing yet: the lease is not renewed, and lapses if it goes on.
             Input::Startup
-            | Input::Resume(_)
+            | Input::StartupWithLease(_)
             | Input::Undrain
             | Input::Timer
             | Input::ActiveFailed { .. }
@@ -199,21 +206,21 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     Some(_) => Ownership::Offered(until),
                     None => Ownership::Lingering(until),
                 }));
-                self.go(leaving.errand, Reason::Succeeded, advertisement.into(), now, actions);
+                self.go(leaving.task, Reason::Succeeded, advertisement.into(), now, actions);
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
-            Input::Shutdown if leaving.errand != Errand::Shutdown => {
-                self.leave_for_good(leaving, Errand::Shutdown, Reason::Shutdown, now, actions);
+            Input::Shutdown if leaving.task != Task::Shutdown => {
+                self.leave_for_good(leaving, Task::Shutdown, Reason::Shutdown, now, actions);
             }
-            Input::Drain if leaving.errand == Errand::Handover => {
-                self.leave_for_good(leaving, Errand::Drain, Reason::Drained, now, actions);
+            Input::Drain if leaving.task == Task::Handover => {
+                self.leave_for_good(leaving, Task::Drain, Reason::Drained, now, actions);
             }
-            Input::LinkDown => self.drop_out(leaving.errand, Reason::LinkDown, now, actions),
-            Input::DatapathLost => self.drop_out(leaving.errand, Reason::DatapathLost, now, actions),
+            Input::LinkDown => self.drop_out(leaving.task, Reason::LinkDown, now, actions),
+            Input::DatapathLost => self.drop_out(leaving.task, Reason::DatapathLost, now, actions),
             // Another router that leaves is no successor.
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. })
             | Input::Startup
-            | Input::Resume(_)
+            | Input::StartupWithLease(_)
             | Input::Shutdown
             | Input::Handover { .. }
             | Input::Drain
@@ -221,7 +228,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
-            | Input::TransmitFailed => {}
+            | Input::TransmitFailed
+            | Input::LeaseLapsed => {}
         }
     }
 
@@ -229,49 +237,49 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     fn leave_for_good(
         &mut self,
         leaving: Leaving<A>,
-        errand: Errand,
+        task: Task,
         reason: Reason,
         now: Instant,
         actions: &mut Actions,
     ) {
         if leaving.successor.is_some() {
-            self.leave(leaving.lease_until, errand, None, now, actions);
+            self.leave(leaving.lease_until, task, None, now, actions);
         } else {
-            self.enter(State::Leaving(Leaving { errand, ..leaving }), reason, now, actions);
+            self.enter(State::Leaving(Leaving { task, ..leaving }), reason, now, actions);
         }
     }
 
     /// Nobody has spoken during the linger.
     fn linger_over(&mut self, leaving: Leaving<A>, now: Instant, actions: &mut Actions) {
-        match leaving.errand {
-            Errand::Shutdown => {
+        match leaving.task {
+            Task::Shutdown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
-                self.go(leaving.errand, Reason::Shutdown, self.unknown(), now, actions);
+                self.go(leaving.task, Reason::Shutdown, self.unknown(), now, actions);
             }
             // This host was stalled: somebody may have taken over long ago.
-            Errand::Handover | Errand::Drain if now >= leaving.lease_until => {
+            Task::Handover | Task::Drain if now >= leaving.lease_until => {
                 actions.push(Action::SetOwnership(Ownership::Released));
-                self.go(leaving.errand, Reason::LeaseLapsed, self.unknown(), now, actions);
+                self.go(leaving.task, Reason::LeaseLapsed, self.unknown(), now, actions);
             }
-            Errand::Handover | Errand::Drain => self.become_active(Reason::HandoverRefused, now, actions),
+            Task::Handover | Task::Drain => self.become_active(Reason::HandoverRefused, now, actions),
         }
     }
 
-    /// Goes where the errand leads.
-    fn go(&mut self, errand: Errand, reason: Reason, active: Known<A>, now: Instant, actions: &mut Actions) {
-        match errand {
-            Errand::Shutdown => self.become_initialize(reason, now, actions),
-            Errand::Handover => self.become_backup(reason, active, true, now, actions),
-            Errand::Drain => self.become_drained(reason, now, actions),
+    /// Goes where the task leads.
+    fn go(&mut self, task: Task, reason: Reason, active: Known<A>, now: Instant, actions: &mut Actions) {
+        match task {
+            Task::Shutdown => self.become_initialize(reason, now, actions),
+            Task::Handover => self.become_backup(reason, active, true, now, actions),
+            Task::Drain => self.become_drained(reason, now, actions),
         }
     }
 
     /// The linger cannot go on.
-    fn drop_out(&mut self, errand: Errand, reason: Reason, now: Instant, actions: &mut Actions) {
+    fn drop_out(&mut self, task: Task, reason: Reason, now: Instant, actions: &mut Actions) {
         actions.push(Action::SetOwnership(Ownership::Released));
-        match errand {
-            Errand::Shutdown | Errand::Handover => self.become_initialize(reason, now, actions),
-            Errand::Drain => self.become_drained(reason, now, actions),
+        match task {
+            Task::Shutdown | Task::Handover => self.become_initialize(reason, now, actions),
+            Task::Drain => self.become_drained(reason, now, actions),
         }
     }
 }

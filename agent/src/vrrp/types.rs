@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point in time: nanoseconds of CLOCK_MONOTONIC, the clock that XDP stamps frames and judges leases with.
+/// A point in time: nanoseconds of CLOCK_BOOTTIME, the clock that XDP stamps frames and judges leases with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

@@ -200,7 +200,7 @@ fn play(lab: &Lab, pair: &mut Pair<'_>, scene: &Scene, count: usize, story: &mut
     print!("{}", bars(&rounds.iter().map(|round| round.outcome.outage_us).collect::<Vec<_>>())?);
     pair.settle()?;
     show(lab, pair)?;
-    let conditions = Conditions { vips: 1, stress: Stress::Idle.name() };
+    let conditions = Conditions { vips: 1, stress: Stress::Idle };
     story.series.push(Series { system: pair.system().name(), event: scene.event, conditions, rounds });
     Ok(())
 }

@@ -87,7 +87,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
     let Arguments { rounds, quick, kinds, systems, vips, stress, seconds, .. } = arguments;
     check(kinds, |name| name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name))?;
     check(systems, |name| System::from_name(name).is_some())?;
-    check(stress, |name| Stress::ALL.iter().any(|stress| stress.name() == name))?;
+    check(stress, |name| Stress::MEASURED.iter().any(|stress| stress.name() == name))?;
     let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|item| item == name);
     let (usual_rounds, usual_seconds) = if *quick { (8, 8) } else { (200, 600) };
     let seconds = seconds.unwrap_or(usual_seconds);
@@ -102,7 +102,9 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
         },
         stress: match (&stress[..], quick) {
             ([], true) => vec![Stress::Idle],
-            (given, _) => Stress::ALL.into_iter().filter(|stress| wanted(stress.name(), given)).collect(),
+            (given, _) => {
+                Stress::MEASURED.into_iter().filter(|stress| wanted(stress.name(), given)).collect()
+            }
         },
         false_alarm: wanted(FALSE_ALARM, kinds).then_some(Duration::from_secs(seconds)),
     };

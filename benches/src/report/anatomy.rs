@@ -89,7 +89,7 @@ fn takeover(svg: &mut String, y: f64, row: &StageRow) {
         "<text x=\"4\" y=\"{:.1}\" font-weight=\"bold\">{}</text>\
          <text class=\"faint\" x=\"4\" y=\"{:.1}\">{} (n {})</text>",
         y - 3.0,
-        escape(row.kind),
+        escape(row.event),
         y + 13.0,
         escape(row.system),
         row.takeovers

@@ -26,8 +26,7 @@ pub(super) fn distribution(report: &Report, rows: &[&Row]) -> Result<String> {
     grid(&mut svg);
     for (number, row) in rows.iter().enumerate() {
         let outages = report.rounds.iter().filter(|round| {
-            (round.system, round.event, round.vips, round.stress)
-                == (row.system, row.event, row.vips, row.stress)
+            (round.system, round.event, round.conditions) == (row.system, row.event, row.conditions)
         });
         let curve = curve(&Distribution::of(outages.map(|round| round.outage_us))?);
         let unfenced = if has_two_owners(row) { " unfenced" } else { "" };

@@ -80,7 +80,7 @@ impl Report {
     pub fn of(plan: &Plan, measured: &Measured) -> Result<Self> {
         let Measured { series: all, alarms, costs, absences, failures } = measured;
         let (mut rows, mut stages, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
-        for (conditions, _) in plan.conditions() {
+        for conditions in plan.conditions() {
             for series in in_order(plan, all).filter(|series| series.conditions == conditions) {
                 rows.push(Row::of(series)?);
                 stages.extend(StageRow::of(series)?);
@@ -147,8 +147,8 @@ pub(super) mod tests {
     use super::*;
     use crate::flood::FloodRate;
     use crate::rounds::Event;
+    use crate::series::Stress;
     use crate::series::tests::{CONDITIONS, outcome, series};
-    use crate::series::{Conditions, Stress};
 
     /// A report of a silent death: Baton in 0.5 ms, keepalived in 25 ms, and a hang that keepalived does not deal with.
     pub(in crate::report) fn report() -> Report {
@@ -167,7 +167,6 @@ pub(super) mod tests {
         let mut slow = series("keepalived", silent, &[25_000]);
         slow.rounds[0].stages = None;
         let flood = FloodRate { sent_per_second: 900_000, received_per_second: 800_000 };
-        let conditions = Conditions { stress: "busy+flood", ..CONDITIONS };
         let measured = Measured {
             series: vec![
                 slow,
@@ -175,14 +174,11 @@ pub(super) mod tests {
                 unfenced,
                 series("baton", hang, &[100]),
             ],
-            alarms: vec![
-                Row::of_watch("baton", conditions, 20, (outcome(200, 0), 0), flood).expect("values"),
-            ],
+            alarms: vec![Row::of_watch("baton", 3, 20, (outcome(200, 0), 0), flood).expect("values")],
             costs: Vec::new(),
             absences: vec![Absence {
                 system: "frr",
-                vips: 3,
-                stress: "busy",
+                conditions: CONDITIONS,
                 reason: "no <macvlan> & no \"zebra\"".to_owned(),
             }],
             failures: vec!["keepalived: it broke".to_owned()],

@@ -57,8 +57,8 @@ fn comparison(report: &Report) -> String {
         let [theirs, ours, times] = ratio.cells();
         [
             ratio.kind.to_owned(),
-            ratio.vips.to_string(),
-            ratio.stress.to_owned(),
+            ratio.conditions.vips.to_string(),
+            ratio.conditions.stress.name().to_owned(),
             ratio.rival.to_owned(),
             theirs,
             ratio.ours.to_owned(),
@@ -74,8 +74,8 @@ fn comparison(report: &Report) -> String {
 fn conditions(rows: &[Row]) -> Vec<Conditions> {
     let mut found = Vec::new();
     for row in rows.iter().filter(|row| row.kind != FALSE_ALARM) {
-        if !found.contains(&row.conditions()) {
-            found.push(row.conditions());
+        if !found.contains(&row.conditions) {
+            found.push(row.conditions);
         }
     }
     found
@@ -98,11 +98,10 @@ fn pictures(report: &Report) -> Result<String> {
     let events = events(&report.rounds);
     for conditions in conditions(&report.rows) {
         for event in &events {
-            let is_here = |row: &&Row| row.conditions() == conditions && row.event == *event;
+            let is_here = |row: &&Row| row.conditions == conditions && row.event == *event;
             let rows: Vec<&Row> = report.rows.iter().filter(is_here).collect();
             if !rows.is_empty() {
-                let Conditions { vips, stress } = conditions;
-                html += &format!("<h3>{}, {vips} VIP, {stress}</h3>\n", escape(event));
+                html += &format!("<h3>{}, {conditions}</h3>\n", escape(event));
                 html += &distribution(report, &rows)?;
             }
         }
@@ -112,9 +111,8 @@ fn pictures(report: &Report) -> Result<String> {
 
 fn anatomies(report: &Report) -> String {
     let picture = |conditions: Conditions| {
-        let here = |row: &&StageRow| (row.vips, row.stress) == (conditions.vips, conditions.stress);
-        let rows: Vec<&StageRow> = report.stages.iter().filter(here).collect();
-        let title = format!("<h3>{} VIP, {}</h3>\n", conditions.vips, conditions.stress);
+        let rows: Vec<&StageRow> = report.stages.iter().filter(|row| row.conditions == conditions).collect();
+        let title = format!("<h3>{conditions}</h3>\n");
         if rows.is_empty() { String::new() } else { title + &anatomy(&rows) }
     };
     conditions(&report.rows).into_iter().map(picture).collect::<String>() + &stages(report)
@@ -125,10 +123,10 @@ fn stages(report: &Report) -> String {
         |quantiles: Quantiles| format!("{} / {}", short_span(quantiles.p50), short_span(quantiles.p99));
     let rows = report.stages.iter().map(|row| {
         [
-            row.kind.to_owned(),
+            row.event.to_owned(),
             row.system.to_owned(),
-            row.vips.to_string(),
-            row.stress.to_owned(),
+            row.conditions.vips.to_string(),
+            row.conditions.stress.name().to_owned(),
             pair(row.heard_ns),
             pair(row.silent_ns),
             pair(row.stored_ns),
@@ -158,8 +156,8 @@ fn distributions(report: &Report) -> String {
         [
             row.event.to_owned(),
             row.system.to_owned(),
-            row.vips.to_string(),
-            row.stress.to_owned(),
+            row.conditions.vips.to_string(),
+            row.conditions.stress.name().to_owned(),
             format!("{} of {}", row.moved, row.rounds),
             all(row.outage_us),
             format!("{} / {}", row.lost_probes.p50, row.lost_probes.max),
@@ -219,8 +217,8 @@ fn outliers(report: &Report) -> String {
         [
             round.event.to_owned(),
             round.system.to_owned(),
-            round.vips.to_string(),
-            round.stress.to_owned(),
+            round.conditions.vips.to_string(),
+            round.conditions.stress.name().to_owned(),
             round.round.to_string(),
             span(round.outage_us),
             span(round.steal_us),
@@ -246,8 +244,8 @@ fn absences(report: &Report) -> String {
     let rows = report
         .absences
         .iter()
-        .map(|row| [row.system.to_owned(), row.vips.to_string(), row.stress.to_owned(), row.reason.clone()]);
-    table(["system", "VIPs", "load", "why"], &rows.collect::<Vec<_>>())
+        .map(|row| [row.system.to_owned(), row.conditions.to_string(), row.reason.clone()]);
+    table(["system", "conditions", "why"], &rows.collect::<Vec<_>>())
 }
 
 fn method(report: &Report) -> String {

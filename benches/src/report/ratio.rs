@@ -4,16 +4,15 @@ use baton_tests::lab::{Fault, System};
 
 use super::{has_two_owners, span};
 use crate::row::Row;
+use crate::series::Conditions;
 
 /// A comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ratio {
     /// The kind of failure.
     pub kind: &'static str,
-    /// How many addresses moved.
-    pub vips: u16,
-    /// What else the machine had to do.
-    pub stress: &'static str,
+    /// Under which conditions.
+    pub conditions: Conditions,
     /// Baton, or which of its kinds.
     pub ours: &'static str,
     /// The other.
@@ -37,7 +36,7 @@ pub fn ratios(rows: &[Row]) -> Vec<Ratio> {
     let is_fault = |row: &&Row| Fault::MEASURED.iter().any(|fault| fault.name() == row.event);
     let ours = rows.iter().filter(is_fault).filter(|row| is_ours(row));
     ours.flat_map(|ours| {
-        let same = move |row: &&Row| row.event == ours.event && row.conditions() == ours.conditions();
+        let same = move |row: &&Row| row.event == ours.event && row.conditions == ours.conditions;
         rows.iter().filter(same).filter(move |row| !is_ours(row)).map(|rival| Ratio::of(ours, rival))
     })
     .collect()
@@ -51,8 +50,8 @@ impl Ratio {
             let (ours, theirs) = (ours.outage_us, rival.outage_us);
             Verdict::Outages { p50: [theirs.p50, ours.p50], p99: [theirs.p99, ours.p99] }
         };
-        let Row { event: kind, vips, stress, system, .. } = *ours;
-        Self { kind, vips, stress, ours: system, rival: rival.system, verdict }
+        let Row { event: kind, conditions, system, .. } = *ours;
+        Self { kind, conditions, ours: system, rival: rival.system, verdict }
     }
 
     /// The comparison as a line.
@@ -118,18 +117,18 @@ fn times(theirs: u64, ours: u64) -> String {
 mod tests {
     use super::super::json::tests::report;
     use super::*;
+    use crate::series::tests::CONDITIONS;
 
     #[test]
     fn a_ratio_is_rival_by_ours_and_two_owners_have_none() {
         let ratios = ratios(&report().rows);
-        let told: Vec<_> =
-            ratios.iter().map(|ratio| (ratio.kind, ratio.vips, ratio.stress, ratio.line())).collect();
+        let told: Vec<_> = ratios.iter().map(|ratio| (ratio.kind, ratio.conditions, ratio.line())).collect();
         let hang =
             "two owners: keepalived for 274 ms (p50, to the end of the watch) / baton for 7 us at most";
         let silent = "p50: keepalived 25.0 ms / baton 500 us = 50x; p99: 25.0 ms / 2.00 ms = 12x";
         assert_eq!(
             told,
-            [("agent-hang", 3, "busy", hang.to_owned()), ("silent-death", 3, "busy", silent.to_owned())]
+            [("agent-hang", CONDITIONS, hang.to_owned()), ("silent-death", CONDITIONS, silent.to_owned())]
         );
         assert_eq!(ratios[0].cells(), ["two owners for 274 ms", "for 7 us at most", "not dealt with"]);
         assert_eq!(ratios[1].cells(), ["25.0 ms (25.0 ms)", "500 us (2.00 ms)", "50x (12x)"]);

@@ -26,9 +26,10 @@ pub fn text(report: &Report) -> String {
         .map(|row| format!("{}: {}\n  {}\n", row.system, row.version, row.configuration))
         .collect::<String>();
     section(&mut text, "Systems", &lines);
-    let absences = report.absences.iter().map(|absence| {
-        format!("{}, {} VIP, {}: {}\n", absence.system, absence.vips, absence.stress, absence.reason)
-    });
+    let absences = report
+        .absences
+        .iter()
+        .map(|absence| format!("{}, {}: {}\n", absence.system, absence.conditions, absence.reason));
     section(&mut text, "Without rows", &absences.collect::<String>());
     section(
         &mut text,
@@ -46,10 +47,7 @@ fn section(text: &mut String, title: &str, body: &str) {
 }
 
 fn comparison(ratios: &[Ratio]) -> String {
-    let line = |ratio: &Ratio| {
-        let Ratio { kind, vips, stress, .. } = ratio;
-        format!("{kind:<13} {vips:>4} VIP {stress:<4}  {}\n", ratio.line())
-    };
+    let line = |ratio: &Ratio| format!("{:<13} {:<14}  {}\n", ratio.kind, ratio.conditions, ratio.line());
     ratios.iter().map(line).collect()
 }
 
@@ -62,7 +60,7 @@ fn false_alarms(rows: &[Row]) -> String {
             "{:<19} {} s of {}: {} role changes, {} probes lost, longest outage {}, {}; prober's stall {}, steal {}\n",
             row.system,
             row.seconds.unwrap_or_default(),
-            row.stress,
+            row.conditions.stress.name(),
             row.role_changes,
             row.lost_probes.max,
             span(row.outage_us.max),
@@ -79,11 +77,10 @@ fn stages(rows: &[StageRow]) -> String {
         |quantiles: Quantiles| format!("{} / {}", short_span(quantiles.p50), short_span(quantiles.p99));
     let line = |row: &StageRow| {
         format!(
-            "{:<13} {:<19} {:>4} VIP {:<4} n {:>4} | {:>19} | {:>19} | {:>19} | {:>19} | {:>19} | {:>19}\n",
-            row.kind,
+            "{:<13} {:<19} {:<14} n {:>4} | {:>19} | {:>19} | {:>19} | {:>19} | {:>19} | {:>19}\n",
+            row.event,
             row.system,
-            row.vips,
-            row.stress,
+            row.conditions,
             row.takeovers,
             pair(row.heard_ns),
             pair(row.silent_ns),
@@ -112,11 +109,10 @@ fn stages(rows: &[StageRow]) -> String {
 fn outliers(found: &[&RoundRow]) -> String {
     let line = |round: &&RoundRow| {
         format!(
-            "{:<13} {:<19} {:>4} VIP {:<4} round {:>3}: outage {:>9}, steal {:>7}, prober's stall {:>9}{}\n",
+            "{:<13} {:<19} {:<14} round {:>3}: outage {:>9}, steal {:>7}, prober's stall {:>9}{}\n",
             round.event,
             round.system,
-            round.vips,
-            round.stress,
+            round.conditions,
             round.round,
             span(round.outage_us),
             span(round.steal_us),

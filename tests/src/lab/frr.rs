@@ -31,7 +31,7 @@ impl Frr {
     }
 
     /// Makes the macvlan with all addresses on `host` and starts zebra, which has to run before vrrpd does.
-    pub(super) fn prepare(lab: &Lab, host: Host, vips: &[Ipv4Addr]) -> Result<Process> {
+    pub fn prepare(lab: &Lab, host: Host, vips: &[Ipv4Addr]) -> Result<Process> {
         let directory = directory(lab, host);
         if directory.exists() {
             // A socket of the zebra before would be taken for this one's.
@@ -64,7 +64,7 @@ impl Frr {
 
     /// Starts vrrpd on `host` and waits until it takes part. Addresses that its advert has no room for are on the macvlan and
     /// move with it.
-    pub(super) fn start(lab: &Lab, host: Host, settings: &Settings, vips: &[Ipv4Addr]) -> Result<Process> {
+    pub fn start(lab: &Lab, host: Host, settings: &Settings, vips: &[Ipv4Addr]) -> Result<Process> {
         let log = Self::log_file(lab, host);
         if log.exists() {
             fs::remove_file(&log)?;
@@ -78,12 +78,12 @@ impl Frr {
     }
 
     /// Whether the addresses are up on `host`.
-    pub(super) fn owns(lab: &Lab, host: Host) -> Result<bool> {
+    pub fn owns(lab: &Lab, host: Host) -> Result<bool> {
         Ok(lab.run(host, "ip", &["-o", "link", "show", INTERFACE])?.contains("LOWER_UP"))
     }
 
     /// Takes the macvlan away.
-    pub(super) fn clean(lab: &Lab, host: Host) -> Result<()> {
+    pub fn clean(lab: &Lab, host: Host) -> Result<()> {
         lab.run(host, "ip", &["link", "delete", INTERFACE])?;
         lab.namespace(host).set("net/ipv4/conf/all/arp_ignore", "0")
     }

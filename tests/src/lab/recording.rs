@@ -6,7 +6,7 @@ use baton::wire::Mac;
 
 use super::Host;
 
-/// One UDP probe and its answer. All times are CLOCK_MONOTONIC, which all namespaces of a machine share.
+/// One UDP probe and its answer. All times are CLOCK_BOOTTIME, which all namespaces of a machine share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Probe {
     /// When it was sent; 0: never.

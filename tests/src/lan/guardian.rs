@@ -40,7 +40,7 @@ impl Lan {
     /// The guardian of a host dies.
     pub(super) fn lose_guardian(&mut self, who: usize) {
         self.hosts[who].lose_guardian();
-        self.judge.forget_estate(who);
+        self.judge.forget_dead_lease(who);
     }
 
     /// The last gasp, if the agent has died and its guardian has not acted yet: the lease, then the word for those who do not
@@ -88,7 +88,7 @@ impl Lan {
         if self.hosts[who].lease_until != from && self.sabotage != Some(Sabotage::BlindGuardian) {
             return Ok(false);
         }
-        self.judge.bequest(&self.hosts[who], self.now)?;
+        self.judge.judge_gasp(&self.hosts[who], self.now)?;
         let host = &mut self.hosts[who];
         (host.lease_until, host.lingers, host.offered) = (from.min(until), true, None);
         self.write_down(|| {

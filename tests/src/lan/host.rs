@@ -175,7 +175,7 @@ impl Host {
             Ownership::Held(until) | Ownership::Offered(until)
                 if self.carrier && now < until && self.heard + worth <= until =>
             {
-                Input::Resume(until)
+                Input::StartupWithLease(until)
             }
             Ownership::Held(_) | Ownership::Offered(_) | Ownership::Lingering(_) | Ownership::Released => {
                 self.lease_until = Instant::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton::vrrp::{Instant, Ownership, Reason, Role, Transition};
 
-use super::estate::Estate;
+use super::gasp::DeadLease;
 use super::host::{Agent, Host};
 use super::network::Network;
 use super::succession::Succession;
@@ -38,7 +38,7 @@ pub enum Rule {
     /// A planned move, or the death of an agent with a guardian, leaves no gap.
     NoGap,
     /// What a dead agent has owned is left to its successors in time, by a guardian that touches no other lease.
-    Estate,
+    Guardian,
     /// In the end there is one owner, and the right one.
     Outcome,
 }
@@ -71,7 +71,7 @@ pub(super) struct Judge {
     /// Until when a planned move must leave no gap.
     planned: Instant,
     /// Per host, what its dead agent has left to its guardian.
-    pub(super) estates: Vec<Option<Estate>>,
+    pub(super) dead_leases: Vec<Option<DeadLease>>,
     /// What it knows of S-BFD.
     pub(super) succession: Succession,
 }
@@ -96,7 +96,7 @@ impl Judge {
             covered: zero,
             disturbed: zero,
             planned: zero,
-            estates: vec![None; hosts],
+            dead_leases: vec![None; hosts],
             succession: Succession::new(hosts),
         }
     }
@@ -223,7 +223,7 @@ impl Judge {
                 }
             }
         }
-        self.estates(hosts, since, until)?;
+        self.judge_dead_leases(hosts, since, until)?;
         let last = hosts.iter().max_by_key(|host| host.lease_until);
         if let Some(last) = last.filter(|host| host.owns(since)) {
             self.covered = last.lease_until.min(until);

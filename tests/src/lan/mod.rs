@@ -5,7 +5,7 @@
 //! lease, as the XDP program would, whatever its agent does. A judge checks the invariants between any two events.
 //! Nothing but the seed decides what happens.
 
-mod estate;
+mod gasp;
 mod guardian;
 mod host;
 mod judge;
@@ -54,7 +54,7 @@ pub enum Disturbance {
     /// The operator takes a host out of the election.
     Drain(usize),
     /// The operator lets it in again.
-    Resume(usize),
+    Undrain(usize),
     /// The operator stops the agent.
     Shutdown(usize),
     /// The interface of a host loses its carrier.
@@ -209,14 +209,14 @@ impl Lan {
             }
             Disturbance::CutPower(who) => {
                 self.hosts[who].go_dark();
-                self.judge.forget_estate(who);
+                self.judge.forget_dead_lease(who);
                 Ok(())
             }
             Disturbance::Stall(who, span) => {
                 if self.hosts[who].agent == Agent::Running {
                     self.hosts[who].agent = Agent::Stalled;
                     let life = self.hosts[who].life;
-                    self.push(self.now + span, Event::Resume { who, life });
+                    self.push(self.now + span, Event::StallOver { who, life });
                 }
                 Ok(())
             }
@@ -225,7 +225,7 @@ impl Lan {
                 self.planned(who, Input::Handover { to: Some(self.hosts[to].address()) })
             }
             Disturbance::Drain(who) => self.planned(who, Input::Drain),
-            Disturbance::Resume(who) => {
+            Disturbance::Undrain(who) => {
                 self.offer(who, Input::Undrain)?;
                 if self.hosts[who].carrier { self.offer(who, Input::Startup) } else { Ok(()) }
             }
@@ -267,7 +267,7 @@ impl Lan {
         }
         // A guardian notices a death sooner than a process starts.
         self.gasp(who)?;
-        self.judge.forget_estate(who);
+        self.judge.forget_dead_lease(who);
         let host = &mut self.hosts[who];
         let input = host.start(self.now);
         host.peers.set_profile(self.watching.map(|watching| watching.profile));

@@ -89,7 +89,7 @@ impl Lan {
         let spoke_last = self.hosts[who].mailbox.is_some_and(|(_, advert)| advert.source == peer);
         if spoke_last && let Some(index) = self.host_at(peer) {
             let discriminator = self.hosts[index].discriminator();
-            self.hosts[who].peers.join(0, discriminator, peer, [0; 6], self.now);
+            self.hosts[who].peers.begin_session(0, discriminator, peer, [0; 6], self.now);
         }
     }
 

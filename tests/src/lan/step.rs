@@ -23,7 +23,7 @@ pub(super) enum Event {
     /// A deadline has come.
     Wake { who: usize, wake: u64 },
     /// A stalled agent goes on.
-    Resume { who: usize, life: u32 },
+    StallOver { who: usize, life: u32 },
     /// A guardian notices that its agent has died.
     Notice { who: usize, life: u32 },
     /// A guardian looks whether its dead agent has a successor.
@@ -58,7 +58,7 @@ impl Lan {
                 self.hosts[who].alarm = None;
                 self.wake_up(who)
             }
-            Event::Resume { who, life } if life == self.hosts[who].life => self.resume(who),
+            Event::StallOver { who, life } if life == self.hosts[who].life => self.go_on(who),
             Event::Notice { who, life } if life == self.hosts[who].life => self.gasp(who),
             Event::Watch { who, killed, linger } if killed == self.hosts[who].guardian.killed => {
                 self.watch_successor(who, linger)
@@ -74,7 +74,7 @@ impl Lan {
             Event::Show { .. }
             | Event::Sent { .. }
             | Event::Wake { .. }
-            | Event::Resume { .. }
+            | Event::StallOver { .. }
             | Event::Notice { .. }
             | Event::Watch { .. } => Ok(()),
         }
@@ -110,8 +110,8 @@ impl Lan {
     }
 
     /// A stalled agent goes on: as the driver does, it reads what has arrived before it looks at the time.
-    fn resume(&mut self, who: usize) -> Result<(), Violation> {
-        self.write_down(|| format!("-- Resume({who})"));
+    fn go_on(&mut self, who: usize) -> Result<(), Violation> {
+        self.write_down(|| format!("-- StallOver({who})"));
         self.hosts[who].agent = Agent::Running;
         self.judge.disturb(self.now);
         self.judge.stir(who, self.now);

@@ -20,7 +20,7 @@ pub fn name(host: usize) -> char {
 pub fn input<A: Debug>(input: &Input<A>) -> String {
     match input {
         Input::Startup => "startup".into(),
-        Input::Resume(until) => format!("resume until {}", time(*until)),
+        Input::StartupWithLease(until) => format!("startup with lease until {}", time(*until)),
         Input::Shutdown => "shutdown".into(),
         Input::Handover { to: None } => "handover".into(),
         Input::Handover { to: Some(to) } => format!("handover to {to:?}"),
@@ -40,6 +40,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         }
         Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
         Input::TransmitFailed => "transmit failed".into(),
+        Input::LeaseLapsed => "lease lapsed".into(),
         Input::DatapathLost => "datapath lost".into(),
     }
 }

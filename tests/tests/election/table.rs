@@ -3,9 +3,9 @@
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, DatapathLost, Drain, Handover, HandoverTo, Hears, LinkDown, OutOfService, OutOfServiceButOther,
-    Resume, ResumeLapsed, Shutdown, Startup, Timer, TimerDue, TransmitFailed, Transmitted, Undrain,
-    Unreachable, UnreachableButOther,
+    self, DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
+    OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
+    TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
 };
 use super::{HIGHER, LOWER, feed, ms, router};
 
@@ -13,10 +13,10 @@ use super::{HIGHER, LOWER, feed, ms, router};
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 23] = [
+const INPUTS: [(&str, Given); 24] = [
     ("startup", Startup),
-    ("resume", Resume),
-    ("resume, lapsed", ResumeLapsed),
+    ("startup with lease", StartupWithLease),
+    ("startup with lapsed lease", StartupWithLapsedLease),
     ("shutdown", Shutdown),
     ("handover", Handover),
     ("handover to one", HandoverTo(HIGHER)),
@@ -36,6 +36,7 @@ const INPUTS: [(&str, Given); 23] = [
     ("out of service, not next", OutOfServiceButOther),
     ("transmitted", Transmitted),
     ("transmit failed", TransmitFailed),
+    ("lease lapsed", LeaseLapsed),
     ("datapath lost", DatapathLost),
 ];
 
@@ -93,7 +94,7 @@ fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 23]);
+type Row = (&'static str, [(&'static str, &'static str); 24]);
 
 /// The state table.
 const TABLE: [Row; 13] = [
@@ -101,8 +102,11 @@ const TABLE: [Row; 13] = [
         "Initialize",
         [
             ("startup", "Initialize -> Backup (startup) => Backup, 4609.375"),
-            ("resume", "own until 1500; send 100; announce; Initialize -> Active (resumed) => Active, 1500"),
-            ("resume, lapsed", "Initialize -> Backup (startup) => Backup, 4609.375"),
+            (
+                "startup with lease",
+                "own until 1500; send 100; announce; Initialize -> Active (resumed) => Active, 1500",
+            ),
+            ("startup with lapsed lease", "Initialize -> Backup (startup) => Backup, 4609.375"),
             ("shutdown", "nothing => Initialize, never"),
             ("handover", "nothing => Initialize, never"),
             ("handover to one", "nothing => Initialize, never"),
@@ -122,6 +126,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Initialize, never"),
             ("transmitted", "nothing => Initialize, never"),
             ("transmit failed", "nothing => Initialize, never"),
+            ("lease lapsed", "nothing => Initialize, never"),
             ("datapath lost", "nothing => Initialize, never"),
         ],
     ),
@@ -129,8 +134,8 @@ const TABLE: [Row; 13] = [
         "Initialize, drained",
         [
             ("startup", "nothing => Initialize drained, never"),
-            ("resume", "nothing => Initialize drained, never"),
-            ("resume, lapsed", "nothing => Initialize drained, never"),
+            ("startup with lease", "nothing => Initialize drained, never"),
+            ("startup with lapsed lease", "nothing => Initialize drained, never"),
             ("shutdown", "nothing => Initialize drained, never"),
             ("handover", "nothing => Initialize drained, never"),
             ("handover to one", "nothing => Initialize drained, never"),
@@ -150,6 +155,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Initialize drained, never"),
             ("transmitted", "nothing => Initialize drained, never"),
             ("transmit failed", "nothing => Initialize drained, never"),
+            ("lease lapsed", "nothing => Initialize drained, never"),
             ("datapath lost", "nothing => Initialize drained, never"),
         ],
     ),
@@ -157,8 +163,8 @@ const TABLE: [Row; 13] = [
         "Backup",
         [
             ("startup", "nothing => Backup, 3609.375"),
-            ("resume", "nothing => Backup, 3609.375"),
-            ("resume, lapsed", "nothing => Backup, 3609.375"),
+            ("startup with lease", "nothing => Backup, 3609.375"),
+            ("startup with lapsed lease", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
             ("handover to one", "nothing => Backup, 3609.375"),
@@ -181,6 +187,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Backup, 3609.375"),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
+            ("lease lapsed", "nothing => Backup, 3609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -188,8 +195,8 @@ const TABLE: [Row; 13] = [
         "Backup to a known router",
         [
             ("startup", "nothing => Backup, 2304.6875"),
-            ("resume", "nothing => Backup, 2304.6875"),
-            ("resume, lapsed", "nothing => Backup, 2304.6875"),
+            ("startup with lease", "nothing => Backup, 2304.6875"),
+            ("startup with lapsed lease", "nothing => Backup, 2304.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 2304.6875"),
             ("handover to one", "nothing => Backup, 2304.6875"),
@@ -218,6 +225,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Backup, 1304.6875"),
             ("transmitted", "nothing => Backup, 2304.6875"),
             ("transmit failed", "nothing => Backup, 2304.6875"),
+            ("lease lapsed", "nothing => Backup, 2304.6875"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -225,8 +233,8 @@ const TABLE: [Row; 13] = [
         "Backup after priority 0",
         [
             ("startup", "nothing => Backup, 1609.375"),
-            ("resume", "nothing => Backup, 1609.375"),
-            ("resume, lapsed", "nothing => Backup, 1609.375"),
+            ("startup with lease", "nothing => Backup, 1609.375"),
+            ("startup with lapsed lease", "nothing => Backup, 1609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 1609.375"),
             ("handover to one", "nothing => Backup, 1609.375"),
@@ -249,6 +257,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Backup, 1609.375"),
             ("transmitted", "nothing => Backup, 1609.375"),
             ("transmit failed", "nothing => Backup, 1609.375"),
+            ("lease lapsed", "nothing => Backup, 1609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -256,8 +265,8 @@ const TABLE: [Row; 13] = [
         "Backup about to preempt",
         [
             ("startup", "nothing => Backup, 3609.375"),
-            ("resume", "nothing => Backup, 3609.375"),
-            ("resume, lapsed", "nothing => Backup, 3609.375"),
+            ("startup with lease", "nothing => Backup, 3609.375"),
+            ("startup with lapsed lease", "nothing => Backup, 3609.375"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup, 3609.375"),
             ("handover to one", "nothing => Backup, 3609.375"),
@@ -280,6 +289,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Backup, 3609.375"),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
+            ("lease lapsed", "nothing => Backup, 3609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -287,8 +297,8 @@ const TABLE: [Row; 13] = [
         "Backup yielded",
         [
             ("startup", "nothing => Backup yielded, 6404.6875"),
-            ("resume", "nothing => Backup yielded, 6404.6875"),
-            ("resume, lapsed", "nothing => Backup yielded, 6404.6875"),
+            ("startup with lease", "nothing => Backup yielded, 6404.6875"),
+            ("startup with lapsed lease", "nothing => Backup yielded, 6404.6875"),
             ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
             ("handover", "nothing => Backup yielded, 6404.6875"),
             ("handover to one", "nothing => Backup yielded, 6404.6875"),
@@ -317,6 +327,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Backup yielded, 5304.6875"),
             ("transmitted", "nothing => Backup yielded, 6404.6875"),
             ("transmit failed", "nothing => Backup yielded, 6404.6875"),
+            ("lease lapsed", "nothing => Backup yielded, 6404.6875"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -324,8 +335,8 @@ const TABLE: [Row; 13] = [
         "Active",
         [
             ("startup", "nothing => Active, 5000"),
-            ("resume", "nothing => Active, 5000"),
-            ("resume, lapsed", "nothing => Active, 5000"),
+            ("startup with lease", "nothing => Active, 5000"),
+            ("startup with lapsed lease", "nothing => Active, 5000"),
             ("shutdown", "linger until 5504; send 0; Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "linger until 5504; send 0; Active -> Active (handover) => Active leaving, 5502"),
             ("handover to one", "offer until 7000; Active -> Active (handover) => Active leaving, 5502"),
@@ -348,6 +359,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Active, 5000"),
             ("transmitted", "own until 7500 => Active, 5000"),
             ("transmit failed", "nothing => Active, 5000"),
+            ("lease lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 8109.375"),
             ("datapath lost", "send 0; disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -355,8 +367,8 @@ const TABLE: [Row; 13] = [
         "Active with a lapsed lease",
         [
             ("startup", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
-            ("resume", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
-            ("resume, lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("startup with lease", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("startup with lapsed lease", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "shutdown",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (shutdown) => Initialize, never",
@@ -385,6 +397,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmitted", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmit failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("lease lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "datapath lost",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (datapath-lost) => Initialize, never",
@@ -395,8 +408,8 @@ const TABLE: [Row; 13] = [
         "Leaving for shutdown",
         [
             ("startup", "nothing => Active leaving, 5502"),
-            ("resume", "nothing => Active leaving, 5502"),
-            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("startup with lease", "nothing => Active leaving, 5502"),
+            ("startup with lapsed lease", "nothing => Active leaving, 5502"),
             ("shutdown", "nothing => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
             ("handover to one", "nothing => Active leaving, 5502"),
@@ -422,6 +435,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -429,8 +443,8 @@ const TABLE: [Row; 13] = [
         "Leaving for handover",
         [
             ("startup", "nothing => Active leaving, 5502"),
-            ("resume", "nothing => Active leaving, 5502"),
-            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("startup with lease", "nothing => Active leaving, 5502"),
+            ("startup with lapsed lease", "nothing => Active leaving, 5502"),
             ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
             ("handover to one", "nothing => Active leaving, 5502"),
@@ -459,6 +473,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -466,8 +481,8 @@ const TABLE: [Row; 13] = [
         "Leaving for handover to one",
         [
             ("startup", "nothing => Active leaving, 5502"),
-            ("resume", "nothing => Active leaving, 5502"),
-            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("startup with lease", "nothing => Active leaving, 5502"),
+            ("startup with lapsed lease", "nothing => Active leaving, 5502"),
             ("shutdown", "linger until 6004; send 0; Active -> Active (shutdown) => Active leaving, 6002"),
             ("handover", "nothing => Active leaving, 5502"),
             ("handover to one", "nothing => Active leaving, 5502"),
@@ -496,6 +511,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -503,8 +519,8 @@ const TABLE: [Row; 13] = [
         "Leaving for drain",
         [
             ("startup", "nothing => Active leaving, 5502"),
-            ("resume", "nothing => Active leaving, 5502"),
-            ("resume, lapsed", "nothing => Active leaving, 5502"),
+            ("startup with lease", "nothing => Active leaving, 5502"),
+            ("startup with lapsed lease", "nothing => Active leaving, 5502"),
             ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
             ("handover", "nothing => Active leaving, 5502"),
             ("handover to one", "nothing => Active leaving, 5502"),
@@ -533,6 +549,7 @@ const TABLE: [Row; 13] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize drained, never"),
         ],
     ),

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Fault, Host, Settings, VIP, pause, wait_until};
 
-use super::{LEASE_US, SOON, assert_moved, assert_sole_owner, watch, with_pair, with_settings};
+use super::support::{LEASE_US, SOON, assert_moved, assert_sole_owner, watch, with_pair, with_settings};
 
 #[test]
 fn a_cut_cable_moves_the_vip_and_a_mended_one_leaves_a_single_owner() -> Result<()> {

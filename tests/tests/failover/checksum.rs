@@ -7,7 +7,7 @@ use baton::wire::{Discard, Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Settings, wait_until};
 use baton_tests::network::{Hears, Listener};
 
-use super::{PLANNED_OVERLAP_US, SOON, assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{PLANNED_OVERLAP_US, SOON, assert_moved, assert_sole_owner, watch, with_settings};
 
 #[test]
 fn two_nodes_with_the_checksum_of_the_rfc_hear_each_other() -> Result<()> {

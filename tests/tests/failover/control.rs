@@ -6,8 +6,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, VIP, output, wait_until};
 
-use super::SOON;
-use super::refusals::start_alone;
+use super::support::{SOON, start_alone};
 
 #[test]
 fn a_crowd_that_says_nothing_does_not_keep_the_status_away() -> Result<()> {

@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, VIP, pause, wait_until};
 
-use super::repeated::{LINGER_US, SETTINGS};
-use super::support::{router, watches, with_three};
-use super::{SOON, assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{
+    EVERY_100_MS, LINGER_US, SOON, assert_moved, assert_sole_owner, router, wait_for_session, watch,
+    with_settings, with_three,
+};
 
 /// Node b would go before it.
 #[test]
 fn a_handover_to_a_named_router_passes_by_a_better_one() -> Result<()> {
-    with_three(SETTINGS, |lab, _| {
+    with_three(EVERY_100_MS, |lab, _| {
         let named = Host::Client.address().to_string();
         let handover = order(lab, Host::A, "handover", &["--to", &named])?;
         ensure!(handover.status.success(), "{handover:?}");
@@ -27,8 +28,8 @@ fn a_handover_to_a_named_router_passes_by_a_better_one() -> Result<()> {
 
 #[test]
 fn a_handover_to_nobody_is_taken_back_and_no_other_takes_it() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
-        watches(lab, Host::B)?;
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
+        wait_for_session(lab, Host::B)?;
         let (outcome, _) = watch(lab, || {
             let handover = order(lab, Host::A, "handover", &["--to", "10.77.0.99"])?;
             assert_eq!(handover.status.code(), Some(1), "{handover:?}");
@@ -47,8 +48,8 @@ fn a_handover_to_nobody_is_taken_back_and_no_other_takes_it() -> Result<()> {
 
 #[test]
 fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
-        watches(lab, Host::B)?;
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
+        wait_for_session(lab, Host::B)?;
         let (outcome, _) = watch(lab, || {
             let drain = order(lab, Host::A, "drain", &[])?;
             ensure!(drain.status.success(), "{drain:?}");
@@ -85,7 +86,7 @@ fn a_drained_host_stays_out_over_a_restart_until_it_is_told_to_resume() -> Resul
 
 #[test]
 fn a_host_that_nobody_can_replace_is_not_drained() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         pair.agent(Host::B)?.kill_tree()?;
         let (outcome, _) = watch(lab, || {
             let drain = order(lab, Host::A, "drain", &[])?;

@@ -12,18 +12,20 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use baton::clock;
 use baton::config::MacMode;
-use baton_common::maps::LAYOUT_VERSION;
+use baton_common::maps::{LAYOUT_VERSION, MAX_VIPS};
 use baton_tests::lab::{
-    Host, Lab, Pair, Prober, Process, VIP, analyse, differences, output, pause, wait_until,
+    Host, Lab, Pair, Prober, Process, VIP, analyse, differences, output, pause, vips, wait_until,
 };
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::refusals::{reconfigure, refused, start_alone};
+use super::failed_start::fill;
 use super::restart::{own_program, restart, start_program};
-use super::support::{router, watched_over};
-use super::{PLANNED_OVERLAP_US, SOON, WATCH, assert_sole_owner, with_pair};
+use super::support::{
+    PLANNED_OVERLAP_US, SOON, WATCH, assert_sole_owner, reconfigure, refused, router, start_alone,
+    wait_for_guardian, with_pair,
+};
 
 #[test]
 fn a_configuration_with_mistakes_is_refused_before_anything_happens() -> Result<()> {
@@ -50,6 +52,17 @@ fn another_place_for_the_pins_is_refused() -> Result<()> {
             reconfigure(lab, &pins, &format!("{pins}-other")).map(drop)
         },
         &["a restart cannot change `pins`", "`baton handover`, stop baton, `baton detach`"],
+    )
+}
+
+#[test]
+fn addresses_that_have_no_room_beside_those_of_the_old_agent_are_refused() -> Result<()> {
+    refused_and_serving(
+        |lab| {
+            fill(lab, "VIPS", MAX_VIPS - 1)?;
+            lab.configure_baton(Host::A, MacMode::Virtual, 10, &vips(2)[1..]).map(drop)
+        },
+        &["1 more vips than the 8192 of the earlier run", "in two steps"],
     )
 }
 
@@ -109,24 +122,38 @@ fn a_new_agent_that_is_killed_while_it_starts_leaves_the_old_one_at_work() -> Re
     Ok(())
 }
 
-/// Its program is gone when it wants to run it anew. A log without a reader must not end it then.
+/// Its program is gone when it wants to run it anew, again and again. A log without a reader must not end it then.
 #[test]
 fn a_guardian_that_cannot_run_its_program_anew_goes_on_as_it_was() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let program = own_program(&lab)?;
-    let _agent = start_program(&lab)?;
+    let mut agent = start_program(&lab)?;
     let guardian = lab.baton_status(Host::A)?.guardian.context("a guardian")?;
     let before = ignored_signals(guardian)?;
     ensure!(before & 1 << (Signal::SIGPIPE as i32 - 1) != 0, "{before:x}");
     let only_once = lab.directory().join("only-once");
     fs::rename(program, &only_once)?;
-    script(&lab, &format!("rm \"$0\"; exec {} \"$@\"", only_once.display()))?;
-    restart(&lab, Host::A)?;
-    assert_eq!(watched_over(&lab, Host::A)?.guardian, Some(guardian));
-    ensure!(fs::read_to_string(lab.baton_log(Host::A))?.contains("cannot run its program anew"));
+    for times in 1..=3 {
+        script(&lab, &format!("rm \"$0\"; exec -a \"$0\" {} \"$@\"", only_once.display()))?;
+        restart(&lab, Host::A)?;
+        assert_eq!(wait_for_guardian(&lab, Host::A)?.guardian, Some(guardian));
+        assert_eq!(said(&lab, "cannot run its program anew")?, times);
+        assert_eq!(router(&lab, Host::A)?.role, "Active");
+        // Longer than a notice may lie there untaken.
+        pause(WATCH)?;
+    }
     assert_eq!(ignored_signals(guardian)?, before);
+    assert_eq!(said(&lab, "the agent has died")?, 0);
+    lab.signal_agent(Host::A, Signal::SIGKILL)?;
+    agent.wait(SOON)?;
+    assert_eq!(said(&lab, "the agent has died")?, 1);
     Ok(())
+}
+
+/// How often the log of node a has `words`.
+fn said(lab: &Lab, words: &str) -> Result<usize> {
+    Ok(fs::read_to_string(lab.baton_log(Host::A))?.matches(words).count())
 }
 
 fn ignored_signals(process: u32) -> Result<u64> {
@@ -144,7 +171,7 @@ fn whoever_is_killed_at_whatever_moment_of_a_restart_there_are_no_two_owners() -
             .flat_map(|v| (0..6).map(move |n| (v, 20 * n)))
         {
             assert_sole_owner(pair, Host::A)?;
-            watched_over(lab, Host::A)?;
+            wait_for_guardian(lab, Host::A)?;
             let prober = Prober::start(lab, VIP, 2 * SOON)?;
             let event = clock::now().as_nanos();
             let old = lab.baton_status(Host::A)?.pid;
@@ -218,10 +245,10 @@ fn an_agent_whose_maps_have_another_layout_is_not_taken_over_from() -> Result<()
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let _agent = start_alone(&lab)?;
-    let [line, cord, mut report] = {
+    let [line, progress, mut report] = {
         let (line, _) = UnixStream::pair()?;
-        let (cord, report) = UnixStream::pair()?;
-        [line, cord, report]
+        let (progress, report) = UnixStream::pair()?;
+        [line, progress, report]
     };
     let notice = File::options()
         .read(true)
@@ -232,20 +259,22 @@ fn an_agent_whose_maps_have_another_layout_is_not_taken_over_from() -> Result<()
     notice.set_len(4096)?;
     let host_lock = File::open(lab.namespace(Host::A).lock()?)?;
     let directory_lock = File::open(lab.host_directory(Host::A))?;
-    let inherited = [line.as_fd(), notice.as_fd(), cord.as_fd(), host_lock.as_fd(), directory_lock.as_fd()];
+    let inherited =
+        [line.as_fd(), notice.as_fd(), progress.as_fd(), host_lock.as_fd(), directory_lock.as_fd()];
     for descriptor in inherited {
         fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     }
-    let [line, notice, cord, host_lock, directory_lock] = inherited.map(|descriptor| descriptor.as_raw_fd());
+    let [line, notice, progress, host_lock, directory_lock] =
+        inherited.map(|descriptor| descriptor.as_raw_fd());
     let pins = lab.directory().join("bpf").join(Host::A.name());
-    let heritage = format!(
-        "{{\"agent\":{{\"guardian\":1,\"line\":{line},\"notice\":{notice},\"cord\":{cord},\"host_lock\":{host_lock},\
+    let inheritance = format!(
+        "{{\"agent\":{{\"guardian\":1,\"line\":{line},\"notice\":{notice},\"progress\":{progress},\"host_lock\":{host_lock},\
          \"directory_lock\":{directory_lock},\"pins\":{pins:?},\"layout\":{}}}}}",
         LAYOUT_VERSION + 1
     );
     let mut next = lab.baton(Host::A, "run")?;
     let phrase = format!("have layout {}, those of this program {LAYOUT_VERSION}", LAYOUT_VERSION + 1);
-    next.env("BATON_HERITAGE", heritage);
+    next.env("BATON_INHERITANCE", inheritance);
     refused(next, &[&phrase, "`baton handover`, stop baton, `baton detach`"])?;
     report.set_nonblocking(true)?;
     let mut said = [0; 512];
@@ -259,7 +288,7 @@ fn an_agent_whose_maps_have_another_layout_is_not_taken_over_from() -> Result<()
 fn script(lab: &Lab, line: &str) -> Result<()> {
     let path = lab.directory().join("baton");
     let draft = path.with_extension("script");
-    fs::write(&draft, format!("#!/bin/sh\n{line}\n"))?;
+    fs::write(&draft, format!("#!/bin/bash\n{line}\n"))?;
     fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
     Ok(fs::rename(draft, path)?)
 }

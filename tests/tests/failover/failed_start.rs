@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use baton::config::MacMode;
-use baton_common::maps::{LAYOUT_VERSION, MAX_VIPS};
+use baton_common::maps::{LAYOUT_VERSION, MAX_ROUTERS, MAX_VIPS};
 use baton_tests::lab::{Host, Lab, VIP, vips};
 
-use super::refusals::{refused_and_unchanged, start_alone};
+use super::support::{reconfigure, refused_and_unchanged, start_alone};
 use super::upkeep::{has_xdp, second_interface};
 
 #[test]
@@ -53,29 +53,47 @@ fn a_start_that_fails_while_it_configures_restores_what_the_maps_contained() -> 
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     drop(start_alone(&lab)?);
-    // A full map takes no further address. The second VLAN is nobody's.
-    let vips_map = map_pin(&lab, "VIPS").display().to_string();
-    let junk: String = (1..MAX_VIPS)
-        .map(|n| {
-            let octets = n.to_be_bytes().map(|octet| format!("{octet:#x}")).join(" ");
-            format!("map update pinned {vips_map} key 2 0 0 0 {octets} value 0 0 0 0\n")
-        })
-        .collect();
-    let batch = lab.directory().join("batch");
-    fs::write(&batch, junk)?;
-    lab.run(Host::A, "bpftool", &["batch", "file", &batch.to_string_lossy()])?;
-
+    // A full map takes no discriminator of another virtual router.
+    fill(&lab, "DISCRIMINATORS", MAX_ROUTERS - 1)?;
     lab.configure_baton(Host::A, MacMode::Interface, 10, &vips(2)[1..])?;
+    reconfigure(&lab, "vrid = 51", "vrid = 52")?;
     let before = fence(&lab)?;
     refused_and_unchanged(&lab, &["accessing a BPF map"])?;
     assert!(fence(&lab)? == before, "the maps are not as they were");
     Ok(())
 }
 
+#[test]
+fn a_start_whose_addresses_have_no_room_beside_an_earlier_run_s_is_refused() -> Result<()> {
+    let lab = Lab::up()?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
+    drop(start_alone(&lab)?);
+    fill(&lab, "VIPS", MAX_VIPS - 1)?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 10, &vips(2)[1..])?;
+    let before = fence(&lab)?;
+    refused_and_unchanged(&lab, &["1 more vips than the 8192 of the earlier run", "in two steps"])?;
+    assert!(fence(&lab)? == before, "the maps are not as they were");
+    Ok(())
+}
+
+/// Puts `count` entries into `map` of node a, on a VLAN that is nobody's.
+pub(super) fn fill(lab: &Lab, map: &str, count: u32) -> Result<()> {
+    let pin = map_pin(lab, map).display().to_string();
+    let junk: String = (1..=count)
+        .map(|n| {
+            let octets = n.to_be_bytes().map(|octet| format!("{octet:#x}")).join(" ");
+            format!("map update pinned {pin} key 2 0 0 0 {octets} value 0 0 0 0\n")
+        })
+        .collect();
+    let batch = lab.directory().join("batch");
+    fs::write(&batch, junk)?;
+    lab.run(Host::A, "bpftool", &["batch", "file", &batch.to_string_lossy()]).map(drop)
+}
+
 /// What an agent on node a has left, line by line in order: its record, and what the maps of `eth0` tell the programs.
 fn fence(lab: &Lab) -> Result<Vec<String>> {
     let mut lines = vec![fs::read_to_string(lab.host_directory(Host::A).join("host.json"))?];
-    for map in ["DEVICE", "ROUTERS", "VIPS", "OWNERSHIP"] {
+    for map in ["DEVICE", "ROUTERS", "VIPS", "DISCRIMINATORS", "OWNERSHIP"] {
         let pin = map_pin(lab, map);
         let text = lab.run(Host::A, "bpftool", &["map", "dump", "pinned", &pin.to_string_lossy()])?;
         lines.extend(text.lines().map(|line| format!("{map} {line}")));

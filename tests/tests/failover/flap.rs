@@ -7,9 +7,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, pause};
 
-use super::repeated::SETTINGS;
-use super::support::epochs;
-use super::{assert_sole_owner, watch, with_settings};
+use super::support::{EVERY_100_MS, assert_sole_owner, epochs, watch, with_settings};
 
 const TIMES: u32 = 5;
 /// Within an interval, and within the second that the kernel takes to notice.
@@ -19,7 +17,7 @@ const LONG: Duration = Duration::from_secs(3);
 
 #[test]
 fn the_link_of_the_owner_flaps() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let before = epochs(lab)?;
         flap(lab, Host::A)?;
         pause(LONG)?;
@@ -38,7 +36,7 @@ fn the_link_of_the_owner_flaps() -> Result<()> {
 
 #[test]
 fn the_link_of_the_backup_flaps() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let before = epochs(lab)?;
         let (outcome, _) = watch(lab, || {
             flap(lab, Host::B)?;

@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use baton::config::{MacMode, XdpChoice};
 use baton_tests::lab::{Fault, Host, Lab, Nginx, Router, Settings, VIP, output};
 
-use super::refusals::start_alone;
-use super::{
-    PLANNED_OVERLAP_US, assert_moved, assert_silent_before, assert_sole_owner, watch, with_settings,
+use super::support::{
+    PLANNED_OVERLAP_US, assert_moved, assert_silent_before, assert_sole_owner, start_alone, watch,
+    with_settings,
 };
 
 const GENERIC: Settings = Settings { xdp: XdpChoice::Generic, ..Settings::USUAL };

@@ -15,8 +15,9 @@ use baton_tests::network::{Hears, Listener};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::refusals::start_alone;
-use super::{PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_pair};
+use super::support::{
+    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, start_alone, watch, with_pair,
+};
 
 /// What the guardian logs when it acts.
 const GASP: &str = "the agent has died";

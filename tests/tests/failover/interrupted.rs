@@ -8,9 +8,7 @@ use anyhow::{Result, ensure};
 use baton_tests::lab::{Host, Process, Witness, pause, wait_until};
 use baton_tests::random::Random;
 
-use super::repeated::{LINGER_US, NOBODY_US, in_rounds};
-use super::support::{router, stands_by};
-use super::{SOON, WATCH, watch};
+use super::support::{LINGER_US, NOBODY_US, SOON, WATCH, in_rounds, router, wait_for_next_in_line, watch};
 
 /// What befalls the Backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +32,7 @@ fn interrupted(what: &str, death: Death) -> Result<()> {
     let mut random = Random::new(1);
     in_rounds(what, |lab, pair, owner| {
         let backup = owner.other();
-        stands_by(lab, backup)?;
+        wait_for_next_in_line(lab, backup)?;
         // A command needs some milliseconds to begin.
         let moment = Duration::from_micros(random.between(0, 15_000));
         let witness = Witness::start(lab, &Host::NODES)?;

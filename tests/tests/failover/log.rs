@@ -14,8 +14,7 @@ use baton_tests::lab::{Host, Lab, Process, VIP, pause, wait_until};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use super::SOON;
-use super::refusals::start_alone;
+use super::support::{SOON, start_alone};
 
 #[test]
 fn an_agent_whose_log_reader_is_gone_serves_on_and_hands_over() -> Result<()> {

@@ -5,8 +5,7 @@ use baton::config::MacMode;
 use baton::wire::MAX_ADDRESSES;
 use baton_tests::lab::{Echo, Fault, Host, Lab, Pair};
 
-use super::support::router;
-use super::{PLANNED_OVERLAP_US, assert_moved, assert_sole_owner, watch_vip};
+use super::support::{PLANNED_OVERLAP_US, assert_moved, assert_sole_owner, router, watch_vip};
 
 const VIPS: u16 = 600;
 

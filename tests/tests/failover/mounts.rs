@@ -11,7 +11,7 @@ use baton_tests::mounts::with_own_mounts;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::failed_start::block_control_socket;
-use super::refusals::{reconfigure, refused_and_unchanged, start_alone};
+use super::support::{reconfigure, refused_and_unchanged, start_alone};
 
 const USUAL: &str = "/sys/fs/bpf";
 const PINS: &str = "/sys/fs/bpf/baton";

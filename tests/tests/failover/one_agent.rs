@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, VIP, leftovers, output};
 
-use super::refusals::{refused, start_alone};
+use super::support::{refused, start_alone};
 
 #[test]
 fn no_other_user_can_lock_the_agent_out() -> Result<()> {

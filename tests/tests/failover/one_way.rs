@@ -8,9 +8,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, pause};
 
-use super::repeated::SETTINGS;
-use super::support::{epochs, stands_by};
-use super::{assert_sole_owner, watch, with_settings};
+use super::support::{EVERY_100_MS, assert_sole_owner, epochs, wait_for_next_in_line, watch, with_settings};
 
 /// An advert is heard long before that.
 const LEASE: Duration = Duration::from_millis(300);
@@ -19,7 +17,7 @@ const LONG: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_mute_owner_is_succeeded_at_the_client_and_is_the_only_one_when_it_is_heard_again() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, takeovers) = meanwhile(lab, pair, |lab| lab.mute(Host::A))?;
         // It hears node b, which is weaker: no reason to give way.
         assert_eq!((outcome.after, takeovers), (Some(Host::B), [0, 1]), "{outcome:?}");
@@ -30,7 +28,7 @@ fn a_mute_owner_is_succeeded_at_the_client_and_is_the_only_one_when_it_is_heard_
 
 #[test]
 fn a_mute_owner_that_hears_a_better_one_gives_way() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         hand_over_to_the_weaker(lab, pair)?;
         let (outcome, takeovers) = meanwhile(lab, pair, |lab| lab.mute(Host::B))?;
         assert_eq!((outcome.after, takeovers), (Some(Host::A), [1, 0]), "{outcome:?}");
@@ -42,7 +40,7 @@ fn a_mute_owner_that_hears_a_better_one_gives_way() -> Result<()> {
 /// Its probes stay unanswered, which it may take for the owner's end; the owner's adverts tell it otherwise.
 #[test]
 fn a_mute_backup_errs_once_at_the_most_and_disturbs_nobody() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, takeovers) = meanwhile(lab, pair, |lab| lab.mute(Host::B))?;
         assert_eq!((outcome.after, outcome.flips), (Some(Host::A), 0), "{outcome:?}");
         ensure!(takeovers[0] == 0 && takeovers[1] <= 1, "{takeovers:?}");
@@ -54,7 +52,7 @@ fn a_mute_backup_errs_once_at_the_most_and_disturbs_nobody() -> Result<()> {
 /// Nobody can tell it from one that is well but for its silence when it is probed, and an advert counts for more.
 #[test]
 fn a_deaf_owner_whose_adverts_are_heard_stays_owner_and_no_backup_comes_and_goes() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (_, takeovers) = meanwhile(lab, pair, |lab| lab.deafen(Host::A))?;
         ensure!(takeovers[0] == 0 && takeovers[1] <= 1, "{takeovers:?}");
         assert_eq!(pair.owners()?, [Host::A]);
@@ -64,7 +62,7 @@ fn a_deaf_owner_whose_adverts_are_heard_stays_owner_and_no_backup_comes_and_goes
 
 #[test]
 fn a_deaf_owner_that_is_weaker_is_succeeded_and_gives_way_when_it_hears_again() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         hand_over_to_the_weaker(lab, pair)?;
         let (outcome, takeovers) = meanwhile(lab, pair, |lab| lab.deafen(Host::B))?;
         assert_eq!((outcome.after, takeovers), (Some(Host::A), [1, 0]), "{outcome:?}");
@@ -75,7 +73,7 @@ fn a_deaf_owner_that_is_weaker_is_succeeded_and_gives_way_when_it_hears_again() 
 
 #[test]
 fn a_deaf_backup_takes_over_beside_the_owner_and_gives_way_when_it_hears_again() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, takeovers) = meanwhile(lab, pair, |lab| lab.deafen(Host::B))?;
         assert_eq!((outcome.after, takeovers), (Some(Host::A), [0, 1]), "{outcome:?}");
         assert_eq!(pair.owners()?, Host::NODES);
@@ -86,7 +84,7 @@ fn a_deaf_backup_takes_over_beside_the_owner_and_gives_way_when_it_hears_again()
 /// The port of a node that comes back learns before it forwards, longer than a Backup waits.
 #[test]
 fn a_node_behind_a_port_that_learns_first_is_one_of_two_owners_until_it_hears() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         pair.agent(Host::A)?.kill_tree()?;
         assert_sole_owner(pair, Host::B)?;
         let (outcome, _) = watch(lab, || {
@@ -105,7 +103,7 @@ fn hand_over_to_the_weaker(lab: &Lab, pair: &mut Pair<'_>) -> Result<()> {
     pair.inject(Fault::Planned)?;
     pair.restore()?;
     assert_sole_owner(pair, Host::B)?;
-    stands_by(lab, Host::A)
+    wait_for_next_in_line(lab, Host::A)
 }
 
 /// What a client sees for long after `cut`, and how often each node has taken over.
@@ -114,7 +112,7 @@ fn meanwhile(
     pair: &Pair<'_>,
     cut: impl FnOnce(&Lab) -> Result<()>,
 ) -> Result<(Outcome, [u32; 2])> {
-    stands_by(lab, pair.settle()?.other())?;
+    wait_for_next_in_line(lab, pair.settle()?.other())?;
     let before = epochs(lab)?;
     let (outcome, _) = watch(lab, || {
         cut(lab)?;

@@ -9,7 +9,7 @@ use baton::config::MacMode;
 use baton_common::maps::LAYOUT_VERSION;
 use baton_tests::lab::{Host, Lab, VIP, differences, output};
 
-use super::refusals::{refused, refused_and_unchanged, start_alone};
+use super::support::{refused, refused_and_unchanged, start_alone};
 
 const OTHERS: [u32; 2] = [LAYOUT_VERSION - 1, LAYOUT_VERSION + 1];
 

@@ -8,7 +8,7 @@ use baton::control::protocol::TransitionStatus;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, pause, wait_until};
 use nix::sys::signal::Signal;
 
-use super::{
+use super::support::{
     LEASE_US, PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings,
 };
 

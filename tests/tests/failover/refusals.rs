@@ -2,15 +2,13 @@
 //! what `detach` leaves: nothing.
 
 use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Echo, Host, Lab, Pair, Process, VIP, binary, differences, output, wait_until};
+use baton_tests::lab::{Echo, Host, Lab, Pair, VIP, binary, differences, output};
 
-use super::SOON;
+use super::support::{reconfigure, refused, refused_and_unchanged, start_alone};
 
 #[test]
 fn detach_leaves_the_host_as_it_was() -> Result<()> {
@@ -172,50 +170,4 @@ fn a_missing_configuration_is_refused_with_its_path() -> Result<()> {
     fs::remove_file(&file)?;
     let unreadable = format!("cannot read {}: No such file", file.display());
     refused_and_unchanged(&lab, &[&unreadable, "give the path of a readable file with --config"])
-}
-
-/// Starts an agent on node a alone and waits until it is Active.
-pub(super) fn start_alone(lab: &Lab) -> Result<Process> {
-    let mut agent = lab.start_baton(Host::A)?;
-    let log = lab.baton_log(Host::A);
-    wait_until("a lone agent to become Active", SOON, || {
-        ensure!(agent.is_running(), "the agent ended: {}", fs::read_to_string(&log)?);
-        Ok(lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
-    })?;
-    Ok(agent)
-}
-
-/// The usual configuration of node a with one line changed.
-pub(super) fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
-    let file = lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
-    let text = fs::read_to_string(&file)?;
-    ensure!(text.contains(from), "the configuration has no `{from}`");
-    fs::write(&file, text.replace(from, to))?;
-    Ok(file)
-}
-
-pub(super) fn refused_and_unchanged(lab: &Lab, phrases: &[&str]) -> Result<()> {
-    let before = lab.snapshot(Host::A)?;
-    refused(lab.baton(Host::A, "run")?, phrases)?;
-    assert_eq!(differences(&before, &lab.snapshot(Host::A)?), Vec::<String>::new());
-    Ok(())
-}
-
-/// Runs `command` and asserts that it fails soon, saying all of `phrases`.
-pub(super) fn refused(mut command: Command, phrases: &[&str]) -> Result<()> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut agent = Process::spawn(command.stderr(Stdio::piped()))?;
-    let status = agent.wait(SOON)?;
-    let mut said = String::new();
-    if let Some(mut stderr) = agent.child().stderr.take() {
-        stderr.read_to_string(&mut said)?;
-    }
-    ensure!(!status.success(), "it succeeded: {said}");
-    ensure!(status.code().is_some(), "it was killed: {status}: {said}");
-    for phrase in phrases {
-        ensure!(said.contains(phrase), "nothing about `{phrase}` in: {said}");
-    }
-    ensure!(!said.contains("panicked"), "it panicked: {said}");
-    ensure!(said.matches("os error").count() <= 1, "it says the cause twice: {said}");
-    Ok(())
 }

@@ -4,22 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use baton::config::MacMode;
-use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, Witness, pause, wait_until};
-use baton_tests::random::Random;
-use baton_tests::repetitions::repeat;
+use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, pause, wait_until};
 use nix::sys::signal::{Signal, kill};
 
-use super::support::watched_over;
-use super::{SOON, watch, with_settings};
-
-/// Long beside what a busy machine adds.
-pub(super) const SETTINGS: Settings = Settings { interval_ms: 100, ..Settings::USUAL };
-/// An interval and 2 ms: how long both may serve when the old owner knows that it is succeeded.
-pub(super) const LINGER_US: u64 = 102_000;
-/// Three intervals and a Skew_Time: how long a Backup waits for an advert, and half an interval for a busy machine.
-pub(super) const NOBODY_US: u64 = 350_000;
-const USUAL: u64 = 2;
+use super::support::{LINGER_US, NOBODY_US, SOON, in_rounds, wait_for_guardian, watch};
 
 #[test]
 fn a_planned_move_repeated() -> Result<()> {
@@ -59,7 +47,7 @@ fn an_agent_that_hangs_within_its_lease_repeated() -> Result<()> {
 #[test]
 fn the_death_of_a_guardian_repeated() -> Result<()> {
     stays_again_and_again("guardian death", |lab, pair, owner| {
-        watched_over(lab, owner)?;
+        wait_for_guardian(lab, owner)?;
         pair.agent(owner)?.signal(Signal::SIGKILL)
     })
 }
@@ -103,20 +91,6 @@ where
     })?;
     ensure!(undisturbed * 2 >= rounds, "it stayed owner in {undisturbed} of {rounds} rounds");
     Ok(())
-}
-
-/// Repeats `round` for whoever owns, at some moment between two adverts.
-pub(super) fn in_rounds<F>(what: &str, mut round: F) -> Result<()>
-where
-    F: FnMut(&Lab, &mut Pair<'_>, Host) -> Result<()>,
-{
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
-        repeat(what, USUAL, |number| {
-            pause(Duration::from_micros(Random::new(number).between(0, 100_000)))?;
-            let owner = pair.settle()?;
-            round(lab, pair, owner)
-        })
-    })
 }
 
 fn assert_bounds(outcome: &Outcome, overlap_us: u64) {

@@ -18,10 +18,9 @@ use baton_tests::lab::{
 };
 use nix::sys::signal::Signal;
 
-use super::refusals::start_alone;
-use super::support::{has_rings, router, watched_over};
-use super::{
-    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_pair, with_settings,
+use super::support::{
+    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, router, start_alone, wait_for_guardian,
+    wait_for_rings, watch, with_pair, with_settings,
 };
 
 /// Restarts while the client fetches without a pause.
@@ -63,8 +62,8 @@ fn survives_restarts(settings: Settings) -> Result<()> {
             "{outcome:?}"
         );
         assert_eq!(router(lab, Host::B)?.transitions.len(), changes, "the Backup's role changed");
-        assert_eq!(watched_over(lab, Host::A)?.guardian, Some(guardian));
-        has_rings(lab, Host::A)
+        assert_eq!(wait_for_guardian(lab, Host::A)?.guardian, Some(guardian));
+        wait_for_rings(lab, Host::A)
     })
 }
 
@@ -124,7 +123,7 @@ fn the_program_on_the_disk_is_the_one_that_runs_afterwards_in_both_processes() -
         let installed = fs::metadata(own_program(&lab)?)?.ino();
         ensure!(installed != before, "nothing was replaced");
         restart(&lab, Host::A)?;
-        let status = watched_over(&lab, Host::A)?;
+        let status = wait_for_guardian(&lab, Host::A)?;
         assert_eq!(status.guardian, Some(guardian.pid().as_raw().unsigned_abs()));
         for process in [Some(status.pid), status.guardian].into_iter().flatten() {
             let runs = fs::metadata(format!("/proc/{process}/exe"))?.ino();
@@ -232,8 +231,8 @@ fn detach_after_restarts_leaves_the_host_as_it_was() -> Result<()> {
     let mut open = Vec::new();
     for _ in 0..4 {
         restart(&lab, Host::A)?;
-        let pid = watched_over(&lab, Host::A)?.pid;
-        has_rings(&lab, Host::A)?;
+        let pid = wait_for_guardian(&lab, Host::A)?.pid;
+        wait_for_rings(&lab, Host::A)?;
         open.push(fs::read_dir(format!("/proc/{pid}/fd"))?.count());
     }
     ensure!(open.iter().all(|count| *count == open[0]), "descriptors pile up: {open:?}");
@@ -292,6 +291,6 @@ pub(super) fn start_program(lab: &Lab) -> Result<Process> {
     wait_until("a lone agent to become Active", SOON, || {
         Ok(lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
     })?;
-    watched_over(lab, Host::A)?;
+    wait_for_guardian(lab, Host::A)?;
     Ok(agent)
 }

@@ -13,10 +13,8 @@ use baton_tests::datapath::Datapath;
 use baton_tests::lab::{Host, Lab, Process, binary, output, wait_until};
 use baton_tests::mounts::{empty_run, with_own_mounts};
 
-use super::SOON;
 use super::mounts::configure_pins;
-use super::refusals::refused;
-use super::support::{has_rings, watched_over};
+use super::support::{SOON, refused, wait_for_guardian, wait_for_rings};
 
 const README: &str = include_str!("../../../README.md");
 /// Stands for the user `baton`, whom the machine need not have.
@@ -27,11 +25,11 @@ fn an_agent_with_the_documented_rights_starts_restarts_stops_and_adopts_its_fenc
     with_drop_in(|lab| {
         for adopted in [false, true] {
             let mut started = start(lab)?;
-            has_rings(lab, Host::A)?;
+            wait_for_rings(lab, Host::A)?;
             ensure!(fs::read_to_string(lab.baton_log(Host::A))?.contains(&format!("adopted={adopted}")));
             output(&mut agent(lab, "restart")?)?;
-            has_rings(lab, Host::A)?;
-            watched_over(lab, Host::A)?;
+            wait_for_rings(lab, Host::A)?;
+            wait_for_guardian(lab, Host::A)?;
             let log = fs::read_to_string(lab.baton_log(Host::A))?;
             // systemd grants what the guardian asks for, without a capability.
             let warns = |line: &str| line.contains("WARN") && !line.contains("OOMScoreAdjust=-1000");

@@ -9,16 +9,18 @@ use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION};
 use baton_common::sbfd::discriminator;
 use baton_tests::lab::{Fault, Host, Lab, Settings, VRID, pause, wait_until};
 
-use super::support::{SLOW, router, session, stands_by, takes_over, with_three};
-use super::{SOON, assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{
+    EVERY_SECOND, SOON, assert_moved, assert_sole_owner, router, session, wait_for_active,
+    wait_for_next_in_line, watch, with_settings, with_three,
+};
 
 /// Less than that, and more than any machine stands still.
 const LONG_BEFORE: u64 = 1_000_000;
 
 #[test]
 fn a_silent_router_is_succeeded_long_before_its_adverts_are_missed() -> Result<()> {
-    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
-        stands_by(lab, Host::B)?;
+    with_settings(MacMode::Virtual, EVERY_SECOND, |lab, pair| {
+        wait_for_next_in_line(lab, Host::B)?;
         let (outcome, _) = watch(lab, || pair.inject(Fault::SilentDeath).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         ensure!(outcome.outage_us < LONG_BEFORE, "{outcome:?}");
@@ -37,7 +39,7 @@ fn a_silent_router_is_succeeded_long_before_its_adverts_are_missed() -> Result<(
 #[test]
 fn a_hung_router_is_succeeded_when_its_lease_lapses() -> Result<()> {
     with_settings(MacMode::Virtual, Settings { interval_ms: 100, ..Settings::USUAL }, |lab, pair| {
-        stands_by(lab, Host::B)?;
+        wait_for_next_in_line(lab, Host::B)?;
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentHang).map(drop))?;
         assert_moved(&outcome, Host::B, 0);
         assert_eq!(router(lab, Host::B)?.reason.as_deref(), Some("active-out-of-service"));
@@ -49,10 +51,10 @@ fn a_hung_router_is_succeeded_when_its_lease_lapses() -> Result<()> {
 /// T-122.
 #[test]
 fn of_two_backups_only_the_better_takes_over() -> Result<()> {
-    with_three(SLOW, |lab, _| {
+    with_three(EVERY_SECOND, |lab, _| {
         ensure!(!session(lab, Host::Client)?.1, "two are next in line");
         lab.cut(Host::A)?;
-        takes_over(lab, Host::B)?;
+        wait_for_active(lab, Host::B)?;
         wait_until("the third to watch node b", SOON, || {
             Ok(session(lab, Host::Client).is_ok_and(|(up, next)| up && next))
         })?;
@@ -66,7 +68,7 @@ fn of_two_backups_only_the_better_takes_over() -> Result<()> {
 #[test]
 fn a_router_that_was_wrongly_thought_dead_keeps_the_vip_and_is_left_to_its_adverts() -> Result<()> {
     with_settings(MacMode::Virtual, Settings::USUAL, |lab, pair| {
-        stands_by(lab, Host::B)?;
+        wait_for_next_in_line(lab, Host::B)?;
         let before = router(lab, Host::B)?.epoch;
         let (outcome, _) = watch(lab, || {
             set_discriminator(lab, Host::A, None)?;
@@ -82,7 +84,7 @@ fn a_router_that_was_wrongly_thought_dead_keeps_the_vip_and_is_left_to_its_adver
         ensure!(log.contains("the Active router was alive"), "{log}");
         ensure!(mistaken.watch.is_none(), "it is left to its adverts: {:?}", mistaken.watch);
         // A second later it is trusted again.
-        stands_by(lab, Host::B)?;
+        wait_for_next_in_line(lab, Host::B)?;
         assert_eq!(router(lab, Host::B)?.epoch, mistaken.epoch);
         Ok(())
     })
@@ -90,7 +92,7 @@ fn a_router_that_was_wrongly_thought_dead_keeps_the_vip_and_is_left_to_its_adver
 
 #[test]
 fn a_restarted_agent_is_active_still_while_its_lease_holds() -> Result<()> {
-    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_SECOND, |lab, pair| {
         let epoch = router(lab, Host::A)?.epoch;
         let (outcome, _) = watch(lab, || {
             // With its guardian, which would give the lease away.

@@ -9,7 +9,7 @@ use baton::config::MacMode;
 use baton_tests::lab::{Echo, Host, Lab, Pair, VIP, mac_text, wait_until};
 use baton_tests::network::{Hears, Listener};
 
-use super::{SOON, watch, with_pair};
+use super::support::{SOON, watch, with_pair};
 
 const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
 /// Nobody has it, so a packet to it is preceded by an ARP request.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, VIP, differences, output};
 
-use super::refusals::{reconfigure, refused, start_alone};
+use super::support::{reconfigure, refused, start_alone};
 
 /// Gives node b the pins of node a, and a runtime directory of its own.
 pub(super) fn share_pins(lab: &Lab) -> Result<()> {

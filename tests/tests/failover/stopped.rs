@@ -8,16 +8,17 @@ use baton::config::MacMode;
 use baton_tests::lab::{Fault, Host, Outcome, Pair, Witness, has_ended, has_stopped, pause, wait_until};
 use nix::sys::signal::{Signal, kill};
 
-use super::repeated::{LINGER_US, SETTINGS};
-use super::support::{SLOW, router};
-use super::{SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{
+    EVERY_100_MS, EVERY_SECOND, LINGER_US, SOON, WATCH, assert_moved, assert_sole_owner, router, watch,
+    with_settings,
+};
 
 const WITHIN_THE_LEASE: Duration = Duration::from_millis(150);
 const BEYOND_THE_LEASE: Duration = Duration::from_millis(400);
 
 #[test]
 fn a_backup_that_goes_on_takes_nothing() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         for span in [WITHIN_THE_LEASE, BEYOND_THE_LEASE] {
             let (outcome, _) = watch(lab, || {
                 lab.signal_agent(Host::B, Signal::SIGSTOP)?;
@@ -33,7 +34,7 @@ fn a_backup_that_goes_on_takes_nothing() -> Result<()> {
 
 #[test]
 fn a_stopped_owner_that_is_killed_within_its_lease_leaves_it_to_its_guardian() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, _) = watch(lab, || stop_and_kill(pair, Duration::from_millis(50)))?;
         assert_moved(&outcome, Host::B, LINGER_US);
         pair.restart(Host::A)?;
@@ -43,7 +44,7 @@ fn a_stopped_owner_that_is_killed_within_its_lease_leaves_it_to_its_guardian() -
 
 #[test]
 fn a_stopped_owner_that_is_killed_beyond_its_lease_has_nothing_to_leave() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, _) = watch(lab, || stop_and_kill(pair, BEYOND_THE_LEASE))?;
         assert_moved(&outcome, Host::B, 0);
         assert_eq!(outcome.flips, 1, "{outcome:?}");
@@ -54,7 +55,7 @@ fn a_stopped_owner_that_is_killed_beyond_its_lease_has_nothing_to_leave() -> Res
 
 #[test]
 fn a_stopped_guardian_leaves_the_lease_to_lapse_and_does_nothing_when_it_goes_on() -> Result<()> {
-    with_settings(MacMode::Virtual, SETTINGS, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let (outcome, _) = watch(lab, || {
             kill_agent_of_stopped_guardian(pair)?;
             pause(BEYOND_THE_LEASE)
@@ -71,7 +72,7 @@ fn a_stopped_guardian_leaves_the_lease_to_lapse_and_does_nothing_when_it_goes_on
 /// The guardian hears of its agent's death when another agent holds the lease already.
 #[test]
 fn a_guardian_that_is_late_leaves_the_lease_of_a_new_agent_alone() -> Result<()> {
-    with_settings(MacMode::Virtual, SLOW, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_SECOND, |lab, pair| {
         let witness = Witness::start(lab, &Host::NODES)?;
         let (outcome, _) = watch(lab, || {
             kill_agent_of_stopped_guardian(pair)?;

@@ -7,18 +7,15 @@ use anyhow::Result;
 use baton_tests::lab::{Host, Lab, Testimony, Witness, pause, wait_until};
 use nix::sys::signal::Signal;
 
-use super::SOON;
-use super::WATCH;
-use super::repeated::{LINGER_US, NOBODY_US, SETTINGS};
-use super::support::{router, takes_over, with_three};
+use super::support::{EVERY_100_MS, LINGER_US, NOBODY_US, SOON, WATCH, router, wait_for_active, with_three};
 
 /// T-122.
 #[test]
 fn the_better_of_two_backups_succeeds_a_dead_agent_and_the_other_stays_backup() -> Result<()> {
-    with_three(SETTINGS, |lab, pair| {
+    with_three(EVERY_100_MS, |lab, pair| {
         let testimony = witnessed(lab, || {
             lab.signal_agent(Host::A, Signal::SIGKILL)?;
-            takes_over(lab, Host::B)
+            wait_for_active(lab, Host::B)
         })?;
         assert_bounds(&testimony);
         assert_eq!(router(lab, Host::Client)?.role, "Backup");
@@ -29,11 +26,11 @@ fn the_better_of_two_backups_succeeds_a_dead_agent_and_the_other_stays_backup() 
 
 #[test]
 fn the_third_succeeds_a_dead_agent_whose_next_in_line_has_died_with_it() -> Result<()> {
-    with_three(SETTINGS, |lab, pair| {
+    with_three(EVERY_100_MS, |lab, pair| {
         let testimony = witnessed(lab, || {
             pair.agent(Host::B)?.kill_tree()?;
             lab.signal_agent(Host::A, Signal::SIGKILL)?;
-            takes_over(lab, Host::Client)
+            wait_for_active(lab, Host::Client)
         })?;
         assert_bounds(&testimony);
         pair.restart(Host::B)?;
@@ -44,10 +41,10 @@ fn the_third_succeeds_a_dead_agent_whose_next_in_line_has_died_with_it() -> Resu
 /// Cut off, node a goes on as owner; it is the better one when it is heard again.
 #[test]
 fn the_third_succeeds_a_silent_owner_whose_next_in_line_has_died_with_it() -> Result<()> {
-    with_three(SETTINGS, |lab, pair| {
+    with_three(EVERY_100_MS, |lab, pair| {
         pair.agent(Host::B)?.kill_tree()?;
         lab.cut(Host::A)?;
-        takes_over(lab, Host::Client)?;
+        wait_for_active(lab, Host::Client)?;
         lab.heal(Host::A)?;
         let third = || Ok(router(lab, Host::Client)?.role == "Backup");
         wait_until("the third to give way", SOON, third)?;

@@ -11,7 +11,7 @@ use baton_tests::lab::{
 };
 use nix::sys::signal::Signal;
 
-use super::{PLANNED_OVERLAP_US, SOON, assert_moved, watch_vip};
+use super::support::{PLANNED_OVERLAP_US, SOON, assert_moved, watch_vip};
 
 /// The identifiers, with the node that each prefers.
 const ROUTERS: [(u8, Host); 2] = [(51, Host::A), (52, Host::B)];

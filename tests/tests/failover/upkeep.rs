@@ -10,8 +10,7 @@ use baton_common::maps::LAYOUT_VERSION;
 use baton_tests::lab::{Echo, Host, Lab, Pair, VIP, differences, output, wait_until};
 use nix::sys::signal::Signal;
 
-use super::SOON;
-use super::refusals::{reconfigure, refused, refused_and_unchanged, start_alone};
+use super::support::{SOON, reconfigure, refused, refused_and_unchanged, start_alone};
 
 /// A second interface of node a, to nobody.
 pub(super) fn second_interface(lab: &Lab) -> Result<()> {

@@ -7,8 +7,7 @@ use anyhow::{Result, ensure};
 use baton::config::MacMode;
 use baton_tests::lab::{Host, Lab, VIP, pause, wait_until};
 
-use super::SOON;
-use super::refusals::start_alone;
+use super::support::{SOON, start_alone};
 use super::upkeep::second_interface;
 
 #[test]

@@ -11,35 +11,35 @@ use std::process::Command;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
-const VARIABLE: &str = "BATON_HERITAGE";
+const VARIABLE: &str = "BATON_INHERITANCE";
 
-/// What is left, and to whom.
+/// What a process inherits, by what it is to become.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Heritage {
-    /// To the guardian's next program.
+pub(super) enum Inheritance {
+    /// The guardian, with its next program.
     Guardian {
         /// The agent that it watches over.
         agent: i32,
         /// Its end of the line.
-        line: Left,
+        line: InheritedFd,
         /// The memory of the notice.
-        notice: Left,
+        notice: InheritedFd,
     },
-    /// To the next agent.
+    /// The next agent.
     Agent {
         /// The guardian of both.
         guardian: u32,
         /// The agent's end of the line.
-        line: Left,
+        line: InheritedFd,
         /// The memory of the notice.
-        notice: Left,
-        /// What the next agent speaks to this one through.
-        cord: Left,
+        notice: InheritedFd,
+        /// Through which the next agent reports to this one.
+        progress: InheritedFd,
         /// The lock of the host.
-        host_lock: Left,
+        host_lock: InheritedFd,
         /// The lock of the runtime directory.
-        directory_lock: Left,
+        directory_lock: InheritedFd,
         /// Where this agent's programs and maps are pinned.
         pins: PathBuf,
         /// The version of their layout.
@@ -47,8 +47,8 @@ pub(super) enum Heritage {
     },
 }
 
-impl Heritage {
-    /// What was left to this process.
+impl Inheritance {
+    /// What this process inherits.
     pub(super) fn of_this_process() -> io::Result<Option<Self>> {
         match env::var(VARIABLE) {
             Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
@@ -57,7 +57,7 @@ impl Heritage {
         }
     }
 
-    /// Runs the program that this process was started as, as it is on the disk now, with the same arguments and this heritage.
+    /// Runs the program that this process was started as, as it is on the disk now, with the same arguments and this inheritance.
     pub(super) fn command(&self) -> io::Result<Command> {
         let mut command = Command::new(program()?);
         command.args(env::args_os().skip(1)).env(VARIABLE, serde_json::to_string(self)?);
@@ -80,15 +80,15 @@ fn program() -> io::Result<PathBuf> {
 
 /// A descriptor that stays open for the process that follows.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Left(RawFd);
+pub(super) struct InheritedFd(RawFd);
 
-impl Left {
+impl InheritedFd {
     pub(super) fn new(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
         Ok(Self(descriptor.as_raw_fd()))
     }
 
-    /// Takes it. To be called by the process that it was left to.
+    /// Takes it. To be called by the process that inherits it.
     pub(super) fn take(self) -> io::Result<OwnedFd> {
         // SAFETY: the call looks the number up and changes nothing.
         if unsafe { libc::fcntl(self.0, libc::F_GETFD) } < 0 {

@@ -1,4 +1,4 @@
-//! Where a data plane comes to be: an interface and the pins of its name. It is examined before anything is changed, on
+//! Where a data plane comes to be: an interface and the pins of its name, examined before anything is changed, on
 //! this interface or another.
 
 use super::attach::{self, Links};
@@ -7,14 +7,14 @@ use crate::config::{DatapathLog, XdpChoice};
 use crate::host::netlink::Netlink;
 
 /// An interface and its pins, found fit for our programs.
-pub struct Place {
+pub struct ExaminedInterface {
     interface: String,
     pins: Pins,
     choice: XdpChoice,
     adopted: bool,
 }
 
-impl Place {
+impl ExaminedInterface {
     /// Looks at the interface and at its pins, and changes nothing.
     ///
     /// # Errors

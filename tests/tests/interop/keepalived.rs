@@ -1,22 +1,14 @@
-//! Baton beside Debian's keepalived: VRRPv3 with the pseudo-header checksum that keepalived sends by default. Baton runs
-//! on node a (priority 254), keepalived on node b (253); nobody preempts.
-//!
-//! Needs root, keepalived, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
+//! Debian's keepalived on node b.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Echo, Host, Keepalived, Lab, Process, VIP, leftovers, output, pause, wait_until};
+use baton_tests::lab::{Host, Keepalived, Lab, Process, VIP, output, pause, wait_until};
 use nix::sys::signal::Signal;
 
-const INTERVAL_MS: u16 = 100;
-const INTERVAL_CS: u16 = 10;
-/// Ten times the longest Active_Down_Interval of the two.
-const SOON: Duration = Duration::from_secs(4);
-/// Many advertisements: long enough for a router that ignores them to take over.
-const A_WHILE: Duration = Duration::from_millis(1500);
+use super::{A_WHILE, INTERVAL_MS, LONG, SOON, baton_active, baton_backup, role, with_lab};
+
 /// What keepalived logs of an advertisement that says priority 0.
 const FAREWELL: &str = "received priority 0";
 
@@ -109,27 +101,6 @@ fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
     })
 }
 
-/// Runs `test` on a lab with echo services and the configuration of both agents in place.
-fn with_lab(mac: MacMode, test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
-    let lab = Lab::up()?;
-    let id = lab.id().to_owned();
-    let echoes = [Echo::start(&lab, Host::A, VIP)?, Echo::start(&lab, Host::B, VIP)?];
-    // keepalived has the VIP on eth0, and only eth0 may answer for it.
-    lab.namespace(Host::B).set("net/ipv4/conf/all/arp_ignore", "1")?;
-    lab.configure_baton(Host::A, mac, INTERVAL_MS, &[VIP])?;
-    test(&lab)?;
-    drop(echoes);
-    drop(lab);
-    assert_eq!(leftovers(&id), Vec::<String>::new());
-    Ok(())
-}
-
-fn baton_active(lab: &Lab) -> Result<Process> {
-    let agent = lab.start_baton(Host::A)?;
-    lab.wait_served_by(VIP, Host::A, Duration::from_secs(10))?;
-    Ok(agent)
-}
-
 /// Starts keepalived beside an Active Baton and asserts that it is content with that.
 fn keepalived_backup(lab: &Lab) -> Result<Process> {
     let keepalived = keepalived().start(lab, Host::B)?;
@@ -144,31 +115,17 @@ fn keepalived_backup(lab: &Lab) -> Result<Process> {
 
 fn keepalived_active(lab: &Lab) -> Result<Process> {
     let keepalived = keepalived().start(lab, Host::B)?;
-    lab.wait_served_by(VIP, Host::B, Duration::from_secs(10))?;
+    lab.wait_served_by(VIP, Host::B, LONG)?;
     Ok(keepalived)
 }
 
-/// Starts Baton beside an Active keepalived and asserts that it hears it and waits.
-fn baton_backup(lab: &Lab) -> Result<Process> {
-    let baton = lab.start_baton(Host::A)?;
-    wait_until("baton to be Backup", Duration::from_secs(10), || Ok(role(lab) == "Backup"))?;
-    pause(A_WHILE)?;
-    let status = lab.baton_status(Host::A)?;
-    let router = &status.routers[0];
-    assert_eq!((router.role.as_str(), lab.ask(VIP)?), ("Backup", Some(Host::B)), "keepalived keeps the VIP");
-    let peer = router.peers.iter().find(|peer| peer.address == Host::B.address());
-    assert_eq!(peer.map(|peer| peer.priority), Some(253), "Baton hears keepalived");
-    Ok(baton)
-}
-
 fn keepalived() -> Keepalived {
-    Keepalived { interval_cs: INTERVAL_CS, log: true, realtime: false, ..Keepalived::fast(Host::B, &[VIP]) }
-}
-
-/// The role of the agent on node a; empty while it does not answer.
-fn role(lab: &Lab) -> String {
-    let status = lab.baton_status(Host::A);
-    status.ok().and_then(|status| Some(status.routers.into_iter().next()?.role)).unwrap_or_default()
+    Keepalived {
+        interval_cs: INTERVAL_MS / 10,
+        log: true,
+        realtime: false,
+        ..Keepalived::fast(Host::B, &[VIP])
+    }
 }
 
 fn log(lab: &Lab) -> Result<String> {

@@ -7,9 +7,9 @@ use super::guardian::pause;
 use super::host::{Agent, Host};
 use super::judge::{Judge, Rule, Violation, text};
 
-/// What a dead agent has left to its guardian.
+/// The lease that a dead agent has left to its guardian.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Estate {
+pub(super) struct DeadLease {
     /// When it must be over.
     by: Instant,
     /// When the guardian has acted.
@@ -19,13 +19,13 @@ pub(super) struct Estate {
 impl Judge {
     /// The agent of `host` has died, and its guardian must end its ownership.
     pub(super) fn leave(&mut self, host: usize, by: Instant) {
-        self.estates[host] = Some(Estate { by, noticed: None });
+        self.dead_leases[host] = Some(DeadLease { by, noticed: None });
     }
 
     /// The guardian of `host` has acted.
     pub(super) fn notice(&mut self, host: usize, now: Instant) {
-        if let Some(estate) = &mut self.estates[host] {
-            estate.noticed = Some(now);
+        if let Some(lease) = &mut self.dead_leases[host] {
+            lease.noticed = Some(now);
         }
     }
 
@@ -33,7 +33,7 @@ impl Judge {
     /// look. On a bad one another word may hide this one.
     pub(super) fn inherit(&mut self, host: usize, now: Instant) {
         let soon = now + LINGER_MARGIN + pause(self.interval) + self.latency;
-        if let Some(Estate { by, noticed: Some(noticed) }) = &mut self.estates[host]
+        if let Some(DeadLease { by, noticed: Some(noticed) }) = &mut self.dead_leases[host]
             && self.strict
             && *noticed < now
         {
@@ -42,27 +42,32 @@ impl Judge {
     }
 
     /// `host` has a new agent, no guardian any more, or no power.
-    pub(super) fn forget_estate(&mut self, host: usize) {
-        self.estates[host] = None;
+    pub(super) fn forget_dead_lease(&mut self, host: usize) {
+        self.dead_leases[host] = None;
     }
 
-    /// Rule Estate: judges a guardian that writes the cell of `host`.
-    pub(super) fn bequest(&self, host: &Host, now: Instant) -> Result<(), Violation> {
+    /// Rule Guardian: judges a guardian that writes the cell of `host`.
+    pub(super) fn judge_gasp(&self, host: &Host, now: Instant) -> Result<(), Violation> {
         if host.agent != Agent::Dead && host.router.lease_until().is_some() {
             let details = format!("a guardian shortens the lease of the new agent of {}", host.address());
-            return Err(Violation { rule: Rule::Estate, at: now, details });
+            return Err(Violation { rule: Rule::Guardian, at: now, details });
         }
         Ok(())
     }
 
-    /// Rule Estate: judges the time from `since` to `until`, in which no cell is written.
-    pub(super) fn estates(&self, hosts: &[Host], since: Instant, until: Instant) -> Result<(), Violation> {
-        for (who, (host, estate)) in hosts.iter().zip(&self.estates).enumerate() {
-            let Some(Estate { by, .. }) = *estate else { continue };
+    /// Rule Guardian: judges the time from `since` to `until`, in which no cell is written.
+    pub(super) fn judge_dead_leases(
+        &self,
+        hosts: &[Host],
+        since: Instant,
+        until: Instant,
+    ) -> Result<(), Violation> {
+        for (who, (host, lease)) in hosts.iter().zip(&self.dead_leases).enumerate() {
+            let Some(DeadLease { by, .. }) = *lease else { continue };
             let end = host.lease_until.min(until);
             if host.owns(since) && end > by {
                 let details = format!("dead {who} owns until {}, allowed until {}", text(end), text(by));
-                return Err(Violation { rule: Rule::Estate, at: end, details });
+                return Err(Violation { rule: Rule::Guardian, at: end, details });
             }
         }
         Ok(())

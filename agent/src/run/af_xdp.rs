@@ -16,30 +16,30 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// All memory is locked, and libxdp wants little.
 const STACK: usize = 256 * 1024;
 
-/// An interface that is to hear through AF_XDP.
-pub(super) struct Ear {
+/// The rings of an interface that is to hear through AF_XDP, as far as they are open.
+pub(super) struct PendingRings {
     interface: String,
     queues: u32,
     sockets: Sockets,
     rings: Vec<Ring<Option<Renewal>>>,
 }
 
-impl Ear {
-    /// An ear for all `queues` of `interface`, for whose sockets there are places in `sockets`.
+impl PendingRings {
+    /// For all `queues` of `interface`, for whose sockets there are places in `sockets`.
     pub(super) fn new(interface: &str, queues: u32, sockets: Sockets) -> Self {
         Self { interface: interface.to_owned(), queues, sockets, rings: Vec::new() }
     }
 }
 
-/// Opens `ears`, one for each port, and tells the election thread of each one when it is complete. An interface whose
+/// Opens `pending`, one for each port, and tells the election thread of each one when it is complete. An interface whose
 /// queues stay busy, or whose driver has no AF_XDP, is left with the raw sockets.
-pub(super) fn open(ears: Vec<Ear>, remote: Remote) {
+pub(super) fn open(pending: Vec<PendingRings>, remote: Remote) {
     let opening = move || {
-        let mut left: Vec<(usize, Ear)> = ears.into_iter().enumerate().collect();
+        let mut left: Vec<(usize, PendingRings)> = pending.into_iter().enumerate().collect();
         for tries_left in (0..BUSY_TRIES).rev() {
             left = left
                 .into_iter()
-                .filter_map(|(port, ear)| Some((port, ear.try_open(port, &remote, tries_left == 0)?)))
+                .filter_map(|(port, rings)| Some((port, rings.try_open(port, &remote, tries_left == 0)?)))
                 .collect();
             if left.is_empty() {
                 return;
@@ -47,13 +47,13 @@ pub(super) fn open(ears: Vec<Ear>, remote: Remote) {
             thread::sleep(BUSY_PAUSE);
         }
     };
-    if let Err(error) = thread::Builder::new().name("ears".to_owned()).stack_size(STACK).spawn(opening) {
+    if let Err(error) = thread::Builder::new().name("af-xdp".to_owned()).stack_size(STACK).spawn(opening) {
         tracing::warn!(%error, "no thread for AF_XDP; adverts go through raw sockets");
     }
 }
 
-impl Ear {
-    /// Opens what is missing. Answers with the ear if it has to be tried again.
+impl PendingRings {
+    /// Opens what is missing. Answers with itself if it has to be tried again.
     fn try_open(mut self, port: usize, remote: &Remote, last: bool) -> Option<Self> {
         for queue in (0..self.queues).skip(self.rings.len()) {
             match Ring::open(&self.interface, queue) {
@@ -68,7 +68,7 @@ impl Ear {
         let Self { interface, queues, sockets, rings } = self;
         match Rings::new(rings, sockets) {
             Ok(rings) => {
-                if remote.send(Command::Join { port, rings }).is_ok() {
+                if remote.send(Command::AddRings { port, rings }).is_ok() {
                     tracing::info!(interface, queues, "AF_XDP up");
                 }
             }
