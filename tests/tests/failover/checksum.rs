@@ -7,7 +7,7 @@ use baton::wire::{Discard, Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Settings, wait_until};
 use baton_tests::network::{Hears, Listener};
 
-use super::support::{PLANNED_OVERLAP_US, SOON, assert_moved, assert_sole_owner, watch, with_settings};
+use super::support::{LEASE_US, SOON, assert_moved, assert_sole_owner, watch, with_settings};
 
 #[test]
 fn two_nodes_with_the_checksum_of_the_rfc_hear_each_other() -> Result<()> {
@@ -15,7 +15,7 @@ fn two_nodes_with_the_checksum_of_the_rfc_hear_each_other() -> Result<()> {
     with_settings(MacMode::Virtual, settings, |lab, pair| {
         assert_checksum_of_rfc(lab, Host::A)?;
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         assert_checksum_of_rfc(lab, Host::B)?;
         pair.restore()?;
         wait_until("node a to hear node b", SOON, || {

@@ -23,8 +23,8 @@ use nix::unistd::Pid;
 use super::failed_start::fill;
 use super::restart::{own_program, restart, start_program};
 use super::support::{
-    PLANNED_OVERLAP_US, SOON, WATCH, assert_sole_owner, reconfigure, refused, router, start_alone,
-    wait_for_guardian, with_pair,
+    LEASE_US, SOON, WATCH, assert_sole_owner, reconfigure, refused, router, start_alone, wait_for_guardian,
+    with_pair,
 };
 
 #[test]
@@ -182,10 +182,7 @@ fn whoever_is_killed_at_whatever_moment_of_a_restart_there_are_no_two_owners() -
             pause(WATCH)?;
             let outcome = analyse(&prober.finish()?, event);
             command.wait()?;
-            assert!(
-                outcome.overlap_us <= PLANNED_OVERLAP_US,
-                "{victim:?} killed after {millis} ms: {outcome:?}"
-            );
+            assert!(outcome.overlap_us <= LEASE_US, "{victim:?} killed after {millis} ms: {outcome:?}");
             come_back(lab, pair)?;
         }
         Ok(())

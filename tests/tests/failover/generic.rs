@@ -8,8 +8,7 @@ use baton::config::{MacMode, XdpChoice};
 use baton_tests::lab::{Fault, Host, Lab, Nginx, Router, Settings, VIP, output};
 
 use super::support::{
-    PLANNED_OVERLAP_US, assert_moved, assert_silent_before, assert_sole_owner, start_alone, watch,
-    with_settings,
+    LEASE_US, assert_moved, assert_silent_before, assert_sole_owner, start_alone, watch, with_settings,
 };
 
 const GENERIC: Settings = Settings { xdp: XdpChoice::Generic, ..Settings::USUAL };
@@ -27,7 +26,7 @@ fn a_vip_in_generic_mode_is_served_and_moves() -> Result<()> {
             assert_eq!(lab.fetch(VIP)?, "node a");
 
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
-            assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+            assert_moved(&outcome, Host::B, LEASE_US);
             pair.restore()?;
             assert_sole_owner(pair, Host::B)?;
             assert_eq!(lab.fetch(VIP)?, "node b");

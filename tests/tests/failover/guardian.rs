@@ -15,9 +15,7 @@ use baton_tests::network::{Hears, Listener};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::support::{
-    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, start_alone, watch, with_pair,
-};
+use super::support::{LEASE_US, SOON, WATCH, assert_moved, assert_sole_owner, start_alone, watch, with_pair};
 
 /// What the guardian logs when it acts.
 const GASP: &str = "the agent has died";
@@ -30,7 +28,7 @@ fn a_killed_agent_is_succeeded_and_owns_nothing_after_the_linger() -> Result<()>
     for mac in [MacMode::Virtual, MacMode::Interface] {
         with_pair(mac, |lab, pair| {
             let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-            assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+            assert_moved(&outcome, Host::B, LEASE_US);
             let end = pair.end_of(Host::A)?.context("a guardian was started")?;
             assert_eq!(end.code(), Some(128 + Signal::SIGKILL as i32), "what systemd restarts");
             match lease(lab, Host::A)? {
@@ -57,7 +55,7 @@ fn the_vip_goes_there_and_back_when_one_agent_is_killed_after_the_other() -> Res
             // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
             let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-            assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
+            assert_moved(&outcome, successor, LEASE_US);
             pair.restore()?;
             assert_sole_owner(pair, successor)?;
         }
@@ -104,7 +102,7 @@ fn an_agent_without_its_guardian_serves_on_and_says_so_and_hands_over() -> Resul
 
         let agent = Pid::from_raw(i32::try_from(status.pid)?);
         let (outcome, _) = watch(lab, || Ok(kill(agent, Signal::SIGTERM)?))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         let socket = lab.host_directory(Host::A).join("control.sock");
         wait_until("the agent's end", SOON, || Ok(!socket.exists()))?;
         assert_eq!([STOPPING, SECOND].map(|words| said(lab, Host::A, words).unwrap_or_default()), [1, 0]);
@@ -127,7 +125,7 @@ fn a_service_manager_that_signals_both_processes_has_asked_once() -> Result<()> 
 fn stops_in_order(signal: impl FnOnce(&Pair<'_>) -> Result<()>) -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || signal(pair))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         let end = pair.end_of(Host::A)?.context("a guardian was started")?;
         ensure!(end.success(), "it did not end in order: {end}");
         let words = [STOPPING, SECOND, GASP].map(|words| said(lab, Host::A, words).unwrap_or_default());

@@ -5,7 +5,7 @@ use baton::config::MacMode;
 use baton::wire::MAX_ADDRESSES;
 use baton_tests::lab::{Echo, Fault, Host, Lab, Pair};
 
-use super::support::{PLANNED_OVERLAP_US, assert_moved, assert_sole_owner, router, watch_vip};
+use super::support::{LEASE_US, assert_moved, assert_sole_owner, router, watch_vip};
 
 const VIPS: u16 = 600;
 
@@ -18,7 +18,7 @@ fn an_address_that_no_advert_names_moves_like_the_others() -> Result<()> {
     let echoes = [Echo::start(&lab, Host::A, last)?, Echo::start(&lab, Host::B, last)?];
     pair.settle()?;
     let (outcome, _) = watch_vip(&lab, last, || pair.inject(Fault::Planned).map(drop))?;
-    assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+    assert_moved(&outcome, Host::B, LEASE_US);
     pair.restore()?;
     assert_sole_owner(&pair, Host::B)?;
     for host in Host::NODES {

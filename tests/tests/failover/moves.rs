@@ -7,14 +7,14 @@ use baton_tests::lab::{Fault, Host, Prober, VIP, analyse, mac_text, pause};
 use nix::sys::signal::Signal;
 
 use super::support::{
-    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_silent_before, assert_sole_owner, watch, with_pair,
+    LEASE_US, SOON, WATCH, assert_moved, assert_silent_before, assert_sole_owner, watch, with_pair,
 };
 
 #[test]
 fn a_stopped_agent_hands_the_vip_over_and_leaves_its_fence() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.agent(Host::A)?.signal(Signal::SIGTERM))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         pair.end_of(Host::A)?;
         let links = lab.run(Host::A, "ip", &["link", "show", "eth0"])?;
         ensure!(links.contains("xdp"), "the fence went with the agent: {links}");
@@ -31,7 +31,7 @@ fn a_handover_moves_the_vip_there_and_back_with_a_virtual_mac() -> Result<()> {
             // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
             let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
-            assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
+            assert_moved(&outcome, successor, LEASE_US);
             pair.restore()?;
             assert_sole_owner(pair, successor)?;
             assert_eq!(lab.neighbour(VIP)?, mac, "the client keeps its neighbour entry");
@@ -54,7 +54,7 @@ fn a_handover_moves_the_vip_there_and_back_with_the_interfaces_macs() -> Result<
             // On a busy machine a lease may have lapsed since: whoever owns is the one to move from.
             let successor = pair.settle()?.other();
             let (outcome, _) = watch(lab, || pair.inject(Fault::Planned).map(drop))?;
-            assert_moved(&outcome, successor, PLANNED_OVERLAP_US);
+            assert_moved(&outcome, successor, LEASE_US);
             pair.restore()?;
             assert_sole_owner(pair, successor)?;
             assert_eq!(

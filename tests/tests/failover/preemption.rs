@@ -8,9 +8,7 @@ use baton::control::protocol::TransitionStatus;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, pause, wait_until};
 use nix::sys::signal::Signal;
 
-use super::support::{
-    LEASE_US, PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings,
-};
+use super::support::{LEASE_US, SOON, WATCH, assert_moved, assert_sole_owner, watch, with_settings};
 
 const PREEMPT: Settings = Settings { preempt: true, ..Settings::USUAL };
 
@@ -32,7 +30,7 @@ fn a_better_node_that_was_stopped_takes_the_vip_again_without_a_gap() -> Result<
 fn a_better_node_that_was_killed_takes_the_vip_again_without_a_gap() -> Result<()> {
     with_settings(MacMode::Virtual, PREEMPT, |lab, pair| {
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         let outcome = returns(lab, pair, Pair::restore)?;
         assert_preempted(lab, pair, &outcome)
     })

@@ -19,7 +19,7 @@ use baton_tests::lab::{
 use nix::sys::signal::Signal;
 
 use super::support::{
-    PLANNED_OVERLAP_US, SOON, WATCH, assert_moved, assert_sole_owner, router, start_alone, wait_for_guardian,
+    LEASE_US, SOON, WATCH, assert_moved, assert_sole_owner, router, start_alone, wait_for_guardian,
     wait_for_rings, watch, with_pair, with_settings,
 };
 
@@ -97,14 +97,14 @@ fn a_restarted_agent_hands_over_and_is_succeeded_like_any_other() -> Result<()> 
     with_pair(MacMode::Virtual, |lab, pair| {
         restart(lab, Host::A)?;
         let (outcome, _) = watch(lab, || pair.inject(Fault::AgentDeath).map(drop))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         let end = pair.end_of(Host::A)?.context("a guardian was started")?;
         assert_eq!(end.code(), Some(128 + Signal::SIGKILL as i32), "what systemd restarts");
         pair.restore()?;
 
         restart(lab, Host::B)?;
         let (outcome, _) = watch(lab, || pair.agent(Host::B)?.signal(Signal::SIGTERM))?;
-        assert_moved(&outcome, Host::A, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::A, LEASE_US);
         let end = pair.end_of(Host::B)?.context("a guardian was started")?;
         ensure!(end.success(), "it did not end in order: {end}");
         pair.restart(Host::B)?;

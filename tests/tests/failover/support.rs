@@ -18,9 +18,8 @@ use baton_tests::lab::{
 use baton_tests::random::Random;
 use baton_tests::repetitions::repeat;
 
-/// One advert interval and the linger: how long both may serve on a planned move.
-pub(super) const PLANNED_OVERLAP_US: u64 = 12_000;
-/// Three advert intervals: what a lease is worth. An owner that is held up serves no longer than that.
+/// Three advert intervals: what a lease is worth. An owner that is held up serves no longer than that, on a planned move
+/// too, whose linger begins when the old owner gets to it.
 pub(super) const LEASE_US: u64 = 30_000;
 /// Longer than a busy machine needs for anything that is waited for.
 pub(super) const SOON: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use baton_tests::lab::{
 };
 use nix::sys::signal::Signal;
 
-use super::support::{PLANNED_OVERLAP_US, SOON, assert_moved, watch_vip};
+use super::support::{LEASE_US, SOON, assert_moved, watch_vip};
 
 /// The identifiers, with the node that each prefers.
 const ROUTERS: [(u8, Host); 2] = [(51, Host::A), (52, Host::B)];
@@ -59,7 +59,7 @@ fn a_handover_of_one_router_leaves_the_other_where_it_is() -> Result<()> {
         let hand_over =
             |vrid| output(lab.baton(Host::A, "handover")?.args(["--vrid", vrid, "--interface", "eth0"]));
         let (outcome, _) = watch_vip(lab, vips[0], || hand_over("51").map(drop))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         wait_owners(lab, [Host::B, Host::B])?;
         // Node a is no owner any more: there is nothing that it could give away.
         let (outcome, _) = watch_vip(lab, vips[1], || {
@@ -101,7 +101,7 @@ fn a_guardian_leaves_all_that_its_agent_owned() -> Result<()> {
         output(lab.baton(Host::B, "handover")?.args(["--vrid", "52"]))?;
         wait_owners(lab, [Host::A, Host::A])?;
         let (outcome, _) = watch_vip(lab, vips[1], || lab.signal_agent(Host::A, Signal::SIGKILL))?;
-        assert_moved(&outcome, Host::B, PLANNED_OVERLAP_US);
+        assert_moved(&outcome, Host::B, LEASE_US);
         wait_owners(lab, [Host::B, Host::B])?;
         let log = std::fs::read_to_string(lab.baton_log(Host::A))?;
         ensure!(log.contains("the agent has died") && log.contains("left=2"), "{log}");
