@@ -1,17 +1,19 @@
-//! When the neighbours are told where the addresses live. The first sweep is quick, because where the addresses have the
-//! interface's own MAC each of them is out of reach until then; the others, which make up for what got lost, are spread out,
-//! so that a switch that limits ARP drops none of thousands.
+//! When the neighbours are told where the addresses live. Where the addresses have the interface's own MAC each of them is
+//! out of reach until then, and the first sweep is quick. A virtual MAC is what the neighbours have already, and its first
+//! frame shows the switches the way to all addresses: every sweep is spread out, as the later ones are that make up for what
+//! got lost, so that a switch that limits ARP drops none of thousands, and the adverts do not wait behind them.
 
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::config::MacMode;
 use crate::vrrp::Instant;
 
 /// Addresses announced in one go.
 const BATCH: usize = 16;
-/// Between two batches of the first sweep: enough for everything else that the election thread has to do.
-const FIRST_PAUSE: Duration = Duration::from_micros(100);
-/// Between two batches of the others.
+/// Between two batches of a sweep that is waited for: enough for everything else that the election thread has to do.
+const URGENT_PAUSE: Duration = Duration::from_micros(100);
+/// Between two batches of any other.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
 /// From one sweep over all addresses to the next: a single announcement may be lost.
 const SWEEP_PAUSES: [Duration; 4] =
@@ -25,8 +27,10 @@ const REFRESH: Duration = Duration::from_secs(60);
 const YOUNG: Duration = Duration::from_secs(1);
 
 /// The schedule of one virtual router's announcements.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Announcer {
+    /// Between two batches of the first sweep.
+    first_pause: Duration,
     due: Option<Instant>,
     started: Instant,
     sweep: usize,
@@ -35,6 +39,16 @@ pub struct Announcer {
 }
 
 impl Announcer {
+    /// The schedule for addresses with the MAC of `mode`; nothing is due.
+    pub fn new(mode: MacMode) -> Self {
+        let first_pause = match mode {
+            MacMode::Virtual => BATCH_PAUSE,
+            MacMode::Interface => URGENT_PAUSE,
+        };
+        let started = Instant::default();
+        Self { first_pause, due: None, started, sweep: 0, next: 0, brought_forward: false }
+    }
+
     /// Starts over, everything is due now; or soon, if it has only just started.
     pub fn start(&mut self, now: Instant) {
         match self.due {
@@ -44,7 +58,10 @@ impl Announcer {
                     *self = Self { due: Some(due), next: 0, brought_forward: true, ..*self };
                 }
             }
-            Some(_) | None => *self = Self { due: Some(now), started: now, ..Self::default() },
+            Some(_) | None => {
+                let due = Some(now);
+                *self = Self { due, started: now, sweep: 0, next: 0, brought_forward: false, ..*self };
+            }
         }
     }
 
@@ -67,7 +84,7 @@ impl Announcer {
         let batch = self.next..count.min(self.next + BATCH.min(limit));
         if batch.end < count {
             self.next = batch.end;
-            self.due = Some(now + if self.sweep == 0 { FIRST_PAUSE } else { BATCH_PAUSE });
+            self.due = Some(now + if self.sweep == 0 { self.first_pause } else { BATCH_PAUSE });
         } else {
             self.next = 0;
             let rest = if served { REFRESH } else { UNHEARD };
@@ -90,7 +107,7 @@ mod tests {
 
     #[test]
     fn one_address_is_announced_five_times_and_then_refreshed() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         for millis in [0, 10, 110, 1110, 6110, 66_110, 126_110] {
             assert_eq!(announcer.deadline(), Some(at(millis)));
@@ -101,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_address_that_nobody_uses_is_announced_again_and_again() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         for millis in [0, 10, 110, 1110, 6110, 11_110, 16_110] {
             assert_eq!(announcer.deadline(), Some(at(millis)));
@@ -113,12 +130,12 @@ mod tests {
 
     #[test]
     fn many_addresses_go_out_in_batches_which_are_quick_the_first_time() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         let mut now = START;
         for (batch, pause) in [
-            (0..16, FIRST_PAUSE),
-            (16..32, FIRST_PAUSE),
+            (0..16, URGENT_PAUSE),
+            (16..32, URGENT_PAUSE),
             (32..40, SWEEP_PAUSES[0]),
             (0..16, BATCH_PAUSE),
             (16..32, BATCH_PAUSE),
@@ -132,18 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn the_addresses_of_a_virtual_mac_take_their_time() {
+        let mut announcer = Announcer::new(MacMode::Virtual);
+        announcer.start(START);
+        assert_eq!(announcer.poll(40, 99, true, START), 0..16);
+        assert_eq!(announcer.deadline(), Some(START + BATCH_PAUSE));
+    }
+
+    #[test]
     fn what_is_beyond_the_limit_stays_due() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         assert_eq!(announcer.poll(4, 3, true, at(0)), 0..3);
         assert_eq!(announcer.poll(4, 0, true, at(1)), 0..0);
-        assert_eq!(announcer.deadline(), Some(START + FIRST_PAUSE));
+        assert_eq!(announcer.deadline(), Some(START + URGENT_PAUSE));
         assert_eq!(announcer.poll(4, 3, true, at(1)), 3..4);
     }
 
     #[test]
     fn a_young_schedule_is_brought_forward_once() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         for millis in [0, 10, 110] {
             assert_eq!(announcer.poll(1, 99, true, at(millis)), 0..1);
@@ -159,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_stopped_announcer_says_nothing() {
-        let mut announcer = Announcer::default();
+        let mut announcer = Announcer::new(MacMode::Interface);
         announcer.start(START);
         announcer.stop();
         assert_eq!(announcer.deadline(), None);

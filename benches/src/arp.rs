@@ -41,6 +41,7 @@ impl ArpSocket {
         let index = if_nametoindex(interface).with_context(|| format!("find interface {interface}"))?;
         let mouth = PacketSocket::open(index).context("open a packet socket")?;
         let ear = Listener::open(interface, Hears::Arp).context("listen for ARP")?;
+        ear.hear_only(vip).context("filter what is heard")?;
         Ok(Self { mouth, ear, vip })
     }
 

@@ -49,15 +49,13 @@ impl Event {
         }
     }
 
-    /// How long both nodes may answer. On planned moves the old owner serves until it hears the new one, one
-    /// advertisement interval and the linger at most, and so it does when its agent dies and its guardian acts; one that
-    /// is preempted releases when it hears the better one, and serves no longer than its lease if it is held up. A cut
-    /// node is out of reach, where nobody acts the lease must have lapsed.
+    /// How long both nodes may answer. Where the old owner can be told it serves until it hears the new one and lingers
+    /// then, which takes one advertisement interval and the linger, and longer if it is held up; never longer than its
+    /// lease. A cut node is out of reach, where nobody acts the lease must have lapsed.
     pub const fn allowed_overlap_us(self) -> u64 {
         match self {
-            Self::Fault(Fault::Planned | Fault::AgentDeath) => 12_000,
+            Self::Fault(Fault::Planned | Fault::AgentDeath) | Self::Failback => 30_000,
             Self::Fault(Fault::DeathOfAll | Fault::AgentHang | Fault::SilentDeath) => 0,
-            Self::Failback => 30_000,
         }
     }
 }

@@ -2,12 +2,14 @@
 //! mouth is the agent's own [`baton::socket::PacketSocket`].
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::Command;
 
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockType, SockaddrLike as _, bind, socket};
+use socket2::{SockFilter, SockRef};
 
 /// Moves this thread to an empty network and runs `ip` there for every line of `script`.
 pub fn enter_empty_network(script: &str) {
@@ -20,6 +22,11 @@ pub fn ip(line: &str) {
     let status = Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
     assert!(status.success(), "ip {line}");
 }
+
+/// Where an ARP frame names the address of its sender.
+const ARP_SENDER: u32 = 28;
+/// A length that no frame has.
+const WHOLE_FRAME: u32 = u32::MAX;
 
 /// What frames a [`Listener`] hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +70,34 @@ impl Listener {
         Ok(Self(socket))
     }
 
+    /// Hears from here on only the ARP frames in which `sender` speaks. The kernel throws the others away: a socket that
+    /// reads the announcements of thousands of addresses takes a CPU from those that it listens to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no memory for the filter.
+    pub fn hear_only(&self, sender: Ipv4Addr) -> io::Result<()> {
+        let load_sender =
+            SockFilter::new(opcode(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, ARP_SENDER);
+        let is_equal = opcode(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+        let verdict = |length| SockFilter::new(opcode(libc::BPF_RET | libc::BPF_K), 0, 0, length);
+        let program = [
+            load_sender,
+            SockFilter::new(is_equal, 0, 1, sender.to_bits()),
+            verdict(WHOLE_FRAME),
+            verdict(0),
+        ];
+        SockRef::from(&self.0).attach_filter(&program)
+    }
+
     /// The next frame, or `None` when none waits. What exceeds the buffer is cut off.
     pub fn next<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         let length = nix::unistd::read(&self.0, buffer).ok()?;
         buffer.get(..length)
     }
+}
+
+/// An operation of the kernel's classic filter machine; all of them fit.
+fn opcode(operation: u32) -> u16 {
+    operation as u16
 }

@@ -61,7 +61,7 @@ impl Router {
         Self {
             core: VirtualRouter::new(parameters, flavour(mailbox)),
             slot,
-            announcer: Announcer::default(),
+            announcer: Announcer::new(config.mac),
             recorder: Recorder::default(),
             peers: [None; MAX_PEERS],
             stages: Stages::default(),
