@@ -77,15 +77,12 @@ impl Listener {
     ///
     /// The kernel has no memory for the filter.
     pub fn hear_only(&self, sender: Ipv4Addr) -> io::Result<()> {
-        let load_sender =
-            SockFilter::new(opcode(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, ARP_SENDER);
-        let is_equal = opcode(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
-        let verdict = |length| SockFilter::new(opcode(libc::BPF_RET | libc::BPF_K), 0, 0, length);
+        let verdict = opcode(libc::BPF_RET | libc::BPF_K)?;
         let program = [
-            load_sender,
-            SockFilter::new(is_equal, 0, 1, sender.to_bits()),
-            verdict(WHOLE_FRAME),
-            verdict(0),
+            SockFilter::new(opcode(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS)?, 0, 0, ARP_SENDER),
+            SockFilter::new(opcode(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K)?, 0, 1, sender.to_bits()),
+            SockFilter::new(verdict, 0, 0, WHOLE_FRAME),
+            SockFilter::new(verdict, 0, 0, 0),
         ];
         SockRef::from(&self.0).attach_filter(&program)
     }
@@ -97,7 +94,7 @@ impl Listener {
     }
 }
 
-/// An operation of the kernel's classic filter machine; all of them fit.
-fn opcode(operation: u32) -> u16 {
-    operation as u16
+/// An operation of the kernel's classic filter machine.
+fn opcode(operation: u32) -> io::Result<u16> {
+    u16::try_from(operation).map_err(io::Error::other)
 }
