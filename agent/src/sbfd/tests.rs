@@ -100,6 +100,7 @@ fn a_peer_that_never_answers_is_asked_ever_more_rarely() {
 #[test]
 fn the_first_answer_that_says_up_makes_the_probes_fast() {
     let (mut watch, now) = up();
+    assert_eq!(watch.deadline(), Some(ms(1000)), "at once: a time long past would be told as lateness");
     let fast = probe(&mut watch, now);
     let patience = Profile::FAST.patience;
     assert_eq!((fast.up, fast.poll, fast.interval, fast.multiplier), (true, true, patience, 3));

@@ -150,7 +150,12 @@ impl<A: Copy + Eq> Watch<A> {
         now: Instant,
     ) -> Option<Failure> {
         let session = self.sessions.iter_mut().find(|session| session.router == router)?;
+        let was_up = session.is_up();
         let (trip, failure) = session.hear(answer, claimed, now)?;
+        if !was_up && session.is_up() {
+            // At once, if no other session sets the rhythm.
+            self.tick = self.tick.max(now);
+        }
         self.alive = true;
         self.answered = Some(Instant::from_nanos(answer.arrived_ns));
         self.trip = match trip {
