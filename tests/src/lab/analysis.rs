@@ -3,6 +3,9 @@
 use super::Host;
 use super::recording::{Probe, Recording};
 
+/// Two that own at once answer by turns: one that answers alone for so long is alone.
+const ALONE_NS: u64 = 20_000_000;
+
 /// How the client fared around one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -13,7 +16,8 @@ pub struct Outcome {
     pub lost_probes: u64,
     /// How long both nodes owned the VIP for certain: from the first answer of the second owner (UDP by the server's
     /// clock, ARP by its arrival) to the last question that the first owner still answered, by when it was *sent*. A
-    /// frame that waits in a queue of a stalled CPU proves nothing, so this is a lower bound; 0 if nothing is proved.
+    /// frame that waits in a queue of a stalled CPU proves nothing, so this is a lower bound; 0 if nothing is proved. Where
+    /// the VIP went there and back before, it is that of the last move.
     pub overlap_us: u64,
     /// How often the answering node changed from one probe to the next; 1 for a clean move.
     pub flips: u64,
@@ -42,10 +46,12 @@ pub fn analyse(recording: &Recording, event_ns: u64) -> Outcome {
         sent().skip(last_before.unwrap_or(0)).take_while(|probe| probe.sent_ns <= end_ns).collect();
     let answered: Vec<&Probe> = window.iter().copied().filter(|probe| probe.is_answered()).collect();
 
+    let last = &answered[last_move(&answered)..];
+    let last_ns = event_ns.max(last.first().map_or(0, |probe| probe.sent_ns));
     Outcome {
         outage_us: outage_ns(&window, recording.every_ns) / 1000,
         lost_probes: (window.len() - answered.len()) as u64,
-        overlap_us: udp_overlap_ns(&answered).max(arp_overlap_ns(recording, event_ns)) / 1000,
+        overlap_us: udp_overlap_ns(last).max(arp_overlap_ns(recording, last_ns)) / 1000,
         flips: answered.windows(2).filter(|pair| pair[0].node != pair[1].node).count() as u64,
         before: answered.first().and_then(|probe| probe.node),
         after: answered.last().and_then(|probe| probe.node),
@@ -84,6 +90,20 @@ fn outage_ns(window: &[&Probe], every_ns: u64) -> u64 {
         (true, None, Some(end)) => longest.max(end.sent_ns - window[0].sent_ns),
         (true, _, None) | (false, _, _) => longest,
     }
+}
+
+/// Where the story of the last move begins: with the last node but one that had the VIP to itself for a while.
+fn last_move(answered: &[&Probe]) -> usize {
+    let (mut begun, mut story) = (0, 0);
+    for at in 1..answered.len() {
+        if answered[at].node != answered[at - 1].node {
+            if answered[at - 1].sent_ns - answered[begun].sent_ns > ALONE_NS {
+                story = begun;
+            }
+            begun = at;
+        }
+    }
+    story
 }
 
 /// From when a second node had served a probe to when the last one that the first node served was sent.
@@ -184,6 +204,15 @@ mod tests {
         let outcome = analyse(&recording("aaaababbbb"), 3 * EVERY);
         // The new owner served 10 us after the fifth probe, the old one still the sixth.
         assert_eq!((outcome.overlap_us, outcome.flips, outcome.outage_us), (40, 3, 50));
+    }
+
+    #[test]
+    fn the_time_between_there_and_back_is_no_overlap() {
+        let story = format!("aaaabbbb{}bbbb", "a".repeat(500));
+        let outcome = analyse(&recording(&story), 3 * EVERY);
+        assert_eq!((outcome.overlap_us, outcome.flips), (0, 3));
+        let story = format!("aaaabbbb{}babbbb", "a".repeat(500));
+        assert_eq!(analyse(&recording(&story), 3 * EVERY).overlap_us, 40);
     }
 
     #[test]
