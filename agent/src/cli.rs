@@ -37,6 +37,10 @@ pub(crate) enum Errand {
     Status(Question),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
     Explain(ConfigPath),
+    /// Tell what every virtual router and tracker is, and then whatever happens, as lines of JSON.
+    ///
+    /// Ends with exit code 1 when the agent ends or another takes its place.
+    Events(ConfigPath),
     /// Give virtual routers to a Backup without losing a packet, and go on as Backup.
     ///
     /// Exit code 1 when no Backup took over; this host is still Active then.

@@ -1,7 +1,8 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; `run` uses `control` and
-//! `guardian`, both of the first two use [`driver`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
+//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; `run` uses `control`,
+//! `guardian` and [`track`], `control` shows what `track` thinks, those but the guardian use [`driver`], and `run` and `track`
+//! use [`program`], which keeps out of the way of [`xsk`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
 //! [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`], [`clock`] and [`host`]. Those do not know each other, but
 //! all may use the election's value types and [`config`], and `datapath` asks `host` about interfaces. Nothing uses its users.
 //!
@@ -23,6 +24,8 @@ pub mod driver;
 pub mod guardian;
 pub mod host;
 #[forbid(unsafe_code)]
+pub mod program;
+#[forbid(unsafe_code)]
 pub mod recorder;
 #[forbid(unsafe_code)]
 pub mod run;
@@ -31,6 +34,8 @@ pub mod sbfd;
 pub mod socket;
 #[forbid(unsafe_code)]
 pub mod stall;
+#[forbid(unsafe_code)]
+pub mod track;
 #[forbid(unsafe_code)]
 pub mod vrrp;
 #[forbid(unsafe_code)]

@@ -84,6 +84,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
         }
+        Errand::Events(ConfigPath { path }) => {
+            let config = Config::load(&path)?;
+            client::listen(&socket_path(&config.runtime.directory), write_out)?;
+        }
         Errand::Handover { question, vrid, interface, to } => {
             return order(&question, &Request::Handover { vrid, interface, to });
         }
@@ -121,13 +125,16 @@ fn pretty(answer: &impl serde::Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
 }
 
-/// Prints `text`. A reader that has gone (`baton status | head -1`) has what it wanted.
 fn print(text: &str) -> anyhow::Result<()> {
+    write_out(text).map(drop).context("writing to standard output")
+}
+
+/// Prints `text`; false if the reader has gone (`baton status | head -1`): it has what it wanted.
+fn write_out(text: &str) -> io::Result<bool> {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("writing to standard output")
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -170,7 +170,9 @@ pub(crate) fn is_next_in_line(slot: u32, priority: u8, address: [u8; 4]) -> Opti
         let [e, f, g, h, ..] = read_volatile(addr_of!((*cell).address));
         let rank = (priority, u32::from_be_bytes(address));
         let fresh = now.saturating_sub(seen) < STANDBY_NS;
-        if fresh && rank < (best, u32::from_be_bytes([e, f, g, h])) {
+        // Its own priority may have sunk.
+        let is_another = [e, f, g, h] != address;
+        if fresh && is_another && rank < (best, u32::from_be_bytes([e, f, g, h])) {
             return Some(false);
         }
         write_volatile(addr_of_mut!((*cell).priority), priority);

@@ -7,14 +7,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
-    Action, Advertisement, Checksum, ChecksumMode, Failure, Input, Instant, Interval, Ownership, Parameters,
-    Priority, Role, Standing, VirtualRouter, active_down_interval, linger, skew_time,
+    Action, Advertisement, Checksum, ChecksumMode, Failure, Fitness, Input, Instant, Interval, Ownership,
+    Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
 
 #[path = "election/table.rs"]
 mod table;
+#[path = "election/trackers.rs"]
+mod trackers;
 #[path = "election/transcripts.rs"]
 mod transcripts;
 
@@ -33,6 +35,9 @@ enum Given {
     HandoverTo(Ipv4Addr),
     Drain,
     Undrain,
+    TrackersFail,
+    WeightFails,
+    Recovers,
     LinkDown,
     Hears(u8, Ipv4Addr),
     Timer,
@@ -49,8 +54,9 @@ enum Given {
 
 use Given::{
     DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
-    OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
-    TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
+    OutOfServiceButOther, Recovers, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer,
+    TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
+    WeightFails,
 };
 
 /// T-033.
@@ -131,12 +137,12 @@ fn preemption_comes_when_the_timer_set_before_expires_and_not_later() {
     assert_eq!(router.role(), Role::Active);
 }
 
-/// T-042.
+/// T-042, but for priority 1: see `trackers`.
 #[test]
 fn without_preempt_mode_any_advertisement_keeps_a_backup_waiting() {
     let mut router = VirtualRouter::new(Parameters { preempt: false, ..parameters(100, LOCAL) }, None);
     feed(&mut router, Startup, ms(0.0));
-    router.handle(Input::Advertisement(advertisement(1, LOWER, 10)), ms(3000.0));
+    router.handle(Input::Advertisement(advertisement(2, LOWER, 10)), ms(3000.0));
     assert_eq!(router.deadline(), Some(ms(3360.9375)));
     feed(&mut router, TimerDue, ms(3360.9375));
     assert_eq!(router.role(), Role::Active);
@@ -372,6 +378,9 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         HandoverTo(to) => Input::Handover { to: Some(to) },
         Drain => Input::Drain,
         Undrain => Input::Undrain,
+        TrackersFail => tracked(1, Fitness::Failing),
+        WeightFails => tracked(90, Fitness::Fit),
+        Recovers => tracked(100, Fitness::Fit),
         LinkDown => Input::LinkDown,
         Hears(priority, source) => Input::Advertisement(advertisement(priority, source, 50)),
         Timer | TimerDue => Input::Timer,
@@ -389,6 +398,10 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
 
 fn failed(failure: Failure, next_in_line: bool) -> Input<Ipv4Addr> {
     Input::ActiveFailed { failure, next_in_line }
+}
+
+fn tracked(priority: u8, fitness: Fitness) -> Input<Ipv4Addr> {
+    Input::Tracked { priority: Priority::new(priority).expect("not 0"), fitness }
 }
 
 fn router(priority: u8) -> VirtualRouter<Ipv4Addr> {

@@ -165,7 +165,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
         for _ in 0..5 {
             let who = target(&lan, members.len(), &mut random);
             let start = || Some(Disturbance::Start(who));
-            let (disturbance, mut remedy) = match random.between(0, 11) {
+            let (disturbance, mut remedy) = match random.between(0, 13) {
                 0 => (Disturbance::Kill(who), start()),
                 1 => (Disturbance::CutPower(who), start()),
                 2 | 3 => (Disturbance::Stall(who, span(&mut random, interval, 8000)), None),
@@ -175,6 +175,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 7 | 8 => (Disturbance::KillAgent(who), start()),
                 9 => (Disturbance::KillGuardian(who), None),
                 10 => (Disturbance::HandoverTo(who, anybody(members.len(), &mut random)), None),
+                11 | 12 => (Disturbance::Fail(who), Some(Disturbance::Recover(who))),
                 _ => (Disturbance::Drain(who), Some(Disturbance::Undrain(who))),
             };
             lan.run_for(span(&mut random, interval, 1000))?;
@@ -189,6 +190,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 lan.disturb(&remedy)?;
                 // Whatever else has befallen it.
                 lan.disturb(&Disturbance::Undrain(who))?;
+                lan.disturb(&Disturbance::Recover(who))?;
                 lan.run_for(interval * QUIET)?;
             }
         }
@@ -215,7 +217,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         for _ in 0..20 {
             lan.run_for(span(&mut random, interval, 6000))?;
             let who = target(&lan, members.len(), &mut random);
-            let disturbance = match random.between(0, 18) {
+            let disturbance = match random.between(0, 21) {
                 0 => Disturbance::Kill(who),
                 1 => Disturbance::CutPower(who),
                 2 | 3 => Disturbance::Stall(who, span(&mut random, interval, 8000)),
@@ -231,6 +233,8 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 14 => Disturbance::HandoverTo(who, anybody(members.len(), &mut random)),
                 15 => Disturbance::Drain(who),
                 16 => Disturbance::Undrain(who),
+                17 | 18 => Disturbance::Fail(who),
+                19 => Disturbance::Recover(who),
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
@@ -247,6 +251,9 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
             lan.disturb(&Disturbance::Plug(who))?;
             lan.disturb(&Disturbance::Start(who))?;
             lan.disturb(&Disturbance::Undrain(who))?;
+            if random.chance(800) {
+                lan.disturb(&Disturbance::Recover(who))?;
+            }
         }
         lan.run_for(interval * PEACE)?;
         lan.outcome()
@@ -264,6 +271,7 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         | Disturbance::Stall(..)
         | Disturbance::HandoverTo(..)
         | Disturbance::Drain(_)
+        | Disturbance::Fail(_)
         | Disturbance::KillGuardian(_) => random.chance(500).then_some(Disturbance::KillAgent(who)),
         Disturbance::KillAgent(_) | Disturbance::Kill(_) => match random.between(0, 2) {
             0 => None,
@@ -273,6 +281,7 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         Disturbance::Start(_)
         | Disturbance::CutPower(_)
         | Disturbance::Undrain(_)
+        | Disturbance::Recover(_)
         | Disturbance::Unplug(_)
         | Disturbance::Plug(_)
         | Disturbance::LoseDatapath(_)
@@ -295,7 +304,7 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
     (0..u8::try_from(random.between(2, 7)).expect("seven"))
         .map(|member| Parameters {
             vrid: Vrid::new(51).expect("not 0"),
-            priority: Priority::new(random.pick(&[1, 50, 100, 100, 101, 150, 200, 253, 254, 255]))
+            priority: Priority::new(random.pick(&[2, 50, 100, 100, 101, 150, 200, 253, 254, 255]))
                 .expect("not 0"),
             interval: Interval::from_centiseconds(centiseconds).expect("1 to 4095"),
             preempt: preempt && random.chance(900),
@@ -318,6 +327,9 @@ fn prepare(
     }
     if random.chance(500) {
         lan.watch(random.pick(&[3, 5]));
+    }
+    if random.chance(500) {
+        lan.track();
     }
     if record {
         lan.record();

@@ -8,7 +8,7 @@ use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 
 use super::section::Findings;
-use super::{MacMode, RouterConfig};
+use super::{MacMode, RouterConfig, TrackerConfig};
 use crate::vrrp::{ChecksumMode, Interval, Priority};
 
 /// A `[[router]]` as far as it is without mistakes.
@@ -25,11 +25,14 @@ pub(super) struct Draft {
     pub(super) checksum: Option<ChecksumMode>,
     /// Each with its place.
     pub(super) vips: Vec<(usize, Ipv4Addr)>,
+    /// The names of its trackers, each with its place.
+    pub(super) trackers: Vec<(usize, String)>,
 }
 
 impl Draft {
     /// What is wrong with it was noted if there is none.
-    pub(super) fn finished(self) -> Option<RouterConfig> {
+    pub(super) fn finished(self, trackers: &[TrackerConfig]) -> Option<RouterConfig> {
+        let index = |(_, name): &(usize, String)| trackers.iter().position(|tracker| tracker.name == *name);
         Some(RouterConfig {
             interface: self.interface?,
             vrid: self.vrid?,
@@ -39,6 +42,7 @@ impl Draft {
             mac: self.mac?,
             checksum: self.checksum?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
+            trackers: self.trackers.iter().filter_map(index).collect(),
         })
     }
 }
@@ -47,6 +51,34 @@ impl Draft {
 pub(super) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
     collisions(drafts, findings);
     capacity(drafts, findings);
+}
+
+/// Notes names of trackers that nobody has, or two, and trackers that a router names twice. `places` is where the trackers
+/// stand that were read, in their order.
+pub(super) fn check_trackers(
+    drafts: &[Draft],
+    trackers: &[TrackerConfig],
+    places: &[usize],
+    findings: &mut Findings<'_>,
+) {
+    let mut names = BTreeMap::new();
+    for (tracker, at) in trackers.iter().zip(places) {
+        if let Some(before) = names.insert(tracker.name.as_str(), *at) {
+            let what = format!("tracker {} stands on line {}, too", tracker.name, findings.line(before));
+            findings.add(*at, what, "give every tracker its own name");
+        }
+    }
+    for draft in drafts {
+        let mut named = BTreeMap::new();
+        for (at, name) in &draft.trackers {
+            if !names.contains_key(name.as_str()) {
+                let what = format!("there is no tracker \"{name}\"");
+                findings.add(*at, what, "add a [[track]] table with this name, or mend the name");
+            } else if named.insert(name, *at).is_some() {
+                findings.add(*at, format!("tracker {name} is named twice"), "remove one of the two");
+            }
+        }
+    }
 }
 
 /// Notes a vrid that stands twice on one link, and an address that stands twice anywhere.

@@ -8,14 +8,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::draft::{self, Draft};
+use super::hook::{self, HOOK};
 use super::problem::Problem;
 use super::section::{Findings, Key, Section};
-use super::{Config, DatapathLog, MacMode, Runtime, SbfdChoice, XdpChoice, value};
+use super::track::{self, TRACK};
+use super::{Config, DatapathLog, HookConfig, MacMode, Runtime, SbfdChoice, TrackerConfig, XdpChoice, value};
 use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
 
 const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
 const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
-const FILE: [Key; 2] = [RUNTIME, ROUTER];
+const FILE: [Key; 4] = [RUNTIME, ROUTER, TRACK, HOOK];
 
 const DIRECTORY: Key = Key { name: "directory", remedy: "write an absolute path, such as \"/run/baton\"" };
 const PINS: Key = Key { name: "pins", remedy: "write an absolute path, such as \"/sys/fs/bpf/baton\"" };
@@ -34,7 +36,7 @@ const INTERFACE: Key =
 const VRID: Key = Key { name: "vrid", remedy: "RFC 9568 allows 1 to 255, the same on all nodes" };
 const PRIORITY: Key = Key {
     name: "priority",
-    remedy: "RFC 9568 allows 1 to 254, and 255 for the router that owns the addresses",
+    remedy: "write 2 to 254, or 255 for the router that owns the addresses; 1 is what a failing router says",
 };
 const INTERVAL_MS: Key =
     Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
@@ -47,7 +49,10 @@ const VIPS: Key = Key {
 };
 /// One of them.
 const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
-const ROUTER_KEYS: [Key; 8] = [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS];
+const TRACKERS: Key =
+    Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
+const ROUTER_KEYS: [Key; 9] =
+    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS, TRACKERS];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
@@ -80,16 +85,29 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     let (runtime_at, routers_at) = (file.place(RUNTIME), file.place(ROUTER));
     let runtime = file.optional(RUNTIME, &nothing, value::table);
     let routers = file.optional(ROUTER, &[][..], value::array);
+    let tracks = file.optional(TRACK, &[][..], value::array);
+    let hooks = file.optional(HOOK, &[][..], value::array);
     let runtime = runtime.and_then(|table| self::runtime(table, runtime_at, &mut findings));
     if routers.is_some_and(<[_]>::is_empty) {
         findings.add(routers_at, "no virtual router".to_owned(), "add a [[router]] table");
     }
     let drafts: Vec<Draft> =
         routers.into_iter().flatten().filter_map(|table| router(table, &mut findings)).collect();
+    let tables = tracks.into_iter().flatten();
+    let (places, trackers): (Vec<usize>, Vec<TrackerConfig>) =
+        tables.filter_map(|table| Some((table.span().start, track::tracker(table, &mut findings)?))).unzip();
+    let hooks: Vec<HookConfig> =
+        hooks.into_iter().flatten().filter_map(|table| hook::hook(table, &mut findings)).collect();
     draft::check(&drafts, &mut findings);
-    let routers = drafts.into_iter().map(Draft::finished).collect::<Option<Vec<_>>>();
+    // What one with mistakes is called is not known.
+    if tracks.is_some_and(|tables| tables.len() == trackers.len()) {
+        draft::check_trackers(&drafts, &trackers, &places, &mut findings);
+    }
+    let routers = drafts.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<Vec<_>>>();
     match (runtime, routers) {
-        (Some(runtime), Some(routers)) if findings.problems.is_empty() => Ok(Config { runtime, routers }),
+        (Some(runtime), Some(routers)) if findings.problems.is_empty() => {
+            Ok(Config { runtime, routers, trackers, hooks })
+        }
         _ => {
             findings.problems.sort_by_key(|problem| (problem.line, problem.column));
             Err(findings.problems)
@@ -144,13 +162,14 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         vrid_at: section.place(VRID),
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
         priority: section
-            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 1..=255).map(Priority::new))
+            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
             .flatten(),
         interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
         preempt: section.optional(PREEMPT, true, value::boolean),
         mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
         checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
         vips: vips(&mut section),
+        trackers: trackers(&mut section),
     })
 }
 
@@ -159,6 +178,19 @@ fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
         millis if millis % 10 == 0 => Ok(Interval::from_centiseconds(millis / 10)),
         millis => Err(format!("{millis} is no multiple of 10")),
     }
+}
+
+/// The names of trackers that are right, each with its place; the others are noted.
+fn trackers(section: &mut Section<'_, '_>) -> Vec<(usize, String)> {
+    let mut names = Vec::new();
+    for item in section.optional(TRACKERS, &[][..], value::array).into_iter().flatten() {
+        let at = item.span().start;
+        match value::name(item.get_ref()) {
+            Ok(name) => names.push((at, name)),
+            Err(wrong) => section.add(at, format!("tracker {wrong}"), TRACKERS),
+        }
+    }
+    names
 }
 
 /// The addresses that are right, each with its place; the others are noted.
@@ -180,7 +212,11 @@ fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, Ipv4Addr)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::{Check, HttpTarget};
     use super::*;
+    use crate::vrrp::Role;
 
     const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
 
@@ -203,6 +239,8 @@ mod tests {
         let replaced = |from: &str, to: &str| MINIMAL.replace(from, to);
         let added = |line: &str| format!("{MINIMAL}{line}\n");
         let runtime = |line: &str| format!("[runtime]\n{line}\n{MINIMAL}");
+        let hook = |lines: &str| format!("{MINIMAL}[[hook]]\n{lines}\n");
+        let track = |lines: &str| format!("{MINIMAL}[[track]]\n{lines}\n");
         let rows: Vec<(String, (usize, usize), &str, &str)> = vec![
             (String::new(), (1, 1), "no virtual router", "[[router]]"),
             ("router = 1".to_owned(), (1, 10), "router is of type integer", "[[router]], with two brackets"),
@@ -236,8 +274,9 @@ mod tests {
             (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
             (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
             (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 4000"),
-            (added("priority = 0"), (5, 12), "priority 0", "1 to 254"),
-            (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "1 to 254"),
+            (added("priority = 0"), (5, 12), "priority 0", "2 to 254"),
+            (added("priority = 1"), (5, 12), "priority 1 is out of range", "1 is what a failing router says"),
+            (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "2 to 254"),
             (added("interval_ms = 5"), (5, 15), "interval_ms 5", "multiple of 10"),
             (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
             (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
@@ -246,6 +285,59 @@ mod tests {
             (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
             (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
             (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
+            (track("name = \"a\""), (5, 1), "nothing to look at", "process, tcp, http, file or exec"),
+            (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
+            (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
+            (track("name = \"a\"\nfile = \"a\""), (7, 8), "file \"a\" is no absolute path", "/run"),
+            (track("name = \"a\"\ntcp = \"localhost:1\""), (7, 7), "localhost:1", "127.0.0.1:3306"),
+            (
+                track("name = \"a\"\nhttp = \"127.0.0.1:80\""),
+                (7, 8),
+                "is not an http:// URL",
+                "http://127.0.0.1",
+            ),
+            (
+                track("name = \"a\"\nhttp = \"https://127.0.0.1/\""),
+                (7, 8),
+                "is not an http:// URL",
+                "http://",
+            ),
+            (track("name = \"a\"\nhttp = \"http://127.0.0.1:80800/\""), (7, 8), "80800", "http://127.0.0.1"),
+            (track("name = \"a\"\nhttp = \"http://me@127.0.0.1/\""), (7, 8), "me@", "http://127.0.0.1"),
+            (track("name = \"a\"\nfile = \"/a\"\nuser = \"b\""), (8, 8), "user without exec", "no shell"),
+            (track("name = \"a\"\nhttp = \"http://localhost/\""), (7, 8), "localhost", "http://127.0.0.1"),
+            (track("name = \"a\"\nfile = \"/a\"\nweight = 0"), (8, 10), "weight 0", "1 to 254"),
+            (track("name = \"a\"\nfile = \"/a\"\nrise = 0"), (8, 8), "rise 0", "1 to 255"),
+            (track("name = \"a\"\nfile = \"/a\"\ntimeout_ms = 1"), (8, 14), "timeout_ms 1", "10 to"),
+            (track("name = \"a\"\nfile = \"/a\"\ninterval = 20"), (8, 1), "no key `interval`", "interval_ms"),
+            (
+                track("name = \"a\"\nexec = [\"true\"]"),
+                (7, 8),
+                "exec \"true\" is no absolute path",
+                "no shell",
+            ),
+            (track("name = \"a\"\nexec = []"), (7, 8), "exec is empty", "no shell"),
+            (track("name = \"a\"\nexec = [1]"), (7, 8), "exec is of type integer", "no shell"),
+            (hook("on = [\"active\"]"), (5, 1), "`exec` is missing", "no shell"),
+            (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 6), "on \"master\" is unknown", "active"),
+            (hook("exec = [\"/a\"]\nuser = \"\""), (7, 8), "user \"\" is not a name", "nobody"),
+            (hook("exec = \"/a\""), (6, 8), "exec is of type string", "[\"/usr/local"),
+            (format!("hook = 1\n{MINIMAL}"), (1, 8), "hook is of type integer", "[[hook]]"),
+            (format!("track = 1\n{MINIMAL}"), (1, 9), "track is of type integer", "[[track]]"),
+            (added("track = \"a\""), (5, 9), "track is of type string", "[\"nginx\"]"),
+            (added("track = [\"a\"]"), (5, 10), "there is no tracker \"a\"", "[[track]]"),
+            (
+                format!("{}[[track]]\nname = \"a\"\nfile = \"/a\"\n", added("track = [\"a\", \"a\"]")),
+                (5, 15),
+                "tracker a is named twice",
+                "remove one",
+            ),
+            (
+                track("name = \"a\"\nfile = \"/a\"\n[[track]]\nname = \"a\"\nfile = \"/b\""),
+                (8, 1),
+                "tracker a stands on line 5, too",
+                "its own name",
+            ),
             (runtime("realtime_priority = 100"), (2, 21), "realtime_priority 100", "1 to 99"),
             (runtime("directory = \"\""), (2, 13), "directory \"\" is no absolute path", "/run/baton"),
             (runtime("directory = \"run\""), (2, 13), "directory \"run\"", "/run/baton"),
@@ -261,6 +353,47 @@ mod tests {
             assert!(problem.what.contains(what), "{text}\n{problem}");
             assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
         }
+    }
+
+    #[test]
+    fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
+        let text = "[[track]]\nname = \"web\"\nhttp = \"http://[::1]:8080/ok?a=b\"\nprocess = \"/run/nginx.pid\"\n[[track]]\nname = \"uplink\"\n\
+                    tcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
+        let config = parse(&format!("{MINIMAL}track = [\"uplink\", \"web\"]\n{text}")).expect("valid");
+        assert_eq!(config.routers[0].trackers, [1, 0]);
+        let [web, uplink] = &config.trackers[..] else { panic!("two") };
+        let target = HttpTarget {
+            address: "[::1]:8080".parse().expect("an address"),
+            authority: "[::1]:8080".to_owned(),
+            path: "/ok?a=b".to_owned(),
+        };
+        let checks = [Check::Process("/run/nginx.pid".into()), Check::Http(target)];
+        assert_eq!((&web.checks[..], web.weight), (&checks[..], None));
+        assert_eq!((web.interval.as_millis(), web.patience.as_millis()), (200, 500));
+        assert_eq!((web.rise.get(), web.fall.get()), (2, 2));
+        assert_eq!(uplink.checks, [Check::Tcp("192.0.2.1:179".parse().expect("an address"))]);
+        assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
+        assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+    }
+
+    #[test]
+    fn a_hook_is_read_with_its_defaults() {
+        let text = "[[hook]]\nexec = [\"/bin/a\", \"b\"]\n[[hook]]\nexec = [\"/c\"]\non = [\"active\", \"backup\"]\n\
+                    user = \"nobody\"\ntimeout_ms = 50\n";
+        let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+        let plain = HookConfig {
+            exec: vec!["/bin/a".to_owned(), "b".to_owned()],
+            on: vec![],
+            user: None,
+            patience: Duration::from_secs(10),
+        };
+        let full = HookConfig {
+            exec: vec!["/c".to_owned()],
+            on: vec![Role::Active, Role::Backup],
+            user: Some("nobody".to_owned()),
+            patience: Duration::from_millis(50),
+        };
+        assert_eq!(config.hooks, [plain, full]);
     }
 
     #[test]

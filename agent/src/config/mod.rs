@@ -3,19 +3,23 @@
 
 mod draft;
 mod file;
+mod hook;
 mod problem;
 mod section;
+mod track;
 mod value;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 
 pub use problem::{ConfigError, Problem};
 
 use crate::sbfd::Profile;
-use crate::vrrp::{ChecksumMode, Interval, Priority};
+use crate::vrrp::{ChecksumMode, Interval, Priority, Role};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
@@ -24,6 +28,10 @@ pub struct Config {
     pub runtime: Runtime,
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterConfig>,
+    /// The trackers, in the order of the file.
+    pub trackers: Vec<TrackerConfig>,
+    /// What is run when a role changes, in the order of the file.
+    pub hooks: Vec<HookConfig>,
 }
 
 /// The `[runtime]` table.
@@ -113,6 +121,71 @@ pub struct RouterConfig {
     pub checksum: ChecksumMode,
     /// The virtual addresses, 1 to 4000.
     pub vips: Vec<Ipv4Addr>,
+    /// The indices of its trackers.
+    pub trackers: Vec<usize>,
+}
+
+/// A `[[track]]` table.
+#[derive(Clone, Debug)]
+pub struct TrackerConfig {
+    /// What virtual routers call it.
+    pub name: String,
+    /// What is looked at, one after the other; all must be in order.
+    pub checks: Vec<Check>,
+    /// From one look to the next.
+    pub interval: Duration,
+    /// How long a look may take.
+    pub patience: Duration,
+    /// Good looks in a row after which a failing object is in order.
+    pub rise: NonZeroU8,
+    /// Bad looks in a row after which an object is failing.
+    pub fall: NonZeroU8,
+    /// What a failure takes from the priority; `None` if the virtual router must not serve then.
+    pub weight: Option<u8>,
+}
+
+/// A `[[hook]]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookConfig {
+    /// The program, and what it is told.
+    pub exec: Vec<String>,
+    /// The roles that it is run for when they are taken; one that is empty means all.
+    pub on: Vec<Role>,
+    /// Whose rights it has, if not the agent's.
+    pub user: Option<String>,
+    /// How long it may take.
+    pub patience: Duration,
+}
+
+/// What a tracker looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The process whose number stands in this file.
+    Process(PathBuf),
+    /// Whether connections are taken there.
+    Tcp(SocketAddr),
+    /// Whether a web server answers with a status below 400.
+    Http(HttpTarget),
+    /// The number in this file, which is to be 0; no file is as good.
+    File(PathBuf),
+    /// Whether this program ends with exit code 0.
+    Exec {
+        /// The program, and what it is told.
+        words: Vec<String>,
+        /// Whose rights it has, if not the agent's.
+        user: Option<String>,
+    },
+}
+
+/// A page of a web server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// Where the server listens.
+    pub address: SocketAddr,
+    /// The same as it stands in the URL.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
 }
 
 /// Which MAC stands for the virtual addresses in ARP.

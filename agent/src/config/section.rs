@@ -111,6 +111,17 @@ impl<'a, 'f> Section<'a, 'f> {
         self.findings.add(at, what, key.remedy);
     }
 
+    /// Notes what is wrong with the table as a whole; nothing comes of it.
+    pub(super) fn complain<T>(&mut self, what: &str, remedy: &str) -> Option<T> {
+        self.findings.add(self.at, what.to_owned(), remedy);
+        None
+    }
+
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.table.contains_key(key.name)
+    }
+
     /// Where the value of `key` is, or the table if it is missing.
     pub(super) fn place(&self, key: Key) -> usize {
         self.table.get(key.name).map_or(self.at, |value| value.span().start)

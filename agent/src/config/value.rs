@@ -53,6 +53,28 @@ pub(super) fn absolute(value: &DeValue<'_>) -> Result<PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err(format!("\"{}\" is no absolute path", path.display())) }
 }
 
+pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
+    let name = text(value)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = !name.is_empty() && name.bytes().all(plain);
+    if is_name {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("\"{name}\" is not a name of letters, digits, - _ ."))
+    }
+}
+
+/// A program and its arguments.
+pub(super) fn program(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let words = array(value)?.iter().map(|item| text(item.get_ref()).map(str::to_owned));
+    let words: Vec<String> = words.collect::<Result<_, _>>()?;
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(words),
+        Some(program) => Err(format!("\"{program}\" is no absolute path")),
+        None => Err("is empty".to_owned()),
+    }
+}
+
 pub(super) fn interface(value: &DeValue<'_>) -> Result<String, String> {
     let name = text(value)?;
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';

@@ -32,6 +32,14 @@ pub enum ClientError {
     /// The agent has taken the question and closed the connection.
     #[error("the agent ended while it was asked; its log says why")]
     Ended,
+    /// The agent does not tell what happens.
+    #[error("{0}")]
+    Refused(String),
+    /// What happens was told to its end.
+    #[error(
+        "the agent has ended, another has taken its place, or this reader was too slow; ask again to go on"
+    )]
+    Over,
     /// The conversation broke.
     #[error("asking the agent: {0}")]
     Io(#[from] io::Error),
@@ -46,23 +54,53 @@ pub enum ClientError {
 ///
 /// No agent listens, it does not answer in time, or its answer is not understood.
 pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
+    let answer = hear(&mut say(path, request)?)?.ok_or(ClientError::Ended)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Has the agent behind the socket at `path` tell what happens, and gives each line to `tell` until that says false.
+///
+/// # Errors
+///
+/// No agent listens, it does not answer in time, or it has ended.
+pub fn listen(path: &Path, mut tell: impl FnMut(&str) -> io::Result<bool>) -> Result<(), ClientError> {
+    let mut lines = say(path, &Request::Events)?;
+    while let Some(line) = hear(&mut lines)? {
+        // The first one has come in time.
+        lines.get_ref().set_read_timeout(None)?;
+        if let Ok(Response::Error(message)) = serde_json::from_str(&line) {
+            return Err(ClientError::Refused(message));
+        }
+        if !tell(&line)? {
+            return Ok(());
+        }
+    }
+    Err(ClientError::Over)
+}
+
+/// Says `request`, and gives what is answered.
+fn say(path: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientError> {
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
     stream.set_read_timeout(Some(match request {
-        Request::Status | Request::Resume => PATIENCE,
+        Request::Status | Request::Events | Request::Resume => PATIENCE,
         Request::Handover { .. } | Request::Drain => HANDOVER_PATIENCE,
         Request::Restart => RESTART_PATIENCE,
     }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
-    let mut answer = String::new();
-    let read = BufReader::new(stream).read_line(&mut answer);
-    match read.map_err(|error| (error.kind(), error)) {
+    Ok(BufReader::new(stream))
+}
+
+/// The next line of the answer; `None` when the agent has closed the connection.
+fn hear(lines: &mut BufReader<UnixStream>) -> Result<Option<String>, ClientError> {
+    let mut line = String::new();
+    match lines.read_line(&mut line).map_err(|error| (error.kind(), error)) {
         Err((io::ErrorKind::WouldBlock, _)) => Err(ClientError::Silent),
-        Ok(0) | Err((io::ErrorKind::ConnectionReset, _)) => Err(ClientError::Ended),
+        Ok(0) | Err((io::ErrorKind::ConnectionReset, _)) => Ok(None),
         Err((_, error)) => Err(error.into()),
-        Ok(_) => Ok(serde_json::from_str(&answer)?),
+        Ok(_) => Ok(Some(line)),
     }
 }
 

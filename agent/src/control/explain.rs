@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::protocol::{RouterStatus, Status, TransitionStatus};
+use super::protocol::{RouterStatus, Status, TrackerStatus, TransitionStatus};
 use super::render::span;
 
 /// The text of `baton explain`.
@@ -23,6 +23,11 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
         writeln!(text, "  Because {}.", cause(reason, router))?;
     }
     writeln!(text, "  {}", prospect(router))?;
+    for tracker in &router.trackers {
+        if let Some(detail) = &tracker.detail {
+            writeln!(text, "  {}", burden(tracker, detail))?;
+        }
+    }
     // The newest that changed the role; a handover that began or was refused is no change.
     let change = router.transitions.iter().rev().find(|transition| transition.from != transition.to);
     if let Some(change) = change {
@@ -33,7 +38,7 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
 
 /// What the reason of the last role change means.
 fn cause(reason: &str, router: &RouterStatus) -> String {
-    let RouterStatus { interface, priority, .. } = router;
+    let RouterStatus { interface, effective_priority: priority, .. } = router;
     match reason {
         "startup" => "the agent started, or the interface came up: a router begins as Backup".to_owned(),
         "resumed" => "the agent was restarted while its lease held, so nobody else had taken over".to_owned(),
@@ -54,7 +59,9 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
                               and a higher address"
             .to_owned(),
         "drained" => "the operator has taken it out of the election".to_owned(),
-        "succeeded" => "another router took over when this one was told to hand over, to drain or to stop".to_owned(),
+        "succeeded" => "another router took over when this one was told to hand over, to drain or to stop, or its \
+                        trackers failed"
+            .to_owned(),
         "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
                            transmit; somebody may have taken over meanwhile"
             .to_owned(),
@@ -70,7 +77,7 @@ fn prospect(router: &RouterStatus) -> String {
         "Active" => format!(
             "It stays so while its adverts leave (lease: {:.1} ms) and no router of more than priority {} speaks.",
             std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
-            router.priority
+            router.effective_priority
         ),
         "Backup" => {
             let by = match &router.watch {
@@ -91,6 +98,15 @@ fn prospect(router: &RouterStatus) -> String {
         }
         _ if router.drained => "It takes no part until `baton resume`.".to_owned(),
         _ => "It waits for a carrier and a primary address.".to_owned(),
+    }
+}
+
+/// What a failing tracker does to the router.
+fn burden(tracker: &TrackerStatus, detail: &str) -> String {
+    let name = &tracker.name;
+    match tracker.weight {
+        Some(weight) => format!("Tracker {name} takes {weight} from its priority: {detail}."),
+        None => format!("Tracker {name} wants another to serve: {detail}."),
     }
 }
 
@@ -136,7 +152,8 @@ mod tests {
         let expected = "\
 eth0 vrid 51 is Active since 2 min.
   Because no advert had come for three intervals and the Skew_Time of this priority.
-  It stays so while its adverts leave (lease: 21.5 ms) and no router of more than priority 200 speaks.
+  It stays so while its adverts leave (lease: 21.5 ms) and no router of more than priority 170 speaks.
+  Tracker uplink takes 30 from its priority: connecting to 192.0.2.9:179: timed out.
   The change from Backup to Active (active-down), 2 min ago:
        -300 us  last advert of another router
           0 us  decided

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Describe yourself.
     Status,
+    /// Tell what is, and then whatever happens, an [`Event`] on each line, until the connection ends.
+    Events,
     /// Give virtual routers to a Backup and go on as Backup.
     Handover {
         /// Only this VRID; without it, every virtual router that this host is Active for.
@@ -40,6 +42,63 @@ pub enum Response {
     Restarted(Restarted),
     /// The request could not be served; what is wrong and what to do.
     Error(String),
+}
+
+/// Something that an agent tells of itself, a line of `baton events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// What a virtual router is now. The first lines, one for each; what happens later changes it.
+    State {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// `Initialize`, `Backup` or `Active`.
+        role: String,
+        /// Takeovers since the maps were made.
+        epoch: u32,
+    },
+    /// A role changed, or, where `from` is `to`, a handover began or was refused.
+    Transition {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// Takeovers since the maps were made, this one included.
+        epoch: u32,
+        /// What changed.
+        #[serde(flatten)]
+        change: TransitionStatus,
+    },
+    /// What a tracker thinks: at first, and whenever that changes.
+    Tracker(TrackerStatus),
+    /// A peer was heard for the first time, or with other settings than before.
+    Peer {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// The peer.
+        #[serde(flatten)]
+        peer: PeerStatus,
+    },
+    /// An Active Router that was thought dead was not.
+    FalseAlarm {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// The Active Router.
+        peer: Ipv4Addr,
+        /// How long it is left to the timers of VRRP.
+        wait_ms: u64,
+    },
+    /// The reader was too slow: so many events are not told.
+    Lost {
+        /// How many.
+        events: u64,
+    },
 }
 
 /// What came of an order for one virtual router.
@@ -130,6 +189,10 @@ pub struct RouterStatus {
     pub reason: Option<String>,
     /// Configured priority.
     pub priority: u8,
+    /// What failing trackers leave of it, which is advertised.
+    pub effective_priority: u8,
+    /// Its trackers.
+    pub trackers: Vec<TrackerStatus>,
     /// Advertisement_Interval.
     pub interval_cs: u16,
     /// Whether it has asked for a successor and serves until one speaks.
@@ -156,8 +219,21 @@ pub struct RouterStatus {
     pub transitions: Vec<TransitionStatus>,
 }
 
+/// A tracker of a virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// Its name.
+    pub name: String,
+    /// `unknown`, `good` or `failing`.
+    pub state: String,
+    /// What was found when it failed.
+    pub detail: Option<String>,
+    /// What a failure takes from the priority; none if it hands the virtual router over.
+    pub weight: Option<u8>,
+}
+
 /// Another router of the same VRID.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// Its primary address.
     pub address: Ipv4Addr,
@@ -187,7 +263,7 @@ pub struct WatchStatus {
 }
 
 /// A role change and when its stages were reached.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitionStatus {
     /// The role before.
     pub from: String,

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::protocol::{
-    InterfaceStatus, LatenessStatus, Outcome, PeerStatus, Restarted, RouterStatus, Status, TransitionStatus,
-    WatchStatus,
+    InterfaceStatus, LatenessStatus, Outcome, PeerStatus, Restarted, RouterStatus, Status, TrackerStatus,
+    TransitionStatus, WatchStatus,
 };
 
 /// Role changes that are shown, the latest first.
@@ -78,11 +78,14 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     writeln!(
         text,
         "    priority {}, interval {} ms, lease left {:.1} ms, {} takeover(s)",
-        router.priority,
+        priority(router),
         u32::from(router.interval_cs) * 10,
         std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
         router.epoch
     )?;
+    for tracker in &router.trackers {
+        write_tracker(text, tracker)?;
+    }
     for peer in &router.peers {
         write_peer(text, router, peer)?;
     }
@@ -102,6 +105,28 @@ fn reason(router: &RouterStatus) -> Option<String> {
             Some(format!("no carrier or no primary address on {}", router.interface))
         }
         (_, reason) => reason.map(str::to_owned),
+    }
+}
+
+/// The priority that is advertised, and what it would be if no tracker failed.
+fn priority(router: &RouterStatus) -> String {
+    let RouterStatus { priority, effective_priority, .. } = router;
+    if priority == effective_priority {
+        priority.to_string()
+    } else {
+        format!("{effective_priority} instead of {priority}")
+    }
+}
+
+fn write_tracker(text: &mut String, tracker: &TrackerStatus) -> fmt::Result {
+    let TrackerStatus { name, state, detail, weight } = tracker;
+    write!(text, "    tracker {name}: {state}")?;
+    if let Some(detail) = detail {
+        write!(text, " ({detail})")?;
+    }
+    match weight {
+        Some(weight) => writeln!(text, ", weight {weight}"),
+        None => writeln!(text),
     }
 }
 
@@ -214,6 +239,21 @@ pub(super) mod tests {
             since_ms: Some(130_000),
             reason: Some("active-down".to_owned()),
             priority: 200,
+            effective_priority: 170,
+            trackers: vec![
+                TrackerStatus {
+                    name: "nginx".to_owned(),
+                    state: "good".to_owned(),
+                    detail: None,
+                    weight: None,
+                },
+                TrackerStatus {
+                    name: "uplink".to_owned(),
+                    state: "failing".to_owned(),
+                    detail: Some("connecting to 192.0.2.9:179: timed out".to_owned()),
+                    weight: Some(30),
+                },
+            ],
             interval_cs: 1,
             leaving: false,
             yielded: false,
@@ -256,7 +296,9 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
   discarded by the agent itself: 2
   vrid 51: Active for 2 min (active-down)
     vips 192.0.2.100 at 00:00:5e:00:01:33
-    priority 200, interval 10 ms, lease left 21.5 ms, 3 takeover(s)
+    priority 170 instead of 200, interval 10 ms, lease left 21.5 ms, 3 takeover(s)
+    tracker nginx: good
+    tracker uplink: failing (connecting to 192.0.2.9:179: timed out), weight 30
     peer 192.0.2.2: priority 100, heard 4 s ago, with ANOTHER INTERVAL: 1000 ms, with OTHER VIPS
     S-BFD with 192.0.2.3: up, this host is next in line; 5 answer(s) missed, 2 of them in stalls of this host
     2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us

@@ -8,18 +8,22 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::draft_path;
+use super::events::Events;
 use super::order::Chosen;
-use super::protocol::{Request, Response};
+use super::protocol::{Event, Request, Response};
 use super::status::status;
-use crate::config::RouterConfig;
+use crate::clock;
+use crate::config::{RouterConfig, TrackerConfig};
 use crate::datapath::Counters;
 use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
 use crate::host::drained::Drained;
+use crate::track::Opinions;
 
 /// A request is a short line; whoever sends more is no client of ours.
 const LONGEST_REQUEST: u64 = 4096;
@@ -27,6 +31,8 @@ const LONGEST_REQUEST: u64 = 4096;
 const CLIENTS: usize = 128;
 /// Questions answered at once: each is a command for the election thread, whose queue must keep room for others.
 const QUESTIONS: usize = 16;
+/// Clients that are told of events at once.
+const LISTENERS: usize = 16;
 /// How long a client may take to say its line. Short, for a crowd that says nothing keeps others waiting that long.
 const LINE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a client may take to read ours.
@@ -64,6 +70,12 @@ pub struct ServedRouter {
 pub struct Server {
     /// The interfaces, in the driver's order.
     pub ports: Vec<ServedPort>,
+    /// What is tracked.
+    pub trackers: Vec<TrackerConfig>,
+    /// What the trackers think.
+    pub opinions: Opinions,
+    /// Who is told what happens.
+    pub events: Events,
     /// The election thread.
     pub remote: Remote,
     /// The guardian's process; 0 while there is none that could act.
@@ -134,7 +146,8 @@ fn remove_if_present(path: &Path) -> io::Result<()> {
 /// Serves clients until the future is dropped.
 pub async fn serve(listener: UnixListener, server: Arc<Server>) {
     let places = Arc::new(Semaphore::new(CLIENTS));
-    let turns = Arc::new(Semaphore::new(QUESTIONS));
+    let turns =
+        Arc::new(Turns { questions: Semaphore::new(QUESTIONS), listeners: Semaphore::new(LISTENERS) });
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
@@ -158,7 +171,13 @@ pub async fn serve(listener: UnixListener, server: Arc<Server>) {
     }
 }
 
-async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io::Result<()> {
+/// How many may ask and listen.
+struct Turns {
+    questions: Semaphore,
+    listeners: Semaphore,
+}
+
+async fn converse(stream: UnixStream, server: &Server, turns: &Turns) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
@@ -166,20 +185,68 @@ async fn converse(stream: UnixStream, server: &Server, turns: &Semaphore) -> io:
     let response = match timeout(LINE_PATIENCE, reader.read_line(&mut line)).await {
         Ok(read) => {
             read?;
-            let _turn = turns.acquire().await;
+            let turn = turns.questions.acquire().await;
             answering = Some(server.answering.read().await);
             match serde_json::from_str(&line) {
-                Ok(request) => server.answer(request).await,
+                Ok(request) => match server.answer(request).await {
+                    Answer::Line(response) => response,
+                    Answer::Lines => {
+                        // Nobody waits for their end, not even a restart.
+                        drop((turn, answering));
+                        return narrate(server, turns, reader.into_inner().into_inner(), writer).await;
+                    }
+                },
                 Err(error) => Response::Error(format!("the request is not understood: {error}")),
             }
         }
         Err(_) => Response::Error(format!("no request came within {LINE_PATIENCE:?}")),
     };
-    let mut text = serde_json::to_string(&response)?;
-    text.push('\n');
-    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await??;
+    say(&mut writer, &response).await?;
     drop(answering);
     Ok(())
+}
+
+/// Tells a client what is, and then what happens, until it goes.
+async fn narrate(
+    server: &Server,
+    turns: &Turns,
+    mut reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+) -> io::Result<()> {
+    let Ok(_place) = turns.listeners.try_acquire() else {
+        let full = format!("{LISTENERS} clients listen to events already; end one of them");
+        return say(&mut writer, &Response::Error(full)).await;
+    };
+    // Before the look at what is, so that nothing is missed between the two.
+    let mut listener = server.events.listen();
+    let since = clock::now().as_nanos();
+    let snapshot = {
+        let _turn = turns.questions.acquire().await;
+        server.snapshot().await
+    };
+    let Some(snapshot) = snapshot else { return say(&mut writer, &stuck()).await };
+    for event in server.present(&snapshot) {
+        say(&mut writer, &event).await?;
+    }
+    loop {
+        tokio::select! {
+            event = listener.next() => match event {
+                // It is part of what was told first.
+                Some(Event::Transition { change, .. }) if change.decided_ns < since => {}
+                Some(event) => say(&mut writer, &event).await?,
+                None => return Ok(()),
+            },
+            // It has nothing more to say: that is its end.
+            _ = reader.read_u8() => return Ok(()),
+        }
+    }
+}
+
+/// Writes one line.
+async fn say(writer: &mut OwnedWriteHalf, what: &impl serde::Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string(what)?;
+    text.push('\n');
+    timeout(ANSWER_PATIENCE, writer.write_all(text.as_bytes())).await?
 }
 
 /// The answer when [the election thread](STUCK) gives none.
@@ -187,20 +254,29 @@ pub(super) fn stuck() -> Response {
     Response::Error(STUCK.to_owned())
 }
 
+/// How a request is answered.
+enum Answer {
+    /// With one line.
+    Line(Response),
+    /// With what is and what happens.
+    Lines,
+}
+
 impl Server {
-    async fn answer(&self, request: Request) -> Response {
-        match request {
+    async fn answer(&self, request: Request) -> Answer {
+        Answer::Line(match request {
             Request::Status => match self.snapshot().await {
                 Some(snapshot) => Response::Status(status(self, &snapshot)),
                 None => stuck(),
             },
+            Request::Events => return Answer::Lines,
             Request::Handover { vrid, interface, to } => {
                 self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await
             }
             Request::Drain => self.drain().await,
             Request::Resume => self.resume().await,
             Request::Restart => self.restart().await,
-        }
+        })
     }
 
     /// The virtual routers: place, interface and VRID.

@@ -5,12 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::protocol::{
-    InterfaceStatus, LatenessStatus, PeerStatus, RouterStatus, Status, TransitionStatus, WatchStatus,
+    InterfaceStatus, LatenessStatus, PeerStatus, RouterStatus, Status, TrackerStatus, TransitionStatus,
+    WatchStatus,
 };
 use super::server::{ServedRouter, Server};
 use crate::clock;
-use crate::driver::{LatenessSummary, RouterSnapshot, Snapshot};
+use crate::config::TrackerConfig;
+use crate::driver::{LatenessSummary, PeerSnapshot, RouterSnapshot, Snapshot};
 use crate::recorder::Record;
+use crate::track::State;
 use crate::vrrp::{Instant, Reason};
 
 /// The status of an agent whose election thread was seen like that.
@@ -43,13 +46,14 @@ pub(super) fn status(server: &Server, snapshot: &Snapshot) -> Status {
             discarded: seen.discarded,
         });
         for (served, router) in port.routers.iter().zip(&seen.routers) {
-            status.routers.push(router_status(&port.interface, served, router, now));
+            status.routers.push(router_status(server, &port.interface, served, router, now));
         }
     }
     status
 }
 
 fn router_status(
+    server: &Server,
     interface: &str,
     served: &ServedRouter,
     seen: &RouterSnapshot,
@@ -65,6 +69,8 @@ fn router_status(
         since_ms: seen.since.map(since),
         reason: seen.reason.as_ref().map(Reason::to_string),
         priority: config.priority.get(),
+        effective_priority: seen.priority.get(),
+        trackers: tracker_statuses(server, served),
         interval_cs: config.interval.centiseconds(),
         leaving: seen.leaving,
         yielded: seen.yielded,
@@ -74,18 +80,7 @@ fn router_status(
         mac: mac.map(|octet| format!("{octet:02x}")).join(":"),
         epoch: seen.epoch,
         served_ns: seen.served.map(Instant::as_nanos),
-        peers: seen
-            .peers
-            .iter()
-            .flatten()
-            .map(|peer| PeerStatus {
-                address: peer.address,
-                priority: peer.standing.octet(),
-                interval_cs: peer.interval.centiseconds(),
-                last_heard_ms: since(peer.heard),
-                same_vips: peer.same_vips,
-            })
-            .collect(),
+        peers: seen.peers.iter().flatten().map(|peer| peer_status(peer, now)).collect(),
         watch: seen.watch.map(|watch| WatchStatus {
             peer: watch.peer,
             up: watch.up,
@@ -97,15 +92,43 @@ fn router_status(
     }
 }
 
+/// A peer as it was heard.
+pub(super) fn peer_status(peer: &PeerSnapshot, now: Instant) -> PeerStatus {
+    PeerStatus {
+        address: peer.address,
+        priority: peer.standing.octet(),
+        interval_cs: peer.interval.centiseconds(),
+        last_heard_ms: millis_since(peer.heard, now),
+        same_vips: peer.same_vips,
+    }
+}
+
+fn tracker_statuses(server: &Server, served: &ServedRouter) -> Vec<TrackerStatus> {
+    let opinions = server.opinions.borrow();
+    let status = |&index: &usize| Some(tracker_status(server.trackers.get(index)?, opinions.get(index)?));
+    served.config.trackers.iter().filter_map(status).collect()
+}
+
+/// A tracker and what it thinks.
+pub(super) fn tracker_status(tracker: &TrackerConfig, state: &State) -> TrackerStatus {
+    let (state, detail) = match state {
+        State::Unknown => ("unknown", None),
+        State::Good => ("good", None),
+        State::Failing(how) => ("failing", Some(how.clone())),
+    };
+    TrackerStatus { name: tracker.name.clone(), state: state.to_owned(), detail, weight: tracker.weight }
+}
+
 fn millis_since(then: Instant, now: Instant) -> u64 {
     millis(now.saturating_since(then))
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
+/// A role change and when its stages were reached.
+pub(super) fn transition_status(record: &Record, now: Instant) -> TransitionStatus {
     TransitionStatus {
         from: record.transition.from.to_string(),
         to: record.transition.to.to_string(),

@@ -124,7 +124,8 @@ impl Port {
         }
         let record = Record { transition, stages: router.stages };
         router.recorder.push(record);
-        self.tell(index, News::Transition(record));
+        let epoch = self.ownerships.epoch(router.slot);
+        self.tell(index, News::Transition { record, epoch });
     }
 
     /// Gives the log something to write. A log that is far behind loses lines, never time.

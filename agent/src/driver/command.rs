@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::lateness::LatenessSummary;
 use super::rings::Rings;
 use crate::recorder::{Record, Recorder};
-use crate::vrrp::{Instant, Interval, Reason, Role, Standing};
+use crate::vrrp::{Fitness, Instant, Interval, Priority, Reason, Role, Standing};
 
 /// Commands that may wait; more means that the election thread does not run, and the sender is told.
 const QUEUE: usize = 64;
@@ -49,6 +49,11 @@ pub enum Command {
     Drain,
     /// Take part again.
     Undrain,
+    /// The trackers have looked.
+    Tracked {
+        /// The virtual routers that it concerns, each with its priority from here on and whether it is to serve.
+        routers: Vec<(Place, Priority, Fitness)>,
+    },
     /// The interface became usable or ceased to be: carrier and primary address.
     Link {
         /// Index of the port.
@@ -126,6 +131,10 @@ pub struct RouterSnapshot {
     pub since: Option<Instant>,
     /// Its reason.
     pub reason: Option<Reason>,
+    /// What the trackers leave of its priority.
+    pub priority: Priority,
+    /// What they say.
+    pub fitness: Fitness,
     /// Whether it has asked for a successor and serves until one speaks.
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
@@ -192,7 +201,12 @@ pub struct Event {
 #[derive(Clone, Copy, Debug)]
 pub enum News {
     /// A role changed, or a handover began or was refused.
-    Transition(Record),
+    Transition {
+        /// What, why and when.
+        record: Record,
+        /// Takeovers since the map was made, this one included.
+        epoch: u32,
+    },
     /// A peer was heard for the first time, or with other settings than before.
     Peer(PeerSnapshot),
     /// An Active router that was thought dead was not.

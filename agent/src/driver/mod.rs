@@ -140,6 +140,11 @@ impl Driver {
             }
             Command::Drain => self.ports.iter_mut().for_each(|port| port.feed_all(Input::Drain, now)),
             Command::Undrain => self.ports.iter_mut().for_each(|port| port.undrain(now)),
+            Command::Tracked { routers } => {
+                for (router, priority, fitness) in routers {
+                    self.feed(router, Input::Tracked { priority, fitness });
+                }
+            }
             Command::Link { port, usable } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.set_usable(usable, now);

@@ -351,6 +351,8 @@ impl Port {
             role: router.core.role(),
             since: router.core.since(),
             reason: router.core.reason(),
+            priority: router.core.parameters().priority,
+            fitness: router.core.fitness(),
             leaving: router.core.leaving(),
             yielded: router.core.yielded(),
             drained: router.core.drained(),

@@ -58,8 +58,9 @@ impl Router {
             primary: entry.primary,
             checksum: config.checksum,
         };
+        let core = VirtualRouter::new(parameters, flavour(mailbox));
         Self {
-            core: VirtualRouter::new(parameters, flavour(mailbox)),
+            core: if config.trackers.is_empty() { core } else { core.tracked() },
             slot,
             announcer: Announcer::new(config.mac),
             recorder: Recorder::default(),

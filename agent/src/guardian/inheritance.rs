@@ -4,7 +4,7 @@
 
 use std::env;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Component, PathBuf};
 use std::process::Command;
 
@@ -76,6 +76,30 @@ fn program() -> io::Result<PathBuf> {
     let found = env::current_exe()?;
     let path = found.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
     Ok(path.map_or_else(|| found.clone(), PathBuf::from))
+}
+
+/// Descriptors for a process that is about to be started. No other that is started meanwhile gets them: it might keep a lock,
+/// or a way to the guardian, for as long as it lives.
+#[derive(Default)]
+pub struct Heirlooms(Vec<OwnedFd>);
+
+impl Heirlooms {
+    /// Adds a copy of `descriptor`.
+    pub(super) fn add(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<InheritedFd> {
+        let copy = descriptor.try_clone_to_owned()?;
+        let heirloom = InheritedFd(copy.as_raw_fd());
+        self.0.push(copy);
+        Ok(heirloom)
+    }
+
+    /// Leaves them to every process that is started from here on, until they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// None of a sound descriptor.
+    pub fn leave(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|descriptor| InheritedFd::new(descriptor.as_fd()).map(drop))
+    }
 }
 
 /// A descriptor that stays open for the process that follows.

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::briefing::Briefing;
-use super::inheritance::{Inheritance, InheritedFd};
+use super::inheritance::{Heirlooms, Inheritance};
 use super::notice::Notice;
 
 /// How long the guardian may take to read. It does nothing else at that time, unless somebody has stopped it.
@@ -101,8 +101,8 @@ pub struct NextAgent {
     pub command: Command,
     /// Hears how far it is.
     pub progress: UnixStream,
-    /// Its end of `progress`, which it has once it is started.
-    pub far_end: UnixStream,
+    /// What it must inherit.
+    pub heirlooms: Heirlooms,
 }
 
 /// The agent's end while it serves.
@@ -159,17 +159,18 @@ impl OpenLine {
     pub fn next_agent(&self, shared: SharedWithNext<'_>) -> io::Result<NextAgent> {
         let line = self.stream.as_ref().ok_or_else(no_guardian)?;
         let (progress, far_end) = UnixStream::pair()?;
+        let mut heirlooms = Heirlooms::default();
         let inheritance = Inheritance::Agent {
             guardian: self.guardian,
-            line: InheritedFd::new(line.as_fd())?,
-            notice: InheritedFd::new(self.notice.memory())?,
-            progress: InheritedFd::new(far_end.as_fd())?,
-            host_lock: InheritedFd::new(shared.host_lock)?,
-            directory_lock: InheritedFd::new(shared.directory_lock)?,
+            line: heirlooms.add(line.as_fd())?,
+            notice: heirlooms.add(self.notice.memory())?,
+            progress: heirlooms.add(far_end.as_fd())?,
+            host_lock: heirlooms.add(shared.host_lock)?,
+            directory_lock: heirlooms.add(shared.directory_lock)?,
             pins: shared.pins.to_owned(),
             layout: LAYOUT_VERSION,
         };
-        Ok(NextAgent { command: inheritance.command()?, progress, far_end })
+        Ok(NextAgent { command: inheritance.command()?, progress, heirlooms })
     }
 
     async fn say(&mut self, message: &Message) -> io::Result<()> {

@@ -55,6 +55,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid, fork};
 
 pub use briefing::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
+pub use inheritance::Heirlooms;
 use inheritance::Inheritance;
 pub use line::{Line, NextAgent, OpenLine, SharedWithNext, Word};
 pub use linger::Linger;

@@ -6,6 +6,7 @@ pub mod drained;
 pub mod ethtool;
 pub mod lock;
 pub mod netlink;
+pub mod process;
 pub mod rights;
 mod sysctls;
 pub mod veth;

@@ -7,6 +7,7 @@ use baton_common::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::hooks::{Change, Queues};
 use crate::control::server::{ServedRouter, Server};
 use crate::driver::{Event, News};
 use crate::recorder::Record;
@@ -55,16 +56,18 @@ impl Allowance {
     }
 }
 
-/// Writes what the election thread reports to the log.
-pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>) {
+/// Writes what the election thread reports to the log, and tells it to hooks and listeners.
+pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>, hooks: Queues) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
+        server.tell(&event);
         let Some((port, ServedRouter { config, .. })) = server.served(event.place) else {
             continue;
         };
         let (interface, vrid) = (port.interface.as_str(), config.vrid.get());
         match event.news {
-            News::Transition(Record { transition, .. }) => {
+            News::Transition { record: Record { transition, .. }, epoch } => {
+                hooks.tell(&Change { interface: interface.to_owned(), vrid, epoch, transition });
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
                 if reason == Reason::LinkDown {

@@ -58,14 +58,15 @@ pub(super) async fn replace_agent(
 }
 
 async fn bring_in(next_agent: NextAgent, ready: mpsc::Sender<ReadyAgent>) -> anyhow::Result<u32> {
-    let NextAgent { command, progress, far_end } = next_agent;
+    let NextAgent { command, progress, heirlooms } = next_agent;
     let program = command.get_program().to_string_lossy().into_owned();
     let started = {
         let _kept = xsk::lock_out_spawns();
-        Command::from(command).spawn()
+        let started = heirlooms.leave().and_then(|()| Command::from(command).spawn());
+        drop(heirlooms);
+        started
     };
     let mut child = started.with_context(|| format!("starting {program}"))?;
-    drop(far_end);
     let prepared = async {
         progress.set_nonblocking(true)?;
         let mut reports = BufReader::new(UnixStream::from_std(progress)?);

@@ -10,26 +10,30 @@ use std::thread;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{RwLock, oneshot};
+use tokio::sync::{RwLock, oneshot, watch as channel};
 use tokio::task::AbortHandle;
 
 use super::af_xdp::{self, PendingRings};
 use super::attend::{Attention, until_ended};
+use super::hooks::{self, Hooks};
 use super::locks::Locks;
 use super::prepare::Ready;
 use super::vips::Vips;
 use super::{report, watch};
 use crate::config::SbfdChoice;
-use crate::control::server::{self, RestartRequest, Server};
+use crate::control::events::Events;
+use crate::control::server::{self, RestartRequest, ServedRouter, Server};
 use crate::driver::{self, Command, Driver, End, Port};
 use crate::guardian::{Briefing, Line, Notice, Predecessor, Progress, Tenure};
 use crate::host::drained::Drained;
 use crate::host::rights;
 use crate::stall::StallWatch;
+use crate::track::{self, State, Tracked, Tracker};
 
 /// The running agent.
 pub(super) struct Serving {
     runtime: Runtime,
+    hooks: hooks::Running,
     server: Arc<Server>,
     /// Who looks after the interfaces and the VIPs.
     watching: AbortHandle,
@@ -55,6 +59,9 @@ pub(super) fn start(
     for (port, _) in served.iter().zip(&parts).filter(|(_, parts)| !parts.usable) {
         report::warn_of_no_link(&port.interface);
     }
+    let trackers = config.trackers.iter().map(Tracker::new).collect::<Result<Vec<_>, _>>();
+    let trackers = trackers.context("making the trackers ready")?;
+    let hooks = Hooks::new(&config.hooks).context("making the hooks ready")?;
     let ports = parts.into_iter().map(Port::new).collect();
     let election = Election {
         driver: Driver::new(ports, commands),
@@ -64,8 +71,12 @@ pub(super) fn start(
         takes_over: predecessor.is_some(),
     };
     let (restart, restarts) = tokio::sync::mpsc::channel(1);
+    let (opinions, seen) = channel::channel(vec![State::Unknown; config.trackers.len()]);
     let server = Arc::new(Server {
         ports: served,
+        trackers: config.trackers.clone(),
+        opinions: seen,
+        events: Events::default(),
         remote: remote.clone(),
         guardian: AtomicU32::new(0),
         restarts: restart,
@@ -73,10 +84,14 @@ pub(super) fn start(
         drained: Drained::of(&config.runtime.directory),
         restarting: AtomicBool::new(false),
     });
-    runtime.spawn(report::log_events(events, Arc::clone(&server)));
+    let (queues, hooks) = hooks.begin(&runtime);
+    runtime.spawn(report::log_events(events, Arc::clone(&server), queues));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
+    let telling = Arc::clone(&server);
+    runtime.spawn(async move { telling.tell_of_trackers().await });
     let vips = Vips::new(super::vips(config));
-    let watching = runtime.spawn(watch::watch(watch, watched, vips, remote)).abort_handle();
+    let watching = runtime.spawn(watch::watch(watch, watched, vips, remote.clone())).abort_handle();
+    runtime.spawn(track::run(trackers, tracked(&server), opinions, remote));
     runtime.spawn(server::serve(listener, Arc::clone(&server)));
 
     let (held, ended) = election.start()?;
@@ -88,7 +103,17 @@ pub(super) fn start(
         predecessor.tell(&Progress::Ready { routers }).context("telling the running agent to pass on")?;
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
-    Ok(Serving { runtime, server, watching, pending_rings, briefing, ended, restarts })
+    Ok(Serving { runtime, hooks, server, watching, pending_rings, briefing, ended, restarts })
+}
+
+/// The virtual routers that have trackers.
+fn tracked(server: &Server) -> Vec<Tracked> {
+    let tracked = |(place, _, _)| {
+        let (_, ServedRouter { config, .. }) = server.served(place)?;
+        let trackers = config.trackers.clone();
+        (!trackers.is_empty()).then_some(Tracked { place, configured: config.priority, trackers })
+    };
+    server.routers().filter_map(tracked).collect()
 }
 
 /// The election's thread before it is started.
@@ -168,9 +193,16 @@ impl Serving {
     /// Serves until the agent is told to stop, or another takes over, and the election has ended in order. `locks` and `pins`
     /// are for that other.
     pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
-        let Self { runtime, server, watching, briefing, ended, restarts, .. } = self;
+        let Self { runtime, hooks, server, watching, briefing, ended, restarts, .. } = self;
         let shared = locks.shared_with_next(pins);
         let attention = Attention { server: &server, watching, briefing, ended, restarts, shared };
-        runtime.block_on(until_ended(attention, line))
+        let end = runtime.block_on(async {
+            let end = until_ended(attention, line).await;
+            hooks.finish().await;
+            end
+        });
+        // Somebody may wait for a file on a disk that does not answer.
+        runtime.shutdown_background();
+        end
     }
 }

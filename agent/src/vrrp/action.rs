@@ -1,6 +1,6 @@
 //! What goes into the election core and what comes out of it.
 
-use super::types::{Advertisement, Checksum, Instant, Ownership, Reason, Role, Standing};
+use super::types::{Advertisement, Checksum, Fitness, Instant, Ownership, Priority, Reason, Role, Standing};
 
 /// Something that happened to one virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,13 @@ pub enum Input<A> {
     Drain,
     /// The end of a drain; [`Startup`](Self::Startup) follows where the interface allows it.
     Undrain,
+    /// The trackers have looked.
+    Tracked {
+        /// The priority from here on.
+        priority: Priority,
+        /// Whether this router is to serve.
+        fitness: Fitness,
+    },
     /// The interface lost its carrier or its primary address: nothing can be sent.
     LinkDown,
     /// A checked advertisement of another router arrived.

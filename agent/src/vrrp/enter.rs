@@ -81,6 +81,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         let reason = match task {
             Task::Shutdown => Reason::Shutdown,
             Task::Handover => Reason::Handover,
+            Task::Relief => Reason::TrackerFailed,
             Task::Drain => Reason::Drained,
         };
         let leaving = Leaving { patience_until, lease_until, task, successor };

@@ -7,7 +7,7 @@
 //!
 //! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
 //! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has
-//! handed over ([`VirtualRouter::yielded`]), and the takeover from an Active router that is known not to serve
+//! handed over ([`VirtualRouter::yielded`]), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
 //! ([`Input::ActiveFailed`]).
 
 mod action;
@@ -25,5 +25,6 @@ pub use timers::{
     skew_time,
 };
 pub use types::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Priority, Reason, Role, Standing,
+    Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Ownership, Priority, Reason, Role,
+    Standing,
 };

@@ -6,7 +6,7 @@ use baton_common::vrid::Vrid;
 
 use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
-use super::types::{Checksum, ChecksumMode, Instant, Interval, Priority, Reason, Role};
+use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub struct Parameters<A> {
 #[derive(Clone, Debug)]
 pub struct VirtualRouter<A> {
     pub(super) parameters: Parameters<A>,
+    pub(super) fitness: Fitness,
     pub(super) state: State<A>,
     pub(super) heard: Option<Checksum>,
     pub(super) changed: Option<(Instant, Reason)>,
@@ -38,13 +39,26 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// A virtual router in Initialize. `heard` is the checksum flavour that a peer used before a restart.
     #[must_use]
     pub const fn new(parameters: Parameters<A>, heard: Option<Checksum>) -> Self {
-        Self { parameters, state: State::Initialize { drained: false }, heard, changed: None }
+        let state = State::Initialize { drained: false };
+        Self { parameters, fitness: Fitness::Fit, state, heard, changed: None }
     }
 
-    /// What the operator decided.
+    /// The same with trackers, which have not looked yet.
+    #[must_use]
+    pub const fn tracked(self) -> Self {
+        Self { fitness: Fitness::Unknown, ..self }
+    }
+
+    /// What the operator decided, with the priority that the trackers leave of it.
     #[must_use]
     pub const fn parameters(&self) -> &Parameters<A> {
         &self.parameters
+    }
+
+    /// What the trackers say.
+    #[must_use]
+    pub const fn fitness(&self) -> Fitness {
+        self.fitness
     }
 
     /// The role. A router that is [leaving](Self::leaving) is still Active.

@@ -16,10 +16,10 @@ use super::types::{Instant, Interval, Reason, Role};
 ///    ^    ^    LinkDown, ...      ^                                   |  |   ^
 ///    |    |                       |                                   |  |   | nobody took over
 ///    |    |                       |                                   |  v   | (handover refused)
-///    |    |                       |  successor spoke (handover),    +----------+
-///    |    |                       |  stalled in the linger          |          | from Active by
-///    |    |                       +---------------------------------| Leaving  | Shutdown, Handover
-///    |    |         successor spoke (shutdown, drain), linger over  |          | or Drain
+///    |    |                       |  successor spoke (handover,     +----------+
+///    |    |                       |  relief), stalled in the linger |          | from Active by
+///    |    |                       +---------------------------------| Leaving  | Shutdown, Handover,
+///    |    |         successor spoke (shutdown, drain), linger over  |          | Drain, failing trackers
 ///    |    +---------------------------------------------------------+----------+
 ///    |              LinkDown, DatapathLost                            |
 ///    +----------------------------------------------------------------+
@@ -84,6 +84,8 @@ pub(super) enum Task {
     Shutdown,
     /// The operator wants another router to be Active: Backup follows, or Active again when nobody takes over.
     Handover,
+    /// What this router leads to is out of order: Backup follows, or Active again when nobody takes over.
+    Relief,
     /// The operator wants this host out: Initialize, drained, follows, or Active again when nobody takes over.
     Drain,
 }

@@ -6,8 +6,8 @@ use super::action::{Action, Actions, Failure, Input};
 use super::enter::Known;
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, lease_interval, skew_time};
-use super::types::{Advertisement, Instant, Ownership, Priority, Reason, Standing};
+use super::timers::{LINGER_MARGIN, lease_interval, linger, skew_time};
+use super::types::{Advertisement, Fitness, Instant, Ownership, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// RFC 9568 6.4.1.
@@ -21,12 +21,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match input {
             Input::Drain if !drained => self.become_drained(Reason::Drained, now, actions),
             Input::Undrain => self.state = State::Initialize { drained: false },
+            Input::Tracked { priority, fitness } => self.note_trackers(priority, fitness),
             Input::Startup | Input::StartupWithLease(_) if drained => {}
             Input::StartupWithLease(lease_until) if now < lease_until => {
                 self.take_up_lease(lease_until, now, actions)
             }
             Input::Startup | Input::StartupWithLease(_)
-                if self.parameters.priority == Priority::ADDRESS_OWNER =>
+                if self.parameters.priority == Priority::ADDRESS_OWNER && self.fitness == Fitness::Fit =>
             {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
@@ -61,11 +62,19 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
             Input::DatapathLost => self.become_initialize(Reason::DatapathLost, now, actions),
             Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
+            Input::Tracked { priority, fitness } => {
+                self.become_fit_or_not(backup, priority, fitness, now, actions)
+            }
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
-                // Skew_Time with the interval learned earlier: a priority-0 advertisement teaches none.
-                let skew = skew_time(self.parameters.priority, backup.active_adver_interval);
+                // With the interval learned earlier: a priority-0 advertisement teaches none.
+                let (priority, interval) = (self.parameters.priority, backup.active_adver_interval);
+                let wait = match self.fitness {
+                    Fitness::Fit => skew_time(priority, interval),
+                    // Not in the RFC: whoever is fit goes first, and then the one that asks, when its linger is over.
+                    Fitness::Unknown | Fitness::Failing => linger(interval) + skew_time(priority, interval),
+                };
                 self.state = State::Backup(Backup {
-                    active_down_timer: now + skew,
+                    active_down_timer: now + wait,
                     cause: Reason::ActiveLeft,
                     ..backup
                 });
@@ -73,17 +82,15 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Advertisement(
                 advertisement @ Advertisement { standing: Standing::Active(priority), .. },
             ) => {
-                // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a
-                // handover.
-                let preempt = !backup.yielded
-                    && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
-                self.state = State::Backup(if preempt && priority < self.parameters.priority {
+                self.state = State::Backup(if self.preempts(backup, priority) {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
                     Backup { cause: Reason::Preempted, ..backup }
                 } else {
                     self.backup(advertisement.into(), backup.yielded, now)
                 });
             }
+            // One that asks to be relieved asks whoever is fit.
+            Input::ActiveFailed { failure: Failure::OutOfService, .. } if self.fitness != Fitness::Fit => {}
             Input::ActiveFailed { failure, next_in_line } if backup.active.is_some() => {
                 self.succeed(backup, failure, next_in_line, now, actions);
             }
@@ -97,6 +104,52 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::TransmitFailed
             | Input::LeaseLapsed => {}
         }
+    }
+
+    /// Whether the role is to be taken from an Active router of that priority.
+    fn preempts(&self, backup: Backup<A>, priority: Priority) -> bool {
+        // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover; and a
+        // failing router is relieved in any case.
+        let preempt = !backup.yielded
+            && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
+        self.fitness == Fitness::Fit
+            && priority < self.parameters.priority
+            && (preempt || priority == Priority::LAST_RESORT)
+    }
+
+    /// What a Backup waits for depends on what its trackers say.
+    fn become_fit_or_not(
+        &mut self,
+        backup: Backup<A>,
+        priority: Priority,
+        fitness: Fitness,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let is_worse = fitness != Fitness::Fit || priority < self.parameters.priority;
+        let was_unknown = self.fitness == Fitness::Unknown;
+        self.note_trackers(priority, fitness);
+        let interval = backup.active_adver_interval;
+        if backup.cause == Reason::Preempted && is_worse {
+            // The next advertisement tells whether it is still to preempt.
+            let known = Known { router: backup.active, interval };
+            self.state = State::Backup(self.backup(known, backup.yielded, now));
+        } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
+            let active_down_timer = backup.active_down_timer.min(now + skew_time(priority, interval));
+            self.state = State::Backup(Backup { active_down_timer, ..backup });
+        } else if was_unknown
+            && fitness == Fitness::Fit
+            && priority == Priority::ADDRESS_OWNER
+            && backup.active.is_none()
+        {
+            // 6.4.1, as soon as the trackers have looked.
+            self.become_active(Reason::AddressOwner, now, actions);
+        }
+    }
+
+    fn note_trackers(&mut self, priority: Priority, fitness: Fitness) {
+        self.parameters.priority = priority;
+        self.fitness = fitness;
     }
 
     /// Not in the RFC: the Active router is known not to serve. Like the expiry of Active_Down_Timer, but only the next in
@@ -130,6 +183,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Shutdown => self.leave(active.lease_until, Task::Shutdown, None, now, actions),
             Input::Handover { to } => self.leave(active.lease_until, Task::Handover, to, now, actions),
             Input::Drain => self.leave(active.lease_until, Task::Drain, None, now, actions),
+            Input::Tracked { priority, fitness } => {
+                let fails = fitness == Fitness::Failing && self.fitness != Fitness::Failing;
+                let differs = priority != self.parameters.priority;
+                self.note_trackers(priority, fitness);
+                if fails {
+                    self.leave(active.lease_until, Task::Relief, None, now, actions);
+                } else if differs {
+                    // So that a better router need not wait for the next one to preempt.
+                    actions.push(self.advertise());
+                }
+            }
             Input::LinkDown => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.become_initialize(Reason::LinkDown, now, actions);
@@ -212,7 +276,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Shutdown if leaving.task != Task::Shutdown => {
                 self.leave_for_good(leaving, Task::Shutdown, Reason::Shutdown, now, actions);
             }
-            Input::Drain if leaving.task == Task::Handover => {
+            Input::Tracked { priority, fitness } => self.note_trackers(priority, fitness),
+            // It must not preempt its successor when it recovers.
+            Input::Handover { to: None } if leaving.task == Task::Relief => {
+                self.leave_for_good(leaving, Task::Handover, Reason::Handover, now, actions);
+            }
+            Input::Drain if matches!(leaving.task, Task::Handover | Task::Relief) => {
                 self.leave_for_good(leaving, Task::Drain, Reason::Drained, now, actions);
             }
             Input::LinkDown => self.drop_out(leaving.task, Reason::LinkDown, now, actions),
@@ -233,7 +302,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         }
     }
 
-    /// What began as a handover ends with this router out of the election. If it was offered to one, anybody may take it now.
+    /// What began as a handover ends otherwise. If it was offered to one, anybody may take it now.
     fn leave_for_good(
         &mut self,
         leaving: Leaving<A>,
@@ -257,11 +326,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.go(leaving.task, Reason::Shutdown, self.unknown(), now, actions);
             }
             // This host was stalled: somebody may have taken over long ago.
-            Task::Handover | Task::Drain if now >= leaving.lease_until => {
+            Task::Handover | Task::Relief | Task::Drain if now >= leaving.lease_until => {
                 actions.push(Action::SetOwnership(Ownership::Released));
                 self.go(leaving.task, Reason::LeaseLapsed, self.unknown(), now, actions);
             }
-            Task::Handover | Task::Drain => self.become_active(Reason::HandoverRefused, now, actions),
+            // The others were not asked when its trackers failed.
+            Task::Handover if leaving.successor.is_some() && self.fitness == Fitness::Failing => {
+                self.leave(leaving.lease_until, Task::Relief, None, now, actions);
+            }
+            Task::Handover | Task::Relief | Task::Drain => {
+                self.become_active(Reason::HandoverRefused, now, actions);
+            }
         }
     }
 
@@ -270,6 +345,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match task {
             Task::Shutdown => self.become_initialize(reason, now, actions),
             Task::Handover => self.become_backup(reason, active, true, now, actions),
+            Task::Relief => self.become_backup(reason, active, false, now, actions),
             Task::Drain => self.become_drained(reason, now, actions),
         }
     }
@@ -278,7 +354,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     fn drop_out(&mut self, task: Task, reason: Reason, now: Instant, actions: &mut Actions) {
         actions.push(Action::SetOwnership(Ownership::Released));
         match task {
-            Task::Shutdown | Task::Handover => self.become_initialize(reason, now, actions),
+            Task::Shutdown | Task::Handover | Task::Relief => self.become_initialize(reason, now, actions),
             Task::Drain => self.become_drained(reason, now, actions),
         }
     }

@@ -63,10 +63,25 @@ impl Priority {
         }
     }
 
+    /// The last resort: what a [failing](Fitness::Failing) router advertises. Whoever is fit relieves it, whatever its
+    /// Preempt_Mode.
+    pub const LAST_RESORT: Self = Self(NonZeroU8::MIN);
+
     /// The octet as it stands in an advertisement.
     pub const fn get(self) -> u8 {
         self.0.get()
     }
+}
+
+/// Whether what a virtual router leads to is in order, as its trackers see it. Not in the RFC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fitness {
+    /// The trackers have not looked yet. Nothing is taken from another router, and nothing is given up.
+    Unknown,
+    /// It is.
+    Fit,
+    /// It is not. Another router is to serve, if there is one that is fit; the addresses stay where they are if not.
+    Failing,
 }
 
 /// What the priority octet of an advertisement says of its sender.
@@ -203,6 +218,8 @@ pub enum Reason {
     AddressOwner,
     /// A router that goes before this one is Active: higher priority, or equal and a higher address.
     HigherPriority,
+    /// What it leads to is out of order.
+    TrackerFailed,
     /// A successor spoke up after this router had said priority 0.
     Succeeded,
     /// The lease ran out before it was renewed: this host was stalled, or could not transmit.
@@ -228,6 +245,7 @@ impl fmt::Display for Reason {
             Self::Preempted => "preempted",
             Self::AddressOwner => "address-owner",
             Self::HigherPriority => "higher-priority",
+            Self::TrackerFailed => "tracker-failed",
             Self::Succeeded => "succeeded",
             Self::LeaseLapsed => "lease-lapsed",
             Self::DatapathLost => "datapath-lost",

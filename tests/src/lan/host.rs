@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 use baton::driver::MAX_PEERS;
 use baton::sbfd::{Peers, Spoken};
 use baton::vrrp::{
-    Advertisement, Checksum, Input, Instant, Ownership, Parameters, Standing, VirtualRouter, lease_interval,
+    Advertisement, Checksum, Fitness, Input, Instant, Ownership, Parameters, Priority, Standing,
+    VirtualRouter, lease_interval,
 };
 use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
 use baton_common::sbfd::{Answer, Standby, discriminator};
@@ -41,6 +42,10 @@ pub(super) struct Guardian {
 pub(super) struct Host {
     /// Its election core.
     pub(super) router: VirtualRouter<Ipv4Addr>,
+    /// Its priority while it is in order.
+    pub(super) configured: Priority,
+    /// Whether its trackers find it out of order.
+    pub(super) is_failing: bool,
     /// Whom its agent watches.
     pub(super) peers: Peers<Ipv4Addr>,
     /// Whether its agent runs.
@@ -101,6 +106,8 @@ impl Host {
     pub(super) fn new(parameters: Parameters<Ipv4Addr>) -> Self {
         Self {
             router: VirtualRouter::new(parameters, None),
+            configured: parameters.priority,
+            is_failing: false,
             peers: Peers::new(1, MAX_PEERS),
             agent: Agent::Dead,
             life: 0,
@@ -161,11 +168,13 @@ impl Host {
 
     /// Its agent starts, from nothing but what the data plane remembers. Answers with its first input: like the driver it
     /// takes up a lease that holds, unless another has advertised since.
-    pub(super) fn start(&mut self, now: Instant) -> Input<Ipv4Addr> {
+    pub(super) fn start(&mut self, tracking: bool, now: Instant) -> Input<Ipv4Addr> {
         self.die();
         self.agent = Agent::Running;
         self.guardian.stands_by = true;
-        self.router = VirtualRouter::new(*self.router.parameters(), self.router.heard());
+        let parameters = Parameters { priority: self.configured, ..*self.router.parameters() };
+        let router = VirtualRouter::new(parameters, self.router.heard());
+        self.router = if tracking || self.is_failing { router.tracked() } else { router };
         self.peers = Peers::new(1, MAX_PEERS);
         self.spoken.clear();
         self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
@@ -182,6 +191,23 @@ impl Host {
                 Input::Startup
             }
         }
+    }
+
+    /// What its trackers tell the election.
+    pub(super) fn tracked(&self) -> Input<Ipv4Addr> {
+        if self.is_failing {
+            Input::Tracked { priority: Priority::LAST_RESORT, fitness: Fitness::Failing }
+        } else {
+            Input::Tracked { priority: self.configured, fitness: Fitness::Fit }
+        }
+    }
+
+    /// Whether it takes the role from `active`.
+    pub(super) fn preempts(&self, active: &Self) -> bool {
+        let (own, other) = (self.router.parameters(), active.router.parameters().priority);
+        let preempts = (own.preempt || own.priority == Priority::ADDRESS_OWNER) && !self.router.yielded();
+        let is_willing = preempts || other == Priority::LAST_RESORT;
+        self.router.fitness() == Fitness::Fit && own.priority > other && is_willing
     }
 
     /// Its agent is gone, with everything that was waiting for it, and its guardian has nothing to do.

@@ -278,15 +278,12 @@ impl Judge {
         let [owner] = owners[..] else {
             return wrong(format!("owners {owners:?}"));
         };
-        let priority = hosts[owner].router.parameters().priority;
         for (who, host) in hosts.iter().enumerate() {
-            let own = host.router.parameters();
             let expected = if who == owner { Role::Active } else { Role::Backup };
             if host.router.role() != expected {
                 return wrong(format!("{who} is {}, {owner} owns", host.router.role()));
             }
-            let preempts = own.preempt || own.priority.get() == 255;
-            if who != owner && own.priority > priority && preempts && !host.router.yielded() {
+            if who != owner && host.preempts(&hosts[owner]) {
                 return wrong(format!("{who} does not preempt {owner}"));
             }
         }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Input, Instant, Parameters, Role};
+use baton::vrrp::{Fitness, Input, Instant, Parameters, Role};
 
 pub use judge::{Rule, Violation};
 pub use network::Conditions;
@@ -55,6 +55,10 @@ pub enum Disturbance {
     Drain(usize),
     /// The operator lets it in again.
     Undrain(usize),
+    /// What a host leads to falls out of order, as its trackers see it.
+    Fail(usize),
+    /// It is in order again.
+    Recover(usize),
     /// The operator stops the agent.
     Shutdown(usize),
     /// The interface of a host loses its carrier.
@@ -104,6 +108,8 @@ pub struct Lan {
     judge: Judge,
     random: Random,
     watching: Option<Watching>,
+    /// Whether agents do not know at their start that all is in order.
+    tracking: bool,
     now: Instant,
     /// Until when the judge has looked.
     judged: Instant,
@@ -126,6 +132,7 @@ impl Lan {
             network: Network::new(conditions, members.len()),
             random: Random::new(seed),
             watching: None,
+            tracking: false,
             now: Instant::default(),
             judged: Instant::default(),
             queue: BTreeMap::new(),
@@ -149,6 +156,11 @@ impl Lan {
         self.judge.watch(watching);
         let hasty = self.sabotage == Some(Sabotage::Haste);
         self.watching = Some(if hasty { watching.hasty(conditions) } else { watching });
+    }
+
+    /// Agents that start from now on have to look first whether all is in order.
+    pub fn track(&mut self) {
+        self.tracking = true;
     }
 
     /// Writes down from now on what happens.
@@ -229,6 +241,15 @@ impl Lan {
                 self.offer(who, Input::Undrain)?;
                 if self.hosts[who].carrier { self.offer(who, Input::Startup) } else { Ok(()) }
             }
+            Disturbance::Fail(who) => {
+                self.hosts[who].is_failing = true;
+                self.planned(who, self.hosts[who].tracked())
+            }
+            Disturbance::Recover(who) => {
+                self.hosts[who].is_failing = false;
+                self.judge.stir(who, self.now);
+                self.offer(who, self.hosts[who].tracked())
+            }
             Disturbance::Shutdown(who) => self.planned(who, Input::Shutdown),
             Disturbance::Unplug(who) => {
                 self.hosts[who].carrier = false;
@@ -269,12 +290,15 @@ impl Lan {
         self.gasp(who)?;
         self.judge.forget_dead_lease(who);
         let host = &mut self.hosts[who];
-        let input = host.start(self.now);
+        let input = host.start(self.tracking, self.now);
         host.peers.set_profile(self.watching.map(|watching| watching.profile));
         for from in 0..self.hosts.len() {
             self.judge.arrive(from, who);
         }
-        if self.hosts[who].carrier { self.offer(who, input) } else { Ok(()) }
+        if self.hosts[who].carrier {
+            self.offer(who, input)?;
+        }
+        self.offer(who, self.hosts[who].tracked())
     }
 
     /// An operator's wish.
@@ -286,7 +310,9 @@ impl Lan {
     /// A host is going to leave what it owns: when somebody is there to take over, nothing may be lost.
     fn expect_successor(&mut self, who: usize) {
         let ready = |(other, host): (usize, &Host)| {
-            other != who && host.agent == Agent::Running && host.carrier && host.router.role() == Role::Backup
+            let takes_part = host.agent == Agent::Running && host.carrier;
+            let wants = host.router.role() == Role::Backup && host.router.fitness() == Fitness::Fit;
+            other != who && takes_part && wants
         };
         let owns = self.hosts[who].owns(self.now) && self.hosts[who].agent == Agent::Running;
         if owns && self.hosts.iter().enumerate().any(ready) {

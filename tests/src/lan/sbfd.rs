@@ -236,7 +236,8 @@ impl Lan {
 fn stand_by(cell: &mut Standby, (priority, address): (u8, Ipv4Addr), memory: Duration, now: Instant) -> bool {
     let [a, b, c, d, ..] = cell.address;
     let is_fresh = now.saturating_since(Instant::from_nanos(cell.seen_ns)) < memory;
-    if is_fresh && (priority, address) < (cell.priority, Ipv4Addr::new(a, b, c, d)) {
+    let best = Ipv4Addr::new(a, b, c, d);
+    if is_fresh && best != address && (priority, address) < (cell.priority, best) {
         return false;
     }
     cell.address[..4].copy_from_slice(&address.octets());

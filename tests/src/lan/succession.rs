@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Instant, Priority, Reason, skew_time};
+use baton::vrrp::{Fitness, Instant, Reason, skew_time};
 
 use super::host::{Agent, Host};
 use super::judge::{Judge, Rule, Violation, text};
@@ -70,7 +70,7 @@ impl Judge {
         let speaks = hosts[other].agent == Agent::Running;
         let contest = now <= self.stirred[other] + self.settling
             || peer != Some(other)
-                && (would_preempt(&hosts[who], &hosts[other]) && speaks || !speaks && !self.strict);
+                && (hosts[who].preempts(&hosts[other]) && speaks || !speaks && !self.strict);
         let misled = self.lost[other][who].0 > 0
             || strayed(other)
             || peer.is_some_and(|peer| strayed(peer) || is_recent(self.stirred[peer]));
@@ -136,7 +136,8 @@ impl Judge {
         let owner = hosts.iter().find(|host| Some(host.address()) == self.succession.owner)?;
         let answers = owner.datapath && owner.carrier;
         let detection = if answers { watching.lapse() } else { watching.silence() };
-        let waits = hosts.iter().filter(|host| host.is_present()).filter_map(|host| {
+        let wants = |host: &&Host| host.is_present() && host.router.fitness() == Fitness::Fit;
+        let waits = hosts.iter().filter(wants).filter_map(|host| {
             let (watch, session) = host.peers.session(0)?;
             let own = host.router.parameters();
             let wait = if session.next_in_line {
@@ -148,11 +149,4 @@ impl Judge {
         });
         waits.min().map(|wait| self.covered + detection + wait)
     }
-}
-
-/// Whether `host` goes on listening to the router before when `active` has taken over.
-fn would_preempt(host: &Host, active: &Host) -> bool {
-    let own = host.router.parameters();
-    let preempts = own.preempt || own.priority == Priority::ADDRESS_OWNER;
-    preempts && own.priority > active.router.parameters().priority
 }

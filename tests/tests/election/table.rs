@@ -5,7 +5,7 @@ use baton_tests::lan::text;
 use super::Given::{
     self, DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
     OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
-    TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
+    TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther, WeightFails,
 };
 use super::{HIGHER, LOWER, feed, ms, router};
 
@@ -13,7 +13,7 @@ use super::{HIGHER, LOWER, feed, ms, router};
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 24] = [
+const INPUTS: [(&str, Given); 26] = [
     ("startup", Startup),
     ("startup with lease", StartupWithLease),
     ("startup with lapsed lease", StartupWithLapsedLease),
@@ -22,6 +22,8 @@ const INPUTS: [(&str, Given); 24] = [
     ("handover to one", HandoverTo(HIGHER)),
     ("drain", Drain),
     ("undrain", Undrain),
+    ("trackers fail", TrackersFail),
+    ("a weight fails", WeightFails),
     ("link down", LinkDown),
     ("hears 0", Hears(0, HIGHER)),
     ("hears 50", Hears(50, HIGHER)),
@@ -94,7 +96,7 @@ fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 24]);
+type Row = (&'static str, [(&'static str, &'static str); 26]);
 
 /// The state table.
 const TABLE: [Row; 13] = [
@@ -112,6 +114,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Initialize, never"),
             ("drain", "Initialize -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Initialize, never"),
+            ("trackers fail", "nothing => Initialize, never"),
+            ("a weight fails", "nothing => Initialize, never"),
             ("link down", "nothing => Initialize, never"),
             ("hears 0", "nothing => Initialize, never"),
             ("hears 50", "nothing => Initialize, never"),
@@ -141,6 +145,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Initialize drained, never"),
             ("drain", "nothing => Initialize drained, never"),
             ("undrain", "nothing => Initialize, never"),
+            ("trackers fail", "nothing => Initialize drained, never"),
+            ("a weight fails", "nothing => Initialize drained, never"),
             ("link down", "nothing => Initialize drained, never"),
             ("hears 0", "nothing => Initialize drained, never"),
             ("hears 50", "nothing => Initialize drained, never"),
@@ -170,6 +176,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Backup, 3609.375"),
             ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Backup, 3609.375"),
+            ("trackers fail", "nothing => Backup, 3609.375"),
+            ("a weight fails", "nothing => Backup, 3609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1609.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
@@ -202,6 +210,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Backup, 2304.6875"),
             ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Backup, 2304.6875"),
+            ("trackers fail", "nothing => Backup, 2304.6875"),
+            ("a weight fails", "nothing => Backup, 2304.6875"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1304.6875"),
             ("hears 50", "nothing => Backup, 2304.6875"),
@@ -240,6 +250,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Backup, 1609.375"),
             ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Backup, 1609.375"),
+            ("trackers fail", "nothing => Backup, 1609.375"),
+            ("a weight fails", "nothing => Backup, 1609.375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 1609.375"),
@@ -272,6 +284,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Backup, 3609.375"),
             ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Backup, 3609.375"),
+            ("trackers fail", "nothing => Backup, 5196.09375"),
+            ("a weight fails", "nothing => Backup, 4848.4375"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup, 1809.375"),
             ("hears 50", "nothing => Backup, 3609.375"),
@@ -304,6 +318,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Backup yielded, 6404.6875"),
             ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
             ("undrain", "nothing => Backup yielded, 6404.6875"),
+            ("trackers fail", "nothing => Backup yielded, 6404.6875"),
+            ("a weight fails", "nothing => Backup yielded, 6404.6875"),
             ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Backup yielded, 5304.6875"),
             ("hears 50", "nothing => Backup yielded, 6804.6875"),
@@ -342,6 +358,11 @@ const TABLE: [Row; 13] = [
             ("handover to one", "offer until 7000; Active -> Active (handover) => Active leaving, 5502"),
             ("drain", "linger until 5504; send 0; Active -> Active (drained) => Active leaving, 5502"),
             ("undrain", "nothing => Active, 5000"),
+            (
+                "trackers fail",
+                "linger until 5504; send 0; Active -> Active (tracker-failed) => Active leaving, 5502",
+            ),
+            ("a weight fails", "send 90 => Active, 5000"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "send 100 => Active, 5500"),
             ("hears 50", "send 100; announce => Active, 5000"),
@@ -380,6 +401,8 @@ const TABLE: [Row; 13] = [
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (drained) => Initialize drained, never",
             ),
             ("undrain", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("trackers fail", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("a weight fails", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "link down",
                 "disown; Active -> Backup (lease-lapsed); Backup -> Initialize (link-down) => Initialize, never",
@@ -415,6 +438,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Active leaving, 5502"),
             ("drain", "nothing => Active leaving, 5502"),
             ("undrain", "nothing => Active leaving, 5502"),
+            ("trackers fail", "nothing => Active leaving, 5502"),
+            ("a weight fails", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "linger until 5002; Active -> Initialize (succeeded) => Initialize, never"),
@@ -450,6 +475,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Active leaving, 5502"),
             ("drain", "Active -> Active (drained) => Active leaving, 5502"),
             ("undrain", "nothing => Active leaving, 5502"),
+            ("trackers fail", "nothing => Active leaving, 5502"),
+            ("a weight fails", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
@@ -488,6 +515,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Active leaving, 5502"),
             ("drain", "linger until 6004; send 0; Active -> Active (drained) => Active leaving, 6002"),
             ("undrain", "nothing => Active leaving, 5502"),
+            ("trackers fail", "nothing => Active leaving, 5502"),
+            ("a weight fails", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
@@ -526,6 +555,8 @@ const TABLE: [Row; 13] = [
             ("handover to one", "nothing => Active leaving, 5502"),
             ("drain", "nothing => Active leaving, 5502"),
             ("undrain", "nothing => Active leaving, 5502"),
+            ("trackers fail", "nothing => Active leaving, 5502"),
+            ("a weight fails", "nothing => Active leaving, 5502"),
             ("link down", "disown; Active -> Initialize (link-down) => Initialize drained, never"),
             ("hears 0", "nothing => Active leaving, 5502"),
             ("hears 50", "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never"),

@@ -1,0 +1,206 @@
+//! One look at what a tracker watches.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use super::file::SmallFile;
+use super::http::get;
+use super::opinion::Finding;
+use super::process::Process;
+use crate::config::{Check, HttpTarget};
+use crate::program::{Program, ProgramError};
+
+/// A check at work, with what it remembers from one look to the next.
+pub(super) enum Looker {
+    /// A process.
+    Process(Process),
+    /// A port that is listened on.
+    Tcp(SocketAddr),
+    /// A web server's answer.
+    Http(HttpTarget),
+    /// The number in a file.
+    File(SmallFile),
+    /// What a program says.
+    Exec(Program),
+}
+
+impl Looker {
+    /// A check that has not looked yet.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user.
+    pub(super) fn new(check: &Check) -> Result<Self, ProgramError> {
+        Ok(match check {
+            Check::Process(path) => Self::Process(Process::new(path.clone())),
+            Check::Tcp(address) => Self::Tcp(*address),
+            Check::Http(target) => Self::Http(target.clone()),
+            Check::File(path) => Self::File(SmallFile::new(path.clone())),
+            Check::Exec { words, user } => Self::Exec(Program::new(words, user.as_deref())?),
+        })
+    }
+
+    /// Looks once. Takes as long as the other side takes; dropping it is harmless.
+    pub(super) async fn look(&mut self) -> Finding {
+        let seen = match self {
+            Self::Process(process) => return process.look().await,
+            Self::Tcp(address) => connect(*address).await,
+            Self::Http(target) => get(target).await,
+            Self::File(file) => number_in(file).await,
+            Self::Exec(program) => program.run(&[]).await.map_err(|error| error.to_string()),
+        };
+        match seen {
+            Ok(()) => Finding::Good,
+            Err(how) => Finding::Bad(how),
+        }
+    }
+
+    /// Waits until something happens that is worth another look at once; for ever if nothing tells.
+    pub(super) async fn stirred(&self) {
+        match self {
+            Self::Process(process) => process.ended().await,
+            Self::Tcp(_) | Self::Http(_) | Self::File(_) | Self::Exec(..) => pending().await,
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<(), String> {
+    let connected = TcpStream::connect(address).await;
+    connected.map(drop).map_err(|error| format!("connecting to {address}: {error}"))
+}
+
+/// In order if there is no such file, or nothing in it, or 0.
+async fn number_in(file: &mut SmallFile) -> Result<(), String> {
+    match file.read().await {
+        Ok(text) if matches!(text.as_str(), "" | "0") => Ok(()),
+        Ok(_) => Err(format!("{} does not hold 0", file.path().display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("{}: {error}", file.path().display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    fn look(looker: &mut Looker) -> Finding {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(looker.look())
+    }
+
+    fn is_bad(finding: &Finding, words: &str) -> bool {
+        matches!(finding, Finding::Bad(how) if how.contains(words))
+    }
+
+    #[test]
+    fn a_port_is_in_order_while_somebody_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut looker = Looker::Tcp(listener.local_addr().expect("its address"));
+        assert_eq!(look(&mut looker), Finding::Good);
+        drop(listener);
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "Connection refused"), "{found:?}");
+    }
+
+    #[test]
+    fn a_web_server_is_in_order_while_it_answers_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let answers = ["200 OK", "302 Found", "503 Service Unavailable", "nonsense"];
+        let server = thread::spawn(move || {
+            for status in answers {
+                let (mut client, _) = listener.accept().expect("a client");
+                let length = client.read(&mut [0; 1024]).expect("a request");
+                assert!(length > 0);
+                write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("an answer");
+            }
+        });
+        let target = HttpTarget { address, authority: address.to_string(), path: "/ok".to_owned() };
+        let mut looker = Looker::Http(target);
+        assert_eq!(look(&mut looker), Finding::Good);
+        assert_eq!(look(&mut looker), Finding::Good);
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "503 Service Unavailable"), "{found:?}");
+        let found = look(&mut looker);
+        assert!(is_bad(&found, &format!("http://{address}/ok")), "{found:?}");
+        server.join().expect("a server");
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "Connection refused"), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_is_in_order_without_a_number_or_with_0() {
+        let path = std::env::temp_dir().join(format!("baton-track-{}", std::process::id()));
+        let mut looker = Looker::File(SmallFile::new(path.clone()));
+        assert_eq!(look(&mut looker), Finding::Good);
+        for (text, is_good) in [("", true), ("0\n", true), ("1\n", false), ("maintenance", false)] {
+            std::fs::write(&path, text).expect("a file");
+            assert_eq!(look(&mut looker) == Finding::Good, is_good, "{text}");
+        }
+        std::fs::remove_file(&path).expect("it is there");
+    }
+
+    #[test]
+    fn a_program_is_in_order_when_it_ends_well() {
+        let looker = |script: &str| {
+            let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+            look(&mut Looker::new(&Check::Exec { words, user: None }).expect("no other user"))
+        };
+        assert_eq!(looker("exit 0"), Finding::Good);
+        let found = looker("exit 1");
+        assert!(is_bad(&found, "exit status: 1"), "{found:?}");
+    }
+
+    #[test]
+    fn a_process_is_gone_when_it_has_ended_and_only_doubtful_without_its_file() {
+        let path = std::env::temp_dir().join(format!("baton-pid-{}", std::process::id()));
+        let mut looker = Looker::Process(Process::new(path.clone()));
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "No such file"), "{found:?}");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+        std::fs::write(&path, format!("{}\n", child.id())).expect("a file");
+        assert_eq!(look(&mut looker), Finding::Good);
+        child.kill().expect("it runs");
+        child.wait().expect("its end");
+        // As a service does that ends in order.
+        std::fs::remove_file(&path).expect("it is there");
+        let found = look(&mut looker);
+        assert!(matches!(&found, Finding::Gone(how) if how.contains("has ended")), "{found:?}");
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "No such file"), "{found:?}");
+        std::fs::write(&path, child.id().to_string()).expect("a file");
+        let found = look(&mut looker);
+        assert!(matches!(&found, Finding::Gone(how) if how.contains("No such process")), "{found:?}");
+        std::fs::write(&path, "nonsense").expect("a file");
+        let found = look(&mut looker);
+        assert!(is_bad(&found, "no process number"), "{found:?}");
+        std::fs::remove_file(&path).expect("it is there");
+    }
+
+    #[test]
+    fn a_process_stirs_once_when_it_ends() {
+        let path = std::env::temp_dir().join(format!("baton-stir-{}", std::process::id()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+        std::fs::write(&path, child.id().to_string()).expect("a file");
+        let mut looker = Looker::Process(Process::new(path.clone()));
+        let patience = std::time::Duration::from_secs(10);
+        runtime.block_on(async {
+            assert_eq!(looker.look().await, Finding::Good);
+            child.kill().expect("it runs");
+            tokio::time::timeout(patience, looker.stirred()).await.expect("it stirs");
+            std::fs::remove_file(&path).expect("it is there");
+            looker.look().await;
+            let again = tokio::time::timeout(patience / 100, looker.stirred()).await;
+            assert!(again.is_err(), "it would be looked at without a pause");
+        });
+        child.wait().expect("its end");
+    }
+}

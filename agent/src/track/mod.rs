@@ -1,0 +1,140 @@
+//! Trackers: whether what the virtual routers lead to is in order. They run beside the election, in tokio, and tell it what
+//! they think; what that means for the role is the election's decision.
+
+mod check;
+mod file;
+mod fitness;
+mod http;
+mod opinion;
+mod process;
+
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use self::opinion::State;
+
+use self::check::Looker;
+use self::opinion::{Finding, Opinion};
+use crate::config::TrackerConfig;
+use crate::driver::{Command, Place, Remote};
+use crate::program::ProgramError;
+use crate::vrrp::{Fitness, Priority};
+
+/// How soon a virtual router is told again whose election thread did not take it.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A tracker that has not looked yet.
+pub struct Tracker {
+    config: TrackerConfig,
+    lookers: Vec<Looker>,
+}
+
+impl Tracker {
+    /// What `config` describes.
+    ///
+    /// # Errors
+    ///
+    /// It is to run a program as a user that there is not.
+    pub fn new(config: &TrackerConfig) -> Result<Self, ProgramError> {
+        let lookers = config.checks.iter().map(Looker::new).collect::<Result<_, _>>()?;
+        Ok(Self { config: config.clone(), lookers })
+    }
+}
+
+/// A virtual router that has trackers.
+pub struct Tracked {
+    /// Where it is.
+    pub place: Place,
+    /// Its priority while all is in order.
+    pub configured: Priority,
+    /// The indices of its trackers.
+    pub trackers: Vec<usize>,
+}
+
+/// What all trackers think, in the order of the configuration.
+pub type Opinions = watch::Receiver<Vec<State>>;
+
+/// Runs `trackers` and tells the election what they mean for the `routers`, until it is dropped. What they think goes to
+/// `opinions`, too.
+pub async fn run(
+    trackers: Vec<Tracker>,
+    routers: Vec<Tracked>,
+    opinions: watch::Sender<Vec<State>>,
+    remote: Remote,
+) {
+    let mut changes = opinions.subscribe();
+    let mut looking = JoinSet::new();
+    let weights: Vec<Option<u8>> = trackers.iter().map(|tracker| tracker.config.weight).collect();
+    for (index, tracker) in trackers.into_iter().enumerate() {
+        looking.spawn(look(index, tracker, opinions.clone()));
+    }
+    let mut told: Vec<Option<(Priority, Fitness)>> = vec![None; routers.len()];
+    loop {
+        let now = judge(&weights, &routers, &changes.borrow_and_update());
+        let is_told = tell(&routers, &now, &told, &remote);
+        if is_told {
+            told = now;
+        }
+        let next = changes.changed();
+        // The channel is open: this function has its sender.
+        let _ = if is_told { next.await } else { timeout(RETRY, next).await.unwrap_or(Ok(())) };
+    }
+}
+
+/// What the trackers mean for every router.
+fn judge(weights: &[Option<u8>], routers: &[Tracked], states: &[State]) -> Vec<Option<(Priority, Fitness)>> {
+    let judged = |router: &Tracked| {
+        let own = router.trackers.iter().map(|&index| (weights[index], &states[index]));
+        Some(fitness::fitness(router.configured, own))
+    };
+    routers.iter().map(judged).collect()
+}
+
+/// Tells the election what is new, all at once; false if that could not be done.
+fn tell(
+    routers: &[Tracked],
+    now: &[Option<(Priority, Fitness)>],
+    told: &[Option<(Priority, Fitness)>],
+    remote: &Remote,
+) -> bool {
+    let changed = routers.iter().zip(now).zip(told).filter(|((_, now), told)| now != told);
+    let news = changed
+        .filter_map(|((router, now), _)| now.map(|(priority, fitness)| (router.place, priority, fitness)));
+    let routers: Vec<_> = news.collect();
+    routers.is_empty() || remote.send(Command::Tracked { routers }).is_ok()
+}
+
+/// Looks again and again, and notes what is thought then.
+async fn look(index: usize, tracker: Tracker, opinions: watch::Sender<Vec<State>>) {
+    let Tracker { config, mut lookers } = tracker;
+    let TrackerConfig { name, interval, patience, rise, fall, .. } = config;
+    let mut opinion = Opinion::new(rise, fall);
+    loop {
+        let late = |_| Finding::Bad(format!("no answer in {patience:?}"));
+        let finding = timeout(patience, look_at_all(&mut lookers)).await.unwrap_or_else(late);
+        if let Some(state) = opinion.note(finding) {
+            match state {
+                State::Failing(how) => tracing::warn!(tracker = name, "failing: {how}"),
+                State::Good | State::Unknown => tracing::info!(tracker = name, "in order"),
+            }
+            opinions.send_modify(|states| states[index] = state.clone());
+        }
+        // Or sooner, when something has happened.
+        let _ = timeout(interval, select_all(lookers.iter().map(|looker| Box::pin(looker.stirred())))).await;
+    }
+}
+
+/// The first that is not good, or that all are.
+async fn look_at_all(lookers: &mut [Looker]) -> Finding {
+    for looker in lookers {
+        match looker.look().await {
+            Finding::Good => {}
+            found @ (Finding::Bad(_) | Finding::Gone(_)) => return found,
+        }
+    }
+    Finding::Good
+}
