@@ -245,6 +245,9 @@ fn of_several_probers_the_best_is_next_in_line() {
     let standby = host.standby(SLOT);
     let address = [192, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(standby, Standby { seen_ns: standby.seen_ns, address, priority: 150, _pad: [0; 7] });
+    assert!(is_next(50, 4, true), "the best, whose trackers have failed, until a better one asks");
+    assert!(is_next(100, 2, true), "that one");
+    assert!(!is_next(50, 4, true), "not the best any more");
     // The best has gone.
     std::thread::sleep(Duration::from_millis(210));
     assert!(is_next(100, 2, true), "the only one left");
