@@ -6,6 +6,8 @@ mod file;
 mod hook;
 mod problem;
 mod section;
+#[cfg(test)]
+mod tests;
 mod track;
 mod value;
 

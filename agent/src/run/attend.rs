@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::hooks::Running;
 use super::restart::{ReadyAgent, replace_agent};
 use crate::control::server::{RESTARTING, RestartRequest, Server};
 use crate::driver::{Command, End};
@@ -25,6 +26,8 @@ pub(super) struct Attention<'a> {
     pub(super) server: &'a Server,
     /// Who looks after the interfaces and the VIPs, which are the next agent's when it has taken over.
     pub(super) watching: AbortHandle,
+    /// Which have to tell of the last changes.
+    pub(super) hooks: Running,
     /// For the guardian, when it asks.
     pub(super) briefing: Briefing,
     pub(super) ended: oneshot::Receiver<End>,
@@ -36,7 +39,7 @@ pub(super) struct Attention<'a> {
 /// Waits until the agent is told to stop or to pass on, then for the election to end in order. A second request to stop does
 /// not wait.
 pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow::Result<End> {
-    let Attention { server, watching, briefing, mut ended, mut restarts, shared } = attention;
+    let Attention { server, watching, hooks, briefing, mut ended, mut restarts, shared } = attention;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -56,6 +59,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                     watching.abort();
                     attendant.leave().await;
                 }
+                hooks.finish().await;
                 return Ok(end);
             }
             Some(request) = restarts.recv() => {

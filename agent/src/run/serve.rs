@@ -195,12 +195,8 @@ impl Serving {
     pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
         let Self { runtime, hooks, server, watching, briefing, ended, restarts, .. } = self;
         let shared = locks.shared_with_next(pins);
-        let attention = Attention { server: &server, watching, briefing, ended, restarts, shared };
-        let end = runtime.block_on(async {
-            let end = until_ended(attention, line).await;
-            hooks.finish().await;
-            end
-        });
+        let attention = Attention { server: &server, watching, hooks, briefing, ended, restarts, shared };
+        let end = runtime.block_on(until_ended(attention, line));
         // Somebody may wait for a file on a disk that does not answer.
         runtime.shutdown_background();
         end

@@ -40,7 +40,8 @@ impl Process {
     /// The number of the process that was found last, if it has ended.
     fn take_ended(&mut self) -> Option<u32> {
         let has_ended = |(_, process): &mut (u32, AsyncFd<OwnedFd>)| {
-            process::has_ended(process.get_ref()).unwrap_or(true)
+            // What the kernel does not tell is no end.
+            process::has_ended(process.get_ref()).unwrap_or(false)
         };
         self.running.take_if(has_ended).map(|(number, _)| number)
     }

@@ -1,0 +1,224 @@
+//! The text of `baton.toml`: what it means, and every mistake that can be in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::parse;
+use super::{Check, HookConfig, HttpTarget, MacMode};
+use crate::vrrp::{Checksum, ChecksumMode, Role};
+
+const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
+
+#[test]
+fn the_minimal_file_gets_the_defaults_of_the_rfc() {
+    let config = parse(MINIMAL).expect("valid");
+    let router = &config.routers[0];
+    assert_eq!(router.priority.get(), 100);
+    assert_eq!(router.interval.centiseconds(), 100);
+    assert!(router.preempt);
+    assert_eq!(router.mac, MacMode::Virtual);
+    assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
+    assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
+    assert_eq!(config.runtime.realtime_priority, 50);
+}
+
+/// (text, line and column of the mistake, words in what, words in the remedy)
+#[test]
+fn every_mistake_is_named_with_its_place_and_remedy() {
+    let replaced = |from: &str, to: &str| MINIMAL.replace(from, to);
+    let added = |line: &str| format!("{MINIMAL}{line}\n");
+    let runtime = |line: &str| format!("[runtime]\n{line}\n{MINIMAL}");
+    let hook = |lines: &str| format!("{MINIMAL}[[hook]]\n{lines}\n");
+    let track = |lines: &str| format!("{MINIMAL}[[track]]\n{lines}\n");
+    let rows: Vec<(String, (usize, usize), &str, &str)> = vec![
+        (String::new(), (1, 1), "no virtual router", "[[router]]"),
+        ("router = 1".to_owned(), (1, 10), "router is of type integer", "[[router]], with two brackets"),
+        (
+            replaced("[[router]]", "[router]"),
+            (1, 1),
+            "router is of type table",
+            "[[router]], with two brackets",
+        ),
+        (format!("runtime = 1\n{MINIMAL}"), (1, 11), "runtime is of type integer", "[runtime]"),
+        (format!("routers = 1\n{MINIMAL}"), (1, 1), "the file has no key `routers`", "write `router`"),
+        ("router = [1]".to_owned(), (1, 11), "a router is of type integer", "[[router]]"),
+        ("router = []".to_owned(), (1, 10), "no virtual router", "[[router]]"),
+        ("[[router]\n".to_owned(), (1, 10), "", "TOML"),
+        (added("vrid = 52"), (5, 1), "duplicate key", "TOML"),
+        (replaced("vrid = 51", "vrid = 0"), (3, 8), "vrid 0 is out of range", "1 to 255"),
+        (replaced("vrid = 51", "vrid = 256"), (3, 8), "vrid 256", "1 to 255"),
+        (
+            replaced("vrid = 51", "vrid = \"51\""),
+            (3, 8),
+            "vrid is of type string, not an integer",
+            "1 to 255",
+        ),
+        (replaced("vrid = 51\n", ""), (1, 1), "`vrid` is missing", "1 to 255"),
+        (replaced("interface = \"eth0\"\n", ""), (1, 1), "`interface` is missing", "eth0"),
+        (replaced("vips = [\"192.0.2.100\"]\n", ""), (1, 1), "`vips` is missing", "192.0.2.100"),
+        (replaced("eth0", "eth0/1"), (2, 13), "\"eth0/1\" is not an interface name", "ip link"),
+        (replaced("eth0", ""), (2, 13), "not an interface", "ip link"),
+        (replaced("192.0.2.100", "192.0.2.300"), (4, 9), "192.0.2.300", "192.0.2.100"),
+        (replaced("192.0.2.100", "224.0.0.18"), (4, 9), "224.0.0.18", "192.0.2.100"),
+        (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
+        (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
+        (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 4000"),
+        (added("priority = 0"), (5, 12), "priority 0", "2 to 254"),
+        (added("priority = 1"), (5, 12), "priority 1 is out of range", "1 is what a failing router says"),
+        (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "2 to 254"),
+        (added("interval_ms = 5"), (5, 15), "interval_ms 5", "multiple of 10"),
+        (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
+        (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
+        (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
+        (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
+        (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
+        (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
+        (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
+        (track("name = \"a\""), (5, 1), "nothing to look at", "process, tcp, http, file or exec"),
+        (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
+        (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
+        (track("name = \"a\"\nfile = \"a\""), (7, 8), "file \"a\" is no absolute path", "/run"),
+        (track("name = \"a\"\ntcp = \"localhost:1\""), (7, 7), "localhost:1", "127.0.0.1:3306"),
+        (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// URL", "http://127.0.0.1"),
+        (track("name = \"a\"\nhttp = \"https://127.0.0.1/\""), (7, 8), "is not an http:// URL", "http://"),
+        (track("name = \"a\"\nhttp = \"http://127.0.0.1:80800/\""), (7, 8), "80800", "http://127.0.0.1"),
+        (track("name = \"a\"\nhttp = \"http://me@127.0.0.1/\""), (7, 8), "me@", "http://127.0.0.1"),
+        (track("name = \"a\"\nfile = \"/a\"\nuser = \"b\""), (8, 8), "user without exec", "no shell"),
+        (track("name = \"a\"\nhttp = \"http://localhost/\""), (7, 8), "localhost", "http://127.0.0.1"),
+        (track("name = \"a\"\nfile = \"/a\"\nweight = 0"), (8, 10), "weight 0", "1 to 254"),
+        (track("name = \"a\"\nfile = \"/a\"\nrise = 0"), (8, 8), "rise 0", "1 to 255"),
+        (track("name = \"a\"\nfile = \"/a\"\ntimeout_ms = 1"), (8, 14), "timeout_ms 1", "10 to"),
+        (track("name = \"a\"\nfile = \"/a\"\ninterval = 20"), (8, 1), "no key `interval`", "interval_ms"),
+        (track("name = \"a\"\nexec = [\"true\"]"), (7, 8), "exec \"true\" is no absolute path", "no shell"),
+        (track("name = \"a\"\nexec = []"), (7, 8), "exec is empty", "no shell"),
+        (track("name = \"a\"\nexec = [1]"), (7, 8), "exec is of type integer", "no shell"),
+        (hook("on = [\"active\"]"), (5, 1), "`exec` is missing", "no shell"),
+        (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 6), "on \"master\" is unknown", "active"),
+        (hook("exec = [\"/a\"]\nuser = \"\""), (7, 8), "user \"\" is not a name", "nobody"),
+        (hook("exec = \"/a\""), (6, 8), "exec is of type string", "[\"/usr/local"),
+        (format!("hook = 1\n{MINIMAL}"), (1, 8), "hook is of type integer", "[[hook]]"),
+        (format!("track = 1\n{MINIMAL}"), (1, 9), "track is of type integer", "[[track]]"),
+        (added("track = \"a\""), (5, 9), "track is of type string", "[\"nginx\"]"),
+        (added("track = [\"a\"]"), (5, 10), "there is no tracker \"a\"", "[[track]]"),
+        (
+            format!("{}[[track]]\nname = \"a\"\nfile = \"/a\"\n", added("track = [\"a\", \"a\"]")),
+            (5, 15),
+            "tracker a is named twice",
+            "remove one",
+        ),
+        (
+            track("name = \"a\"\nfile = \"/a\"\n[[track]]\nname = \"a\"\nfile = \"/b\""),
+            (8, 1),
+            "tracker a stands on line 5, too",
+            "its own name",
+        ),
+        (runtime("realtime_priority = 100"), (2, 21), "realtime_priority 100", "1 to 99"),
+        (runtime("directory = \"\""), (2, 13), "directory \"\" is no absolute path", "/run/baton"),
+        (runtime("directory = \"run\""), (2, 13), "directory \"run\"", "/run/baton"),
+        (runtime("pins = \"bpf/baton\""), (2, 8), "pins \"bpf/baton\"", "/sys/fs/bpf/baton"),
+        (runtime("xdp = \"skb\""), (2, 7), "xdp \"skb\"", "generic"),
+        (runtime("datapath_log = true"), (2, 16), "datapath_log is of type boolean", "debug"),
+        (runtime("pin = \"/\""), (2, 1), "[runtime] has no key `pin`", "write `pins`"),
+    ];
+    for (text, place, what, remedy) in rows {
+        let problems = parse(&text).expect_err(&text);
+        let problem = &problems[0];
+        assert_eq!((problem.line, problem.column), place, "{text}\n{problem}");
+        assert!(problem.what.contains(what), "{text}\n{problem}");
+        assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
+    }
+}
+
+#[test]
+fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
+    let text = "[[track]]\nname = \"web\"\nhttp = \"http://[::1]:8080/ok?a=b\"\nprocess = \"/run/nginx.pid\"\n[[track]]\nname = \"uplink\"\n\
+                tcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
+    let config = parse(&format!("{MINIMAL}track = [\"uplink\", \"web\"]\n{text}")).expect("valid");
+    assert_eq!(config.routers[0].trackers, [1, 0]);
+    let [web, uplink] = &config.trackers[..] else { panic!("two") };
+    let target = HttpTarget {
+        address: "[::1]:8080".parse().expect("an address"),
+        authority: "[::1]:8080".to_owned(),
+        path: "/ok?a=b".to_owned(),
+    };
+    let checks = [Check::Process("/run/nginx.pid".into()), Check::Http(target)];
+    assert_eq!((&web.checks[..], web.weight), (&checks[..], None));
+    assert_eq!((web.interval.as_millis(), web.patience.as_millis()), (200, 500));
+    assert_eq!((web.rise.get(), web.fall.get()), (2, 2));
+    assert_eq!(uplink.checks, [Check::Tcp("192.0.2.1:179".parse().expect("an address"))]);
+    assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
+    assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+}
+
+#[test]
+fn a_hook_is_read_with_its_defaults() {
+    let text = "[[hook]]\nexec = [\"/bin/a\", \"b\"]\n[[hook]]\nexec = [\"/c\"]\non = [\"active\", \"backup\"]\n\
+                user = \"nobody\"\ntimeout_ms = 50\n";
+    let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+    let plain = HookConfig {
+        exec: vec!["/bin/a".to_owned(), "b".to_owned()],
+        on: vec![],
+        user: None,
+        patience: Duration::from_secs(10),
+    };
+    let full = HookConfig {
+        exec: vec!["/c".to_owned()],
+        on: vec![Role::Active, Role::Backup],
+        user: Some("nobody".to_owned()),
+        patience: Duration::from_millis(50),
+    };
+    assert_eq!(config.hooks, [plain, full]);
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let text = "[runtime]\ndirectory = \"\"\n[[router]]\ninterface = \"eth0\"\nvrid = 0\nmac = \"Virtual\"\n\
+                vips = [\n\"nonsense\",\n\"192.0.2.1\",\n\"192.0.2.1\",\n]\n[[router]]\ninterface = \"eth0\"\n\
+                vips = [\"192.0.2.1\"]\nprio = 1\n";
+    let problems = parse(text).expect_err("many mistakes");
+    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+    let expected = [
+        (2, "directory \"\" is no absolute path"),
+        (5, "vrid 0 is out of range"),
+        (6, "mac \"Virtual\" is unknown"),
+        (8, "vip \"nonsense\" is not a unicast IPv4 address"),
+        (10, "vip 192.0.2.1 stands on line 9, too"),
+        (12, "`vrid` is missing"),
+        (14, "vip 192.0.2.1 stands on line 10, too"),
+        (15, "[[router]] has no key `prio`"),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_link_has_every_vrid_once() {
+    let second = |interface: &str| MINIMAL.replace("eth0", interface).replace("192.0.2.100", "192.0.2.101");
+    let problems = parse(&format!("{MINIMAL}{}", second("eth0"))).expect_err("twice on a link");
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = "line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router on a link its \
+                    own vrid";
+    assert_eq!(said, [expected]);
+    assert_eq!(parse(&format!("{MINIMAL}{}", second("eth1"))).expect("two links").routers.len(), 2);
+}
+
+#[test]
+fn more_vips_than_an_interface_holds_are_refused() {
+    let router = |index: usize| {
+        let vips: Vec<String> = (1..=255).map(|host| format!("\"10.0.{index}.{host}\"")).collect();
+        format!("[[router]]\ninterface = \"eth0\"\nvrid = {}\nvips = [{}]\n", index + 1, vips.join(", "))
+    };
+    let text = |routers: usize| (0..routers).map(router).collect::<String>();
+    assert_eq!(parse(&text(32)).expect("8160 vips").routers.len(), 32);
+    let problems = parse(&text(34)).expect_err("8670 vips");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].what.contains("more than 8192"), "{}", problems[0]);
+}
+
+#[test]
+fn a_vip_belongs_to_one_router_on_any_interface() {
+    let second = MINIMAL.replace("51", "52").replace("eth0", "eth1");
+    let problems = parse(&format!("{MINIMAL}{second}")).expect_err("twice the same vip");
+    assert_eq!(problems.len(), 1);
+    assert_eq!((problems[0].line, problems[0].column), (8, 9));
+    assert_eq!(problems[0].what, "vip 192.0.2.100 stands on line 4, too");
+}
