@@ -46,12 +46,14 @@ pub fn analyse(recording: &Recording, event_ns: u64) -> Outcome {
         sent().skip(last_before.unwrap_or(0)).take_while(|probe| probe.sent_ns <= end_ns).collect();
     let answered: Vec<&Probe> = window.iter().copied().filter(|probe| probe.is_answered()).collect();
 
-    let last = &answered[last_move(&answered)..];
-    let last_ns = event_ns.max(last.first().map_or(0, |probe| probe.sent_ns));
+    let story = last_move(&answered);
+    let last = &answered[story..];
+    // By then the node that the story begins with has the VIP to itself.
+    let alone_ns = if story == 0 { event_ns } else { answered[story].sent_ns + ALONE_NS };
     Outcome {
         outage_us: outage_ns(&window, recording.every_ns) / 1000,
         lost_probes: (window.len() - answered.len()) as u64,
-        overlap_us: udp_overlap_ns(last).max(arp_overlap_ns(recording, last_ns)) / 1000,
+        overlap_us: udp_overlap_ns(last).max(arp_overlap_ns(recording, alone_ns)) / 1000,
         flips: answered.windows(2).filter(|pair| pair[0].node != pair[1].node).count() as u64,
         before: answered.first().and_then(|probe| probe.node),
         after: answered.last().and_then(|probe| probe.node),
@@ -115,21 +117,22 @@ fn udp_overlap_ns(answered: &[&Probe]) -> u64 {
     between(others.iter().map(|probe| probe.server_ns), first.iter().map(|probe| probe.sent_ns))
 }
 
-/// From the first answer of a second Ethernet source to the last request that the first source answered.
-fn arp_overlap_ns(recording: &Recording, event_ns: u64) -> u64 {
+/// From the first answer of a second Ethernet source to the last request that the first source answered, who is the one
+/// that answered before `alone_ns`.
+fn arp_overlap_ns(recording: &Recording, alone_ns: u64) -> u64 {
     let answers: Vec<_> = recording
         .arps
         .iter()
         .filter(|arp| arp.answers > 0)
         .flat_map(|arp| [(arp.sent_ns, arp.first), (arp.sent_ns, arp.last)])
         .collect();
-    let before = answers.iter().take_while(|(sent_ns, _)| *sent_ns < event_ns).last();
+    let before = answers.iter().take_while(|(sent_ns, _)| *sent_ns < alone_ns).last();
     let Some((_, owner)) = before.or(answers.first()) else {
         return 0;
     };
     let (first, others): (Vec<_>, Vec<_>) = answers
         .iter()
-        .filter(|(sent_ns, _)| *sent_ns >= event_ns)
+        .filter(|(sent_ns, _)| *sent_ns >= alone_ns)
         .partition(|(_, answer)| answer.source == owner.source);
     between(others.iter().map(|(_, answer)| answer.seen_ns), first.iter().map(|(sent_ns, _)| *sent_ns))
 }
@@ -213,6 +216,20 @@ mod tests {
         assert_eq!((outcome.overlap_us, outcome.flips), (0, 3));
         let story = format!("aaaabbbb{}babbbb", "a".repeat(500));
         assert_eq!(analyse(&recording(&story), 3 * EVERY).overlap_us, 40);
+    }
+
+    #[test]
+    fn nor_is_it_where_arp_was_asked() {
+        let mut recording = recording(&format!("aaaa{}aaaa", "b".repeat(500)));
+        recording.arps = recording.probes.iter().step_by(5).filter_map(answered_by_one).collect();
+        let outcome = analyse(&recording, 3 * EVERY);
+        assert_eq!((outcome.overlap_us, outcome.flips), (0, 2));
+    }
+
+    /// An ARP request beside `probe`, answered by the same node.
+    fn answered_by_one(probe: &Probe) -> Option<ArpProbe> {
+        let answer = ArpAnswer { source: probe.node?.mac(), seen_ns: probe.answered_ns };
+        Some(ArpProbe { sent_ns: probe.sent_ns, answers: 1, first: answer, last: answer })
     }
 
     #[test]
