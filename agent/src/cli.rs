@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -56,7 +56,7 @@ pub(crate) enum Errand {
         interface: Option<String>,
         /// Only to the Baton with this primary address; the other Backups are not told.
         #[arg(long, value_name = "PEER")]
-        to: Option<Ipv4Addr>,
+        to: Option<IpAddr>,
     },
     /// Give every virtual router to a Backup and take no part in elections until `baton resume`.
     ///

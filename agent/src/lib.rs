@@ -4,11 +4,13 @@
 //! `guardian` and [`track`], `control` shows what `track` thinks, those but the guardian use [`driver`], and `run` and `track`
 //! use [`program`], which keeps out of the way of [`xsk`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
 //! [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`], [`clock`] and [`host`]. Those do not know each other, but
-//! all may use the election's value types and [`config`], and `datapath` asks `host` about interfaces. Nothing uses its users.
+//! all may use the election's value types, [`address`] and [`config`], and `datapath` asks `host` about interfaces. Nothing uses its users.
 //!
 //! Unsafe code is where memory is shared with the kernel: `datapath`, `xsk`, `socket`, and in `host`, `driver` and
 //! `guardian` the calls that no library wraps.
 
+#[forbid(unsafe_code)]
+pub mod address;
 #[forbid(unsafe_code)]
 pub mod announce;
 #[forbid(unsafe_code)]

@@ -1,18 +1,23 @@
 //! The sockets beside AF_XDP. The packet socket is the second mouth and makes the NIC accept what it would filter:
-//! the virtual MACs and the multicast group. The VRRP socket is the second ear and the group's member towards
+//! the virtual MACs and the multicast groups. The VRRP socket is the second ear and the group's member towards
 //! snooping switches. Both work where AF_XDP is refused, and while a restart leaves its queues deaf.
 
-use std::io;
+use std::collections::BTreeSet;
+use std::io::{self, IoSliceMut};
 use std::mem::{size_of, zeroed};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, send};
+use baton_common::vrid::Family;
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::{Ipv6RecvHopLimit, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recv, recvmsg, send, setsockopt};
 
-/// Ethernet address of the VRRP group 224.0.0.18 (RFC 1112 6.4).
-const GROUP_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
-/// The VRRP multicast group (RFC 9568 5.1.1.2).
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// Ethernet addresses of the VRRP groups (RFC 1112 6.4, RFC 2464 7).
+const GROUP_MACS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0x12], [0x33, 0x33, 0x00, 0x00, 0x00, 0x12]];
+/// The VRRP multicast groups (RFC 9568 5.1.1.2 and 5.1.2.2).
+const GROUP4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// IP protocol number of VRRP (RFC 9568 5.1.1.4).
 const IPPROTO_VRRP: libc::c_int = 112;
 
@@ -41,7 +46,9 @@ impl PacketSocket {
             return Err(io::Error::last_os_error());
         }
         let socket = Self(fd);
-        socket.accept(index, libc::PACKET_MR_MULTICAST, GROUP_MAC)?;
+        for group in GROUP_MACS {
+            socket.accept(index, libc::PACKET_MR_MULTICAST, group)?;
+        }
         Ok(socket)
     }
 
@@ -52,6 +59,16 @@ impl PacketSocket {
     /// The driver refuses the address.
     pub fn accept_unicast(&self, index: u32, mac: [u8; 6]) -> io::Result<()> {
         self.accept(index, libc::PACKET_MR_UNICAST, mac)
+    }
+
+    /// Makes the NIC accept what is asked about `vip` by neighbour discovery, for as long as this socket lives.
+    ///
+    /// # Errors
+    ///
+    /// The driver refuses the address.
+    pub fn accept_solicitations(&self, index: u32, vip: Ipv6Addr) -> io::Result<()> {
+        let [.., a, b, c] = vip.octets();
+        self.accept(index, libc::PACKET_MR_MULTICAST, [0x33, 0x33, 0xff, a, b, c])
     }
 
     fn accept(&self, index: u32, kind: libc::c_int, mac: [u8; 6]) -> io::Result<()> {
@@ -78,44 +95,145 @@ impl PacketSocket {
 }
 
 /// Hears the advertisements that the kernel gets: where no AF_XDP socket takes them, XDP passes them on.
-pub struct VrrpSocket(OwnedFd);
+pub struct VrrpSocket {
+    fd: OwnedFd,
+    family: Family,
+    /// Room for what the kernel says beside an IPv6 packet.
+    beside: Vec<u8>,
+}
+
+/// Octets of an IPv6 header.
+const IPV6_HEADER: usize = 40;
+/// `IPV6_MULTICAST_ALL` of linux/in6.h.
+const IPV6_MULTICAST_ALL: libc::c_int = 29;
 
 impl VrrpSocket {
-    /// A socket that hears the VRRP group on `interface` only.
+    /// A socket that hears the VRRP group of `family` on `interface` only.
     ///
     /// # Errors
     ///
-    /// CAP_NET_RAW is missing, or the interface is gone.
-    pub fn open(interface: &str, index: u32) -> io::Result<Self> {
-        let fd = raw_socket(libc::AF_INET, IPPROTO_VRRP)?;
+    /// CAP_NET_RAW is missing, the interface is gone, or the kernel has no IPv6.
+    pub fn open(family: Family, interface: &str, index: u32) -> io::Result<Self> {
+        let fd = match family {
+            Family::Ipv4 => raw_socket(libc::AF_INET, IPPROTO_VRRP)?,
+            Family::Ipv6 => raw_socket(libc::AF_INET6, IPPROTO_VRRP)?,
+        };
         set_bytes(&fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_bytes())?;
         // Linux otherwise delivers groups that other sockets joined on other interfaces.
-        set_option(&fd, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0_i32)?;
-        let membership = libc::ip_mreqn {
-            imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP.octets()) },
-            imr_address: libc::in_addr { s_addr: 0 },
-            imr_ifindex: interface_index(index)?,
-        };
-        set_option(&fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &membership)?;
-        Ok(Self(fd))
+        match family {
+            Family::Ipv4 => {
+                set_option(&fd, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0_i32)?;
+                let membership = libc::ip_mreqn {
+                    imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP4.octets()) },
+                    imr_address: libc::in_addr { s_addr: 0 },
+                    imr_ifindex: interface_index(index)?,
+                };
+                set_option(&fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &membership)?;
+            }
+            Family::Ipv6 => {
+                set_option(&fd, libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, &0_i32)?;
+                setsockopt(&fd, Ipv6RecvPacketInfo, &true)?;
+                setsockopt(&fd, Ipv6RecvHopLimit, &true)?;
+                join_ipv6(&fd, GROUP6, index)?;
+            }
+        }
+        Ok(Self { fd, family, beside: cmsg_space!(libc::in6_pktinfo, libc::c_int) })
     }
 
-    /// The next IPv4 packet, header included, or `None` when none waits.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-        let length = recv(self.0.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).ok()?;
-        buffer.get(..length)
+    /// The family that it hears.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The next packet, header included, or `None` when none waits.
+    pub fn receive<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        match self.family {
+            Family::Ipv4 => {
+                let length = recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+                buffer.get(..length)
+            }
+            Family::Ipv6 => self.receive_ipv6(buffer),
+        }
+    }
+
+    /// An IPv6 socket keeps the header to itself and tells beside the packet what it was.
+    fn receive_ipv6<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        let (header, payload) = buffer.split_at_mut_checked(IPV6_HEADER)?;
+        let mut into = [IoSliceMut::new(payload)];
+        let fd = self.fd.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let message = recvmsg::<SockaddrIn6>(fd, &mut into, Some(&mut self.beside), flags).ok()?;
+        let length = message.bytes;
+        let (mut destination, mut hops) = (None, None);
+        for beside in message.cmsgs().ok()? {
+            if let ControlMessageOwned::Ipv6PacketInfo(info) = beside {
+                destination = Some(info.ipi6_addr.s6_addr);
+            } else if let ControlMessageOwned::Ipv6HopLimit(limit) = beside {
+                hops = u8::try_from(limit).ok();
+            }
+        }
+        let source = message.address?.ip();
+        let [.., high, low] = length.to_be_bytes();
+        header[..6].copy_from_slice(&[0x60, 0, 0, 0, high, low]);
+        header[6..8].copy_from_slice(&[u8::try_from(IPPROTO_VRRP).ok()?, hops?]);
+        header[8..24].copy_from_slice(&source.octets());
+        header[24..].copy_from_slice(&destination?);
+        buffer.get(..IPV6_HEADER + length)
     }
 }
 
 impl AsFd for VrrpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
+/// Groups that one socket joins; the kernel limits the memory of a socket's list.
+const GROUPS_OF_A_SOCKET: usize = 200;
+
+/// The membership in the solicited-node groups of addresses (RFC 4291 2.7.1), for switches that snoop: without it they may
+/// not send what is asked about an address to whoever owns it.
+pub struct Solicitations {
+    _members: Vec<OwnedFd>,
+}
+
+impl Solicitations {
+    /// Joins the groups of all `vips` on the interface with index `index`.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone, or it takes no more groups.
+    pub fn join(index: u32, vips: impl Iterator<Item = Ipv6Addr>) -> io::Result<Self> {
+        let groups: Vec<Ipv6Addr> = vips.map(solicited_node).collect::<BTreeSet<_>>().into_iter().collect();
+        let join = |groups: &[Ipv6Addr]| {
+            let fd = open_socket(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
+            groups.iter().try_for_each(|group| join_ipv6(&fd, *group, index))?;
+            Ok(fd)
+        };
+        Ok(Self { _members: groups.chunks(GROUPS_OF_A_SOCKET).map(join).collect::<io::Result<_>>()? })
+    }
+}
+
+fn solicited_node(vip: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = vip.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+fn join_ipv6(fd: &OwnedFd, group: Ipv6Addr, index: u32) -> io::Result<()> {
+    let membership = libc::ipv6_mreq {
+        ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
+        ipv6mr_interface: index,
+    };
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &membership)
+}
+
 fn raw_socket(family: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    open_socket(family, libc::SOCK_RAW, protocol)
+}
+
+fn open_socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: socket takes no pointers.
-    let fd = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

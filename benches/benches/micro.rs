@@ -1,12 +1,12 @@
 //! What the election thread spends per frame and per decision: wire format and election core, without any IO.
 
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
     Advertisement, Checksum, ChecksumMode, Input, Instant, Interval, Parameters, Priority, Role, Standing,
-    VirtualRouter,
+    Version, VirtualRouter,
 };
 use baton::wire::{
     Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation, Outgoing, parse_frame,
@@ -15,8 +15,8 @@ use baton_common::maps::VlanId;
 use baton_common::vrid::Vrid;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 const UNTAGGED: VlanId = 0;
 const START: Instant = Instant::from_nanos(1_000_000_000);
 
@@ -24,19 +24,21 @@ fn wire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wire");
     group.throughput(Throughput::Elements(1));
     for count in [1, 255] {
-        let addresses: Vec<Ipv4Addr> = (0..count).map(|n| Ipv4Addr::from(0x0a4d_8000 + n)).collect();
+        let addresses: Vec<IpAddr> =
+            (0..count).map(|n| IpAddr::V4(Ipv4Addr::from(0x0a4d_8000 + n))).collect();
         let outgoing = outgoing(&addresses);
         let mut frame = [0; MAX_ADVERTISEMENT_FRAME];
         group.bench_function(format!("build-advert/{count}"), |bencher| {
             bencher.iter(|| black_box(&outgoing).build(black_box(&mut frame)));
         });
         let length = outgoing.build(&mut frame).expect("the frame has room for 255 addresses");
-        let expected = Expected { primary: OURS, checksum: ChecksumMode::Auto(Checksum::Pseudo) };
+        let checksum = ChecksumMode::Auto(Checksum::Pseudo);
+        let expected = Expected { primary: OURS, version: Version::V3, interval: interval(), checksum };
         group.bench_function(format!("parse-advert/{count}"), |bencher| {
-            bencher.iter(|| parse_frame(black_box(&frame[..length]), |_, _| Some(expected)).is_ok());
+            bencher.iter(|| parse_frame(black_box(&frame[..length]), |_, _, _| Some(expected)).is_ok());
         });
         assert!(
-            parse_frame(&frame[..length], |_, _| Some(expected)).is_ok(),
+            parse_frame(&frame[..length], |_, _, _| Some(expected)).is_ok(),
             "the advert that is parsed is valid"
         );
     }
@@ -85,11 +87,12 @@ fn election(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn outgoing(addresses: &[Ipv4Addr]) -> Outgoing<'_> {
+fn outgoing(addresses: &[IpAddr]) -> Outgoing<'_> {
     Outgoing {
         mac: [0, 0, 0x5e, 0, 1, 51],
         vlan: UNTAGGED,
         source: PEER,
+        version: Version::V3,
         vrid: vrid(),
         standing: Standing::Active(priority(254)),
         interval: interval(),
@@ -98,11 +101,11 @@ fn outgoing(addresses: &[Ipv4Addr]) -> Outgoing<'_> {
     }
 }
 
-fn advertisement(standing: Standing) -> Advertisement<Ipv4Addr> {
+fn advertisement(standing: Standing) -> Advertisement<IpAddr> {
     Advertisement { source: PEER, standing, interval: interval(), checksum: Checksum::Pseudo }
 }
 
-fn backup() -> VirtualRouter<Ipv4Addr> {
+fn backup() -> VirtualRouter<IpAddr> {
     let parameters = Parameters {
         vrid: vrid(),
         priority: priority(253),
@@ -110,6 +113,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
         preempt: false,
         primary: OURS,
         checksum: ChecksumMode::Auto(Checksum::Pseudo),
+        version: Version::V3,
     };
     let mut router = VirtualRouter::new(parameters, None);
     router.handle(Input::Startup, START);
@@ -117,7 +121,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
     router
 }
 
-fn active() -> (VirtualRouter<Ipv4Addr>, Instant) {
+fn active() -> (VirtualRouter<IpAddr>, Instant) {
     let mut router = backup();
     let at = router.deadline().expect("a Backup waits for its Active_Down_Timer");
     router.handle(Input::Timer, at);

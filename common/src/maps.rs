@@ -1,13 +1,13 @@
 //! Map names, capacities, keys and the values that the agent writes and the XDP program only reads.
 //!
-//! All types are plain bytes: `repr(C)`, explicit padding, sizes asserted. Addresses are in network order, counts
-//! and identifiers in the byte order of the host, which both sides share.
+//! All types are plain bytes: `repr(C)`, explicit padding, sizes asserted. Addresses are in network order and of either
+//! family, see [`Address`]; counts and identifiers are in the byte order of the host, which both sides share.
 
 use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -47,6 +47,17 @@ pub const MAX_VIPS: u32 = 8192;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
 
+/// An IPv6 address, or an IPv4 address as IPv6 maps it, ::ffff:a.b.c.d (RFC 4291 2.5.5.2), which no frame has. Its 0xffff is
+/// nothing to the Internet checksum, so a pseudo-header's sum is the same for both.
+pub type Address = [u8; 16];
+
+/// The IPv4 address `octets` as an [`Address`].
+#[inline]
+pub const fn mapped(octets: [u8; 4]) -> Address {
+    let [a, b, c, d] = octets;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
 /// The interface that the programs run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -55,10 +66,10 @@ pub struct Device {
     pub mac: [u8; 6],
     /// Always zero.
     pub _pad: [u8; 2],
-    /// The interface's primary IPv4 address.
-    pub address: [u8; 4],
-    /// Always zero.
-    pub _pad2: [u8; 4],
+    /// The interface's primary IPv4 address; zero if it has none.
+    pub ipv4: Address,
+    /// Its link-local IPv6 address; zero if it has none.
+    pub ipv6: Address,
 }
 
 /// VLAN tags of a frame, folded into one number: 0 for an untagged frame, the VID for one tag,
@@ -86,25 +97,40 @@ pub struct RouterKey {
 pub struct Router {
     /// Index of its cells in [`OWNERSHIP`] and [`MAILBOXES`], below [`MAX_ROUTERS`].
     pub slot: u32,
-    /// Checksums that are accepted: [`ACCEPT_RFC9568`], [`ACCEPT_PSEUDO`] or both.
+    /// Checksums that are accepted of VRRPv3 over IPv4: [`ACCEPT_RFC9568`], [`ACCEPT_PSEUDO`] or both.
     pub checksums: u32,
-    /// This host's primary address; IPv4 in the first four octets, the rest zero. Adverts from it are our own.
-    pub primary: [u8; 16],
+    /// This host's primary address. Adverts from it are our own.
+    pub primary: Address,
+    /// The version of VRRP, 3 or 2.
+    pub version: u8,
+    /// The authentication type of VRRPv2: [`NO_AUTHENTICATION`] or [`PASSWORD`].
+    pub authentication: u8,
+    /// Always zero.
+    pub _pad: [u8; 2],
+    /// The Advertisement_Interval in seconds, which VRRPv2 wants to be the same on all routers.
+    pub interval_s: u32,
+    /// The password of VRRPv2, filled up with zeroes.
+    pub password: [u8; 8],
 }
+
+/// Authentication type 0 of VRRPv2 (RFC 3768 5.3.6).
+pub const NO_AUTHENTICATION: u8 = 0;
+/// Authentication type 1 of VRRPv2: a password that everybody can read (RFC 2338 5.3.6.2).
+pub const PASSWORD: u8 = 1;
 
 /// Flag in [`Router::checksums`]: the sum covers the VRRP message alone (RFC 9568 5.2.8).
 pub const ACCEPT_RFC9568: u32 = 1;
 /// Flag in [`Router::checksums`]: the sum covers an IPv4 pseudo-header too (keepalived, FRR).
 pub const ACCEPT_PSEUDO: u32 = 2;
 
-/// A virtual IPv4 address on a link.
+/// A virtual address on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct VipKey {
     /// The link.
     pub vlan: VlanId,
     /// The address.
-    pub address: [u8; 4],
+    pub address: Address,
 }
 
 /// An S-BFD discriminator of this host on a link.
@@ -115,10 +141,14 @@ pub struct DiscriminatorKey {
     pub vlan: VlanId,
     /// The discriminator, see [`crate::sbfd::discriminator`].
     pub discriminator: u32,
+    /// A [`crate::vrid::Family`] as its number: what the packet with the discriminator belongs to.
+    pub family: u8,
+    /// Always zero.
+    pub _pad: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Device>() == 16);
+const _: () = assert!(size_of::<Device>() == 40);
 const _: () = assert!(size_of::<RouterKey>() == 8);
-const _: () = assert!(size_of::<Router>() == 24);
-const _: () = assert!(size_of::<VipKey>() == 8);
-const _: () = assert!(size_of::<DiscriminatorKey>() == 8);
+const _: () = assert!(size_of::<Router>() == 40);
+const _: () = assert!(size_of::<VipKey>() == 20);
+const _: () = assert!(size_of::<DiscriminatorKey>() == 12);

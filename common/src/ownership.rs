@@ -3,6 +3,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use crate::maps::Address;
+
 /// Who may answer and serve for a virtual router's addresses, and until when.
 ///
 /// This host owns the virtual router while `bpf_ktime_get_boot_ns() < lease_until_ns`, which is CLOCK_BOOTTIME. One
@@ -16,14 +18,12 @@ pub struct Ownership {
     pub epoch: u32,
     /// [`LEAVING`] or nothing.
     pub flags: u32,
-    /// The MAC that stands for the VIPs in ARP: the virtual MAC, or the device's own for `mac = "interface"`.
+    /// The MAC that stands for the VIPs in ARP and neighbour discovery: the virtual MAC, or the device's own for `mac = "interface"`.
     pub mac: [u8; 6],
     /// Always zero.
     pub _pad: [u8; 2],
     /// With [`LEAVING`]: the primary address of the only router that may succeed, or zero for any.
-    pub successor: [u8; 4],
-    /// Always zero.
-    pub _pad2: [u8; 4],
+    pub successor: Address,
 }
 
 /// Flag in [`Ownership::flags`]: this host serves on for the rest of the lease and wants to be succeeded. Probes are told
@@ -42,8 +42,8 @@ pub struct Mailbox {
     pub arrived_ns: u64,
     /// Advertisements so far.
     pub count: u64,
-    /// The sender; IPv4 in the first four octets, the rest zero.
-    pub source: [u8; 16],
+    /// The sender.
+    pub source: Address,
     /// Its Max Advertise Interval in centiseconds, 1 to 4095.
     pub interval_cs: u16,
     /// Its priority, 0 to 255.
@@ -69,5 +69,7 @@ pub struct Service {
 }
 
 const _: () = assert!(size_of::<Service>() == 16);
-const _: () = assert!(size_of::<Ownership>() == 32 && offset_of!(Ownership, lease_until_ns) == 0);
+const _: () = assert!(size_of::<Ownership>() == 40 && offset_of!(Ownership, lease_until_ns) == 0);
+// The program reads it as two words.
+const _: () = assert!(offset_of!(Ownership, successor).is_multiple_of(8));
 const _: () = assert!(size_of::<Mailbox>() == 64 && offset_of!(Mailbox, arrived_ns) == 0);

@@ -14,6 +14,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use crate::maps::Address;
+
 /// The UDP port of reflectors (RFC 7881 6).
 pub const PORT: u16 = 7784;
 /// Probes about the virtual router at slot n leave from this port + n, and answers come back there. Above what Linux
@@ -47,11 +49,11 @@ pub const MULTIPOINT: u8 = 0x01;
 
 /// The S-BFD discriminator of a virtual router on the host with this primary address.
 ///
-/// Unique among the hosts of a link, whose addresses differ in more than their first octet (RFC 7880 4.1), and known to
+/// Unique among the hosts of a link, whose addresses differ in their last three octets (RFC 7880 4.1), and known to
 /// every peer without being told. The initiator uses the same number for its side of the session.
 #[inline]
-pub const fn discriminator(primary: [u8; 4], vrid: u8) -> u32 {
-    u32::from_be_bytes([primary[1], primary[2], primary[3], vrid])
+pub const fn discriminator(primary: Address, vrid: u8) -> u32 {
+    u32::from_be_bytes([primary[13], primary[14], primary[15], vrid])
 }
 
 /// The last sound answer to a probe about the virtual router of a slot.
@@ -85,8 +87,8 @@ pub struct Answer {
 pub struct Standby {
     /// When its last probe arrived, in ns of CLOCK_BOOTTIME.
     pub seen_ns: u64,
-    /// Its primary address; IPv4 in the first four octets, the rest zero.
-    pub address: [u8; 16],
+    /// Its primary address.
+    pub address: Address,
     /// Its priority.
     pub priority: u8,
     /// Always zero.
@@ -99,11 +101,13 @@ const _: () = assert!(size_of::<Standby>() == 32);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::maps::mapped;
 
     #[test]
     fn discriminators_differ_by_host_and_by_virtual_router() {
-        assert_eq!(discriminator([10, 77, 0, 1], 51), 0x4d00_0133);
-        assert_ne!(discriminator([10, 77, 0, 1], 51), discriminator([10, 77, 0, 2], 51));
-        assert_ne!(discriminator([10, 77, 0, 1], 51), discriminator([10, 77, 0, 1], 52));
+        let (a, b) = (mapped([10, 77, 0, 1]), mapped([10, 77, 0, 2]));
+        assert_eq!(discriminator(a, 51), 0x4d00_0133);
+        assert_ne!(discriminator(a, 51), discriminator(b, 51));
+        assert_ne!(discriminator(a, 51), discriminator(a, 52));
     }
 }

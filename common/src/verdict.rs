@@ -11,7 +11,11 @@ pub enum Verdict {
     ArpAnswered,
     /// ARP request for a VIP that this host does not own: dropped, so that the kernel cannot answer either.
     ArpNotOwner,
-    /// Somebody announced one of the VIPs (sender address = VIP): dropped, the kernel must not learn it.
+    /// Neighbour solicitation for a VIP that this host owns: answered in place.
+    NdAnswered,
+    /// Neighbour solicitation for a VIP that this host does not own: dropped.
+    NdNotOwner,
+    /// Somebody announced one of the VIPs, by ARP or neighbour discovery: dropped, the kernel must not learn it.
     VipAnnounced,
     /// Valid advertisement of a configured virtual router: stamped and redirected to AF_XDP.
     VrrpReceived,
@@ -19,17 +23,21 @@ pub enum Verdict {
     VrrpUnknownRouter,
     /// Our own advertisement came back: dropped.
     VrrpOwn,
-    /// Discarded: IPv4 header of the advertisement broken (length, checksum, fragment, source address).
+    /// Discarded: IP header of the advertisement broken (length, checksum, fragment, source address).
     VrrpIpHeader,
-    /// Discarded: TTL not 255 (RFC 9568 5.1.1.3).
+    /// Discarded: TTL or Hop Limit not 255 (RFC 9568 5.1.1.3, 5.1.2.3).
     VrrpTtl,
-    /// Discarded: version not 3.
+    /// Discarded: not the version of VRRP that the virtual router speaks.
     VrrpVersion,
+    /// Discarded: VRRPv2 with another authentication type or password than configured.
+    VrrpAuthentication,
     /// Discarded: type not ADVERTISEMENT.
     VrrpType,
     /// Discarded: address count 0, or the message is not as long as its address count says.
     VrrpLength,
-    /// Discarded: Max Advertise Interval 0.
+    /// Discarded: VRRP over IPv6 whose first address is not link-local (RFC 9568 5.2.9, erratum 8300).
+    VrrpAddress,
+    /// Discarded: Max Advertise Interval 0, or VRRPv2 with another Adver Int than configured.
     VrrpInterval,
     /// Discarded: checksum matches none of the accepted flavours.
     VrrpChecksum,
@@ -53,16 +61,20 @@ pub enum Verdict {
     VirtualMacNotVip,
     /// Egress: the kernel tried to say ARP for a VIP, with a MAC or at a time that is not its to use: dropped.
     EgressArp,
+    /// Egress: the kernel tried to tell a neighbour of a VIP, with a MAC or at a time that is not its to use: dropped.
+    EgressNd,
     /// Egress: the kernel tried to send from a virtual MAC that this host does not own: dropped.
     EgressVirtualMac,
 }
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::Other,
         Self::ArpAnswered,
         Self::ArpNotOwner,
+        Self::NdAnswered,
+        Self::NdNotOwner,
         Self::VipAnnounced,
         Self::VrrpReceived,
         Self::VrrpUnknownRouter,
@@ -70,8 +82,10 @@ impl Verdict {
         Self::VrrpIpHeader,
         Self::VrrpTtl,
         Self::VrrpVersion,
+        Self::VrrpAuthentication,
         Self::VrrpType,
         Self::VrrpLength,
+        Self::VrrpAddress,
         Self::VrrpInterval,
         Self::VrrpChecksum,
         Self::SbfdUp,
@@ -84,6 +98,7 @@ impl Verdict {
         Self::VirtualMacNotOwner,
         Self::VirtualMacNotVip,
         Self::EgressArp,
+        Self::EgressNd,
         Self::EgressVirtualMac,
     ];
 
@@ -97,6 +112,8 @@ impl Verdict {
             Self::Other => "other",
             Self::ArpAnswered => "arp-answered",
             Self::ArpNotOwner => "arp-not-owner",
+            Self::NdAnswered => "nd-answered",
+            Self::NdNotOwner => "nd-not-owner",
             Self::VipAnnounced => "vip-announced",
             Self::VrrpReceived => "vrrp-received",
             Self::VrrpUnknownRouter => "vrrp-unknown-router",
@@ -104,8 +121,10 @@ impl Verdict {
             Self::VrrpIpHeader => "vrrp-ip-header",
             Self::VrrpTtl => "vrrp-ttl",
             Self::VrrpVersion => "vrrp-version",
+            Self::VrrpAuthentication => "vrrp-authentication",
             Self::VrrpType => "vrrp-type",
             Self::VrrpLength => "vrrp-length",
+            Self::VrrpAddress => "vrrp-address",
             Self::VrrpInterval => "vrrp-interval",
             Self::VrrpChecksum => "vrrp-checksum",
             Self::SbfdUp => "sbfd-up",
@@ -118,6 +137,7 @@ impl Verdict {
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",
             Self::VirtualMacNotVip => "virtual-mac-not-vip",
             Self::EgressArp => "egress-arp",
+            Self::EgressNd => "egress-nd",
             Self::EgressVirtualMac => "egress-virtual-mac",
         }
     }

@@ -12,6 +12,16 @@ pub enum Family {
     Ipv6 = 6,
 }
 
+impl Family {
+    /// The name in output: `ipv4` or `ipv6`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
 /// Virtual Router Identifier, 1 to 255 (RFC 9568 5.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]

@@ -1,8 +1,10 @@
 //! ARP for the VIPs (RFC 826, RFC 5227, RFC 9568 8.1.2).
 
+use aya_ebpf::programs::XdpContext;
 use baton_common::verdict::Verdict;
 
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link, is_group};
+use crate::ip::{Ip, is_no_host};
 use crate::maps;
 use crate::packet::Frame;
 
@@ -39,8 +41,10 @@ impl Message {
 }
 
 /// The verdict about a received ARP message. A request for an owned VIP is turned into its answer.
-#[inline(always)]
-pub(crate) fn received(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
+#[inline(never)]
+pub(crate) fn received(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+    // Afresh, as everywhere: however many tags were looked behind, what follows is verified once.
+    let frame = &mut Frame::received(ctx);
     let message = Message::parse(frame, link.payload)?;
     if message.operation != REQUEST && message.operation != REPLY {
         return None;
@@ -50,13 +54,13 @@ pub(crate) fn received(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
     // the announcement of another owner, or a conflict (RFC 5227 2.4). What this interface itself has said and the
     // network sends back claims nothing.
     let own = message.sender_mac == device_mac;
-    if !own && maps::slot_of_vip(link.vlan, message.sender).is_some() {
+    if !own && maps::slot_of_vip(link.vlan, Ip::mapped(message.sender)).is_some() {
         return Some(Verdict::VipAnnounced);
     }
     if message.operation != REQUEST {
         return None;
     }
-    let slot = maps::slot_of_vip(link.vlan, message.target)?;
+    let slot = maps::slot_of_vip(link.vlan, Ip::mapped(message.target))?;
     let asker = *frame.get::<6>(ETH_SOURCE)?;
     // Nobody can have a group address, be it MAC or IPv4, and this host does not ask itself: such a request is not
     // answered, whoever owns the VIP, and the kernel must not do it either.
@@ -80,10 +84,4 @@ pub(crate) fn received(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
         &[m0, m1, m2, m3, m4, m5, v0, v1, v2, v3, a0, a1, a2, a3, a4, a5, s0, s1, s2, s3],
     )?;
     Some(Verdict::ArpAnswered)
-}
-
-/// Multicast and the limited broadcast address.
-#[inline(always)]
-pub(crate) fn is_no_host(address: [u8; 4]) -> bool {
-    address[0] & 0xf0 == 0xe0 || address == [255; 4]
 }

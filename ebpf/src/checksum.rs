@@ -47,6 +47,20 @@ impl Sum {
         Self(self.0 + u32::from(u16::from_be_bytes([a, b])) + u32::from(u16::from_be_bytes([c, d])))
     }
 
+    /// Both sums together.
+    #[inline(always)]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// The sum with the four words of `octets`, a number in network order.
+    #[inline(always)]
+    pub(crate) fn add_words(self, octets: u64) -> Self {
+        let pairs = (octets & 0xffff_0000_ffff) + (octets >> 16 & 0xffff_0000_ffff);
+        #[expect(clippy::cast_possible_truncation, reason = "each half has the sum of two words")]
+        Self(self.0 + pairs as u32 + (pairs >> 32) as u32)
+    }
+
     /// The checksum that makes the words add up, when they hold none yet.
     #[inline(always)]
     pub(crate) fn field(self) -> u16 {

@@ -3,13 +3,15 @@
 use aya_ebpf::programs::XdpContext;
 use baton_common::maps::VlanId;
 use baton_common::verdict::Verdict;
-use baton_common::vrid::Vrid;
+use baton_common::vrid::{Family, Vrid};
 
+use crate::ip::{DESTINATION, IPV4, IPV6, Ip};
 use crate::packet::Frame;
-use crate::{arp, maps, sbfd, vip, vrrp};
+use crate::{arp, maps, nd, sbfd, vip, vrrp};
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 /// Where the destination address is in the Ethernet header, and where the source.
 pub(crate) const ETH_DESTINATION: usize = 0;
@@ -85,31 +87,54 @@ pub(crate) fn received(ctx: &XdpContext) -> Verdict {
     let Some(link) = Link::parse(&Frame::received(ctx), None) else {
         return Verdict::Other;
     };
-    // Afresh: however many tags were looked behind, what follows is verified once.
-    let frame = &mut Frame::received(ctx);
     let verdict = match link.ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, &link),
-        ETHERTYPE_ARP => arp::received(frame, &link),
+        ETHERTYPE_IPV4 => ipv4(ctx, &link),
+        ETHERTYPE_IPV6 => ipv6(ctx, &link),
+        ETHERTYPE_ARP => arp::received(ctx, &link),
         _ => None,
     };
-    verdict.or_else(|| to_virtual_mac(frame, &link)).unwrap_or(Verdict::Other)
+    verdict.or_else(|| to_virtual_mac(&Frame::received(ctx), &link)).unwrap_or(Verdict::Other)
 }
 
 /// The fixed part of an IPv4 header. Fragments and options make no difference to what is decided by it.
 #[inline(always)]
-fn ipv4(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
-    let header = frame.get::<{ vrrp::IPV4_HEADER }>(link.payload)?;
+fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+    let frame = &mut Frame::received(ctx);
+    let header = frame.get::<IPV4>(link.payload)?;
     let protocol = header[9];
-    let destination = [header[16], header[17], header[18], header[19]];
-    if destination == vrrp::GROUP {
-        return (protocol == vrrp::PROTOCOL)
-            .then(|| vrrp::received(frame, link).unwrap_or_else(|broken| broken));
+    let destination = Ip::mapped([header[16], header[17], header[18], header[19]]);
+    if destination == vrrp::GROUP4 {
+        return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
     }
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
         return Some(vip::received(frame, slot));
     }
-    if protocol == sbfd::PROTOCOL && destination == maps::device()?.address {
-        return sbfd::received(frame, link);
+    if protocol == sbfd::PROTOCOL && destination == Ip::of(maps::device()?.ipv4) {
+        return sbfd::received::<{ Family::Ipv4 as u8 }>(ctx, link);
+    }
+    None
+}
+
+/// The fixed header of IPv6. What is behind extension headers is of no interest: neither neighbour discovery nor VRRP uses
+/// any, and a VIP's traffic is known by its destination.
+#[inline(always)]
+fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+    let frame = &mut Frame::received(ctx);
+    let protocol = frame.get::<IPV6>(link.payload)?[6];
+    let destination = Ip::read(frame, link.payload + DESTINATION)?;
+    if protocol == nd::PROTOCOL
+        && let Some(verdict) = nd::received(ctx, link)
+    {
+        return Some(verdict);
+    }
+    if destination == vrrp::GROUP6 {
+        return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
+    }
+    if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
+        return Some(vip::received(frame, slot));
+    }
+    if protocol == sbfd::PROTOCOL && destination == Ip::of(maps::device()?.ipv6) {
+        return sbfd::received::<{ Family::Ipv6 as u8 }>(ctx, link);
     }
     None
 }

@@ -3,10 +3,11 @@
 //! they stand, `baton_common` holds what they share with the agent.
 //!
 //! ```text
-//! frame -> classify -> arp | vrrp | vip | sbfd | virtual MAC -> Verdict -> counter, event, action
+//! frame -> classify -> arp | nd | vrrp | vip | sbfd | virtual MAC -> Verdict -> counter, event, action
 //! ```
 //!
-//! Loops are bounded and everything is inlined, so that the verifier sees one function per program.
+//! Loops are bounded. The protocols are functions of their own, for together they have more on the stack than the 512 octets
+//! of a program; all else is inlined, so that the verifier knows of every access where it comes from.
 #![no_std]
 #![no_main]
 #![expect(clippy::needless_pass_by_value, reason = "aya hands a program its context by value")]
@@ -14,7 +15,9 @@
 mod arp;
 mod checksum;
 mod classify;
+mod ip;
 mod maps;
+mod nd;
 mod packet;
 mod sbfd;
 mod tc;
@@ -33,32 +36,30 @@ use baton_common::verdict::Verdict;
 fn baton_xdp(ctx: XdpContext) -> u32 {
     let verdict = classify::received(&ctx);
     maps::count(verdict);
-    // Ordinary traffic and the pulse between the hosts cause no events. Nor does any frame, unless the agent sets
-    // AYA_LOG_LEVEL when it loads the program: the verifier removes what a constant forbids.
+    // Ordinary traffic and the pulse between the hosts cause no events.
     if !matches!(verdict, Verdict::Other | Verdict::VipDelivered | Verdict::SbfdUp | Verdict::SbfdAnswer) {
-        debug!(
-            &ctx,
-            "verdict {} interface {} queue {}",
-            verdict as u32,
-            ctx.ingress_ifindex(),
-            ctx.rx_queue_index()
-        );
+        report(&ctx, verdict);
     }
     match verdict {
         Verdict::Other | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => xdp_action::XDP_PASS,
-        Verdict::ArpAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => xdp_action::XDP_TX,
+        Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => {
+            xdp_action::XDP_TX
+        }
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS
             .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))
             .unwrap_or_else(|fallback| fallback),
         Verdict::ArpNotOwner
+        | Verdict::NdNotOwner
         | Verdict::VipAnnounced
         | Verdict::VrrpOwn
         | Verdict::VrrpIpHeader
         | Verdict::VrrpTtl
         | Verdict::VrrpVersion
+        | Verdict::VrrpAuthentication
         | Verdict::VrrpType
         | Verdict::VrrpLength
+        | Verdict::VrrpAddress
         | Verdict::VrrpInterval
         | Verdict::VrrpChecksum
         | Verdict::SbfdAnswer
@@ -68,8 +69,22 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::VirtualMacNotOwner
         | Verdict::VirtualMacNotVip
         | Verdict::EgressArp
+        | Verdict::EgressNd
         | Verdict::EgressVirtualMac => xdp_action::XDP_DROP,
     }
+}
+
+/// Tells the agent's log of a frame, if the agent has set AYA_LOG_LEVEL when it loaded the program: the verifier removes what a
+/// constant forbids. A function of its own, for it has much on the stack.
+#[inline(never)]
+fn report(ctx: &XdpContext, verdict: Verdict) {
+    debug!(
+        ctx,
+        "verdict {} interface {} queue {}",
+        verdict as u32,
+        ctx.ingress_ifindex(),
+        ctx.rx_queue_index()
+    );
 }
 
 /// Marks frames that XDP has readdressed to this interface as frames for this host.

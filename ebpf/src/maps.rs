@@ -14,6 +14,8 @@ use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
+use crate::ip::Ip;
+
 #[map]
 static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 
@@ -76,9 +78,9 @@ pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static 
 
 /// The slot of the virtual router that `address` belongs to on this link. Changes as [`router`] does.
 #[inline(always)]
-pub(crate) fn slot_of_vip(vlan: VlanId, address: [u8; 4]) -> Option<u32> {
+pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
     // SAFETY: as in `router`.
-    unsafe { VIPS.get(VipKey { vlan, address }) }.copied()
+    unsafe { VIPS.get(VipKey { vlan, address: address.address() }) }.copied()
 }
 
 /// The ownership cell of a virtual router and what is left of its lease in ns, if this host owns it at this moment. This
@@ -132,16 +134,18 @@ pub(crate) enum Availability {
 
 /// What this host says of its service for the virtual router to the host at `asker`.
 #[inline(always)]
-pub(crate) fn availability(slot: u32, asker: [u8; 4]) -> Availability {
+pub(crate) fn availability(slot: u32, asker: Ip) -> Availability {
     let Some((cell, left_ns)) = owned(slot) else { return Availability::Down };
-    // SAFETY: as in `owned`; both are aligned words. The agent names a successor, or nobody, before it raises the flag.
+    // SAFETY: as in `owned`; the flags and the halves of the successor are aligned words. The agent names a successor, or
+    // nobody, before it raises the flag.
     let (flags, successor) = unsafe {
-        (read_volatile(addr_of!((*cell).flags)), read_volatile(addr_of!((*cell).successor).cast::<u32>()))
+        let flags = read_volatile(addr_of!((*cell).flags));
+        (flags, read_volatile(addr_of!((*cell).successor).cast::<[u64; 2]>()))
     };
-    if flags & LEAVING != 0 && successor == 0 {
+    if flags & LEAVING != 0 && successor == [0, 0] {
         return Availability::Down;
     }
-    if flags & LEAVING != 0 && successor == u32::from_ne_bytes(asker) {
+    if flags & LEAVING != 0 && successor == asker.halves().map(u64::from_ne_bytes) {
         return Availability::Offered;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 3 * 40.95 s, is below 2^32 us")]
@@ -150,33 +154,32 @@ pub(crate) fn availability(slot: u32, asker: [u8; 4]) -> Availability {
 
 /// The slot of the virtual router that a discriminator of this host stands for. Changes as [`router`] does.
 #[inline(always)]
-pub(crate) fn slot_of_discriminator(vlan: VlanId, discriminator: [u8; 4]) -> Option<u32> {
-    let key = DiscriminatorKey { vlan, discriminator: u32::from_be_bytes(discriminator) };
+pub(crate) fn slot_of_discriminator(vlan: VlanId, family: Family, discriminator: [u8; 4]) -> Option<u32> {
+    let discriminator = u32::from_be_bytes(discriminator);
+    let key = DiscriminatorKey { vlan, discriminator, family: family as u8, _pad: [0; 3] };
     // SAFETY: as in `router`.
     unsafe { DISCRIMINATORS.get(key) }.copied()
 }
 
 /// Notes that the host at `address` probes the virtual router, and says whether it is the best that does.
 #[inline(always)]
-pub(crate) fn is_next_in_line(slot: u32, priority: u8, address: [u8; 4]) -> Option<bool> {
+pub(crate) fn is_next_in_line(slot: u32, priority: u8, address: Ip) -> Option<bool> {
     let cell = STANDBYS.get_ptr_mut(slot)?;
-    let [a, b, c, d] = address;
     // SAFETY: the map returned the cell, it lives as long as the map. Two CPUs may write at once, and the next probe
     // sets it right.
     unsafe {
         let now = bpf_ktime_get_boot_ns();
         let seen = read_volatile(addr_of!((*cell).seen_ns));
         let best = read_volatile(addr_of!((*cell).priority));
-        let [e, f, g, h, ..] = read_volatile(addr_of!((*cell).address));
-        let rank = (priority, u32::from_be_bytes(address));
+        let best_address = Ip::of(read_volatile(addr_of!((*cell).address)));
         let fresh = now.saturating_sub(seen) < STANDBY_NS;
         // Its own priority may have sunk.
-        let is_another = [e, f, g, h] != address;
-        if fresh && is_another && rank < (best, u32::from_be_bytes([e, f, g, h])) {
+        let is_another = best_address != address;
+        if fresh && is_another && (priority, address) < (best, best_address) {
             return Some(false);
         }
         write_volatile(addr_of_mut!((*cell).priority), priority);
-        write_volatile(addr_of_mut!((*cell).address), [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        write_volatile(addr_of_mut!((*cell).address), address.address());
         write_volatile(addr_of_mut!((*cell).seen_ns), now);
     }
     Some(true)
@@ -201,7 +204,7 @@ pub(crate) fn keep_answer(slot: u32, answer: &Answer) -> Option<()> {
 
 /// An advertisement that passed all checks.
 pub(crate) struct Advert {
-    pub(crate) source: [u8; 4],
+    pub(crate) source: Ip,
     pub(crate) mac: [u8; 6],
     pub(crate) interval_cs: u16,
     pub(crate) priority: u8,
@@ -213,14 +216,13 @@ pub(crate) struct Advert {
 #[inline(always)]
 pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
     let cell = MAILBOXES.get_ptr_mut(slot)?;
-    let [a, b, c, d] = advert.source;
     #[expect(clippy::cast_possible_truncation, reason = "both flags are below 256")]
     let checksum = advert.checksum as u8;
     // SAFETY: the map returned the cell, it lives as long as the map. The agent only reads it, and knows that it may
     // see the fields of two adverts mixed. Volatile keeps the order of the stores: the arrival comes last.
     unsafe {
         write_volatile(addr_of_mut!((*cell).count), read_volatile(addr_of!((*cell).count)).wrapping_add(1));
-        write_volatile(addr_of_mut!((*cell).source), [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        write_volatile(addr_of_mut!((*cell).source), advert.source.address());
         write_volatile(addr_of_mut!((*cell).mac), advert.mac);
         write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
         write_volatile(addr_of_mut!((*cell).priority), advert.priority);

@@ -4,6 +4,7 @@
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
+use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
@@ -22,6 +23,23 @@ impl<'a> Frame<'a> {
         // which the verifier would tie what it has learnt: how far the frame was looked at.
         let (start, end) = unsafe { (read_volatile(&(*ctx.ctx).data), read_volatile(&(*ctx.ctx).data_end)) };
         Self { start: start as usize, end: end as usize, context: PhantomData }
+    }
+
+    /// The frame that an XDP program is called for, made `after` octets long; `before` is what its headers say that it is.
+    /// Padding behind that goes. What was read of the frame before is not to be used any more.
+    #[inline(always)]
+    pub(crate) fn resized(ctx: &'a XdpContext, before: usize, after: usize) -> Option<Self> {
+        let length = Self::received(ctx).end - Self::received(ctx).start;
+        if length < before {
+            return None;
+        }
+        // Frames that end in this buffer are shorter than 2^31.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "both are short")]
+        let difference = after as i32 - length as i32;
+        // SAFETY: the context is valid. The helper moves the end of the frame and makes references into it stale, of which
+        // there are none: the frame is read afresh.
+        let status = unsafe { bpf_xdp_adjust_tail(ctx.ctx, difference) };
+        (status == 0).then(|| Self::received(ctx))
     }
 
     /// The frame in a socket buffer. At least its first `wanted` octets, or all if there are less, are made linear.

@@ -5,16 +5,18 @@ use baton_common::verdict::Verdict;
 use baton_common::vrid::Vrid;
 
 use crate::arp::Message;
-use crate::classify::{ETH_DESTINATION, ETH_SOURCE, ETHERTYPE_ARP, Link, MAX_TAGS};
+use crate::classify::{ETH_DESTINATION, ETH_SOURCE, ETHERTYPE_ARP, ETHERTYPE_IPV6, Link, MAX_TAGS};
+use crate::ip::{IPV6, Ip};
 use crate::maps;
+use crate::nd::{self, Claim};
 use crate::packet::{Frame, packet_type, tag_beside};
 
 /// `PACKET_HOST` and `PACKET_OTHERHOST` of linux/if_packet.h.
 const PACKET_HOST: u32 = 0;
 const PACKET_OTHERHOST: u32 = 3;
 
-/// Ethernet, tags and an ARP message.
-const HEADERS: u32 = 14 + MAX_TAGS as u32 * 4 + 28;
+/// Ethernet, tags and the longer of an ARP message and a neighbour advertisement.
+const HEADERS: u32 = 14 + MAX_TAGS as u32 * 4 + (IPV6 + nd::ANSWER) as u32;
 
 /// Tells the kernel that a frame to the device's own MAC is for this host.
 ///
@@ -44,15 +46,31 @@ pub(crate) fn egress(ctx: &TcContext) -> Verdict {
     // Whatever the operation, a receiver may learn the sender's addresses from it (RFC 826).
     if link.ethertype == ETHERTYPE_ARP
         && let Some(message) = Message::parse(&frame, link.payload)
-        && let Some(slot) = maps::slot_of_vip(link.vlan, message.sender)
+        && let Some(slot) = maps::slot_of_vip(link.vlan, Ip::mapped(message.sender))
         && maps::owner_mac(slot) != Some(message.sender_mac)
     {
         return Verdict::EgressArp;
+    }
+    if link.ethertype == ETHERTYPE_IPV6 && claims_vip(&frame, &link).is_some() {
+        return Verdict::EgressNd;
     }
     if from_unowned_virtual_mac(&frame, &link).is_some() {
         return Verdict::EgressVirtualMac;
     }
     Verdict::Other
+}
+
+/// Whether it tells a neighbour where a VIP is, though it is not here or not at that MAC. One without a MAC says that it is here.
+#[inline(always)]
+fn claims_vip(frame: &Frame<'_>, link: &Link) -> Option<()> {
+    let header = frame.get::<IPV6>(link.payload)?;
+    if header[6] != nd::PROTOCOL {
+        return None;
+    }
+    let claim = Claim::parse(frame, link)?;
+    let slot = maps::slot_of_vip(link.vlan, claim.address)?;
+    let owner = maps::owner_mac(slot);
+    (owner.is_none() || claim.mac.is_some() && claim.mac != owner).then_some(())
 }
 
 /// Switches would send the owner's traffic here (RFC 9568 7.3: only the Active Router uses the virtual MAC).

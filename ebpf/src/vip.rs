@@ -6,7 +6,7 @@ use crate::classify::{ETH_DESTINATION, is_group};
 use crate::maps;
 use crate::packet::Frame;
 
-/// The verdict about a frame whose IPv4 destination is a VIP of the virtual router at `slot`.
+/// The verdict about a frame whose destination is a VIP of the virtual router at `slot`.
 #[inline(always)]
 pub(crate) fn received(frame: &mut Frame<'_>, slot: u32) -> Verdict {
     let verdict = judge(frame, slot);

@@ -1,106 +1,136 @@
-//! VRRPv3 advertisements over IPv4: the checks of RFC 9568 7.1, with errata 8299 and 8301.
+//! Advertisements of VRRPv3 over both families, and of VRRPv2: the checks of RFC 9568 7.1, with errata 8299, 8300 and 8301,
+//! and of RFC 3768 7.1.
 
-use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+use aya_ebpf::programs::XdpContext;
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, Router};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
-use crate::arp::is_no_host;
 use crate::checksum::Sum;
 use crate::classify::{ETH_SOURCE, Link};
+use crate::ip::{Ip, Packet};
 use crate::maps::{self, Advert};
 use crate::packet::Frame;
 
-/// Where adverts are sent to (RFC 9568 5.1.1.2).
-pub(crate) const GROUP: [u8; 4] = [224, 0, 0, 18];
+/// Where adverts are sent to (RFC 9568 5.1.1.2, 5.1.2.2).
+pub(crate) const GROUP4: Ip = Ip::mapped([224, 0, 0, 18]);
+pub(crate) const GROUP6: Ip = Ip::of([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12]);
 /// The IP protocol number (RFC 9568 5.1.1.4).
 pub(crate) const PROTOCOL: u8 = 112;
-/// An IPv4 header without options.
-pub(crate) const IPV4_HEADER: usize = 20;
 
-/// More fragments to come, or not the first of them.
-const FRAGMENT: u16 = 0x3fff;
-const TTL: u8 = 255;
-const VERSION: u8 = 3;
+const HOPS: u8 = 255;
+const VERSION_2: u8 = 2;
 const ADVERTISEMENT: u8 = 1;
 /// The message without addresses (RFC 9568 5.1).
 const HEADER: usize = 8;
-/// The longest IPv4 header, and the longest message (255 addresses), in 32-bit words.
-const MAX_IP_WORDS: usize = 15;
-const MAX_WORDS: usize = (HEADER + 255 * 4) / 4;
+/// What follows the addresses in VRRPv2 (RFC 3768 5.1).
+const PASSWORD: usize = 8;
+/// The longest messages, 255 addresses, in 32-bit words; over IPv6 no Ethernet frame holds so many.
+const MAX_WORDS4: usize = (HEADER + 255 * 4 + PASSWORD) / 4;
+const MAX_WORDS6: usize = (HEADER + 90 * 16) / 4;
 
-/// The verdict about a packet of protocol 112 to 224.0.0.18; `Err` for every check that fails.
+/// The verdict about a packet of protocol 112 to the group of its family.
+#[inline(never)]
+pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Verdict {
+    judge::<FAMILY>(&Frame::received(ctx), link).unwrap_or_else(|broken| broken)
+}
+
+/// `Err` for every check that fails.
 ///
 /// The checks go from cheap to costly, except that the VRID comes before all that depends on the version of VRRP: the
 /// message may be for another implementation on this host. The address list is the agent's business.
 #[inline(always)]
-pub(crate) fn received(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Verdict> {
-    let ip = frame.get::<IPV4_HEADER>(link.payload).ok_or(Verdict::VrrpIpHeader)?;
-    let ip_words = usize::from(ip[0] & 0x0f);
-    let ip_length = 4 * ip_words;
-    let total_length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
-    let ttl = ip[8];
-    let source = [ip[12], ip[13], ip[14], ip[15]];
-    // The frame may be longer than the packet, Ethernet pads to 60 octets; the packet must not be longer.
-    let sound = ip[0] >> 4 == 4
-        && ip_length >= IPV4_HEADER
-        && total_length >= ip_length
-        && frame.reaches(link.payload + total_length)
-        && u16::from_be_bytes([ip[6], ip[7]]) & FRAGMENT == 0
-        && source != [0; 4]
-        && !is_no_host(source);
-    if !sound || !Sum::of::<MAX_IP_WORDS>(frame, link.payload, ip_words).is_some_and(Sum::is_correct) {
-        return Err(Verdict::VrrpIpHeader);
-    }
-
-    let at = link.payload + ip_length;
-    let length = total_length - ip_length;
-    if length < HEADER {
+fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Verdict> {
+    let packet = Packet::parse::<FAMILY>(frame, link).ok_or(Verdict::VrrpIpHeader)?;
+    if packet.length < HEADER {
         return Err(Verdict::VrrpLength);
     }
-    let message = frame.get::<HEADER>(at).ok_or(Verdict::VrrpLength)?;
-    let router = maps::router(link.vlan, Family::Ipv4, message[1]).ok_or(Verdict::VrrpUnknownRouter)?;
-    let [p0, p1, p2, p3, ..] = router.primary;
-    if source == [p0, p1, p2, p3] {
+    let message = frame.get::<HEADER>(packet.at).ok_or(Verdict::VrrpLength)?;
+    let router = maps::router(link.vlan, packet.family, message[1]).ok_or(Verdict::VrrpUnknownRouter)?;
+    if packet.source == Ip::of(router.primary) {
         return Err(Verdict::VrrpOwn);
     }
-    if ttl != TTL {
+    if packet.hops != HOPS {
         return Err(Verdict::VrrpTtl);
     }
-    if message[0] >> 4 != VERSION {
+    if message[0] >> 4 != router.version {
         return Err(Verdict::VrrpVersion);
     }
     if message[0] & 0x0f != ADVERTISEMENT {
         return Err(Verdict::VrrpType);
     }
+    let rest = if router.version == VERSION_2 { PASSWORD } else { 0 };
+    let of_one = if FAMILY == Family::Ipv6 as u8 { 16 } else { 4 };
     // RFC 9568 5.2.5 and erratum 8299: no address, no advertisement. The RFC asks for the complete packet;
     // octets beyond it are no part of any advertisement.
     let addresses = usize::from(message[3]);
-    if addresses == 0 || length != HEADER + 4 * addresses {
+    if addresses == 0 || packet.length != HEADER + of_one * addresses + rest {
         return Err(Verdict::VrrpLength);
     }
-    // Erratum 8301. The upper four bits are reserved and ignored (RFC 9568 5.2.6).
-    let interval_cs = u16::from_be_bytes([message[4], message[5]]) & 0x0fff;
-    if interval_cs == 0 {
-        return Err(Verdict::VrrpInterval);
+    if packet.family == Family::Ipv6 {
+        let first = Ip::read(frame, packet.at + HEADER).ok_or(Verdict::VrrpLength)?;
+        if !first.is_link_local() {
+            return Err(Verdict::VrrpAddress);
+        }
     }
-    let sum = Sum::of::<MAX_WORDS>(frame, at, length / 4).ok_or(Verdict::VrrpLength)?;
-    let checksum = flavour(sum, source, length, router.checksums).ok_or(Verdict::VrrpChecksum)?;
+    let interval_cs = interval(router, message)?;
+    if router.version == VERSION_2 {
+        authentic(frame, &packet, router, message)?;
+    }
+    let priority = message[2];
+    let checksum = match packet.family {
+        Family::Ipv4 => checksum::<MAX_WORDS4>(frame, &packet, router)?,
+        Family::Ipv6 => checksum::<MAX_WORDS6>(frame, &packet, router)?,
+    };
 
     let mac = *frame.get::<6>(ETH_SOURCE).ok_or(Verdict::VrrpIpHeader)?;
-    let advert = Advert { source, mac, interval_cs, priority: message[2], checksum };
+    let advert = Advert { source: packet.source, mac, interval_cs, priority, checksum };
     // A router without a mailbox is one that the agent has not set up.
     maps::deliver(router.slot, &advert).ok_or(Verdict::VrrpUnknownRouter)?;
     Ok(Verdict::VrrpReceived)
 }
 
-/// Which of the `accepted` checksums the message with this sum has: over the message alone (RFC 9568 5.2.8), or
-/// with a pseudo-header before it, as keepalived and FRR read RFC 5798.
+/// The interval that the message names, in centiseconds.
 #[inline(always)]
-fn flavour(sum: Sum, source: [u8; 4], length: usize, accepted: u32) -> Option<u32> {
-    if accepted & ACCEPT_RFC9568 != 0 && sum.is_correct() {
-        return Some(ACCEPT_RFC9568);
+fn interval(router: &Router, message: &[u8; HEADER]) -> Result<u16, Verdict> {
+    if router.version == VERSION_2 {
+        // RFC 3768 7.1: one that is not ours is an error.
+        let seconds = message[5];
+        let is_ours = seconds != 0 && u32::from(seconds) == router.interval_s;
+        return is_ours.then(|| u16::from(seconds) * 100).ok_or(Verdict::VrrpInterval);
     }
-    let [.., high, low] = length.to_be_bytes();
-    let with_pseudo_header = sum.add(&source).add(&GROUP).add(&[0, PROTOCOL, high, low]);
-    (accepted & ACCEPT_PSEUDO != 0 && with_pseudo_header.is_correct()).then_some(ACCEPT_PSEUDO)
+    // Erratum 8301. The upper four bits are reserved and ignored (RFC 9568 5.2.6).
+    let interval_cs = u16::from_be_bytes([message[4], message[5]]) & 0x0fff;
+    if interval_cs == 0 { Err(Verdict::VrrpInterval) } else { Ok(interval_cs) }
+}
+
+/// Which of the accepted checksums the message has: over the message alone (RFC 9568 5.2.8, RFC 3768 5.3.8), or with a
+/// pseudo-header before it, as keepalived and FRR read RFC 5798. Over IPv6 that is the only one, and the RFC's.
+#[inline(always)]
+fn checksum<const MAX: usize>(frame: &Frame<'_>, packet: &Packet, router: &Router) -> Result<u32, Verdict> {
+    // First, so that nothing depends on the length afterwards, of which the verifier knows what the loop has found.
+    let pseudo_header = packet.covered(Sum::new(), PROTOCOL, packet.length);
+    let sum = Sum::of::<MAX>(frame, packet.at, packet.length / 4).ok_or(Verdict::VrrpLength)?;
+    let is_covered = sum.plus(pseudo_header).is_correct();
+    let found = match packet.family {
+        Family::Ipv6 => is_covered.then_some(ACCEPT_RFC9568),
+        Family::Ipv4 if router.checksums & ACCEPT_RFC9568 != 0 && sum.is_correct() => Some(ACCEPT_RFC9568),
+        Family::Ipv4 => (router.checksums & ACCEPT_PSEUDO != 0 && is_covered).then_some(ACCEPT_PSEUDO),
+    };
+    found.ok_or(Verdict::VrrpChecksum)
+}
+
+/// RFC 3768 7.1: the authentication must be ours. The password is compared as a whole, whatever its first octets are.
+#[inline(always)]
+fn authentic(
+    frame: &Frame<'_>,
+    packet: &Packet,
+    router: &Router,
+    message: &[u8; HEADER],
+) -> Result<(), Verdict> {
+    let at = frame.blur::<2048>(packet.at + packet.length - PASSWORD);
+    let password = *frame.get::<PASSWORD>(at).ok_or(Verdict::VrrpLength)?;
+    let is_ours = router.authentication == NO_AUTHENTICATION
+        || u64::from_ne_bytes(password) == u64::from_ne_bytes(router.password);
+    (message[4] == router.authentication && is_ours).then_some(()).ok_or(Verdict::VrrpAuthentication)
 }

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
+use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
 use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey, VlanId};
@@ -30,6 +32,9 @@ pub const TC_ACT_SHOT: u32 = 2;
 
 /// A lease that no test outlives.
 pub const FOREVER: u64 = u64::MAX;
+
+/// What an answer may have more than its question.
+const LONGER: usize = 64;
 
 /// What became of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,15 +87,15 @@ impl Datapath {
         &mut self.bpf
     }
 
-    /// Sets the interface's MAC address and its primary address.
-    pub fn set_device(&mut self, mac: [u8; 6], address: [u8; 4]) {
-        let device = Device { mac, _pad: [0; 2], address, _pad2: [0; 4] };
+    /// Sets the interface's MAC address and its primary addresses.
+    pub fn set_device(&mut self, mac: [u8; 6], ipv4: [u8; 4], ipv6: [u8; 16]) {
+        let device = Device { mac, _pad: [0; 2], ipv4: maps::mapped(ipv4), ipv6 };
         self.array(maps::DEVICE).set(0, Plain(device), 0).expect("DEVICE has one cell");
     }
 
-    /// Lets `discriminator` stand for the virtual router at `slot`.
-    pub fn add_discriminator(&mut self, vlan: VlanId, discriminator: u32, slot: u32) {
-        let key = DiscriminatorKey { vlan, discriminator };
+    /// Lets `discriminator` stand for the virtual router of `family` at `slot`.
+    pub fn add_discriminator(&mut self, vlan: VlanId, family: Family, discriminator: u32, slot: u32) {
+        let key = DiscriminatorKey { vlan, discriminator, family: family as u8, _pad: [0; 3] };
         self.hash(maps::DISCRIMINATORS).insert(Plain(key), slot, 0).expect("DISCRIMINATORS has room");
     }
 
@@ -112,16 +117,38 @@ impl Datapath {
         map.get(&slot, 0).expect("STANDBYS has the slot").0
     }
 
-    /// Configures an IPv4 virtual router.
-    pub fn add_router(&mut self, vlan: VlanId, vrid: u8, slot: u32, checksums: u32, primary: [u8; 4]) {
-        let key = RouterKey { vlan, vrid, family: Family::Ipv4 as u8, _pad: [0; 2] };
-        let mut router = Router { slot, checksums, primary: [0; 16] };
-        router.primary[..4].copy_from_slice(&primary);
+    /// Configures a virtual router of VRRPv3.
+    pub fn add_router(
+        &mut self,
+        vlan: VlanId,
+        vrid: u8,
+        slot: u32,
+        checksums: u32,
+        primary: impl Into<IpAddr>,
+    ) {
+        let primary = primary.into();
+        let router = Router {
+            slot,
+            checksums,
+            primary: address::to_map(primary),
+            version: 3,
+            authentication: maps::NO_AUTHENTICATION,
+            _pad: [0; 2],
+            interval_s: 1,
+            password: [0; 8],
+        };
+        self.set_router(vlan, vrid, address::family(primary), router);
+    }
+
+    /// Configures the virtual router `router`.
+    pub fn set_router(&mut self, vlan: VlanId, vrid: u8, family: Family, router: Router) {
+        let key = RouterKey { vlan, vrid, family: family as u8, _pad: [0; 2] };
         self.hash(maps::ROUTERS).insert(Plain(key), Plain(router), 0).expect("ROUTERS has room");
     }
 
     /// Configures a virtual address of the virtual router at `slot`.
-    pub fn add_vip(&mut self, vlan: VlanId, address: [u8; 4], slot: u32) {
+    pub fn add_vip(&mut self, vlan: VlanId, address: impl Into<IpAddr>, slot: u32) {
+        let address = address::to_map(address.into());
         self.hash(maps::VIPS).insert(Plain(VipKey { vlan, address }), slot, 0).expect("VIPS has room");
     }
 
@@ -140,6 +167,7 @@ impl Datapath {
 
     /// The same for a router that wants to be succeeded by the host at `successor` alone.
     pub fn set_offered(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6], successor: [u8; 4]) {
+        let successor = maps::mapped(successor);
         let cell =
             Ownership { lease_until_ns, epoch: 1, mac, flags: LEAVING, successor, ..Ownership::default() };
         self.set_cell(slot, cell);
@@ -194,10 +222,11 @@ impl Datapath {
         P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
     {
         let before = self.counters();
-        let mut out = vec![0; frame.len()];
+        // An answer may be longer than its question.
+        let mut out = vec![0; frame.len() + LONGER];
         let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
         let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
-        assert_eq!(result.data_size_out as usize, frame.len(), "no program changes the length of a frame");
+        out.truncate(result.data_size_out as usize);
         let mut counted = self.counters();
         counted.retain(|verdict, count| {
             *count -= before[verdict];

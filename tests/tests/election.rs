@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use baton::vrrp::{
     Action, Advertisement, Checksum, ChecksumMode, Failure, Fitness, Input, Instant, Interval, Ownership,
-    Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, linger, skew_time,
+    Parameters, Priority, Role, Standing, Version, VirtualRouter, active_down_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
@@ -416,6 +416,7 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         preempt: true,
         primary,
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
+        version: Version::V3,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority, Version};
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
@@ -103,6 +103,7 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
         preempt: true,
         primary: Ipv4Addr::new(192, 0, 2, last),
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
+        version: Version::V3,
     };
     for step in 0..80 {
         let mut lan = Lan::new(&[member(1, 200), member(2, 100)], Conditions::EXACT, false, 1);
@@ -310,6 +311,7 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
             preempt: preempt && random.chance(900),
             primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),
             checksum,
+            version: Version::V3,
         })
         .collect()
 }

@@ -2,14 +2,15 @@
 //! between routers that have other mistakes, too.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 
 use super::section::Findings;
 use super::{MacMode, RouterConfig, TrackerConfig};
-use crate::vrrp::{ChecksumMode, Interval, Priority};
+use crate::address;
+use crate::vrrp::{ChecksumMode, Interval, Priority, Version};
 
 /// A `[[router]]` as far as it is without mistakes.
 pub(super) struct Draft {
@@ -23,8 +24,9 @@ pub(super) struct Draft {
     pub(super) preempt: Option<bool>,
     pub(super) mac: Option<MacMode>,
     pub(super) checksum: Option<ChecksumMode>,
+    pub(super) version: Option<Version>,
     /// Each with its place.
-    pub(super) vips: Vec<(usize, Ipv4Addr)>,
+    pub(super) vips: Vec<(usize, IpAddr)>,
     /// The names of its trackers, each with its place.
     pub(super) trackers: Vec<(usize, String)>,
 }
@@ -41,6 +43,7 @@ impl Draft {
             preempt: self.preempt?,
             mac: self.mac?,
             checksum: self.checksum?,
+            version: self.version?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
             trackers: self.trackers.iter().filter_map(index).collect(),
         })
@@ -85,11 +88,12 @@ pub(super) fn check_trackers(
 fn collisions(drafts: &[Draft], findings: &mut Findings<'_>) {
     let (mut vrids, mut vips) = (BTreeMap::new(), BTreeMap::new());
     for draft in drafts {
+        let family = draft.vips.first().map(|(_, vip)| address::family(*vip));
         if let (Some(interface), Some(vrid)) = (&draft.interface, draft.vrid.map(Vrid::get))
-            && let Some(before) = vrids.insert((interface, vrid), draft.vrid_at)
+            && let Some(before) = vrids.insert((interface, vrid, family), draft.vrid_at)
         {
             let what = format!("vrid {vrid} stands on line {} for {interface}, too", findings.line(before));
-            findings.add(draft.vrid_at, what, "give every virtual router on a link its own vrid");
+            findings.add(draft.vrid_at, what, "give every virtual router of a family on a link its own vrid");
         }
         for &(at, vip) in &draft.vips {
             if let Some(before) = vips.insert(vip, at) {

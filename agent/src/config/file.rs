@@ -1,6 +1,6 @@
 //! The text of `baton.toml`: which tables and keys it has, and what each may be.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use baton_common::vrid::Vrid;
@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::section::{Findings, Key, Section};
 use super::track::{self, TRACK};
 use super::{Config, DatapathLog, HookConfig, MacMode, Runtime, SbfdChoice, TrackerConfig, XdpChoice, value};
-use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
+use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority, Version};
 
 const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
 const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
@@ -48,11 +48,31 @@ const VIPS: Key = Key {
     remedy: "write 1 to 4000 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
 };
 /// One of them.
-const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
+const VIP: Key = Key {
+    name: "vip",
+    remedy: "write it without a prefix length, such as \"192.0.2.100\" or \"2001:db8::100\"",
+};
+/// All of them.
+const FAMILY: Key =
+    Key { name: "vips", remedy: "give each family a [[router]] of its own; both may have the same vrid" };
+/// The first of an IPv6 router.
+const LINK_LOCAL: Key = Key {
+    name: "vips",
+    remedy: "RFC 9568 5.2.9: put a link-local address of the virtual router first, such as \"fe80::51\", on all nodes the same",
+};
+const VERSION: Key = Key { name: "version", remedy: "write 3, or 2 for routers that know no other" };
+const PASSWORD: Key = Key {
+    name: "password",
+    remedy: "write 1 to 8 octets, with version = 2; everybody on the link can read them",
+};
+/// The interval of a VRRPv2 router.
+const SECONDS: Key =
+    Key { name: "interval_ms", remedy: "VRRPv2 counts seconds: write 1000 to 40000, a multiple of 1000" };
+
 const TRACKERS: Key =
     Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 9] =
-    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS, TRACKERS];
+const ROUTER_KEYS: [Key; 11] =
+    [INTERFACE, VRID, VERSION, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, PASSWORD, VIPS, TRACKERS];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
@@ -64,7 +84,7 @@ const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
 /// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
 /// Baton nodes accept both.
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
-/// Two virtual routers can fill what the maps of an interface have room for. An advertisement names the first 255; the others
+/// Two virtual routers can fill what the maps of an interface have room for. An advertisement names the first 255, or 90 of IPv6; the others
 /// move with them.
 const MAX_VIPS_PER_ROUTER: usize = 4000;
 
@@ -156,21 +176,47 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         ("pseudo", ChecksumMode::Only(Checksum::Pseudo)),
         ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
     ];
+    let vips = vips(&mut section);
+    let interval = section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten();
     Some(Draft {
         at,
+        version: version(&mut section, interval, &vips),
         interface: section.required(INTERFACE, value::interface),
         vrid_at: section.place(VRID),
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
         priority: section
             .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
             .flatten(),
-        interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
+        interval,
         preempt: section.optional(PREEMPT, true, value::boolean),
         mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
         checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
-        vips: vips(&mut section),
+        vips,
         trackers: trackers(&mut section),
     })
+}
+
+/// The version, which must go with the rest.
+fn version(
+    section: &mut Section<'_, '_>,
+    interval: Option<Interval>,
+    vips: &[(usize, IpAddr)],
+) -> Option<Version> {
+    let number = section.optional(VERSION, 3, |value| value::octet(value, 2..=3))?;
+    let password = section.optional(PASSWORD, None, |value| value::password(value).map(Some))?;
+    if number == 3 {
+        if password.is_some() {
+            section.add(section.place(PASSWORD), "password without version = 2".to_owned(), PASSWORD);
+        }
+        return Some(Version::V3);
+    }
+    if let Some((at, _)) = vips.iter().find(|(_, vip)| vip.is_ipv6()) {
+        section.add(*at, "version 2 has no IPv6".to_owned(), VERSION);
+    }
+    if interval.is_some_and(|interval| interval.seconds().is_none()) {
+        section.add(section.place(INTERVAL_MS), "interval_ms is no number of seconds".to_owned(), SECONDS);
+    }
+    Some(Version::V2 { password })
 }
 
 fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
@@ -194,7 +240,7 @@ fn trackers(section: &mut Section<'_, '_>) -> Vec<(usize, String)> {
 }
 
 /// The addresses that are right, each with its place; the others are noted.
-fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, Ipv4Addr)> {
+fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, IpAddr)> {
     let list = section.required(VIPS, |value| match value::array(value)? {
         list if (1..=MAX_VIPS_PER_ROUTER).contains(&list.len()) => Ok(list),
         list => Err(format!("has {} addresses", list.len())),
@@ -205,6 +251,16 @@ fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, Ipv4Addr)> {
         match value::vip(item.get_ref()) {
             Ok(vip) => vips.push((at, vip)),
             Err(wrong) => section.add(at, format!("vip {wrong}"), VIP),
+        }
+    }
+    if let Some((_, first)) = vips.first().copied() {
+        if let Some((at, vip)) = vips.iter().find(|(_, vip)| vip.is_ipv4() != first.is_ipv4()) {
+            section.add(*at, format!("vip {vip} is of another family than {first}"), FAMILY);
+        }
+        if let (IpAddr::V6(address), (at, _)) = (first, vips[0])
+            && !address.is_unicast_link_local()
+        {
+            section.add(at, format!("the first vip, {address}, is not link-local"), LINK_LOCAL);
         }
     }
     vips

@@ -11,17 +11,18 @@ mod tests;
 mod track;
 mod value;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_common::vrid::Vrid;
+use baton_common::vrid::{Family, Vrid};
 
 pub use problem::{ConfigError, Problem};
 
+use crate::address;
 use crate::sbfd::Profile;
-use crate::vrrp::{ChecksumMode, Interval, Priority, Role};
+use crate::vrrp::{ChecksumMode, Interval, Priority, Role, Version};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
@@ -121,8 +122,10 @@ pub struct RouterConfig {
     pub mac: MacMode,
     /// Which VRRPv3 checksums are sent and accepted.
     pub checksum: ChecksumMode,
-    /// The virtual addresses, 1 to 4000.
-    pub vips: Vec<Ipv4Addr>,
+    /// Which VRRP it speaks.
+    pub version: Version,
+    /// The virtual addresses, 1 to 4000, of one family. Over IPv6 the first is link-local.
+    pub vips: Vec<IpAddr>,
     /// The indices of its trackers.
     pub trackers: Vec<usize>,
 }
@@ -197,6 +200,13 @@ pub enum MacMode {
     Virtual,
     /// The interface's own MAC: neighbours' ARP entries move to the new host's.
     Interface,
+}
+
+impl RouterConfig {
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.vips.first().map_or(Family::Ipv4, |vip| address::family(*vip))
+    }
 }
 
 impl Config {

@@ -1,6 +1,6 @@
 //! Single values of `baton.toml`: what they must be, and what is said of those that are not.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -84,14 +84,29 @@ pub(super) fn interface(value: &DeValue<'_>) -> Result<String, String> {
     Err(format!("\"{name}\" is not an interface name"))
 }
 
-pub(super) fn vip(value: &DeValue<'_>) -> Result<Ipv4Addr, String> {
+pub(super) fn vip(value: &DeValue<'_>) -> Result<IpAddr, String> {
     let text = text(value)?;
-    let usable = |address: &Ipv4Addr| {
-        !address.is_unspecified()
-            && !address.is_loopback()
-            && !address.is_multicast()
-            && !address.is_broadcast()
+    let usable = |address: &IpAddr| {
+        let of_no_host = match address {
+            IpAddr::V4(address) => address.is_broadcast(),
+            IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
+        };
+        !of_no_host && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
     };
     let address = text.parse().ok().filter(usable);
-    address.ok_or_else(|| format!("\"{text}\" is not a unicast IPv4 address"))
+    address.ok_or_else(|| format!("\"{text}\" is not a unicast IPv4 or IPv6 address"))
+}
+
+/// A password of VRRPv2, filled up with zeroes.
+pub(super) fn password(value: &DeValue<'_>) -> Result<[u8; 8], String> {
+    let text = text(value)?;
+    let mut password = [0; 8];
+    match password.get_mut(..text.len()) {
+        Some(place) if !text.is_empty() => {
+            place.copy_from_slice(text.as_bytes());
+            Ok(password)
+        }
+        Some(_) => Err("is empty".to_owned()),
+        None => Err(format!("has {} octets", text.len())),
+    }
 }

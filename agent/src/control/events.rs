@@ -54,13 +54,18 @@ impl Server {
     pub fn tell(&self, event: &driver::Event) {
         let Some((port, ServedRouter { config, .. })) = self.served(event.place) else { return };
         let (interface, vrid, now) = (port.interface.clone(), config.vrid.get(), clock::now());
+        let family = config.family().name().to_owned();
         self.events.tell(match &event.news {
-            News::Transition { record, epoch } => {
-                Event::Transition { interface, vrid, epoch: *epoch, change: transition_status(record, now) }
-            }
-            News::Peer(peer) => Event::Peer { interface, vrid, peer: peer_status(peer, now) },
+            News::Transition { record, epoch } => Event::Transition {
+                interface,
+                vrid,
+                family,
+                epoch: *epoch,
+                change: transition_status(record, now),
+            },
+            News::Peer(peer) => Event::Peer { interface, vrid, family, peer: peer_status(peer, now) },
             News::FalseAlarm { peer, wait } => {
-                Event::FalseAlarm { interface, vrid, peer: *peer, wait_ms: millis(*wait) }
+                Event::FalseAlarm { interface, vrid, family, peer: *peer, wait_ms: millis(*wait) }
             }
         });
     }
@@ -89,6 +94,7 @@ impl Server {
             port.routers.iter().zip(&seen.routers).map(|(served, router)| Event::State {
                 interface: port.interface.clone(),
                 vrid: served.config.vrid.get(),
+                family: served.config.family().name().to_owned(),
                 role: router.role.to_string(),
                 epoch: router.epoch,
             })

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::protocol::{RouterStatus, Status, TrackerStatus, TransitionStatus};
-use super::render::span;
+use super::render::{name, span};
 
 /// The text of `baton explain`.
 pub fn explain(status: &Status) -> String {
@@ -16,9 +16,9 @@ pub fn explain(status: &Status) -> String {
 }
 
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
-    let RouterStatus { interface, vrid, role, .. } = router;
+    let RouterStatus { interface, vrid, family, role, .. } = router;
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" since {}", span(millis)));
-    writeln!(text, "{interface} vrid {vrid} is {role}{since}.")?;
+    writeln!(text, "{interface} {} is {role}{since}.", name(*vrid, family))?;
     if let Some(reason) = &router.reason {
         writeln!(text, "  Because {}.", cause(reason, router))?;
     }

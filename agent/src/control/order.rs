@@ -1,6 +1,6 @@
 //! What the operator orders: handover, drain, resume, restart. Others carry it out; this waits for what came of it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::protocol::{Outcome, Response, Restarted};
 use super::server::{RESTARTING, Server, stuck};
+use crate::address;
 use crate::driver::{Command, PeerSnapshot, Place, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
@@ -24,11 +25,12 @@ pub(super) struct Chosen<'a> {
 
 impl Server {
     /// Hands over what is chosen and waits until every one has a successor or has come back.
-    pub(super) async fn hand_over(&self, chosen: Chosen<'_>, to: Option<Ipv4Addr>) -> Response {
+    pub(super) async fn hand_over(&self, chosen: Chosen<'_>, to: Option<IpAddr>) -> Response {
         let Some(before) = self.snapshot().await else { return stuck() };
         let places: Vec<Place> = self
             .places(&before, chosen)
             .filter_map(|(place, state)| (state.role == Role::Active).then_some(place))
+            .filter(|place| to.is_none_or(|to| self.is_of_family(*place, to)))
             .collect();
         if places.is_empty() {
             return Response::Error(
@@ -131,6 +133,7 @@ impl Server {
             outcomes.push(Outcome {
                 interface: port.interface.clone(),
                 vrid: router.config.vrid.get(),
+                family: router.config.family().name().to_owned(),
                 done,
                 detail,
             });
@@ -168,14 +171,19 @@ impl Server {
             })
     }
 
+    fn is_of_family(&self, place: Place, address: IpAddr) -> bool {
+        self.served(place).is_some_and(|(_, router)| router.config.family() == address::family(address))
+    }
+
     /// Whether `address` may be that of a successor.
-    fn may_name(&self, place: Place, address: Ipv4Addr) -> bool {
-        self.served(place)
-            .is_some_and(|(port, router)| address != port.primary && !router.config.vips.contains(&address))
+    fn may_name(&self, place: Place, address: IpAddr) -> bool {
+        self.served(place).is_some_and(|(port, router)| {
+            !port.primaries.contains(&address) && !router.config.vips.contains(&address)
+        })
     }
 }
 
-fn handover_outcome(state: &RouterSnapshot, to: Option<Ipv4Addr>) -> (bool, String) {
+fn handover_outcome(state: &RouterSnapshot, to: Option<IpAddr>) -> (bool, String) {
     let by = successor(state);
     match (by, state.role, to) {
         (Some(peer), _, Some(to)) if peer != to => {
@@ -209,7 +217,7 @@ fn drain_outcome(state: &RouterSnapshot) -> (bool, String) {
 }
 
 /// Who has taken over from a virtual router that was left by order.
-fn successor(state: &RouterSnapshot) -> Option<Ipv4Addr> {
+fn successor(state: &RouterSnapshot) -> Option<IpAddr> {
     let moved = state.role != Role::Active && state.reason == Some(Reason::Succeeded);
     let newest = |state: &RouterSnapshot| -> Option<PeerSnapshot> {
         state.peers.into_iter().flatten().max_by_key(|peer| peer.heard)

@@ -1,7 +1,7 @@
 //! What is said over the control socket. Times that end in `_ns` are CLOCK_BOOTTIME of the host.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum Request {
         /// Only on this interface.
         interface: Option<String>,
         /// Only to the router with this primary address.
-        to: Option<Ipv4Addr>,
+        to: Option<IpAddr>,
     },
     /// Give everything to Backups and take no part until [`Resume`](Self::Resume).
     Drain,
@@ -54,6 +54,8 @@ pub enum Event {
         interface: String,
         /// The virtual router.
         vrid: u8,
+        /// `ipv4` or `ipv6`: each has virtual routers of its own.
+        family: String,
         /// `Initialize`, `Backup` or `Active`.
         role: String,
         /// Takeovers since the maps were made.
@@ -65,6 +67,8 @@ pub enum Event {
         interface: String,
         /// The virtual router.
         vrid: u8,
+        /// `ipv4` or `ipv6`: each has virtual routers of its own.
+        family: String,
         /// Takeovers since the maps were made, this one included.
         epoch: u32,
         /// What changed.
@@ -79,6 +83,8 @@ pub enum Event {
         interface: String,
         /// The virtual router.
         vrid: u8,
+        /// `ipv4` or `ipv6`: each has virtual routers of its own.
+        family: String,
         /// The peer.
         #[serde(flatten)]
         peer: PeerStatus,
@@ -89,8 +95,10 @@ pub enum Event {
         interface: String,
         /// The virtual router.
         vrid: u8,
+        /// `ipv4` or `ipv6`: each has virtual routers of its own.
+        family: String,
         /// The Active Router.
-        peer: Ipv4Addr,
+        peer: IpAddr,
         /// How long it is left to the timers of VRRP.
         wait_ms: u64,
     },
@@ -108,6 +116,8 @@ pub struct Outcome {
     pub interface: String,
     /// The virtual router.
     pub vrid: u8,
+    /// `ipv4` or `ipv6`: each has virtual routers of its own.
+    pub family: String,
     /// Whether it was carried out.
     pub done: bool,
     /// What has happened, or why it has not.
@@ -179,6 +189,8 @@ pub struct RouterStatus {
     pub interface: String,
     /// The virtual router.
     pub vrid: u8,
+    /// `ipv4` or `ipv6`: each has virtual routers of its own.
+    pub family: String,
     /// `Initialize`, `Backup` or `Active`.
     pub role: String,
     /// When the role was taken.
@@ -204,7 +216,7 @@ pub struct RouterStatus {
     /// What is left of the lease; 0 when this host does not own the addresses.
     pub lease_left_us: u64,
     /// The virtual addresses.
-    pub vips: Vec<Ipv4Addr>,
+    pub vips: Vec<IpAddr>,
     /// The MAC that stands for them.
     pub mac: String,
     /// Takeovers since the maps were made.
@@ -236,7 +248,7 @@ pub struct TrackerStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// Its primary address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The priority it last said; 0 when it left.
     pub priority: u8,
     /// Its Max Advertise Interval.
@@ -251,7 +263,7 @@ pub struct PeerStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WatchStatus {
     /// Its primary address.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// Whether it answers that it serves. A router that is not Baton's never does.
     pub up: bool,
     /// Whether this host takes over at once when it does not.
@@ -283,6 +295,6 @@ pub struct TransitionStatus {
     pub stored_ns: Option<u64>,
     /// The first advertisement was handed to the wire.
     pub transmitted_ns: Option<u64>,
-    /// The first gratuitous ARP was handed to the wire.
+    /// The first gratuitous ARP or neighbour advertisement was handed to the wire.
     pub announced_ns: Option<u64>,
 }

@@ -63,6 +63,11 @@ fn write_interface(text: &mut String, interface: &InterfaceStatus) -> fmt::Resul
     Ok(())
 }
 
+/// What a virtual router is called on its interface. Most are of IPv4, and it goes without saying.
+pub(super) fn name(vrid: u8, family: &str) -> String {
+    if family == "ipv6" { format!("vrid {vrid} (IPv6)") } else { format!("vrid {vrid}") }
+}
+
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
     let reason = reason(router).map_or_else(String::new, |reason| format!(" ({reason})"));
@@ -72,7 +77,7 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
         (_, _, true) => ", until `baton resume`",
         (false, false, false) => "",
     };
-    writeln!(text, "  vrid {}: {}{since}{reason}{note}", router.vrid, router.role)?;
+    writeln!(text, "  {}: {}{since}{reason}{note}", name(router.vrid, &router.family), router.role)?;
     let vips: Vec<String> = router.vips.iter().map(ToString::to_string).collect();
     writeln!(text, "    vips {} at {}", vips.join(", "), router.mac)?;
     writeln!(
@@ -192,8 +197,9 @@ pub fn restarted(restarted: Restarted) -> String {
 
 /// The text of what came of an order.
 pub fn outcomes(outcomes: &[Outcome]) -> String {
-    let line =
-        |Outcome { interface, vrid, detail, .. }: &Outcome| format!("{interface} vrid {vrid}: {detail}\n");
+    let line = |Outcome { interface, vrid, family, detail, .. }: &Outcome| {
+        format!("{interface} {}: {detail}\n", name(*vrid, family))
+    };
     outcomes.iter().map(line).collect()
 }
 
@@ -234,6 +240,7 @@ pub(super) mod tests {
         let router = RouterStatus {
             interface: "eth0".to_owned(),
             vrid: 51,
+            family: "ipv4".to_owned(),
             role: "Active".to_owned(),
             since_ns: Some(1_000_000),
             since_ms: Some(130_000),

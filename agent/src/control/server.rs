@@ -1,7 +1,7 @@
 //! Answering on the control socket. The answers come from the election thread, which is asked without being held up.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -46,8 +46,8 @@ const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 pub struct ServedPort {
     /// Its name.
     pub interface: String,
-    /// Its primary address.
-    pub primary: Ipv4Addr,
+    /// The addresses that its adverts come from.
+    pub primaries: Vec<IpAddr>,
     /// How XDP runs.
     pub xdp_mode: String,
     /// Receive queues.
@@ -279,13 +279,11 @@ impl Server {
         })
     }
 
-    /// The virtual routers: place, interface and VRID.
-    pub fn routers(&self) -> impl Iterator<Item = (Place, &str, u8)> {
+    /// The virtual routers, each with its place and its interface.
+    pub fn routers(&self) -> impl Iterator<Item = (Place, &ServedPort, &ServedRouter)> {
         self.ports.iter().enumerate().flat_map(|(port, served)| {
             let of_port = served.routers.iter().enumerate();
-            of_port.map(move |(router, ServedRouter { config, .. })| {
-                (Place { port, router }, served.interface.as_str(), config.vrid.get())
-            })
+            of_port.map(move |(router, config)| (Place { port, router }, served, config))
         })
     }
 

@@ -64,6 +64,7 @@ fn router_status(
     RouterStatus {
         interface: interface.to_owned(),
         vrid: config.vrid.get(),
+        family: config.family().name().to_owned(),
         role: seen.role.to_string(),
         since_ns: seen.since.map(Instant::as_nanos),
         since_ms: seen.since.map(since),

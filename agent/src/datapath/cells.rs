@@ -4,7 +4,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::{offset_of, size_of};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -18,6 +18,7 @@ use baton_common::sbfd::Answer;
 
 use super::plain::Plain;
 use super::{DatapathError, Pins};
+use crate::address;
 use crate::vrrp::{Instant, Ownership};
 
 /// The ownership map, one cell per slot. One writer only: the driver. When that is dead, [`super::Leases`].
@@ -60,19 +61,15 @@ impl Ownerships {
 
     /// Names the only router that may succeed, for [`Ownership::Offered`], which is to be set afterwards. The name stays, and
     /// means nothing, when the offer is over: a reader that has just seen the flag must not find that anybody may.
-    pub fn set_successor(&self, slot: u32, successor: Option<Ipv4Addr>) {
-        let address = successor.map_or([0; 4], |address| address.octets());
-        // SAFETY: as in `set_mac`; the program reads it as one aligned word.
-        unsafe {
-            (&raw mut (*self.0.cell(slot)).successor)
-                .cast::<u32>()
-                .write_volatile(u32::from_ne_bytes(address))
-        };
+    pub fn set_successor(&self, slot: u32, successor: Option<IpAddr>) {
+        let address = successor.map_or([0; 16], address::to_map);
+        // SAFETY: as in `set_mac`; the program reads it as two aligned words.
+        unsafe { (&raw mut (*self.0.cell(slot)).successor).write_volatile(address) };
     }
 
     fn has_successor(&self, slot: u32) -> bool {
         // SAFETY: as in `set_successor`.
-        unsafe { (&raw const (*self.0.cell(slot)).successor).cast::<u32>().read_volatile() != 0 }
+        unsafe { (&raw const (*self.0.cell(slot)).successor).read_volatile() != [0; 16] }
     }
 
     /// The end of the lease of `slot`; zero when it is not owned.

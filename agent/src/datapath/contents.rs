@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
@@ -12,6 +12,7 @@ use baton_common::sbfd;
 
 use super::plain::Plain;
 use super::{DatapathError, Ownerships};
+use crate::address;
 
 /// One virtual router as the data plane needs it.
 #[derive(Clone, Debug)]
@@ -20,15 +21,23 @@ pub struct Entry {
     pub key: RouterKey,
     /// Accepted checksums, as flags of [`baton_common::maps`].
     pub checksums: u32,
+    /// The version of VRRP, 3 or 2.
+    pub version: u8,
+    /// Authentication type of VRRPv2.
+    pub authentication: u8,
+    /// The interval in seconds, for VRRPv2.
+    pub interval_s: u32,
+    /// The password of VRRPv2.
+    pub password: [u8; 8],
     /// This host's primary address.
-    pub primary: Ipv4Addr,
+    pub primary: IpAddr,
     /// The MAC that stands for the addresses.
     pub mac: [u8; 6],
     /// The virtual addresses.
-    pub vips: Vec<Ipv4Addr>,
+    pub vips: Vec<IpAddr>,
 }
 
-/// What the maps shall contain: the interface's own addresses, and each virtual router with its slot.
+/// What the maps shall contain: the interface, and each virtual router with its slot.
 pub struct Plan {
     device: Device,
     entries: Vec<(Entry, u32)>,
@@ -37,12 +46,7 @@ pub struct Plan {
 impl Plan {
     /// Gives each entry the slot that it has in `known`, else the lowest that nobody has: an agent that is replaced may still
     /// own what is configured no more.
-    pub(super) fn new(
-        known: &[(RouterKey, Router)],
-        device_mac: [u8; 6],
-        primary: Ipv4Addr,
-        entries: Vec<Entry>,
-    ) -> Self {
+    pub(super) fn new(known: &[(RouterKey, Router)], device: Device, entries: Vec<Entry>) -> Self {
         let slot_of = |key| known.iter().find(|(other, _)| *other == key).map(|(_, router)| router.slot);
         let mut taken: HashSet<u32> = known.iter().map(|(_, router)| router.slot).collect();
         let slots: Vec<u32> = entries
@@ -55,7 +59,6 @@ impl Plan {
                 })
             })
             .collect();
-        let device = Device { mac: device_mac, _pad: [0; 2], address: primary.octets(), _pad2: [0; 4] };
         Self { device, entries: entries.into_iter().zip(slots).collect() }
     }
 
@@ -66,15 +69,16 @@ impl Plan {
 
     fn vips(&self) -> impl Iterator<Item = (Plain<VipKey>, u32)> {
         self.entries.iter().flat_map(|(entry, slot)| {
-            let key = |vip: &Ipv4Addr| VipKey { vlan: entry.key.vlan, address: vip.octets() };
+            let key = |vip: &IpAddr| VipKey { vlan: entry.key.vlan, address: address::to_map(*vip) };
             entry.vips.iter().map(move |vip| (Plain(key(vip)), *slot))
         })
     }
 
     fn discriminators(&self) -> impl Iterator<Item = (Plain<DiscriminatorKey>, u32)> {
         self.entries.iter().map(|(entry, slot)| {
-            let discriminator = sbfd::discriminator(entry.primary.octets(), entry.key.vrid);
-            (Plain(DiscriminatorKey { vlan: entry.key.vlan, discriminator }), *slot)
+            let RouterKey { vlan, vrid, family, .. } = entry.key;
+            let discriminator = sbfd::discriminator(address::to_map(entry.primary), vrid);
+            (Plain(DiscriminatorKey { vlan, discriminator, family, _pad: [0; 3] }), *slot)
         })
     }
 }
@@ -133,9 +137,12 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     write_device(bpf, plan.device)?;
     plan.entries.iter().for_each(|(entry, slot)| cells.set_mac(*slot, entry.mac));
     let router = |(entry, slot): &(Entry, u32)| {
-        let mut primary = [0; 16];
-        primary[..4].copy_from_slice(&entry.primary.octets());
-        (entry.key, Router { slot: *slot, checksums: entry.checksums, primary })
+        let Entry { key, checksums, version, authentication, interval_s, password, primary, .. } = *entry;
+        let primary = address::to_map(primary);
+        let _pad = [0; 2];
+        let router =
+            Router { slot: *slot, checksums, primary, version, authentication, _pad, interval_s, password };
+        (key, router)
     };
     write_routers(bpf, plan.entries.iter().map(router))?;
     write_slots(bpf, maps::VIPS, plan.vips())?;

@@ -15,12 +15,11 @@ pub mod object;
 pub mod pins;
 pub mod plain;
 
-use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
-use baton_common::maps;
+use baton_common::maps::{self, Device};
 use baton_common::verdict::Verdict;
 
 use attach::Links;
@@ -111,21 +110,16 @@ impl Datapath {
         examined::take_off(&self.pins, self.adopted, &self.links)
     }
 
-    /// What the maps shall contain for `entries` on a device with `device_mac` and `primary`. A router keeps the slot that an earlier
+    /// What the maps shall contain for `entries` on `device`. A router keeps the slot that an earlier
     /// run gave it; the cells of a new one are freed of what another router may have left there. Nothing else is written.
     ///
     /// # Errors
     ///
     /// A map cannot be read, or has no room for the addresses of `entries` beside those of an earlier run, which it contains
     /// until they are bound no more.
-    pub fn plan(
-        &self,
-        device_mac: [u8; 6],
-        primary: Ipv4Addr,
-        entries: Vec<Entry>,
-    ) -> Result<Plan, DatapathError> {
+    pub fn plan(&self, device: Device, entries: Vec<Entry>) -> Result<Plan, DatapathError> {
         let known = contents::routers(&self.bpf)?;
-        let plan = Plan::new(&known, device_mac, primary, entries);
+        let plan = Plan::new(&known, device, entries);
         contents::check_room(&self.bpf, &plan)?;
         let cells = self.ownerships()?;
         for slot in plan.slots().filter(|slot| !known.iter().any(|(_, router)| router.slot == *slot)) {

@@ -9,7 +9,6 @@ use super::transmitter::Renewal;
 use crate::clock;
 use crate::recorder::Record;
 use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
-use crate::wire::Operation;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
 /// they fit into the ring beside the advertisements, and no timer waits for long.
@@ -108,9 +107,8 @@ impl Port {
     }
 
     fn announce_vip(&mut self, index: usize, vip: usize) {
-        for operation in [Operation::Request, Operation::Reply] {
-            let router = &mut self.routers[index];
-            let Some(announcement) = router.announcement(operation, vip) else { continue };
+        let router = &mut self.routers[index];
+        for announcement in router.announcements(vip).into_iter().flatten() {
             if self.transmitter.send(None, |frame| announcement.build(frame)).is_ok() {
                 router.recorder.note_announcement(clock::now());
             }

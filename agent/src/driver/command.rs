@@ -1,7 +1,7 @@
 //! What goes between the election thread and the rest of the process: commands in, events and snapshots out. All of it
 //! is plain data of fixed size, but for sockets; buffers for answers are brought by whoever asks.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub enum Command {
         /// Which.
         routers: Vec<Place>,
         /// Only to the router with this primary address.
-        to: Option<Ipv4Addr>,
+        to: Option<IpAddr>,
     },
     /// Give every virtual router to a Backup and take no part.
     Drain,
@@ -159,7 +159,7 @@ pub struct RouterSnapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchSnapshot {
     /// The Active router.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// Whether it answers that it serves.
     pub up: bool,
     /// Whether this host is to take over at once when it does not.
@@ -177,7 +177,7 @@ pub const MAX_PEERS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerSnapshot {
     /// Its primary address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// What it last said of itself.
     pub standing: Standing,
     /// Its Max Advertise Interval.
@@ -212,7 +212,7 @@ pub enum News {
     /// An Active router that was thought dead was not.
     FalseAlarm {
         /// The Active router.
-        peer: Ipv4Addr,
+        peer: IpAddr,
         /// How long it is left to the timers of VRRP.
         wait: Duration,
     },

@@ -1,7 +1,7 @@
 //! Advertisements on their way from the sockets to the core: parsed while the frame is borrowed, handled afterwards.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::router::Router;
 use crate::vrrp::Advertisement;
@@ -11,12 +11,12 @@ use crate::wire::{Discard, Received};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     pub(super) router: usize,
-    pub(super) advertisement: Advertisement<Ipv4Addr>,
+    pub(super) advertisement: Advertisement<IpAddr>,
     pub(super) same_vips: bool,
 }
 
-/// Advertisements that one round can bring: a batch from each of up to 64 queues and one from the socket.
-const CAPACITY: usize = 65 * 16;
+/// Advertisements that one round can bring: a batch from each of up to 64 queues and one from the socket of each family.
+const CAPACITY: usize = 66 * 16;
 
 /// The advertisements of one round, in the order of arrival. It never grows beyond its first allocation.
 pub(super) struct Inbox {
@@ -40,8 +40,10 @@ impl Inbox {
                 Discard::IpHeader
                 | Discard::Ttl(_)
                 | Discard::Version(_)
+                | Discard::Authentication
                 | Discard::Type(_)
                 | Discard::Length
+                | Discard::Address
                 | Discard::Interval
                 | Discard::Checksum,
             ) => {
@@ -49,7 +51,8 @@ impl Inbox {
                 return;
             }
         };
-        let index = routers.iter().position(|router| router.is(received.vlan, received.vrid));
+        let index =
+            routers.iter().position(|router| router.is(received.vlan, received.family, received.vrid));
         if let Some(router) = index
             && self.heard.len() < CAPACITY
         {

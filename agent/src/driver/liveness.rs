@@ -1,11 +1,12 @@
 //! Which peers are watched by S-BFD, and what the virtual routers are told of them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 
 use super::command::{MAX_PEERS, News, WatchSnapshot};
 use super::port::Port;
+use crate::address;
 use crate::clock;
 use crate::datapath::Answers;
 use crate::sbfd::{Peers, Probe, Step, has_given_way};
@@ -16,7 +17,7 @@ use crate::wire::SbfdProbe;
 /// The peers of one interface that are watched, and the cells that their answers arrive in.
 pub(super) struct Liveness {
     answers: Answers,
-    pub(super) peers: Peers<Ipv4Addr>,
+    pub(super) peers: Peers<IpAddr>,
 }
 
 impl Liveness {
@@ -59,8 +60,8 @@ impl Port {
             let Some(peer) = self.liveness.peers.follow(index, active) else { continue };
             // The mailbox knows where the advert came from, unless another router's has arrived since.
             let mailbox = self.mailboxes.read(router.slot);
-            if mailbox.source[..4] == peer.octets() {
-                let discriminator = discriminator(peer.octets(), router.core.parameters().vrid.get());
+            if mailbox.source == address::to_map(peer) {
+                let discriminator = discriminator(address::to_map(peer), router.core.parameters().vrid.get());
                 self.liveness.peers.begin_session(index, discriminator, peer, mailbox.mac, clock::now());
             }
         }
@@ -86,7 +87,7 @@ impl Port {
             let router = session.router;
             let slot = routers[router].slot;
             let (answer, mailbox) = (answers.read(slot), mailboxes.read(slot));
-            let is_claim = mailbox.source[..4] == watch.peer.octets() && mailbox.priority != 0;
+            let is_claim = mailbox.source == address::to_map(watch.peer) && mailbox.priority != 0;
             let claimed = Instant::from_nanos(if is_claim { mailbox.arrived_ns } else { 0 });
             if let Some(failure) = watch.hear(router, &answer, claimed, now) {
                 return Some((router, failure, answer.next_in_line != 0));
@@ -123,7 +124,7 @@ impl Port {
         // When the peer last advertised for any virtual router, as XDP has stamped it.
         let heard = || {
             let stamps = routers.iter().map(|router| mailboxes.read(router.slot));
-            let from_peer = stamps.filter(|mailbox| mailbox.source[..4] == peer.octets());
+            let from_peer = stamps.filter(|mailbox| mailbox.source == address::to_map(peer));
             from_peer.map(|mailbox| Instant::from_nanos(mailbox.arrived_ns)).max().unwrap_or_default()
         };
         let sound = |question| stall.is_none_or(|stall| stall.all_ran_since(question));
@@ -150,7 +151,7 @@ impl Port {
             up: probe.up,
             poll: probe.poll,
             multiplier: probe.multiplier,
-            my_discriminator: discriminator(parameters.primary.octets(), vrid),
+            my_discriminator: discriminator(address::to_map(parameters.primary), vrid),
             your_discriminator: probe.discriminator,
             interval: probe.interval,
             sequence: probe.sequence,
@@ -161,7 +162,7 @@ impl Port {
     }
 
     /// Tells a virtual router what is wrong with `peer`, unless another is Active meanwhile.
-    fn report_failure(&mut self, index: usize, peer: Ipv4Addr, failure: Failure, next_in_line: bool) {
+    fn report_failure(&mut self, index: usize, peer: IpAddr, failure: Failure, next_in_line: bool) {
         if let Some((arrived, advertisement)) = self.unread_advertisement(index) {
             self.feed(index, Input::Advertisement(advertisement), arrived);
         }
@@ -183,13 +184,13 @@ impl Port {
     pub(super) fn note_speaker(&mut self, index: usize) {
         let router = &self.routers[index];
         let mailbox = self.mailboxes.read(router.slot);
-        if router.core.active_router().is_some_and(|active| mailbox.source[..4] == active.octets()) {
+        if router.core.active_router().is_some_and(|active| mailbox.source == address::to_map(active)) {
             self.liveness.peers.move_to(index, mailbox.mac);
         }
     }
 
     /// An Active router has spoken, which this host may have taken for dead.
-    pub(super) fn note_false_alarm(&mut self, index: usize, speaker: Ipv4Addr, now: Instant) {
+    pub(super) fn note_false_alarm(&mut self, index: usize, speaker: IpAddr, now: Instant) {
         if let Some(wait) = self.liveness.peers.acquit(index, speaker, now) {
             self.tell(index, News::FalseAlarm { peer: speaker, wait });
         }

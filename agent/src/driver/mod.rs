@@ -27,7 +27,7 @@ mod router;
 mod transmitter;
 mod wait;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 pub use command::{
@@ -62,7 +62,7 @@ impl Driver {
     pub fn new(ports: Vec<Port>, commands: Receiving) -> Self {
         let mut waiter = Waiter::new(commands.wake);
         for port in &ports {
-            waiter.watch(port.socket());
+            port.sockets().for_each(|fd| waiter.watch(fd));
         }
         Self {
             ports,
@@ -173,7 +173,7 @@ impl Driver {
         }
     }
 
-    fn feed(&mut self, Place { port, router }: Place, input: Input<Ipv4Addr>) {
+    fn feed(&mut self, Place { port, router }: Place, input: Input<IpAddr>) {
         if let Some(port) = self.ports.get_mut(port) {
             port.feed(router, input, clock::now());
         }

@@ -1,7 +1,7 @@
 //! An interface in the driver: its sockets, its cells in the maps, and the virtual routers on it. This file brings inputs
 //! to the core; `actions` carries out what the core answers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::datapath::{Answers, Mailboxes, Ownerships, Services};
 use crate::host::ethtool::Ethtool;
 use crate::recorder::Stages;
 use crate::sbfd::Profile;
-use crate::socket::VrrpSocket;
+use crate::socket::{Solicitations, VrrpSocket};
 use crate::vrrp::{Action, Advertisement, Input, Instant, Ownership, Role, Standing};
 use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
 
@@ -41,8 +41,10 @@ pub struct PortParts {
     pub index: usize,
     /// The ways out. AF_XDP rings, which are also the first way in, join it later.
     pub transmitter: Transmitter,
-    /// The second way in.
-    pub vrrp_socket: VrrpSocket,
+    /// The second ways in, one for each family that the interface has virtual routers of.
+    pub vrrp_sockets: Vec<VrrpSocket>,
+    /// What makes the network send here what is asked about IPv6 addresses.
+    pub solicitations: Solicitations,
     /// For the carrier.
     pub ethtool: Ethtool,
     /// The ownership cells of the interface. Written by this port alone while its thread holds the notice; then by the
@@ -70,7 +72,8 @@ pub struct PortParts {
 pub struct Port {
     pub(super) index: usize,
     pub(super) transmitter: Transmitter,
-    vrrp_socket: VrrpSocket,
+    vrrp_sockets: Vec<VrrpSocket>,
+    _solicitations: Solicitations,
     pub(super) ethtool: Ethtool,
     pub(super) ownerships: Ownerships,
     pub(super) mailboxes: Mailboxes,
@@ -83,7 +86,7 @@ pub struct Port {
     drained: bool,
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
-    pub(super) outcomes: Vec<(usize, Input<Ipv4Addr>)>,
+    pub(super) outcomes: Vec<(usize, Input<IpAddr>)>,
 }
 
 impl Port {
@@ -92,7 +95,8 @@ impl Port {
         let PortParts {
             index,
             transmitter,
-            vrrp_socket,
+            vrrp_sockets,
+            solicitations,
             ethtool,
             ownerships,
             mailboxes,
@@ -110,7 +114,8 @@ impl Port {
         Self {
             index,
             transmitter,
-            vrrp_socket,
+            vrrp_sockets,
+            _solicitations: solicitations,
             ethtool,
             ownerships,
             mailboxes,
@@ -126,9 +131,9 @@ impl Port {
         }
     }
 
-    /// The descriptor of the way in that there is from the beginning.
-    pub(super) fn socket(&self) -> RawFd {
-        self.vrrp_socket.as_fd().as_raw_fd()
+    /// The descriptors of the ways in that there are from the beginning.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = RawFd> {
+        self.vrrp_sockets.iter().map(|socket| socket.as_fd().as_raw_fd())
     }
 
     /// Takes up the leases that an earlier run has left where it ended: while one holds nobody else takes over, and a restart
@@ -168,9 +173,11 @@ impl Port {
     /// What waits in the socket was heard by the agent before this one.
     fn forget_heard(&mut self) {
         let mut buffer = [0; SOCKET_BUFFER];
-        for _ in 0..OLD_NEWS {
-            if self.vrrp_socket.receive(&mut buffer).is_none() {
-                break;
+        for socket in &mut self.vrrp_sockets {
+            for _ in 0..OLD_NEWS {
+                if socket.receive(&mut buffer).is_none() {
+                    break;
+                }
             }
         }
     }
@@ -248,20 +255,23 @@ impl Port {
     }
 
     fn read_sockets(&mut self, waiter: &Waiter) {
-        let Self { transmitter, vrrp_socket, routers, inbox, .. } = self;
-        let find = |vlan, vrid: Vrid| -> Option<Expected> {
-            routers.iter().find(|router| router.is(vlan, vrid)).map(Router::expected)
+        let Self { transmitter, vrrp_sockets, routers, inbox, .. } = self;
+        let find = |vlan, family, vrid: Vrid| -> Option<Expected> {
+            routers.iter().find(|router| router.is(vlan, family, vrid)).map(Router::expected)
         };
         for ring in transmitter.rings() {
             ring.receive(|frame| inbox.put(routers, parse_frame(frame, find)));
         }
-        if !waiter.is_readable(vrrp_socket.as_fd().as_raw_fd()) {
-            return;
-        }
         let mut buffer = [0; SOCKET_BUFFER];
-        for _ in 0..SOCKET_BATCH {
-            let Some(packet) = vrrp_socket.receive(&mut buffer) else { break };
-            inbox.put(routers, parse_datagram(packet, 0, find));
+        for socket in vrrp_sockets {
+            if !waiter.is_readable(socket.as_fd().as_raw_fd()) {
+                continue;
+            }
+            let family = socket.family();
+            for _ in 0..SOCKET_BATCH {
+                let Some(packet) = socket.receive(&mut buffer) else { break };
+                inbox.put(routers, parse_datagram(packet, family, 0, find));
+            }
         }
     }
 
@@ -288,10 +298,7 @@ impl Port {
     }
 
     /// What the mailbox has that was not read from the sockets.
-    pub(super) fn unread_advertisement(
-        &mut self,
-        index: usize,
-    ) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+    pub(super) fn unread_advertisement(&mut self, index: usize) -> Option<(Instant, Advertisement<IpAddr>)> {
         let router = &mut self.routers[index];
         let (arrived, advertisement) = router.unread(&self.mailboxes.read(router.slot))?;
         router.heard = arrived;
@@ -309,7 +316,7 @@ impl Port {
     }
 
     /// Feeds one input and carries out all its actions, in their order.
-    pub(super) fn feed(&mut self, index: usize, input: Input<Ipv4Addr>, now: Instant) {
+    pub(super) fn feed(&mut self, index: usize, input: Input<IpAddr>, now: Instant) {
         let Some(router) = self.routers.get_mut(index) else { return };
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
@@ -336,7 +343,7 @@ impl Port {
         }
     }
 
-    pub(super) fn feed_all(&mut self, input: Input<Ipv4Addr>, now: Instant) {
+    pub(super) fn feed_all(&mut self, input: Input<IpAddr>, now: Instant) {
         for index in 0..self.routers.len() {
             self.feed(index, input, now);
         }

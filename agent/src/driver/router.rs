@@ -1,23 +1,24 @@
 //! A virtual router in the driver: the core's state machine with what surrounds it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, RouterKey, VlanId};
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId};
 use baton_common::ownership::Mailbox;
 use baton_common::vrid::{Family, Vrid};
 
 use super::command::{MAX_PEERS, PeerSnapshot};
+use crate::address;
 use crate::announce::Announcer;
 use crate::config::{MacMode, RouterConfig};
 use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
-    lease_interval,
+    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version,
+    VirtualRouter, lease_interval,
 };
 use crate::wire::{
-    BuildError, Expected, GratuitousArp, MAX_ADDRESSES, MAX_ADVERTISEMENT_FRAME, Mac, Operation, Outgoing,
+    Announcement, BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Mac, Outgoing, announcements, max_addresses,
 };
 
 /// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
@@ -25,7 +26,7 @@ const UNTAGGED: VlanId = 0;
 
 /// One virtual router.
 pub struct Router {
-    pub(super) core: VirtualRouter<Ipv4Addr>,
+    pub(super) core: VirtualRouter<IpAddr>,
     pub(super) slot: u32,
     pub(super) announcer: Announcer,
     pub(super) recorder: Recorder,
@@ -35,14 +36,15 @@ pub struct Router {
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
     mac: Mac,
-    vips: Vec<Ipv4Addr>,
+    vips: Vec<IpAddr>,
     /// What advertisements name of them, for comparison with another router's list, whose order means nothing.
-    sorted_advertised: Vec<Ipv4Addr>,
+    sorted_advertised: Vec<IpAddr>,
 }
 
-/// What an advertisement names of `vips`: it has room for 255.
-fn advertised(vips: &[Ipv4Addr]) -> &[Ipv4Addr] {
-    &vips[..vips.len().min(MAX_ADDRESSES)]
+/// What an advertisement names of `vips`: it has room for [`max_addresses`].
+fn advertised(vips: &[IpAddr]) -> &[IpAddr] {
+    let room = vips.first().map_or(0, |first| max_addresses(address::family(*first)));
+    &vips[..vips.len().min(room)]
 }
 
 impl Router {
@@ -57,6 +59,7 @@ impl Router {
             preempt: config.preempt,
             primary: entry.primary,
             checksum: config.checksum,
+            version: config.version,
         };
         let core = VirtualRouter::new(parameters, flavour(mailbox));
         Self {
@@ -74,8 +77,13 @@ impl Router {
     }
 
     /// What the data plane has to know of the virtual router `config` on a device with `device_mac` and `primary`.
-    pub fn entry(config: &RouterConfig, device_mac: Mac, primary: Ipv4Addr) -> Entry {
-        let family = Family::Ipv4;
+    pub fn entry(config: &RouterConfig, device_mac: Mac, primary: IpAddr) -> Entry {
+        let family = config.family();
+        let (version, authentication, password) = match config.version {
+            Version::V3 => (3, NO_AUTHENTICATION, [0; 8]),
+            Version::V2 { password: None } => (2, NO_AUTHENTICATION, [0; 8]),
+            Version::V2 { password: Some(password) } => (2, PASSWORD, password),
+        };
         Entry {
             key: RouterKey { vlan: UNTAGGED, vrid: config.vrid.get(), family: family as u8, _pad: [0; 2] },
             checksums: match config.checksum {
@@ -83,6 +91,10 @@ impl Router {
                 ChecksumMode::Only(Checksum::Pseudo) => ACCEPT_PSEUDO,
                 ChecksumMode::Auto(_) => ACCEPT_RFC9568 | ACCEPT_PSEUDO,
             },
+            version,
+            authentication,
+            interval_s: config.interval.seconds().map_or(0, u32::from),
+            password,
             primary,
             mac: match config.mac {
                 MacMode::Virtual => config.vrid.virtual_mac(family),
@@ -98,7 +110,7 @@ impl Router {
     }
 
     /// What the operator has decided about it.
-    pub fn parameters(&self) -> &Parameters<Ipv4Addr> {
+    pub fn parameters(&self) -> &Parameters<IpAddr> {
         self.core.parameters()
     }
 
@@ -119,8 +131,9 @@ impl Router {
         Ok(frame)
     }
 
-    pub(super) fn is(&self, vlan: VlanId, vrid: Vrid) -> bool {
-        vlan == UNTAGGED && self.core.parameters().vrid == vrid
+    pub(super) fn is(&self, vlan: VlanId, family: Family, vrid: Vrid) -> bool {
+        let parameters = self.core.parameters();
+        vlan == UNTAGGED && address::family(parameters.primary) == family && parameters.vrid == vrid
     }
 
     /// Whether another router has advertised since the advertisement that a lease of an earlier run is counted from.
@@ -135,7 +148,12 @@ impl Router {
 
     pub(super) fn expected(&self) -> Expected {
         let parameters = self.core.parameters();
-        Expected { primary: parameters.primary, checksum: parameters.checksum }
+        Expected {
+            primary: parameters.primary,
+            version: parameters.version,
+            interval: parameters.interval,
+            checksum: parameters.checksum,
+        }
     }
 
     /// The link that it is on.
@@ -143,12 +161,13 @@ impl Router {
         UNTAGGED
     }
 
-    pub(super) fn vips(&self) -> &[Ipv4Addr] {
+    /// The virtual addresses.
+    pub fn vips(&self) -> &[IpAddr] {
         &self.vips
     }
 
     /// Whether another router advertises the same addresses.
-    pub(super) fn has_vips(&self, addresses: impl ExactSizeIterator<Item = Ipv4Addr>) -> bool {
+    pub(super) fn has_vips(&self, addresses: impl ExactSizeIterator<Item = IpAddr>) -> bool {
         addresses.len() == self.sorted_advertised.len()
             && addresses.into_iter().all(|vip| self.sorted_advertised.binary_search(&vip).is_ok())
     }
@@ -169,6 +188,7 @@ impl Router {
             mac,
             vlan: UNTAGGED,
             source: parameters.primary,
+            version: parameters.version,
             vrid: parameters.vrid,
             standing,
             interval: parameters.interval,
@@ -177,9 +197,9 @@ impl Router {
         }
     }
 
-    pub(super) fn announcement(&self, operation: Operation, vip: usize) -> Option<GratuitousArp> {
-        let address = *self.vips.get(vip)?;
-        Some(GratuitousArp { operation, mac: self.mac, vlan: UNTAGGED, address })
+    /// What tells the neighbours where the address is.
+    pub(super) fn announcements(&self, vip: usize) -> [Option<Announcement>; 2] {
+        self.vips.get(vip).map_or([None; 2], |address| announcements(self.mac, UNTAGGED, *address))
     }
 
     /// When the core or the announcer wants to be called.
@@ -190,7 +210,7 @@ impl Router {
     /// Remembers who was heard. Returns the peer when it is new, or has other settings than before.
     pub(super) fn note_peer(
         &mut self,
-        advertisement: &Advertisement<Ipv4Addr>,
+        advertisement: &Advertisement<IpAddr>,
         same_vips: bool,
         heard: Instant,
     ) -> Option<PeerSnapshot> {
@@ -209,7 +229,7 @@ impl Router {
     }
 
     /// What was last heard of each peer.
-    pub(super) fn spoken(&self) -> impl Iterator<Item = Spoken<Ipv4Addr>> + Clone {
+    pub(super) fn spoken(&self) -> impl Iterator<Item = Spoken<IpAddr>> + Clone {
         self.peers.iter().flatten().map(|peer| Spoken {
             router: peer.address,
             standing: peer.standing,
@@ -219,14 +239,13 @@ impl Router {
     }
 
     /// The advertisement in `mailbox`, when it came after the last that was handled.
-    pub(super) fn unread(&self, mailbox: &Mailbox) -> Option<(Instant, Advertisement<Ipv4Addr>)> {
+    pub(super) fn unread(&self, mailbox: &Mailbox) -> Option<(Instant, Advertisement<IpAddr>)> {
         let arrived = Instant::from_nanos(mailbox.arrived_ns);
         if arrived <= self.heard {
             return None;
         }
-        let [a, b, c, d, ..] = mailbox.source;
         let advertisement = Advertisement {
-            source: Ipv4Addr::new(a, b, c, d),
+            source: address::from_map(mailbox.source),
             standing: Standing::from_octet(mailbox.priority),
             interval: Interval::from_centiseconds(mailbox.interval_cs)?,
             checksum: flavour(mailbox)?,

@@ -1,6 +1,7 @@
 //! What the guardian has to know to act in the agent's place, as the agent tells it before the election begins: one line
 //! of JSON.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct RouterBriefing {
     pub slot: u32,
     /// Advertisement_Interval.
     pub interval_cs: u16,
+    /// Its IPv6 addresses.
+    pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.
     pub virtual_mac: Option<Mac>,
     /// Its advertisement with priority 0, once for each checksum that it may have to make, the usual one first.

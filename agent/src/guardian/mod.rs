@@ -61,7 +61,7 @@ pub use line::{Line, NextAgent, OpenLine, SharedWithNext, Word};
 pub use linger::Linger;
 pub use notice::{Notice, Tenure};
 pub use parent::Guardian;
-pub use predecessor::{Predecessor, Progress};
+pub use predecessor::{Predecessor, Progress, RouterName};
 
 /// What a process has become.
 pub enum Side {

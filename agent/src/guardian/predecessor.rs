@@ -8,14 +8,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// What a virtual router is known by: its interface, its VRID, and `ipv4` or `ipv6`.
+pub type RouterName = (String, u8, String);
+
 /// How far the next agent is. The agent before it may be of an older version: it may only be added to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Progress {
     /// It waits for its predecessor to pass its addresses on.
     Ready {
-        /// The virtual routers that it takes over: interface and VRID.
-        routers: Vec<(String, u8)>,
+        /// The virtual routers that it takes over.
+        routers: Vec<RouterName>,
     },
     /// It has taken over and serves.
     Serving,

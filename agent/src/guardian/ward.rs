@@ -39,6 +39,9 @@ impl Ward {
             // The agent's own filters go with its sockets, and the addresses would be deaf.
             socket.accept_unicast(index, mac).context("adding the virtual MAC to the NIC's filter")?;
         }
+        for vip in routers.iter().flat_map(|router| &router.solicited) {
+            socket.accept_solicitations(index, *vip).context("adding a group to the NIC's filter")?;
+        }
         let routers = routers.into_iter().map(Router::new).collect::<anyhow::Result<_>>()?;
         Ok(Self { leases: Leases::pinned(&pins)?, mailboxes: Mailboxes::pinned(&pins)?, socket, routers })
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,15 +19,15 @@ struct Record {
     /// Interfaces that Baton's programs are on.
     interfaces: BTreeSet<String>,
     /// Addresses that Baton bound on `lo`.
-    bound: BTreeSet<Ipv4Addr>,
+    bound: BTreeSet<IpAddr>,
     /// Sysctl files with the value they had before.
     sysctls: BTreeMap<PathBuf, String>,
 }
 
 /// A change that this process has made.
 enum Step {
-    Bound(Ipv4Addr),
-    Unbound(Ipv4Addr),
+    Bound(IpAddr),
+    Unbound(IpAddr),
     /// A sysctl, with the value that it had.
     Set(PathBuf, String),
 }
@@ -93,7 +93,7 @@ impl<'a> HostChanges<'a> {
     /// # Errors
     ///
     /// A sysctl cannot be written or an address not bound.
-    pub fn bind(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
+    pub fn bind(&mut self, vips: &[IpAddr]) -> Result<(), HostError> {
         for rule in &sysctls::RULES {
             for change in rule.changes()? {
                 self.set_sysctl(change)?;
@@ -101,7 +101,7 @@ impl<'a> HostChanges<'a> {
         }
         // One that was there before Baton belongs to the operator and stays when Baton goes.
         let present = self.netlink.loopback_addresses()?;
-        let missing: Vec<Ipv4Addr> = vips.iter().copied().filter(|vip| !present.contains(vip)).collect();
+        let missing: Vec<IpAddr> = vips.iter().copied().filter(|vip| !present.contains(vip)).collect();
         self.record.bound.extend(&missing);
         self.save()?;
         missing.into_iter().try_for_each(|vip| {
@@ -115,9 +115,9 @@ impl<'a> HostChanges<'a> {
     /// # Errors
     ///
     /// The kernel refuses it; the record keeps the address then.
-    pub fn unbind_others(&mut self, vips: &[Ipv4Addr]) -> Result<(), HostError> {
+    pub fn unbind_others(&mut self, vips: &[IpAddr]) -> Result<(), HostError> {
         let present = self.netlink.loopback_addresses()?;
-        let others: Vec<Ipv4Addr> =
+        let others: Vec<IpAddr> =
             self.record.bound.iter().copied().filter(|vip| !vips.contains(vip)).collect();
         for vip in others {
             if present.contains(&vip) {

@@ -14,6 +14,8 @@ pub mod veth;
 use std::io;
 use std::path::PathBuf;
 
+use baton_common::vrid::Family;
+
 /// Why the host could not be prepared, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -25,16 +27,29 @@ pub enum HostError {
     NotEthernet(String),
     /// The interface has no address to speak from.
     #[error(
-        "{0} has no IPv4 address besides the VIPs; adverts need one as their source: `ip address add ADDRESS/LENGTH dev {0}`"
+        "{interface} has no {} besides the VIPs; adverts need one as their source: {}",
+        match family {
+            Family::Ipv4 => "IPv4 address",
+            Family::Ipv6 => "link-local IPv6 address",
+        },
+        match family {
+            Family::Ipv4 => format!("`ip address add ADDRESS/LENGTH dev {interface}`"),
+            Family::Ipv6 => format!("`sysctl net.ipv6.conf.{interface}.disable_ipv6=0`"),
+        }
     )]
-    NoAddress(String),
+    NoAddress {
+        /// The interface.
+        interface: String,
+        /// Of which family one is missing.
+        family: Family,
+    },
     /// The kernel would answer for a VIP by itself.
     #[error(
         "{vip} is an address of {interface}, where the kernel answers for it on every node; take it off (`ip address show dev {interface}`): baton binds it on lo"
     )]
     VipOnInterface {
         /// The address.
-        vip: std::net::Ipv4Addr,
+        vip: std::net::IpAddr,
         /// Where it is.
         interface: String,
     },

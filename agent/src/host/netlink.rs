@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::FutureExt;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
@@ -55,8 +57,9 @@ pub struct Interface {
     pub veth: bool,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
-    /// Its IPv4 addresses of global scope, in the kernel's order: primary addresses first.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Its IPv4 addresses of global scope and its link-local IPv6 addresses, each family in the kernel's order: primary
+    /// addresses first.
+    pub addresses: Vec<IpAddr>,
     /// The XDP program on it: id and mode.
     pub xdp: Option<(u32, XdpMode)>,
 }
@@ -98,12 +101,12 @@ impl Netlink {
         self.runtime.block_on(interface(&self.handle, name))
     }
 
-    /// The IPv4 addresses of the loopback interface.
+    /// The addresses of the loopback interface.
     ///
     /// # Errors
     ///
     /// The kernel refuses to say.
-    pub fn loopback_addresses(&self) -> Result<Vec<Ipv4Addr>, HostError> {
+    pub fn loopback_addresses(&self) -> Result<Vec<IpAddr>, HostError> {
         let all = self.runtime.block_on(all_addresses(&self.handle))?;
         Ok(all.into_iter().filter(|&(index, _)| index == LOOPBACK).map(|(_, address)| address).collect())
     }
@@ -113,7 +116,7 @@ impl Netlink {
     /// # Errors
     ///
     /// The kernel refuses to say.
-    pub fn holder(&self, vips: &[Ipv4Addr]) -> Result<Option<(String, Ipv4Addr)>, HostError> {
+    pub fn holder(&self, vips: &[IpAddr]) -> Result<Option<(String, IpAddr)>, HostError> {
         let all = self.runtime.block_on(all_addresses(&self.handle))?;
         let held = all.into_iter().find(|(index, vip)| *index != LOOPBACK && vips.contains(vip));
         Ok(held.map(|(index, vip)| (interface_name(index), vip)))
@@ -124,7 +127,7 @@ impl Netlink {
     /// # Errors
     ///
     /// The kernel refuses it.
-    pub fn bind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
+    pub fn bind(&self, vip: IpAddr) -> Result<(), HostError> {
         self.runtime.block_on(bind(&self.handle, vip))
     }
 
@@ -133,8 +136,15 @@ impl Netlink {
     /// # Errors
     ///
     /// The kernel refuses it.
-    pub fn unbind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build();
+    pub fn unbind(&self, vip: IpAddr) -> Result<(), HostError> {
+        let message = match vip {
+            IpAddr::V4(vip) => {
+                AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build()
+            }
+            IpAddr::V6(vip) => {
+                AddressMessageBuilder::<Ipv6Addr>::new().index(LOOPBACK).address(vip, 128).build()
+            }
+        };
         match self.runtime.block_on(self.handle.address().del(message).execute()) {
             Ok(()) => Ok(()),
             Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => {
@@ -158,7 +168,7 @@ impl KernelWatch {
     ///
     /// The netlink socket cannot be opened.
     pub fn open() -> io::Result<Self> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
         let (notifier, _, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(notifier);
         // A flood of notices may cost some, but must not cost an answer: those come on a connection of their own.
@@ -179,12 +189,12 @@ impl KernelWatch {
         }
     }
 
-    /// The IPv4 addresses of all interfaces, each with its interface's index.
+    /// The addresses of all interfaces, each with its interface's index.
     ///
     /// # Errors
     ///
     /// The kernel does not say.
-    pub async fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
+    pub async fn addresses(&self) -> Result<Vec<(u32, IpAddr)>, HostError> {
         all_addresses(&self.handle).await
     }
 
@@ -193,7 +203,7 @@ impl KernelWatch {
     /// # Errors
     ///
     /// The kernel refuses it.
-    pub async fn bind(&self, vip: Ipv4Addr) -> Result<(), HostError> {
+    pub async fn bind(&self, vip: IpAddr) -> Result<(), HostError> {
         bind(&self.handle, vip).await
     }
 
@@ -238,41 +248,53 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
     })
 }
 
-async fn all_addresses(handle: &Handle) -> Result<Vec<(u32, Ipv4Addr)>, HostError> {
+async fn all_addresses(handle: &Handle) -> Result<Vec<(u32, IpAddr)>, HostError> {
     let listing = handle.address().get().execute().try_collect::<Vec<_>>();
     let messages = listing
         .await
         .map_err(|source| HostError::Netlink { what: "listing the addresses".to_owned(), source })?;
-    let address = |message: &AddressMessage| {
-        Some((message.header.index, message.attributes.iter().find_map(local_address)?))
-    };
+    let address = |message: &AddressMessage| Some((message.header.index, local_address(message)?));
     Ok(messages.iter().filter_map(address).collect())
 }
 
-async fn bind(handle: &Handle, vip: Ipv4Addr) -> Result<(), HostError> {
-    match handle.address().add(LOOPBACK, IpAddr::V4(vip), 32).execute().await {
+async fn bind(handle: &Handle, vip: IpAddr) -> Result<(), HostError> {
+    let length = if vip.is_ipv4() { 32 } else { 128 };
+    // The loopback interface looks for no duplicates of an IPv6 address: it is of use at once.
+    match handle.address().add(LOOPBACK, vip, length).execute().await {
         Ok(()) => Ok(()),
         Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(()),
         Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
     }
 }
 
-async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Ipv4Addr>, rtnetlink::Error> {
+async fn addresses(handle: &Handle, index: u32) -> Result<Vec<IpAddr>, rtnetlink::Error> {
     let messages: Vec<_> =
         handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
-    Ok(messages
-        .iter()
-        .filter(|message| message.header.family == AddressFamily::Inet)
-        .filter(|message| message.header.scope == AddressScope::Universe)
-        .filter_map(|message| message.attributes.iter().find_map(local_address))
-        .collect())
+    Ok(messages.iter().filter(|message| is_primary(message)).filter_map(local_address).collect())
 }
 
-fn local_address(attribute: &AddressAttribute) -> Option<Ipv4Addr> {
-    let AddressAttribute::Local(IpAddr::V4(address)) = attribute else {
-        return None;
-    };
-    Some(*address)
+/// Whether adverts may come from the address. One that the interface has just got is not known to be unique yet; it counts, for
+/// it was before.
+fn is_primary(message: &AddressMessage) -> bool {
+    let AddressHeader { family, scope, flags, .. } = &message.header;
+    (*family == AddressFamily::Inet && *scope == AddressScope::Universe)
+        || (*family == AddressFamily::Inet6
+            && *scope == AddressScope::Link
+            && !flags.contains(AddressHeaderFlags::Dadfailed))
+}
+
+/// The interface's own address; IPv6 tells it by the attribute that has the other end's over IPv4.
+fn local_address(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message.attributes.iter().find_map(|attribute| {
+        let AddressAttribute::Local(address) = attribute else { return None };
+        Some(*address)
+    });
+    local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| {
+            let AddressAttribute::Address(address @ IpAddr::V6(_)) = attribute else { return None };
+            Some(*address)
+        })
+    })
 }
 
 fn mac(link: &LinkMessage) -> [u8; 6] {

@@ -1,12 +1,14 @@
 //! What the guardian is told.
 
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+use baton_common::vrid::Family;
 
+use crate::address;
 use crate::config::Config;
 use crate::driver::{PortParts, Router};
 use crate::guardian::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
 use crate::host::netlink::Interface;
-use crate::vrrp::{Checksum, ChecksumMode};
+use crate::vrrp::{Checksum, ChecksumMode, Version};
 use crate::wire::BuildError;
 
 /// All that the guardian has to know of `interfaces` and the ports that they become.
@@ -33,7 +35,11 @@ pub(super) fn briefing(
 
 fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, BuildError> {
     let parameters = router.parameters();
-    let (first, second) = match parameters.checksum {
+    let checksums = match (address::family(parameters.primary), parameters.version) {
+        (Family::Ipv4, Version::V3) => parameters.checksum,
+        (Family::Ipv6, _) | (Family::Ipv4, Version::V2 { .. }) => ChecksumMode::Only(Checksum::Rfc9568),
+    };
+    let (first, second) = match checksums {
         ChecksumMode::Only(checksum) => (checksum, None),
         ChecksumMode::Auto(Checksum::Rfc9568) => (Checksum::Rfc9568, Some(Checksum::Pseudo)),
         ChecksumMode::Auto(Checksum::Pseudo) => (Checksum::Pseudo, Some(Checksum::Rfc9568)),
@@ -49,6 +55,7 @@ fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, B
     Ok(RouterBriefing {
         slot: router.slot(),
         interval_cs: parameters.interval.centiseconds(),
+        solicited: router.vips().iter().filter_map(super::ipv6).collect(),
         virtual_mac: Some(router.mac()).filter(|mac| *mac != interface.mac),
         farewells: [Some(first), second].into_iter().flatten().map(farewell).collect::<Result<_, _>>()?,
     })

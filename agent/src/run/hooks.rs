@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use baton_common::vrid::Family;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ struct Hook {
 pub(super) struct Change {
     pub(super) interface: String,
     pub(super) vrid: u8,
+    pub(super) family: Family,
     /// Takeovers since the maps were made.
     pub(super) epoch: u32,
     pub(super) transition: Transition,
@@ -106,10 +108,11 @@ impl Hook {
     }
 
     async fn run(&self, change: &Change) {
-        let Change { interface, vrid, epoch, transition: Transition { from, to, reason } } = change;
+        let Change { interface, vrid, family, epoch, transition: Transition { from, to, reason } } = change;
         let variables = [
             ("BATON_INTERFACE", interface.clone()),
             ("BATON_VRID", vrid.to_string()),
+            ("BATON_FAMILY", family.name().to_owned()),
             ("BATON_FROM", from.to_string()),
             ("BATON_TO", to.to_string()),
             ("BATON_REASON", reason.to_string()),

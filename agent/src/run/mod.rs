@@ -16,13 +16,15 @@ mod undo;
 mod vips;
 mod watch;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::{Context, bail};
+use baton_common::vrid::Family;
 
 use self::locks::Claim;
 use self::serve::Serving;
 use self::undo::Undo;
+use crate::address;
 use crate::config::Config;
 use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
@@ -103,17 +105,34 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
         if !interface.ethernet {
             bail!(HostError::NotEthernet(name.to_owned()));
         }
-        if interface.addresses.is_empty() {
-            bail!(HostError::NoAddress(name.to_owned()));
+        for router in config.routers_on(name) {
+            primary(config, &interface, router.family())?;
         }
         interfaces.push(interface);
     }
     Ok(interfaces)
 }
 
-/// All virtual addresses of the configuration.
-fn vips(config: &Config) -> Vec<Ipv4Addr> {
-    config.routers.iter().flat_map(|router| router.vips.iter().copied()).collect()
+/// The address of `interface` that adverts of `family` come from: the first that is not a virtual one.
+fn primary(config: &Config, interface: &Interface, family: Family) -> Result<IpAddr, HostError> {
+    let is_virtual = |address: &IpAddr| config.routers.iter().any(|router| router.vips.contains(address));
+    let own = |address: &&IpAddr| address::family(**address) == family && !is_virtual(address);
+    let missing = || HostError::NoAddress { interface: interface.name.clone(), family };
+    interface.addresses.iter().find(own).copied().ok_or_else(missing)
+}
+
+/// The virtual addresses of the configuration that services can listen on. Link-local ones lead to this host and no
+/// further: the kernel knows them by their interface, and would not find them on `lo`.
+fn vips(config: &Config) -> Vec<IpAddr> {
+    let all = config.routers.iter().flat_map(|router| router.vips.iter().copied());
+    all.filter(|vip| !ipv6(vip).is_some_and(|vip| vip.is_unicast_link_local())).collect()
+}
+
+fn ipv6(address: &IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(*address),
+    }
 }
 
 /// Takes the programs off interfaces that an earlier run had and this configuration has no more. The agent does not need

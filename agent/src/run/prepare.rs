@@ -1,8 +1,12 @@
 //! Raising the fence, opening the sockets, binding the addresses. What is most likely to fail comes first, and what an
 //! earlier run has left, or an agent that is being replaced still uses, is changed last.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
 use anyhow::Context;
-use baton_common::maps::MAX_QUEUES;
+use baton_common::maps::{Device, MAX_QUEUES};
+use baton_common::vrid::Family;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -10,7 +14,8 @@ use tokio::sync::mpsc;
 use super::af_xdp::PendingRings;
 use super::undo::Undo;
 use super::watch::Watched;
-use crate::config::Config;
+use crate::address;
+use crate::config::{Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
 use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan};
@@ -19,7 +24,7 @@ use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
-use crate::socket::{PacketSocket, VrrpSocket};
+use crate::socket::{PacketSocket, Solicitations, VrrpSocket};
 
 /// Events that may wait for the log.
 const EVENTS: usize = 1024;
@@ -59,8 +64,8 @@ pub(super) fn prepare<'a>(
     let (mut parts, mut served, mut pending_rings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
-        let (name, mac, primary) = (interface.name.clone(), interface.mac, primary(interface)?);
-        watched.push(Watched { name, mac, primary, programs: datapath.programs()? });
+        let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
+        watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
         let port = Opening { config, interface, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
@@ -110,9 +115,20 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     Ok(())
 }
 
-/// The address that adverts come from.
-fn primary(interface: &Interface) -> Result<std::net::Ipv4Addr, HostError> {
-    interface.addresses.first().copied().ok_or_else(|| HostError::NoAddress(interface.name.clone()))
+/// The addresses that adverts come from, one for each family that `interface` has virtual routers of.
+fn primaries(config: &Config, interface: &Interface) -> Result<Vec<IpAddr>, HostError> {
+    let has = |family: &Family| config.routers_on(&interface.name).any(|router| router.family() == *family);
+    let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(has);
+    families.map(|family| super::primary(config, interface, family)).collect()
+}
+
+/// The interface as the programs know it.
+fn device(mac: [u8; 6], primaries: &[IpAddr]) -> Device {
+    let primary = |family| {
+        let of_family = primaries.iter().find(|primary| address::family(**primary) == family);
+        of_family.map_or([0; 16], |primary| address::to_map(*primary))
+    };
+    Device { mac, _pad: [0; 2], ipv4: primary(Family::Ipv4), ipv6: primary(Family::Ipv6) }
 }
 
 /// One interface on its way to become a port.
@@ -127,10 +143,14 @@ struct Opening<'a> {
 impl Opening<'_> {
     fn open(self) -> anyhow::Result<(PortParts, ServedPort, Plan)> {
         let Interface { name, index, mac, .. } = self.interface;
-        let primary = primary(self.interface)?;
+        let primaries = primaries(self.config, self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
-        let entries: Vec<_> = configs.iter().map(|config| Router::entry(config, *mac, primary)).collect();
-        let plan = self.datapath.plan(*mac, primary, entries.clone())?;
+        let entry = |config: &RouterConfig| {
+            let primary = super::primary(self.config, self.interface, config.family())?;
+            Ok(Router::entry(config, *mac, primary))
+        };
+        let entries: Vec<_> = configs.iter().map(entry).collect::<Result<_, HostError>>()?;
+        let plan = self.datapath.plan(device(*mac, &primaries), entries.clone())?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
             .iter()
@@ -147,11 +167,21 @@ impl Opening<'_> {
                 .accept_unicast(*index, virtual_mac)
                 .context("adding the virtual MAC to the NIC's filter")?;
         }
+        let solicited: Vec<Ipv6Addr> =
+            configs.iter().flat_map(|config| &config.vips).filter_map(super::ipv6).collect();
+        for vip in &solicited {
+            packet.accept_solicitations(*index, *vip).context("adding a group to the NIC's filter")?;
+        }
+        let solicitations =
+            Solicitations::join(*index, solicited.into_iter()).context("joining solicited-node groups")?;
+        let families: BTreeSet<Family> = configs.iter().map(RouterConfig::family).collect();
+        let vrrp_sockets = families.into_iter().map(|family| VrrpSocket::open(family, name, *index));
+        let vrrp_sockets = vrrp_sockets.collect::<Result<_, _>>().context("opening a VRRP socket")?;
         let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
         tracing::info!(interface = name, %xdp, queues, adopted, "data plane up");
         let served = ServedPort {
             interface: name.clone(),
-            primary,
+            primaries,
             xdp_mode: xdp.to_string(),
             queues,
             counters: self.datapath.take_counters()?,
@@ -164,7 +194,8 @@ impl Opening<'_> {
         let parts = PortParts {
             index: self.index,
             transmitter: Transmitter::new(packet),
-            vrrp_socket: VrrpSocket::open(name, *index).context("opening a VRRP socket")?,
+            vrrp_sockets,
+            solicitations,
             ethtool,
             ownerships: self.datapath.ownerships()?,
             mailboxes,

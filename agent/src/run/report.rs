@@ -64,12 +64,13 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
         let Some((port, ServedRouter { config, .. })) = server.served(event.place) else {
             continue;
         };
-        let (interface, vrid) = (port.interface.as_str(), config.vrid.get());
+        let (interface, vrid, family) = (port.interface.as_str(), config.vrid.get(), config.family());
         match event.news {
             News::Transition { record: Record { transition, .. }, epoch } => {
-                hooks.tell(&Change { interface: interface.to_owned(), vrid, epoch, transition });
+                hooks.tell(&Change { interface: interface.to_owned(), vrid, family, epoch, transition });
+                let family = family.name();
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
-                tracing::info!(interface, vrid, %from, %to, %reason, "transition");
+                tracing::info!(interface, vrid, family, %from, %to, %reason, "transition");
                 if reason == Reason::LinkDown {
                     warn_of_no_link(interface);
                 }

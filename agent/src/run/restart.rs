@@ -20,9 +20,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::control::server::{RestartRequest, Server};
+use crate::control::server::{RestartRequest, ServedPort, ServedRouter, Server};
 use crate::driver;
-use crate::guardian::{NextAgent, OpenLine, Progress};
+use crate::guardian::{NextAgent, OpenLine, Progress, RouterName};
 use crate::xsk;
 
 /// How long the next agent may take to make everything ready: its programs are checked by the kernel.
@@ -34,7 +34,7 @@ const SERVING_PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct ReadyAgent {
     process: u32,
     /// Interface and VRID of what it takes over.
-    routers: Vec<(String, u8)>,
+    routers: Vec<RouterName>,
     /// Says that they are passed on, or why not.
     answer: oneshot::Sender<anyhow::Result<()>>,
 }
@@ -113,6 +113,12 @@ async fn end(child: &mut Child) {
     }
 }
 
+/// What the next agent and this one call a virtual router.
+pub(super) fn name(port: &ServedPort, router: &ServedRouter) -> RouterName {
+    let config = &router.config;
+    (port.interface.clone(), config.vrid.get(), config.family().name().to_owned())
+}
+
 impl ReadyAgent {
     /// Makes it the guardian's next agent, and the election thread leave everything to it.
     pub(super) async fn pass_on(self, line: &mut OpenLine, server: &Server) {
@@ -123,9 +129,8 @@ impl ReadyAgent {
         }
         let passed_on = async {
             line.name_successor(i32::try_from(process)?).await?;
-            let given_up = server.routers().filter(|(_, name, vrid)| {
-                !routers.iter().any(|(other, number)| other == name && number == vrid)
-            });
+            let given_up =
+                server.routers().filter(|(_, port, router)| !routers.contains(&name(port, router)));
             let given_up = given_up.map(|(place, _, _)| place).collect();
             Ok(server.remote.send(driver::Command::PassOn { given_up })?)
         };

@@ -19,11 +19,11 @@ use super::hooks::{self, Hooks};
 use super::locks::Locks;
 use super::prepare::Ready;
 use super::vips::Vips;
-use super::{report, watch};
+use super::{report, restart, watch};
 use crate::config::SbfdChoice;
 use crate::control::events::Events;
-use crate::control::server::{self, RestartRequest, ServedRouter, Server};
-use crate::driver::{self, Command, Driver, End, Port};
+use crate::control::server::{self, RestartRequest, ServedPort, ServedRouter, Server};
+use crate::driver::{self, Command, Driver, End, Place, Port};
 use crate::guardian::{Briefing, Line, Notice, Predecessor, Progress, Tenure};
 use crate::host::drained::Drained;
 use crate::host::rights;
@@ -99,7 +99,7 @@ pub(super) fn start(
         .context("the election thread has died at once")?
         .context("making the election thread ready")?;
     if let Some(predecessor) = predecessor {
-        let routers = server.routers().map(|(_, name, vrid)| (name.to_owned(), vrid)).collect();
+        let routers = server.routers().map(|(_, port, router)| restart::name(port, router)).collect();
         predecessor.tell(&Progress::Ready { routers }).context("telling the running agent to pass on")?;
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
@@ -108,8 +108,7 @@ pub(super) fn start(
 
 /// The virtual routers that have trackers.
 fn tracked(server: &Server) -> Vec<Tracked> {
-    let tracked = |(place, _, _)| {
-        let (_, ServedRouter { config, .. }) = server.served(place)?;
+    let tracked = |(place, _, ServedRouter { config, .. }): (Place, &ServedPort, &ServedRouter)| {
         let trackers = config.trackers.clone();
         (!trackers.is_empty()).then_some(Tracked { place, configured: config.priority, trackers })
     };

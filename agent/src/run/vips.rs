@@ -1,21 +1,21 @@
 //! The VIPs belong on `lo` and nowhere else. A network manager, or its user, may think otherwise while the agent runs.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::host::HostError;
 use crate::host::netlink::{KernelWatch, LOOPBACK, interface_name};
 
 /// The VIPs, and where else they were seen.
 pub(super) struct Vips {
-    all: BTreeSet<Ipv4Addr>,
+    all: BTreeSet<IpAddr>,
     /// Interfaces, by index, that have a VIP, as was told already.
-    elsewhere: BTreeSet<(u32, Ipv4Addr)>,
+    elsewhere: BTreeSet<(u32, IpAddr)>,
 }
 
 impl Vips {
     /// Watches over `vips`, which are bound.
-    pub(super) fn new(vips: impl IntoIterator<Item = Ipv4Addr>) -> Self {
+    pub(super) fn new(vips: impl IntoIterator<Item = IpAddr>) -> Self {
         Self { all: vips.into_iter().collect(), elsewhere: BTreeSet::new() }
     }
 
@@ -26,7 +26,7 @@ impl Vips {
     ///
     /// The kernel does not say which addresses there are, or refuses one.
     pub(super) async fn keep(&mut self, watch: &KernelWatch) -> Result<(), HostError> {
-        let found: BTreeSet<(u32, Ipv4Addr)> =
+        let found: BTreeSet<(u32, IpAddr)> =
             watch.addresses().await?.into_iter().filter(|(_, vip)| self.all.contains(vip)).collect();
         for &vip in self.all.iter().filter(|vip| !found.contains(&(LOOPBACK, **vip))) {
             tracing::warn!(%vip, "the VIP was taken off lo; put back. Make the network manager leave lo alone");

@@ -1,6 +1,6 @@
 //! What the kernel tells about the interfaces, passed on to the election thread, and about the VIPs.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -21,8 +21,8 @@ pub(super) struct Watched {
     pub(super) name: String,
     /// Its own MAC, to which XDP readdresses what it delivers.
     pub(super) mac: [u8; 6],
-    /// The address that adverts come from.
-    pub(super) primary: Ipv4Addr,
+    /// The addresses that adverts come from.
+    pub(super) primaries: Vec<IpAddr>,
     /// Our programs, each with the place where it must run.
     pub(super) programs: [(Hook, u32); 3],
 }
@@ -52,7 +52,8 @@ pub(super) async fn watch(mut watch: KernelWatch, watched: Vec<Watched>, mut vip
                 }
             }
             let usable = now.is_some_and(|interface| {
-                interface.carrier && interface.addresses.contains(&expected.primary)
+                let has = |primary| interface.addresses.contains(primary);
+                interface.carrier && expected.primaries.iter().all(has)
             });
             let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
         }

@@ -26,5 +26,5 @@ pub use timers::{
 };
 pub use types::{
     Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Ownership, Priority, Reason, Role,
-    Standing,
+    Standing, Version,
 };

@@ -6,7 +6,7 @@ use baton_common::vrid::Vrid;
 
 use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
-use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role};
+use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role, Version};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Parameters<A> {
     pub primary: A,
     /// Checksums to accept and to send.
     pub checksum: ChecksumMode,
+    /// The version of VRRP.
+    pub version: Version,
 }
 
 /// One virtual router on this host.

@@ -129,6 +129,12 @@ impl Interval {
         self.0
     }
 
+    /// The interval in whole seconds, if it is such an interval that VRRPv2 can name.
+    pub fn seconds(self) -> Option<u8> {
+        // The longest is 40 s.
+        if self.0.is_multiple_of(100) { u8::try_from(self.0 / 100).ok() } else { None }
+    }
+
     /// The interval as a span of time.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0 as u64 * 10)
@@ -151,6 +157,18 @@ pub enum ChecksumMode {
     Only(Checksum),
     /// Accept both; send what a peer was last heard to use, and until then this one.
     Auto(Checksum),
+}
+
+/// Which VRRP a virtual router speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// RFC 9568, over IPv4 or IPv6.
+    V3,
+    /// RFC 3768, over IPv4, for routers that know no other. Its interval is in whole seconds and the same on all routers.
+    V2 {
+        /// The password that every advertisement has, readable for everybody and filled up with zeroes (RFC 2338 5.3.6.2).
+        password: Option<[u8; 8]>,
+    },
 }
 
 /// A checked advertisement. `A` is the address type of the family, `Ipv4Addr` or `Ipv6Addr`.

@@ -1,42 +1,50 @@
-//! VRRPv3 advertisements over IPv4 (RFC 9568 5 and 7).
+//! Advertisements of VRRPv3 over both families (RFC 9568 5 and 7) and of VRRPv2 (RFC 3768 5 and 7).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use baton_common::maps::VlanId;
-use baton_common::vrid::Vrid;
-use etherparse::Ipv4HeaderSlice;
+use baton_common::maps::{NO_AUTHENTICATION, PASSWORD, VlanId};
+use baton_common::vrid::{Family, Vrid};
 
-use super::checksum::{PROTOCOL, Sum, matching, message_sum};
+use super::checksum::{PROTOCOL, matching, message_sum};
 use super::discard::Discard;
-use super::link::{self, BuildError, IPV4, Mac};
-use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing};
+use super::ip::{self, CS6, HOPS, IPV6_HEADER, Outline};
+use super::link::{self, BuildError, IPV4, IPV6, Mac};
+use crate::address;
+use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing, Version};
 
-/// The VRRP group (RFC 9568 5.1.1.2).
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// The group's Ethernet address.
-const GROUP_MAC: Mac = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
-/// Version 3, type ADVERTISEMENT (RFC 9568 5.2.1 and 5.2.2).
-const VERSION: u8 = 3;
+/// The VRRP groups (RFC 9568 5.1.1.2 and 5.1.2.2) and their Ethernet addresses.
+const GROUP4: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
+const GROUP4_MAC: Mac = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
+const GROUP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12));
+const GROUP6_MAC: Mac = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
+/// RFC 9568 5.2.2.
 const ADVERTISEMENT: u8 = 1;
 /// Octets of the message before its addresses.
 const MESSAGE_HEADER: usize = 8;
-/// Octets of an IPv4 header without options.
-const IP_HEADER: usize = 20;
-/// The only TTL that cannot have crossed a router (RFC 9568 5.1.1.3).
-const TTL: u8 = 255;
-/// Type of service CS6, as keepalived and FRR send; the RFC says nothing.
-const TOS: u8 = 0xc0;
-/// The most addresses that an advertisement can name (RFC 9568 5.2.5).
-pub const MAX_ADDRESSES: usize = 255;
-/// Octets of an IP packet with all of them.
-pub(super) const MAX_DATAGRAM: usize = IP_HEADER + MESSAGE_HEADER + MAX_ADDRESSES * 4;
+/// Octets behind them in VRRPv2.
+const MESSAGE_PASSWORD: usize = 8;
+/// Octets of the longest IP packet.
+pub(super) const MAX_DATAGRAM: usize = IPV6_HEADER + MESSAGE_HEADER + max_addresses(Family::Ipv6) * 16;
+
+/// The most addresses that an advertisement can name: the count is an octet (RFC 9568 5.2.5), and a frame has 1500 octets.
+#[must_use]
+pub const fn max_addresses(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 255,
+        Family::Ipv6 => 90,
+    }
+}
 
 /// What the parser has to know of a configured virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// This host's primary address: what comes from it is our own.
-    pub primary: Ipv4Addr,
-    /// Which checksums are accepted.
+    pub primary: IpAddr,
+    /// The version of VRRP.
+    pub version: Version,
+    /// Advertisement_Interval, which is the same on all routers in VRRPv2.
+    pub interval: Interval,
+    /// Which checksums are accepted of VRRPv3 over IPv4.
     pub checksum: ChecksumMode,
 }
 
@@ -45,95 +53,145 @@ pub struct Expected {
 pub struct Received<'a> {
     /// The link it came over.
     pub vlan: VlanId,
+    /// The family of the virtual router.
+    pub family: Family,
     /// The virtual router.
     pub vrid: Vrid,
     /// What the election needs.
-    pub advertisement: Advertisement<Ipv4Addr>,
-    addresses: &'a [[u8; 4]],
+    pub advertisement: Advertisement<IpAddr>,
+    addresses: &'a [u8],
 }
 
 impl Received<'_> {
     /// The virtual addresses that the sender has configured. A difference to our own is worth a log line, no more (RFC
     /// 9568 7.1).
-    pub fn addresses(&self) -> impl ExactSizeIterator<Item = Ipv4Addr> + '_ {
-        self.addresses.iter().map(|octets| Ipv4Addr::from(*octets))
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = IpAddr> + '_ {
+        let family = self.family;
+        self.addresses.chunks_exact(octets(family)).map(move |octets| match family {
+            Family::Ipv4 => IpAddr::from(<[u8; 4]>::try_from(octets).unwrap_or_default()),
+            Family::Ipv6 => IpAddr::from(<[u8; 16]>::try_from(octets).unwrap_or_default()),
+        })
+    }
+}
+
+/// Octets of an address.
+const fn octets(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 16,
+    }
+}
+
+const fn group(family: Family) -> (IpAddr, Mac) {
+    match family {
+        Family::Ipv4 => (GROUP4, GROUP4_MAC),
+        Family::Ipv6 => (GROUP6, GROUP6_MAC),
     }
 }
 
 /// Parses an Ethernet frame without FCS. `find` answers what is configured for a virtual router.
 pub fn parse_frame(
     frame: &[u8],
-    find: impl FnOnce(VlanId, Vrid) -> Option<Expected>,
+    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected>,
 ) -> Result<Received<'_>, Discard> {
     match link::split(frame) {
-        Some((vlan, IPV4, packet)) => parse_datagram(packet, vlan, find),
+        Some((vlan, IPV4, packet)) => parse_datagram(packet, Family::Ipv4, vlan, find),
+        Some((vlan, IPV6, packet)) => parse_datagram(packet, Family::Ipv6, vlan, find),
         Some(_) | None => Err(Discard::NotVrrp),
     }
 }
 
-/// Parses an IPv4 packet, header included, that came over `vlan`: what a raw socket delivers.
+/// Parses an IP packet of `family`, header included, that came over `vlan`. The checks have the order of the XDP program's.
 pub fn parse_datagram(
     packet: &[u8],
+    family: Family,
     vlan: VlanId,
-    find: impl FnOnce(VlanId, Vrid) -> Option<Expected>,
+    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected>,
 ) -> Result<Received<'_>, Discard> {
-    let (source, message) = parse_ip(packet)?;
+    let (ether_type, (group, _)) = (if family == Family::Ipv4 { IPV4 } else { IPV6 }, group(family));
+    if ip::peek(ether_type, packet) != Some((PROTOCOL, group)) {
+        return Err(Discard::NotVrrp);
+    }
+    let ip::Packet { source, destination, hops, payload: message } =
+        ip::parse(ether_type, packet).ok_or(Discard::IpHeader)?;
     let (header, rest) = message.split_first_chunk::<MESSAGE_HEADER>().ok_or(Discard::Length)?;
-    let [version_type, vrid, priority, count, interval_high, interval_low, _, _] = *header;
-    if version_type >> 4 != VERSION {
+    let [version_type, vrid, priority, count, ..] = *header;
+    let unknown = Discard::UnknownRouter(vrid);
+    let vrid = Vrid::new(vrid).ok_or(unknown)?;
+    let expected = find(vlan, family, vrid).ok_or(unknown)?;
+    if source == expected.primary {
+        return Err(Discard::Own);
+    }
+    if hops != HOPS {
+        return Err(Discard::Ttl(hops));
+    }
+    if version_type >> 4 != number(expected.version) {
         return Err(Discard::Version(version_type >> 4));
     }
     if version_type & 0xf != ADVERTISEMENT {
         return Err(Discard::Type(version_type & 0xf));
     }
-    // 7.1 asks for a complete message; keepalived, FRR and Baton for one of exactly that length.
-    let (addresses, odd) = rest.as_chunks::<4>();
-    if count == 0 || addresses.len() != usize::from(count) || !odd.is_empty() {
-        return Err(Discard::Length);
-    }
-    // The RFC names the checksum before the VRID, but which checksum is right depends on the virtual router.
-    let unknown = Discard::UnknownRouter(vrid);
-    let vrid = Vrid::new(vrid).ok_or(unknown)?;
-    let expected = find(vlan, vrid).ok_or(unknown)?;
-    if source == expected.primary {
-        return Err(Discard::Own);
-    }
-    let checksum = matching(expected.checksum, source, GROUP, message).ok_or(Discard::Checksum)?;
-    // 5.2.6: the four bits before the interval are reserved, ignored on reception.
-    let interval = Interval::from_centiseconds(u16::from_be_bytes([interval_high & 0x0f, interval_low]))
-        .ok_or(Discard::Interval)?;
+    let addresses = addresses(rest, family, count, expected.version)?;
+    let interval = interval(header, &expected)?;
+    authenticate(header, message, expected.version)?;
+    // Only VRRPv3 over IPv4 has two.
+    let checksum = match (expected.version, family) {
+        (Version::V3, Family::Ipv4) => expected.checksum,
+        (Version::V3, Family::Ipv6) | (Version::V2 { .. }, _) => ChecksumMode::Only(Checksum::Rfc9568),
+    };
+    let checksum = matching(checksum, source, destination, message).ok_or(Discard::Checksum)?;
     let standing = Standing::from_octet(priority);
-    Ok(Received {
-        vlan,
-        vrid,
-        advertisement: Advertisement { source, standing, interval, checksum },
-        addresses,
-    })
+    let advertisement = Advertisement { source, standing, interval, checksum };
+    Ok(Received { vlan, family, vrid, advertisement, addresses })
 }
 
-/// Checks the IPv4 header and answers with the source and the payload, without the padding of a short frame.
-fn parse_ip(packet: &[u8]) -> Result<(Ipv4Addr, &[u8]), Discard> {
-    // Protocol and destination stand at fixed places, so that a broken header is not mistaken for foreign traffic.
-    let fixed = packet.first_chunk::<IP_HEADER>().ok_or(Discard::NotVrrp)?;
-    if fixed[9] != PROTOCOL || fixed[16..] != GROUP.octets() {
-        return Err(Discard::NotVrrp);
+const fn number(version: Version) -> u8 {
+    match version {
+        Version::V3 => 3,
+        Version::V2 { .. } => 2,
     }
-    let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| Discard::IpHeader)?;
-    let payload =
-        packet.get(header.slice().len()..usize::from(header.total_len())).ok_or(Discard::IpHeader)?;
-    let source = header.source_addr();
-    if header.is_fragmenting_payload()
-        || !Sum::default().add(header.slice()).is_good()
-        || source.is_unspecified()
-        || source.is_multicast()
-        || source.is_broadcast()
-    {
-        return Err(Discard::IpHeader);
+}
+
+/// The `count` addresses at the beginning of `rest`, which is no longer than it must be: RFC 9568 7.1 asks for a complete
+/// message; keepalived, FRR and Baton for one of exactly that length.
+fn addresses(rest: &[u8], family: Family, count: u8, version: Version) -> Result<&[u8], Discard> {
+    let behind = match version {
+        Version::V3 => 0,
+        Version::V2 { .. } => MESSAGE_PASSWORD,
+    };
+    let length = octets(family) * usize::from(count);
+    if count == 0 || rest.len() != length + behind {
+        return Err(Discard::Length);
     }
-    if header.ttl() != TTL {
-        return Err(Discard::Ttl(header.ttl()));
+    let addresses = rest.get(..length).ok_or(Discard::Length)?;
+    let is_link_local = |octets: &[u8; 16]| Ipv6Addr::from(*octets).is_unicast_link_local();
+    if family == Family::Ipv6 && !addresses.first_chunk().is_some_and(is_link_local) {
+        return Err(Discard::Address);
     }
-    Ok((source, payload))
+    Ok(addresses)
+}
+
+fn interval(header: &[u8; MESSAGE_HEADER], expected: &Expected) -> Result<Interval, Discard> {
+    let [.., high, low, _, _] = *header;
+    match expected.version {
+        // 5.2.6: the four bits before the interval are reserved, ignored on reception.
+        Version::V3 => Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low])),
+        Version::V2 { .. } => Some(expected.interval).filter(|interval| interval.seconds() == Some(low)),
+    }
+    .ok_or(Discard::Interval)
+}
+
+/// RFC 3768 7.1. The password is compared as a whole, whatever its first octets are.
+fn authenticate(header: &[u8; MESSAGE_HEADER], message: &[u8], version: Version) -> Result<(), Discard> {
+    let is_authentic = match version {
+        Version::V3 => true,
+        Version::V2 { password: None } => header[4] == NO_AUTHENTICATION,
+        Version::V2 { password: Some(password) } => {
+            let found = message.last_chunk().map(|octets| u64::from_ne_bytes(*octets));
+            header[4] == PASSWORD && found == Some(u64::from_ne_bytes(password))
+        }
+    };
+    if is_authentic { Ok(()) } else { Err(Discard::Authentication) }
 }
 
 /// An advertisement to be sent.
@@ -143,57 +201,83 @@ pub struct Outgoing<'a> {
     pub mac: Mac,
     /// The link.
     pub vlan: VlanId,
-    /// Primary address of the interface.
-    pub source: Ipv4Addr,
+    /// Primary address of the interface: over IPv6 its link-local address.
+    pub source: IpAddr,
+    /// The version of VRRP.
+    pub version: Version,
     /// The virtual router.
     pub vrid: Vrid,
     /// The priority octet.
     pub standing: Standing,
-    /// Max Advertise Interval.
+    /// Max Advertise Interval; whole seconds for VRRPv2.
     pub interval: Interval,
-    /// The checksum to make.
+    /// The checksum to make, which is a choice for VRRPv3 over IPv4.
     pub checksum: Checksum,
-    /// The virtual addresses, 1 to 255.
-    pub addresses: &'a [Ipv4Addr],
+    /// The virtual addresses, 1 to [`max_addresses`], of the family of `source`.
+    pub addresses: &'a [IpAddr],
 }
 
 impl Outgoing<'_> {
     /// Writes the frame into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
+        let family = address::family(self.source);
         let count = match u8::try_from(self.addresses.len()) {
-            Ok(count @ 1..) => count,
-            Ok(0) | Err(_) => return Err(BuildError::AddressCount(self.addresses.len())),
+            Ok(count @ 1..) if usize::from(count) <= max_addresses(family) => count,
+            Ok(_) | Err(_) => return Err(BuildError::AddressCount(self.addresses.len())),
         };
-        let total = IP_HEADER + MESSAGE_HEADER + 4 * usize::from(count);
-        let (packet, len) = link::start(buffer, GROUP_MAC, self.mac, self.vlan, IPV4, total)?;
-        let (ip, message) = packet.split_at_mut(IP_HEADER);
-
-        let (header, addresses) = message.split_at_mut(MESSAGE_HEADER);
-        let [interval_high, interval_low] = self.interval.centiseconds().to_be_bytes();
+        let (destination, to) = group(family);
+        let outline = Outline {
+            to,
+            from: self.mac,
+            vlan: self.vlan,
+            source: self.source,
+            destination,
+            protocol: PROTOCOL,
+            class: CS6,
+        };
+        let length = octets(family) * usize::from(count);
+        let (fields, password) = self.fields();
+        let (message, frame_length) =
+            ip::start(buffer, &outline, MESSAGE_HEADER + length + password.map_or(0, |octets| octets.len()))?;
+        let (header, rest) = message.split_at_mut(MESSAGE_HEADER);
+        let (addresses, behind) = rest.split_at_mut(length);
+        let [high, low] = fields;
+        let version_type = number(self.version) << 4 | ADVERTISEMENT;
         header.copy_from_slice(&[
-            VERSION << 4 | ADVERTISEMENT,
+            version_type,
             self.vrid.get(),
             self.standing.octet(),
             count,
-            interval_high,
-            interval_low,
+            high,
+            low,
             0,
             0,
         ]);
-        for (place, address) in addresses.as_chunks_mut::<4>().0.iter_mut().zip(self.addresses) {
-            *place = address.octets();
+        for (place, address) in addresses.chunks_exact_mut(octets(family)).zip(self.addresses) {
+            match address {
+                IpAddr::V4(address) if family == Family::Ipv4 => place.copy_from_slice(&address.octets()),
+                IpAddr::V6(address) if family == Family::Ipv6 => place.copy_from_slice(&address.octets()),
+                IpAddr::V4(_) | IpAddr::V6(_) => return Err(BuildError::MixedFamilies),
+            }
         }
-        let sum = message_sum(self.checksum, self.source, GROUP, message);
+        behind.copy_from_slice(password.as_ref().map_or(&[], |octets| octets));
+        let checksum = match self.version {
+            Version::V3 => self.checksum,
+            Version::V2 { .. } => Checksum::Rfc9568,
+        };
+        let sum = message_sum(checksum, self.source, destination, message);
         message[6..8].copy_from_slice(&sum.field());
+        Ok(frame_length)
+    }
 
-        // Identification means nothing in a packet that is never fragmented (RFC 6864 4.1); the value is keepalived's
-        // first, DF clear as there.
-        let [.., total_high, total_low] = total.to_be_bytes();
-        ip[..12].copy_from_slice(&[0x45, TOS, total_high, total_low, 0, 1, 0, 0, TTL, PROTOCOL, 0, 0]);
-        ip[12..16].copy_from_slice(&self.source.octets());
-        ip[16..].copy_from_slice(&GROUP.octets());
-        let sum = Sum::default().add(ip);
-        ip[10..12].copy_from_slice(&sum.field());
-        Ok(len)
+    /// The two octets behind the count, and what stands behind the addresses.
+    fn fields(&self) -> ([u8; 2], Option<[u8; MESSAGE_PASSWORD]>) {
+        // One that VRRPv2 cannot name is refused in the configuration.
+        let seconds = self.interval.seconds().unwrap_or(1);
+        match self.version {
+            Version::V3 => (self.interval.centiseconds().to_be_bytes(), None),
+            Version::V2 { password: None } => ([NO_AUTHENTICATION, seconds], Some([0; MESSAGE_PASSWORD])),
+            Version::V2 { password: Some(password) } => ([PASSWORD, seconds], Some(password)),
+        }
     }
 }

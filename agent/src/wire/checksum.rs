@@ -1,7 +1,8 @@
 //! The Internet checksum, and its two readings for VRRPv3 over IPv4.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use crate::address;
 use crate::vrrp::{Checksum, ChecksumMode};
 
 /// IP protocol number of VRRP (RFC 9568 5.1.1.4).
@@ -28,6 +29,15 @@ impl Sum {
         self
     }
 
+    /// The sum over a pseudo-header (RFC 768, RFC 8200 8.1), which is the same for both families if IPv4 addresses are mapped.
+    pub(super) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Self {
+        let [.., high, low] = length.to_be_bytes();
+        Self::default()
+            .add(&address::to_map(source))
+            .add(&address::to_map(destination))
+            .add(&[0, protocol, high, low])
+    }
+
     /// The octets of a checksum field that was zero while the sum was made.
     pub(super) fn field(self) -> [u8; 2] {
         let [_, _, high, low] = (!self.0).to_be_bytes();
@@ -41,17 +51,12 @@ impl Sum {
 }
 
 /// The sum over `message` as the flavour wants it (RFC 9568 5.2.8: without, RFC 5798 as keepalived and FRR read it:
-/// with the pseudo-header of source, destination, zero, protocol, length).
-pub(super) fn message_sum(flavour: Checksum, source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Sum {
-    let sum = Sum::default().add(message);
-    match flavour {
-        Checksum::Rfc9568 => sum,
-        Checksum::Pseudo => {
-            let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
-            sum.add(&source.octets())
-                .add(&destination.octets())
-                .add(&[0, PROTOCOL])
-                .add(&length.to_be_bytes())
+/// with the pseudo-header of source, destination, zero, protocol, length). Over IPv6 it is always with.
+pub(super) fn message_sum(flavour: Checksum, source: IpAddr, destination: IpAddr, message: &[u8]) -> Sum {
+    match (flavour, source) {
+        (Checksum::Rfc9568, IpAddr::V4(_)) => Sum::default().add(message),
+        (Checksum::Pseudo, IpAddr::V4(_)) | (_, IpAddr::V6(_)) => {
+            Sum::pseudo_header(source, destination, PROTOCOL, message.len()).add(message)
         }
     }
 }
@@ -59,8 +64,8 @@ pub(super) fn message_sum(flavour: Checksum, source: Ipv4Addr, destination: Ipv4
 /// The flavour in which the checksum of `message` is good, among those that `mode` accepts.
 pub(super) fn matching(
     mode: ChecksumMode,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: IpAddr,
+    destination: IpAddr,
     message: &[u8],
 ) -> Option<Checksum> {
     let good = |flavour| message_sum(flavour, source, destination, message).is_good().then_some(flavour);

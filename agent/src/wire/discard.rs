@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Why a frame was discarded, split as the data plane's counters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Discard {
-    /// Not an IPv4 packet of protocol 112 to 224.0.0.18 behind at most two VLANs' tags: none of our business.
+    /// Not an IP packet of protocol 112 to the group of its family behind at most two VLANs' tags: none of our business.
     #[error("not a VRRP frame")]
     NotVrrp,
     /// No virtual router of that VLAN and VRID is configured.
@@ -15,23 +15,29 @@ pub enum Discard {
     /// The source is our own primary address: an echo, a loop, or a duplicate address.
     #[error("sent by this host")]
     Own,
-    /// The IPv4 header is broken: length, checksum, fragment or source address.
-    #[error("broken IPv4 header")]
+    /// The IP header is broken: length, checksum, fragment or source address.
+    #[error("broken IP header")]
     IpHeader,
-    /// RFC 9568 5.1.1.3: it has crossed a router.
-    #[error("TTL {0}, not 255")]
+    /// RFC 9568 5.1.1.3 and 5.1.2.3: it has crossed a router.
+    #[error("TTL or Hop Limit {0}, not 255")]
     Ttl(u8),
-    /// Another version of VRRP.
-    #[error("version {0}, not 3")]
+    /// Another version of VRRP than the virtual router speaks.
+    #[error("version {0}")]
     Version(u8),
+    /// VRRPv2 with another authentication type or password (RFC 3768 7.1).
+    #[error("other authentication type or password")]
+    Authentication,
     /// Not an ADVERTISEMENT.
     #[error("type {0}, not 1")]
     Type(u8),
     /// Cut short, no addresses (erratum 8299), or not as long as the address count says.
     #[error("length does not fit the address count")]
     Length,
-    /// Max Advertise Interval 0 (erratum 8301).
-    #[error("interval 0")]
+    /// Over IPv6, and the first address is not link-local (RFC 9568 5.2.9, erratum 8300).
+    #[error("the first address is not link-local")]
+    Address,
+    /// Max Advertise Interval 0 (erratum 8301), or VRRPv2 with another interval (RFC 3768 7.1).
+    #[error("interval 0, or another one than configured")]
     Interval,
     /// The checksum matches no accepted flavour.
     #[error("wrong checksum")]
@@ -49,8 +55,10 @@ impl Discard {
             Self::IpHeader => Verdict::VrrpIpHeader,
             Self::Ttl(_) => Verdict::VrrpTtl,
             Self::Version(_) => Verdict::VrrpVersion,
+            Self::Authentication => Verdict::VrrpAuthentication,
             Self::Type(_) => Verdict::VrrpType,
             Self::Length => Verdict::VrrpLength,
+            Self::Address => Verdict::VrrpAddress,
             Self::Interval => Verdict::VrrpInterval,
             Self::Checksum => Verdict::VrrpChecksum,
         }

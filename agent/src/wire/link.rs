@@ -9,6 +9,8 @@ pub type Mac = [u8; 6];
 
 /// EtherType of IPv4.
 pub(super) const IPV4: u16 = 0x0800;
+/// EtherType of IPv6.
+pub(super) const IPV6: u16 = 0x86dd;
 /// EtherType of ARP.
 pub(super) const ARP: u16 = 0x0806;
 /// EtherType of a customer's VLAN tag (802.1Q).
@@ -30,9 +32,12 @@ pub(super) const MAX_HEADER: usize = 14 + MAX_VIDS * TAG;
 /// Why a frame could not be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BuildError {
-    /// An advertisement carries 1 to 255 addresses.
+    /// An advertisement carries 1 to 255 IPv4 addresses, or 1 to 90 IPv6 addresses.
     #[error("{0} addresses do not make an advertisement")]
     AddressCount(usize),
+    /// Source and destination, or the addresses, are not of one family.
+    #[error("addresses of both families")]
+    MixedFamilies,
     /// The buffer is shorter than the frame.
     #[error("buffer of {available} octets for a frame of {needed}")]
     BufferTooSmall {

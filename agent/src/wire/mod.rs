@@ -5,21 +5,26 @@
 //! filter in front of it, so everything is checked again.
 
 mod advert;
+mod announcement;
 mod arp;
 mod checksum;
 mod discard;
+mod ip;
 mod link;
+mod neighbour;
 mod sbfd;
 
-pub use advert::{Expected, MAX_ADDRESSES, Outgoing, Received, parse_datagram, parse_frame};
+pub use advert::{Expected, Outgoing, Received, max_addresses, parse_datagram, parse_frame};
+pub use announcement::{Announcement, announcements};
 pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
 pub use link::{BuildError, Mac};
+pub use neighbour::UnsolicitedNa;
 pub use sbfd::SbfdProbe;
 
 use link::MAX_HEADER;
 
-/// The largest advertisement: 255 addresses are 1062 octets untagged, and two VLAN tags are 8 more.
+/// The largest advertisement: 90 IPv6 addresses are 1502 octets untagged, and two VLAN tags are 8 more.
 pub const MAX_ADVERTISEMENT_FRAME: usize = MAX_HEADER + advert::MAX_DATAGRAM;
 
-const _: () = assert!(MAX_ADVERTISEMENT_FRAME == 1062 + 8);
+const _: () = assert!(MAX_ADVERTISEMENT_FRAME == 1502 + 8);

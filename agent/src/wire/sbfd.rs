@@ -1,23 +1,19 @@
 //! S-BFD probes (RFC 7880 7.3.2, RFC 7881 5) with Baton's trailer.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use baton_common::maps::VlanId;
 use baton_common::sbfd::{CONTROL, DEMAND, POLL, PORT, STATE_DOWN, STATE_UP, TRAILER, VERSION_1};
 
 use super::checksum::Sum;
-use super::link::{self, BuildError, IPV4, Mac};
+use super::ip::{self, CS6, Outline};
+use super::link::{BuildError, Mac};
 
-/// Octets of an IPv4 header without options, and of a UDP header.
-const IP_HEADER: usize = 20;
+/// Octets of a UDP header.
 const UDP_HEADER: usize = 8;
 const DATAGRAM: usize = UDP_HEADER + CONTROL + TRAILER;
 const UDP: u8 = 17;
-/// RFC 7881 5.1.
-const TTL: u8 = 255;
-/// Type of service CS6, as for advertisements.
-const TOS: u8 = 0xc0;
 
 /// A probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +25,9 @@ pub struct SbfdProbe {
     /// The link.
     pub vlan: VlanId,
     /// Primary address of the interface.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Primary address of the peer.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// UDP source port, the same for all probes of a session.
     pub port: u16,
     /// Whether the session is Up.
@@ -55,16 +51,16 @@ pub struct SbfdProbe {
 impl SbfdProbe {
     /// Writes the frame into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let (packet, len) =
-            link::start(buffer, self.peer_mac, self.mac, self.vlan, IPV4, IP_HEADER + DATAGRAM)?;
-        let (ip, udp) = packet.split_at_mut(IP_HEADER);
-        let [.., total_high, total_low] = (IP_HEADER + DATAGRAM).to_be_bytes();
-        ip[..12].copy_from_slice(&[0x45, TOS, total_high, total_low, 0, 1, 0, 0, TTL, UDP, 0, 0]);
-        ip[12..16].copy_from_slice(&self.source.octets());
-        ip[16..].copy_from_slice(&self.peer.octets());
-        let sum = Sum::default().add(ip);
-        ip[10..12].copy_from_slice(&sum.field());
-
+        let outline = Outline {
+            to: self.peer_mac,
+            from: self.mac,
+            vlan: self.vlan,
+            source: self.source,
+            destination: self.peer,
+            protocol: UDP,
+            class: CS6,
+        };
+        let (udp, len) = ip::start(buffer, &outline, DATAGRAM)?;
         udp.fill(0);
         udp[..2].copy_from_slice(&self.port.to_be_bytes());
         udp[2..4].copy_from_slice(&PORT.to_be_bytes());
@@ -87,8 +83,7 @@ impl SbfdProbe {
         trailer[..4].copy_from_slice(&self.sequence.to_be_bytes());
         trailer[4] = self.priority;
 
-        let sum =
-            Sum::default().add(&self.source.octets()).add(&self.peer.octets()).add(&[0, UDP, high, low]);
+        let sum = Sum::pseudo_header(self.source, self.peer, UDP, DATAGRAM);
         let checksum = match sum.add(udp).field() {
             // RFC 768: 0 would say that there is none.
             [0, 0] => [0xff, 0xff],

@@ -1,17 +1,19 @@
 //! The host whose data plane is measured, and the frames.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use baton::wire::SbfdProbe;
-use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, mapped};
 use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 use baton_common::verdict::Verdict;
+use baton_common::vrid::Family;
 use baton_tests::datapath::Datapath;
 use baton_tests::frames::{self, ip_checksummed, tagged, with};
 
 const DEVICE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 const PRIMARY: [u8; 4] = [192, 0, 2, 9];
+const PRIMARY6: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
 const SLOT: u32 = 0;
 
 /// Offsets in an untagged frame.
@@ -21,11 +23,11 @@ const DESTINATION: usize = 30;
 /// The interface of the test vectors, among other virtual routers.
 pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
     let mut host = Datapath::load_with_log_level(log_level);
-    host.set_device(DEVICE_MAC, PRIMARY);
+    host.set_device(DEVICE_MAC, PRIMARY, PRIMARY6);
     for vrid in 51..59 {
         let slot = SLOT + u32::from(vrid) - 51;
         host.add_router(0, vrid, slot, ACCEPT_RFC9568 | ACCEPT_PSEUDO, PRIMARY);
-        host.add_discriminator(0, discriminator(PRIMARY, vrid), slot);
+        host.add_discriminator(0, Family::Ipv4, discriminator(mapped(PRIMARY), vrid), slot);
         host.set_ownership(slot, lease_until_ns, [0x00, 0x00, 0x5e, 0x00, 0x01, vrid]);
     }
     host.add_vip(0, [192, 0, 2, 100], SLOT);
@@ -86,14 +88,14 @@ fn probe() -> Vec<u8> {
         mac: [0x02, 0, 0, 0, 0, 0x02],
         peer_mac: DEVICE_MAC,
         vlan: 0,
-        source: Ipv4Addr::new(192, 0, 2, 2),
-        peer: Ipv4Addr::from(PRIMARY),
+        source: IpAddr::from([192, 0, 2, 2]),
+        peer: IpAddr::from(PRIMARY),
         port: FIRST_SOURCE_PORT,
         up: true,
         poll: false,
         multiplier: 3,
-        my_discriminator: discriminator([192, 0, 2, 2], 51),
-        your_discriminator: discriminator(PRIMARY, 51),
+        my_discriminator: discriminator(mapped([192, 0, 2, 2]), 51),
+        your_discriminator: discriminator(mapped(PRIMARY), 51),
         interval: Duration::from_micros(100),
         sequence: 1,
         priority: 100,

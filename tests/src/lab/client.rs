@@ -1,6 +1,6 @@
 //! What the client of the lab knows and can ask for.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 
@@ -13,7 +13,8 @@ impl Lab {
     }
 
     /// The hardware address that the client has for `address`.
-    pub fn neighbour(&self, address: Ipv4Addr) -> Result<Option<String>> {
+    pub fn neighbour(&self, address: impl Into<IpAddr>) -> Result<Option<String>> {
+        let address = address.into();
         let line = self.run(Host::Client, "ip", &["neigh", "show", &address.to_string(), "dev", "eth0"])?;
         Ok(line.split_ascii_whitespace().skip_while(|word| *word != "lladdr").nth(1).map(str::to_owned))
     }
@@ -24,9 +25,10 @@ impl Lab {
     }
 
     /// Fetches `http://address/` from the client with curl.
-    pub fn fetch(&self, address: Ipv4Addr) -> Result<String> {
-        let url = format!("http://{address}/");
-        let body = self.run(Host::Client, "curl", &["-sS", "--fail", "--max-time", "2", &url])?;
+    pub fn fetch(&self, address: impl Into<IpAddr>) -> Result<String> {
+        // With a port, which tells an IPv6 address from the rest of a URL.
+        let url = format!("http://{}/", SocketAddr::new(address.into(), 80));
+        let body = self.run(Host::Client, "curl", &["-sSg", "--fail", "--max-time", "2", &url])?;
         Ok(body.trim().to_owned())
     }
 }

@@ -65,9 +65,14 @@ impl Keepalived {
 
     /// Starts it on `host`.
     pub fn start(&self, lab: &Lab, host: Host) -> Result<Process> {
+        Self::start_with(lab, host, &self.configuration(host), self.log)
+    }
+
+    /// Starts a keepalived with this configuration on `host`, which logs or not.
+    pub fn start_with(lab: &Lab, host: Host, configuration: &str, log: bool) -> Result<Process> {
         let directory = lab.host_directory(host);
         let file = directory.join("keepalived.conf");
-        fs::write(&file, self.configuration(host))?;
+        fs::write(&file, configuration)?;
         for stale in ["keepalived.pid", "keepalived-vrrp.pid"] {
             // A killed keepalived leaves them, and the next one would believe in a pid that is taken again.
             let _ = fs::remove_file(directory.join(stale));
@@ -76,7 +81,7 @@ impl Keepalived {
         command.args(["--dont-fork", "--vrrp"]).arg("--use-file").arg(&file);
         command.arg("--pid").arg(directory.join("keepalived.pid"));
         command.arg("--vrrp_pid").arg(directory.join("keepalived-vrrp.pid"));
-        command.args(if self.log { &["--log-console", "--log-detail"][..] } else { &["--no-syslog"][..] });
+        command.args(if log { &["--log-console", "--log-detail"][..] } else { &["--no-syslog"][..] });
         Process::start(&mut command, &Self::log_file(lab, host))
     }
 

@@ -33,7 +33,7 @@ mod topology;
 mod witness;
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,6 +58,9 @@ pub use sweep::leftovers;
 pub use system::{System, Variant};
 pub use witness::{Testimony, Witness};
 
+/// The IPv6 VIPs: the link-local address of the virtual router, and one that services listen on.
+pub const VIPS6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100)];
 /// The first virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 /// The virtual router's identifier.
@@ -106,6 +109,12 @@ impl Host {
             Self::B => Ipv4Addr::new(10, 77, 0, 2),
             Self::Client => Ipv4Addr::new(10, 77, 0, 9),
         }
+    }
+
+    /// The IPv6 address on `eth0` after [`Lab::enable_ipv6`], in the network of [`VIPS6`].
+    pub const fn address6(self) -> Ipv6Addr {
+        let [.., last] = self.address().octets();
+        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last as u16)
     }
 
     /// The hardware address of `eth0`, fixed so that people recognise it.

@@ -1,7 +1,7 @@
 //! nginx on a node, listening on the VIP and on the node's own address, serving the node's name.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,6 +18,13 @@ impl Nginx {
     /// Starts nginx on `host` and waits until it listens. When `vip` is not bound on the node (Baton binds it on `lo`,
     /// keepalived only while it owns it), the namespace must allow that: `net.ipv4.ip_nonlocal_bind`.
     pub fn start(lab: &Lab, host: Host, vip: Ipv4Addr) -> Result<Self> {
+        Self::start_for(lab, host, &[vip.into()])
+    }
+
+    /// The same for several VIPs, of either family.
+    pub fn start_for(lab: &Lab, host: Host, vips: &[IpAddr]) -> Result<Self> {
+        let listen = |vip: &IpAddr| format!("    listen {};\n", SocketAddr::new(*vip, 80));
+        let listen: String = vips.iter().map(listen).collect();
         let directory = lab.host_directory(host).join("nginx");
         fs::create_dir_all(&directory)?;
         let (own, name) = (host.address(), host.name());
@@ -27,7 +34,7 @@ impl Nginx {
         let text = format!(
             "daemon off;\nmaster_process off;\nuser root;\npid {path}/pid;\nerror_log {path}/error.log warn;\n\
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}  default_type text/plain;\n  \
-             server {{\n    listen {vip}:80;\n    listen {own}:80;\n    return 200 \"node {name}\\n\";\n  }}\n}}\n",
+             server {{\n{listen}    listen {own}:80;\n    return 200 \"node {name}\\n\";\n  }}\n}}\n",
             path = directory.display(),
         );
         let file = directory.join("nginx.conf");

@@ -77,6 +77,19 @@ impl Lab {
         Ok(())
     }
 
+    /// Gives all hosts IPv6: link-local addresses, and one of [`Host::address6`] each. Nobody looks for duplicates of
+    /// these, which takes a second.
+    pub fn enable_ipv6(&self) -> Result<()> {
+        for host in Host::ALL {
+            let namespace = self.namespace(host);
+            namespace.set("net/ipv6/conf/eth0/accept_dad", "0")?;
+            namespace.set("net/ipv6/conf/all/disable_ipv6", "0")?;
+            let address = format!("{}/64", host.address6());
+            self.run(host, "ip", &["address", "add", &address, "dev", "eth0"])?;
+        }
+        Ok(())
+    }
+
     /// Gives `host` a second network card, `eth1`, on the same switch, with an address of its own beside the first.
     pub fn add_second_card(&self, host: Host, address: Ipv4Addr) -> Result<()> {
         let (port, inside) = (format!("{}-2", host.port()), self.namespace(host).name());

@@ -2,7 +2,7 @@
 //! frames that it makes and reads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use baton::driver::MAX_PEERS;
 use baton::sbfd::{Peers, Spoken};
@@ -11,6 +11,7 @@ use baton::vrrp::{
     VirtualRouter, lease_interval,
 };
 use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
+use baton_common::maps::mapped;
 use baton_common::sbfd::{Answer, Standby, discriminator};
 use baton_common::vrid::Family;
 
@@ -158,7 +159,7 @@ impl Host {
 
     /// Its S-BFD discriminator.
     pub(super) fn discriminator(&self) -> u32 {
-        discriminator(self.address().octets(), self.router.parameters().vrid.get())
+        discriminator(mapped(self.address().octets()), self.router.parameters().vrid.get())
     }
 
     /// Its place among those that want to succeed.
@@ -258,12 +259,13 @@ impl Host {
         let outgoing = Outgoing {
             mac: parameters.vrid.virtual_mac(Family::Ipv4),
             vlan: 0,
-            source: parameters.primary,
+            source: parameters.primary.into(),
+            version: parameters.version,
             vrid: parameters.vrid,
             standing,
             interval: parameters.interval,
             checksum,
-            addresses: &[VIP],
+            addresses: &[IpAddr::V4(VIP)],
         };
         let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
         let len = outgoing.build(&mut buffer).expect("one address fits");
@@ -273,10 +275,13 @@ impl Host {
     /// What it makes of a frame.
     pub(super) fn read(&self, frame: &[u8]) -> Advertisement<Ipv4Addr> {
         let parameters = self.router.parameters();
-        let find = |_, vrid| {
-            (vrid == parameters.vrid)
-                .then_some(Expected { primary: parameters.primary, checksum: parameters.checksum })
-        };
-        parse_frame(frame, find).expect("hosts of the LAN send valid frames").advertisement
+        let Parameters { version, interval, checksum, primary, .. } = *parameters;
+        let expected = Expected { primary: primary.into(), version, interval, checksum };
+        let find = |_, _, vrid| (vrid == parameters.vrid).then_some(expected);
+        let advertisement =
+            parse_frame(frame, find).expect("hosts of the LAN send valid frames").advertisement;
+        let Advertisement { source, standing, interval, checksum } = advertisement;
+        let IpAddr::V4(source) = source else { panic!("{source} on a LAN of IPv4") };
+        Advertisement { source, standing, interval, checksum }
     }
 }

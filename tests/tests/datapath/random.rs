@@ -1,7 +1,7 @@
 //! Frames that nobody would send: whatever comes, one verdict is counted, nothing is aborted, and a host that owns
 //! nothing serves nothing.
 
-use baton_common::verdict::Verdict::{ArpAnswered, VipDelivered};
+use baton_common::verdict::Verdict::{ArpAnswered, NdAnswered, VipDelivered};
 use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames;
 use baton_tests::random::Random;
@@ -15,10 +15,11 @@ fn judge(host: &Datapath, role: Role, index: usize, frame: &[u8]) {
     let about = || format!("frame {index} at the {role:?}: {frame:02x?} -> {outcome:?}");
     assert!([XDP_DROP, XDP_PASS, XDP_TX].contains(&outcome.action), "{}", about());
     let [(&verdict, &1)] = outcome.counted.iter().collect::<Vec<_>>()[..] else { panic!("{}", about()) };
-    let serves = verdict == ArpAnswered || verdict == VipDelivered;
+    let answers = verdict == ArpAnswered || verdict == NdAnswered;
+    let serves = answers || verdict == VipDelivered;
     assert!(role == Role::Active || !serves, "{}", about());
     assert!(serves || outcome.frame == frame, "{}", about());
-    assert_eq!(outcome.action == XDP_TX, verdict == ArpAnswered, "{}", about());
+    assert_eq!(outcome.action == XDP_TX, answers, "{}", about());
 }
 
 /// Known frames with some octets changed, cut off or added.

@@ -1,12 +1,14 @@
 //! Seamless BFD: what the reflector answers, and what becomes of the answers to this host's own probes.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use baton::clock;
 use baton::wire::SbfdProbe;
+use baton_common::maps::mapped;
 use baton_common::sbfd::{Answer, FIRST_SOURCE_PORT, STATE_MASK, STATE_UP, Standby};
 use baton_common::verdict::Verdict::{Other, SbfdAdminDown, SbfdAnswer, SbfdDiscarded, SbfdUnknown, SbfdUp};
+use baton_common::vrid::Family;
 use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames::{self, ip_checksummed, tagged, with};
 
@@ -29,9 +31,9 @@ const TRAILER: usize = CONTROL + 24;
 
 fn host(lease_until_ns: u64) -> Datapath {
     let mut host = Datapath::load();
-    host.set_device(MAC, ADDRESS);
+    host.set_device(MAC, ADDRESS, [0; 16]);
     host.add_router(0, 51, SLOT, BOTH, ADDRESS);
-    host.add_discriminator(0, DISCRIMINATOR, SLOT);
+    host.add_discriminator(0, Family::Ipv4, DISCRIMINATOR, SLOT);
     host.set_ownership(SLOT, lease_until_ns, VIRTUAL_MAC);
     host
 }
@@ -42,8 +44,8 @@ fn probe() -> SbfdProbe {
         mac: PEER_MAC,
         peer_mac: MAC,
         vlan: 0,
-        source: Ipv4Addr::from(PEER),
-        peer: Ipv4Addr::from(ADDRESS),
+        source: IpAddr::from(PEER),
+        peer: IpAddr::from(ADDRESS),
         port: FIRST_SOURCE_PORT,
         up: true,
         poll: false,
@@ -67,8 +69,8 @@ fn answer(change: impl FnOnce(&mut SbfdProbe)) -> Vec<u8> {
     let mut asked = SbfdProbe {
         mac: MAC,
         peer_mac: PEER_MAC,
-        source: Ipv4Addr::from(ADDRESS),
-        peer: Ipv4Addr::from(PEER),
+        source: IpAddr::from(ADDRESS),
+        peer: IpAddr::from(PEER),
         port: FIRST_SOURCE_PORT + u16::try_from(SLOT).expect("small"),
         my_discriminator: DISCRIMINATOR,
         your_discriminator: PEER_DISCRIMINATOR,
@@ -76,8 +78,8 @@ fn answer(change: impl FnOnce(&mut SbfdProbe)) -> Vec<u8> {
     };
     change(&mut asked);
     let mut peer = Datapath::load();
-    peer.set_device(PEER_MAC, PEER);
-    peer.add_discriminator(0, asked.your_discriminator, 0);
+    peer.set_device(PEER_MAC, PEER, [0; 16]);
+    peer.add_discriminator(0, Family::Ipv4, asked.your_discriminator, 0);
     peer.set_ownership(0, FOREVER, VIRTUAL_MAC);
     let reflected = peer.receive(&built(asked));
     assert_eq!(reflected.action, XDP_TX);
@@ -128,7 +130,7 @@ fn a_router_that_is_offered_says_so_to_its_successor_alone() {
     fn told(outcome: &Outcome) -> (bool, bool) {
         (outcome.frame[CONTROL + 1] & STATE_MASK == STATE_UP, outcome.frame[TRAILER + 5] == 1)
     }
-    let better = SbfdProbe { source: Ipv4Addr::new(192, 0, 2, 3), priority: 200, ..probe() };
+    let better = SbfdProbe { source: IpAddr::from([192, 0, 2, 3]), priority: 200, ..probe() };
     let begun = SbfdProbe { up: false, ..probe() };
     let mut host = host(FOREVER);
     assert_eq!(told(&host.receive(&built(better))), (true, true));
@@ -178,14 +180,14 @@ fn a_bad_probe_is_dropped() {
     let group = built(SbfdProbe { mac: [0x03, 0, 0, 0, 0, 0x02], ..probe() });
     assert_eq!(host.receive(&group), outcome(XDP_DROP, SbfdDiscarded, &group));
     assert_eq!(host.standby(SLOT), Standby::default());
-    let ours = built(SbfdProbe { source: Ipv4Addr::from(ADDRESS), ..probe() });
+    let ours = built(SbfdProbe { source: IpAddr::from(ADDRESS), ..probe() });
     assert_eq!(host.receive(&ours), outcome(XDP_DROP, SbfdDiscarded, &ours));
 }
 
 #[test]
 fn what_is_not_for_this_host_is_passed() {
     let host = host(FOREVER);
-    let elsewhere = built(SbfdProbe { peer: Ipv4Addr::new(192, 0, 2, 77), ..probe() });
+    let elsewhere = built(SbfdProbe { peer: IpAddr::from([192, 0, 2, 77]), ..probe() });
     assert_eq!(host.receive(&elsewhere), outcome(XDP_PASS, Other, &elsewhere));
     let fragment = ip_checksummed(&with(&built(probe()), 20, &[0x20, 0x00]));
     assert_eq!(host.receive(&fragment), outcome(XDP_PASS, Other, &fragment));
@@ -199,7 +201,7 @@ fn a_tagged_probe_is_answered_with_its_tags_on_its_own_link() {
     let mut host = host(FOREVER);
     let frame = tagged(&frames::octets("sbfd-init-up"), &[(0x8100, 100)]);
     assert_eq!(host.receive(&frame), outcome(XDP_DROP, SbfdUnknown, &frame));
-    host.add_discriminator(100, DISCRIMINATOR, SLOT);
+    host.add_discriminator(100, Family::Ipv4, DISCRIMINATOR, SLOT);
     let answer = tagged(&frames::octets("sbfd-reply-up"), &[(0x8100, 100)]);
     assert_eq!(host.receive(&frame), outcome(XDP_TX, SbfdUp, &answer));
 }
@@ -231,7 +233,7 @@ fn the_trailer_tells_what_is_left_of_the_lease() {
 fn of_several_probers_the_best_is_next_in_line() {
     let host = host(FOREVER);
     let is_next = |priority: u8, last: u8, up: bool| {
-        let source = Ipv4Addr::new(192, 0, 2, last);
+        let source = IpAddr::from([192, 0, 2, last]);
         let reflected = host.receive(&built(SbfdProbe { priority, source, up, ..probe() }));
         reflected.frame[TRAILER + 5] == 1
     };
@@ -243,7 +245,7 @@ fn of_several_probers_the_best_is_next_in_line() {
     assert!(!is_next(200, 9, false), "only begun");
     assert!(!is_next(150, 3, true), "no longer the best");
     let standby = host.standby(SLOT);
-    let address = [192, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let address = mapped([192, 0, 2, 4]);
     assert_eq!(standby, Standby { seen_ns: standby.seen_ns, address, priority: 150, _pad: [0; 7] });
     assert!(is_next(50, 4, true), "the best, whose trackers have failed, until a better one asks");
     assert!(is_next(100, 2, true), "that one");
@@ -259,8 +261,8 @@ fn two_reflectors_cannot_answer_each_other() {
     let host = host(FOREVER);
     let answer = host.receive(&frames::octets("sbfd-init-up")).frame;
     let mut other = Datapath::load();
-    other.set_device(PEER_MAC, PEER);
-    other.add_discriminator(0, PEER_DISCRIMINATOR, SLOT);
+    other.set_device(PEER_MAC, PEER, [0; 16]);
+    other.add_discriminator(0, Family::Ipv4, PEER_DISCRIMINATOR, SLOT);
     other.set_ownership(SLOT, FOREVER, VIRTUAL_MAC);
     // With both ports the reflectors', and with the destination a reflector's.
     for ports in [[0x1e, 0x68, 0x1e, 0x68], [0xc0, 0x30, 0x1e, 0x68]] {

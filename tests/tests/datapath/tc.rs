@@ -1,11 +1,13 @@
 //! The tcx programs: what they let pass, what they drop. The kernel's own opinion about a frame (`pkt_type`) and the
 //! tag beside it exist on real interfaces only; the namespace suites see those.
 
-use baton_common::verdict::Verdict::{EgressArp, EgressVirtualMac};
+use std::net::Ipv6Addr;
+
+use baton_common::verdict::Verdict::{EgressArp, EgressNd, EgressVirtualMac};
 use baton_tests::datapath::{FOREVER, Outcome, TC_ACT_SHOT, TCX_NEXT};
 use baton_tests::frames::{self, tagged, with};
 
-use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, host, outcome};
+use super::setup::{BOTH, DEVICE_MAC, PRIMARY, Role, SLOT, VIRTUAL_MAC, VIRTUAL_MAC6, host, outcome};
 
 const SOURCE_MAC: usize = 6;
 const OPERATION: usize = 20;
@@ -57,7 +59,9 @@ fn a_backup_router_says_nothing_as_the_virtual_router() {
             && frame[28..32] == [192, 0, 2, 100];
         let expected = if arp_for_vip {
             outcome(TC_ACT_SHOT, EgressArp, &frame)
-        } else if frame[SOURCE_MAC..12] == VIRTUAL_MAC {
+        } else if tells_of_vip(&frame) {
+            outcome(TC_ACT_SHOT, EgressNd, &frame)
+        } else if [VIRTUAL_MAC, VIRTUAL_MAC6].contains(&frame[SOURCE_MAC..12].try_into().expect("a MAC")) {
             from_virtual_mac += 1;
             outcome(TC_ACT_SHOT, EgressVirtualMac, &frame)
         } else {
@@ -66,6 +70,21 @@ fn a_backup_router_says_nothing_as_the_virtual_router() {
         assert_eq!(host.egress(&frame), expected, "{name}");
     }
     assert!(from_virtual_mac > 50, "{from_virtual_mac}");
+}
+
+/// Whether a frame without tags is a neighbour advertisement of one of the VIPs, or a solicitation that comes from one.
+fn tells_of_vip(frame: &[u8]) -> bool {
+    let vips =
+        [[0xfe80, 0], [0x2001, 0xdb8]].map(|[a, b]| Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0x100).octets());
+    let at = match frame.get(54) {
+        Some(135) => 22,
+        Some(136) => 62,
+        Some(_) | None => return false,
+    };
+    frame[12..14] == [0x86, 0xdd]
+        && frame[20] == 58
+        && frame.len() >= 78
+        && vips.iter().any(|vip| frame[at..at + 16] == *vip)
 }
 
 #[test]
@@ -96,7 +115,7 @@ fn the_mac_of_the_ownership_cell_is_the_one_to_speak_with() {
 #[test]
 fn another_virtual_routers_mac_is_not_guarded() {
     let host = host(Role::Backup);
-    for mac in [[0, 0, 0x5e, 0, 1, 52], [0, 0, 0x5e, 0, 2, 51]] {
+    for mac in [[0, 0, 0x5e, 0, 1, 52], [0, 0, 0x5e, 0, 2, 52]] {
         let frame = with(&frames::octets("vrrp3-v4-std-p100"), SOURCE_MAC, &mac);
         assert_eq!(host.egress(&frame), leaves(&frame));
     }

@@ -16,11 +16,24 @@ struct Row {
     vectors: &'static [&'static str],
 }
 
-/// For VRID 51 with the VIPs 192.0.2.100 to .102 on the untagged link, of a host that has none of the vectors' primary
+/// For VRID 51 with the VIPs 192.0.2.100 to .102, and fe80::100 and 2001:db8::100, on the untagged link, of a host that has none of the vectors' primary
 /// addresses and accepts both checksums.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row { backup: VrrpReceived, active: VrrpReceived, vectors: &[
+        "real-frr844-v6-advert",
+        "real-ka227-v6-advert",
+        "real-ka227-v6-vmac-advert",
+        "real-ka227-v6-vmac-p0",
+        "vrrp3-v6-p1",
+        "vrrp3-v6-p100",
+        "vrrp3-v6-p100-2ip",
+        "vrrp3-v6-p100-3ip",
+        "vrrp3-v6-p100-90ip",
+        "vrrp3-v6-p100-physmac",
+        "vrrp3-v6-p100-rsv15-adv10cs",
+        "vrrp3-v6-p254",
+        "vrrp3-v6-p255",
         "real-frr844-v3-advert",
         "real-frr844-v3-p0",
         "real-ka227-lowprio-response",
@@ -64,6 +77,7 @@ const TABLE: &[Row] = &[
         "vrrp3-v4-std-p254",
     ] },
     Row { backup: VrrpUnknownRouter, active: VrrpUnknownRouter, vectors: &[
+        "vrrp3-v6-p100-vlan100",
         "bad-vrrp3-vrid0",
         "bad-vrrp3-vrid52",
         "vrrp2-v4-noauth-p100-vlan100",
@@ -86,6 +100,7 @@ const TABLE: &[Row] = &[
         "bad-vrrp3-totlen-short",
     ] },
     Row { backup: VrrpTtl, active: VrrpTtl, vectors: &[
+        "bad-vrrp3-v6-hl254",
         "bad-vrrp3-ph-ttl0",
         "bad-vrrp3-ph-ttl1",
         "bad-vrrp3-std-ttl0",
@@ -93,6 +108,8 @@ const TABLE: &[Row] = &[
         "bad-vrrp3-std-ttl254",
     ] },
     Row { backup: VrrpVersion, active: VrrpVersion, vectors: &[
+        "bad-vrrp3-v6-version2",
+        "real-ka227-v6-v2-advert",
         "bad-vrrp2-authtype3",
         "bad-vrrp2-checksum",
         "bad-vrrp2-count0",
@@ -130,10 +147,15 @@ const TABLE: &[Row] = &[
         "vrrp2-v4-noauth-p255",
     ] },
     Row { backup: VrrpType, active: VrrpType, vectors: &[
+        "bad-vrrp3-v6-type2",
         "bad-vrrp3-ph-type0",
         "bad-vrrp3-std-type0",
     ] },
     Row { backup: VrrpLength, active: VrrpLength, vectors: &[
+        "bad-vrrp3-v6-count0",
+        "bad-vrrp3-v6-count3-of-1",
+        "bad-vrrp3-v6-plen-short",
+        "short-vrrp3v6-*",
         "bad-vrrp3-ph-count0",
         "bad-vrrp3-ph-count1-of-3",
         "bad-vrrp3-ph-count5-of-1",
@@ -158,10 +180,12 @@ const TABLE: &[Row] = &[
         "short-vrrp3v4-pay011",
     ] },
     Row { backup: VrrpInterval, active: VrrpInterval, vectors: &[
+        "bad-vrrp3-v6-adv0",
         "bad-vrrp3-ph-adv0",
         "bad-vrrp3-std-adv0",
     ] },
     Row { backup: VrrpChecksum, active: VrrpChecksum, vectors: &[
+        "bad-vrrp3-v6-checksum",
         "bad-vrrp3-std-checksum",
     ] },
     Row { backup: ArpNotOwner, active: ArpNotOwner, vectors: &[
@@ -174,6 +198,11 @@ const TABLE: &[Row] = &[
         "real-linux-arp-request-vip-unicast",
     ] },
     Row { backup: VipAnnounced, active: VipAnnounced, vectors: &[
+        "bad-nd-na-mcast-solicited",
+        "nd-na-*",
+        "real-frr844-una-ll",
+        "real-ka227-una-*",
+        "real-linux-na-vip",
         "arp-conflict-reply",
         "arp-conflict-request",
         "arp-garp-reply",
@@ -188,7 +217,24 @@ const TABLE: &[Row] = &[
         "real-linux-arp-reply-vip-physmac",
         "real-linux-arp-reply-vip-vmac",
     ] },
+    Row { backup: VrrpAddress, active: VrrpAddress, vectors: &[
+        "bad-vrrp3-v6-first-global",
+        "real-ka227-v6-nolla-advert",
+    ] },
+    Row { backup: NdNotOwner, active: NdAnswered, vectors: &[
+        "nd-ns-vip",
+        "nd-ns-vip-dad",
+    ] },
+    Row { backup: NdNotOwner, active: NdNotOwner, vectors: &[
+        "bad-nd-ns-checksum",
+        "bad-nd-ns-code1",
+        "bad-nd-ns-dad-slla",
+        "bad-nd-ns-dad-unicast",
+        "bad-nd-ns-optlen0",
+    ] },
     Row { backup: VipNotOwner, active: VipDelivered, vectors: &[
+        "icmp6-echo-vip",
+        "icmp6-ptb-vip",
         "icmp-fragneeded-vip",
         "lb-tcp-syn-vip",
     ] },
@@ -196,30 +242,28 @@ const TABLE: &[Row] = &[
         "lb-dsr-l2",
     ] },
     Row { backup: Other, active: Other, vectors: &[
+        "bad-nd-ns-target-mcast",
+        "bad-vrrp3-v6-hopopts",
+        "nd-ra-active",
+        "trunc-nd-*",
+        "vrrp3-v6-unicast-p100",
         "arp-request-other",
         "arp-request-vip-vlan100",
         "bad-arp-htype6",
         "bad-arp-op3",
         "bad-arp-plen16",
-        "bad-nd-*",
         "bad-sbfd-*",
         "bad-sbfd6-*",
         "bad-vrrp3-3tags",
         "bad-vrrp3-dst-224.0.0.19",
         "bad-vrrp3-proto111",
-        "bad-vrrp3-v6-*",
         "bfd-ctrl-*",
-        "icmp6-*",
         "lb-gue",
         "lb-ipip",
-        "nd-*",
         "real-frr844-ra*",
-        "real-frr844-una-ll",
-        "real-frr844-v6-advert",
         "real-ka227-bfd-*",
         "real-ka227-igmp-join",
         "real-ka227-mld-join",
-        "real-ka227-una-*",
         "real-ka227-v2-ah-advert",
         "real-ka227-v2-ah-advert2",
         "real-ka227-v2-uni-p0",
@@ -228,31 +272,28 @@ const TABLE: &[Row] = &[
         "real-ka227-v3-uni-p0",
         "real-ka227-v3-uni-ttl64-advert",
         "real-ka227-v3-uni-ttl64-p0",
-        "real-ka227-v6-*",
         "real-linux-echo-reply-vmac",
         "real-linux-icmp-proto-unreach",
-        "real-linux-na-vip",
         "sbfd-*",
         "sbfd6-*",
-        "short-vrrp3v6-*",
         "vrrp3-v4-ph-unicast-oldcsum-p100",
         "vrrp3-v4-ph-unicast-p0",
         "vrrp3-v4-ph-unicast-p100",
         "vrrp3-v4-ph-unicast-ttl64",
         "vrrp3-v4-std-unicast-p0",
         "vrrp3-v4-std-unicast-p100",
-        "vrrp3-v6-*",
-        "trunc-nd-*",
         "trunc-sbfd-*",
         "trunc-arp-*",
-        "trunc-vrrp3-v6-*",
     ] },
 ];
 
-/// Captured adverts that end inside the message, or inside the header from this length on: the IPv4 header is there to
-/// be judged. Shorter ones are no IPv4.
-const CUT_SHORT: [(&str, usize); 2] =
-    [("trunc-vrrp2-v4-noauth-p100-at", 34), ("trunc-vrrp3-v4-std-p100-vlan100-at", 38)];
+/// Captured adverts that end inside the message, or inside the header from this length on: the IP header is there to
+/// be judged. Shorter ones are no IP.
+const CUT_SHORT: [(&str, usize); 3] = [
+    ("trunc-vrrp2-v4-noauth-p100-at", 34),
+    ("trunc-vrrp3-v4-std-p100-vlan100-at", 38),
+    ("trunc-vrrp3-v6-p100-2ip-at", 54),
+];
 
 /// Frames that BPF_PROG_TEST_RUN does not take: no interface delivers less than an Ethernet header.
 const SHORTEST: usize = 14;
@@ -277,12 +318,19 @@ fn expected(name: &str, length: usize) -> &'static Row {
 fn action(verdict: Verdict) -> u32 {
     match verdict {
         Other | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
-        ArpAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
-        ArpNotOwner | VipAnnounced | VrrpOwn | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType
-        | VrrpLength | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded
-        | VipNotOwner | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
-        EgressArp | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
+        ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
+        ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
+        | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType | VrrpLength | VrrpInterval | VrrpChecksum
+        | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner | VirtualMacNotOwner | VirtualMacNotVip => {
+            XDP_DROP
+        }
+        EgressArp | EgressNd | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
+}
+
+/// Octets of the IP header without options.
+fn headers(frame: &[u8]) -> usize {
+    if frame[12..14] == [0x86, 0xdd] { 40 } else { 20 }
 }
 
 fn frames() -> impl Iterator<Item = (String, Vector)> {
@@ -300,8 +348,8 @@ fn every_frame_meets_its_verdict_and_action() {
             let Outcome { action: got, counted, frame: out } = host.receive(&frame);
             assert_eq!(counted, BTreeMap::from([(verdict, 1)]), "{name} at the {role}");
             assert_eq!(got, action(verdict), "{name} at the {role}");
-            // What the two rewriting verdicts make of a frame has tests of its own.
-            if !matches!(verdict, ArpAnswered | VipDelivered) {
+            // What the rewriting verdicts make of a frame has tests of its own.
+            if !matches!(verdict, ArpAnswered | NdAnswered | VipDelivered) {
                 assert_eq!(out, frame, "{name} at the {role} is left as it is");
             }
         }
@@ -331,12 +379,12 @@ fn an_unconfigured_host_lets_everything_pass() {
         let verdict = match expected(&name, frame.len()).backup {
             VrrpIpHeader => VrrpIpHeader,
             // Without a whole header of VRRP there is no VRID to ask for.
-            VrrpLength if frame.len() < SHORTEST + 20 + 8 => VrrpLength,
+            VrrpLength if frame.len() < SHORTEST + headers(&frame) + 8 => VrrpLength,
             VrrpReceived | VrrpUnknownRouter | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
-            | VrrpInterval | VrrpChecksum => VrrpUnknownRouter,
-            Other | ArpAnswered | ArpNotOwner | VipAnnounced | VrrpOwn | SbfdUp | SbfdAdminDown
-            | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner | VirtualMacNotOwner
-            | VirtualMacNotVip | EgressArp | EgressVirtualMac => Other,
+            | VrrpInterval | VrrpChecksum | VrrpAddress | VrrpAuthentication => VrrpUnknownRouter,
+            Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
+            | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
+            | VirtualMacNotOwner | VirtualMacNotVip | EgressArp | EgressNd | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }
@@ -351,6 +399,10 @@ fn the_checksum_decides_by_mode() {
     for (name, vector) in frames() {
         let frame = vector.octets();
         if expected(&name, frame.len()).backup != VrrpReceived {
+            continue;
+        }
+        // IPv6 has but one.
+        if headers(&frame) == 40 {
             continue;
         }
         let flavour = match vector.csum.as_deref() {

@@ -88,7 +88,7 @@ fn a_tag_beside_the_frame_counts() {
         link set right-port up",
     );
     let mut host = Datapath::load();
-    host.set_device(DEVICE_MAC, PRIMARY);
+    host.set_device(DEVICE_MAC, PRIMARY, [0; 16]);
     host.add_router(100, 51, SLOT, BOTH, PRIMARY);
     host.add_vip(100, [192, 0, 2, 100], SLOT);
     host.set_ownership(SLOT, 0, VIRTUAL_MAC);

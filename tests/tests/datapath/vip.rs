@@ -101,6 +101,7 @@ fn a_virtual_mac_draws_nothing_but_vip_traffic() {
     let group = with(&traffic(), DESTINATION, &[224, 0, 0, 18]);
     let arp = with(&frames::octets("arp-request-other"), DESTINATION_MAC, &VIRTUAL_MAC);
     let ipv6 = with(&frames::octets("icmp6-echo-vip"), DESTINATION_MAC, &VIRTUAL_MAC);
+    let ipv6 = with(&ipv6, 38, &[0x20, 0x01, 0x0d, 0xb9]);
     let unknown = with(&traffic(), ETHERTYPE, &[0x12, 0x34]);
     let llc = with(&traffic(), ETHERTYPE, &[0x00, 0x26]);
     let bare = traffic()[..14].to_vec();
@@ -113,9 +114,9 @@ fn a_virtual_mac_draws_nothing_but_vip_traffic() {
 #[test]
 fn the_virtual_macs_of_others_are_not_ours() {
     for host in [host(Role::Active), host(Role::Backup)] {
-        // Another VRID; the same VRID for IPv6; almost a virtual MAC.
+        // Another VRID, of either family; almost a virtual MAC.
         for mac in
-            [[0, 0, 0x5e, 0, 1, 52], [0, 0, 0x5e, 0, 2, 51], [2, 0, 0x5e, 0, 1, 51], [0, 0, 0x5e, 0, 1, 0]]
+            [[0, 0, 0x5e, 0, 1, 52], [0, 0, 0x5e, 0, 2, 52], [2, 0, 0x5e, 0, 1, 51], [0, 0, 0x5e, 0, 1, 0]]
         {
             let frame = with(&with(&traffic(), DESTINATION, &[192, 0, 2, 99]), DESTINATION_MAC, &mac);
             assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame), "{mac:02x?}");

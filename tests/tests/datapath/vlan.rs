@@ -17,7 +17,7 @@ const QINQ: u32 = 200 << 12 | 100;
 /// VRID 51 and its VIP 192.0.2.100 on every one of `links`, each with a slot of its own.
 fn host(links: &[(u32, u32)]) -> Datapath {
     let mut host = Datapath::load();
-    host.set_device(DEVICE_MAC, PRIMARY);
+    host.set_device(DEVICE_MAC, PRIMARY, [0; 16]);
     for &(vlan, slot) in links {
         host.add_router(vlan, 51, slot, BOTH, PRIMARY);
         host.add_vip(vlan, [192, 0, 2, 100], slot);

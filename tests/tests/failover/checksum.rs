@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use baton::config::MacMode;
-use baton::vrrp::{Checksum, ChecksumMode};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
 use baton::wire::{Discard, Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Settings, wait_until};
 use baton_tests::network::{Hears, Listener};
@@ -50,7 +50,12 @@ fn assert_checksum_of_rfc(lab: &Lab, host: Host) -> Result<()> {
     })
 }
 
-fn parse(frame: &[u8], checksum: Checksum) -> Result<std::net::Ipv4Addr, Discard> {
-    let expected = Expected { primary: Host::Client.address(), checksum: ChecksumMode::Only(checksum) };
-    parse_frame(frame, |_, _| Some(expected)).map(|received| received.advertisement.source)
+fn parse(frame: &[u8], checksum: Checksum) -> Result<std::net::IpAddr, Discard> {
+    let expected = Expected {
+        primary: Host::Client.address().into(),
+        version: Version::V3,
+        interval: Interval::from_centiseconds(1).expect("not 0"),
+        checksum: ChecksumMode::Only(checksum),
+    };
+    parse_frame(frame, |_, _, _| Some(expected)).map(|received| received.advertisement.source)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use baton::clock;
 use baton::config::MacMode;
-use baton_common::maps::{LAYOUT_VERSION, MAX_VIPS};
+use baton_common::maps::{LAYOUT_VERSION, MAX_VIPS, VipKey};
 use baton_tests::lab::{
     Host, Lab, Pair, Prober, Process, VIP, analyse, differences, output, pause, vips, wait_until,
 };
@@ -59,7 +59,7 @@ fn another_place_for_the_pins_is_refused() -> Result<()> {
 fn addresses_that_have_no_room_beside_those_of_the_old_agent_are_refused() -> Result<()> {
     refused_and_serving(
         |lab| {
-            fill(lab, "VIPS", MAX_VIPS - 1)?;
+            fill::<VipKey>(lab, "VIPS", MAX_VIPS - 1)?;
             lab.configure_baton(Host::A, MacMode::Virtual, 10, &vips(2)[1..]).map(drop)
         },
         &["1 more vips than the 8192 of the earlier run", "in two steps"],

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use baton::config::MacMode;
-use baton_common::maps::{LAYOUT_VERSION, MAX_ROUTERS, MAX_VIPS};
+use baton_common::maps::{DiscriminatorKey, LAYOUT_VERSION, MAX_ROUTERS, MAX_VIPS, VipKey};
 use baton_tests::lab::{Host, Lab, VIP, vips};
 
 use super::support::{reconfigure, refused_and_unchanged, start_alone};
@@ -54,7 +54,7 @@ fn a_start_that_fails_while_it_configures_restores_what_the_maps_contained() -> 
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     drop(start_alone(&lab)?);
     // A full map takes no discriminator of another virtual router.
-    fill(&lab, "DISCRIMINATORS", MAX_ROUTERS - 1)?;
+    fill::<DiscriminatorKey>(&lab, "DISCRIMINATORS", MAX_ROUTERS - 1)?;
     lab.configure_baton(Host::A, MacMode::Interface, 10, &vips(2)[1..])?;
     reconfigure(&lab, "vrid = 51", "vrid = 52")?;
     let before = fence(&lab)?;
@@ -68,7 +68,7 @@ fn a_start_whose_addresses_have_no_room_beside_an_earlier_run_s_is_refused() -> 
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     drop(start_alone(&lab)?);
-    fill(&lab, "VIPS", MAX_VIPS - 1)?;
+    fill::<VipKey>(&lab, "VIPS", MAX_VIPS - 1)?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &vips(2)[1..])?;
     let before = fence(&lab)?;
     refused_and_unchanged(&lab, &["1 more vips than the 8192 of the earlier run", "in two steps"])?;
@@ -76,13 +76,14 @@ fn a_start_whose_addresses_have_no_room_beside_an_earlier_run_s_is_refused() -> 
     Ok(())
 }
 
-/// Puts `count` entries into `map` of node a, on a VLAN that is nobody's.
-pub(super) fn fill(lab: &Lab, map: &str, count: u32) -> Result<()> {
+/// Puts `count` entries into `map` of node a, whose keys are of type `K` and begin with a VLAN, which is nobody's.
+pub(super) fn fill<K>(lab: &Lab, map: &str, count: u32) -> Result<()> {
+    let rest = " 0".repeat(size_of::<K>() - 8);
     let pin = map_pin(lab, map).display().to_string();
     let junk: String = (1..=count)
         .map(|n| {
             let octets = n.to_be_bytes().map(|octet| format!("{octet:#x}")).join(" ");
-            format!("map update pinned {pin} key 2 0 0 0 {octets} value 0 0 0 0\n")
+            format!("map update pinned {pin} key 2 0 0 0 {octets}{rest} value 0 0 0 0\n")
         })
         .collect();
     let batch = lab.directory().join("batch");

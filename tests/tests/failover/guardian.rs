@@ -2,13 +2,13 @@
 //! What becomes of one where both die is told beside the other kinds of failure, in `main`.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use baton::clock;
 use baton::config::MacMode;
 use baton::datapath::{Leases, Pins};
-use baton::vrrp::{Checksum, ChecksumMode, Ownership};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Ownership, Version};
 use baton::wire::{Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Pair, VIP, output, pause, wait_until};
 use baton_tests::network::{Hears, Listener};
@@ -75,7 +75,7 @@ fn a_killed_backup_says_nothing() -> Result<()> {
         wait_until("some adverts of node a", SOON, || {
             while let Some(frame) = client.next(&mut buffer) {
                 let Some(advertisement) = advertisement(frame) else { continue };
-                assert_eq!(advertisement, (Host::A.address(), 254));
+                assert_eq!(advertisement, (Host::A.address().into(), 254));
                 heard += 1;
             }
             Ok(heard > 20)
@@ -191,10 +191,14 @@ fn lease(lab: &Lab, host: Host) -> Result<Ownership> {
 }
 
 /// The sender and the priority of the advertisement in `frame`, if it is one.
-fn advertisement(frame: &[u8]) -> Option<(Ipv4Addr, u8)> {
-    let expected =
-        Expected { primary: Host::Client.address(), checksum: ChecksumMode::Auto(Checksum::Pseudo) };
-    let received = parse_frame(frame, |_, _| Some(expected)).ok()?.advertisement;
+fn advertisement(frame: &[u8]) -> Option<(IpAddr, u8)> {
+    let expected = Expected {
+        primary: Host::Client.address().into(),
+        version: Version::V3,
+        interval: Interval::from_centiseconds(1).expect("not 0"),
+        checksum: ChecksumMode::Auto(Checksum::Pseudo),
+    };
+    let received = parse_frame(frame, |_, _, _| Some(expected)).ok()?.advertisement;
     Some((received.source, received.standing.octet()))
 }
 

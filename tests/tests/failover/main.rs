@@ -15,6 +15,7 @@ mod generic;
 mod guardian;
 mod hooks;
 mod interrupted;
+mod ipv6;
 mod log;
 mod many_vips;
 mod mounts;

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
-use baton::wire::MAX_ADDRESSES;
+use baton::wire::max_addresses;
+use baton_common::vrid::Family;
 use baton_tests::lab::{Echo, Fault, Host, Lab, Pair};
 
 use super::support::{LEASE_US, assert_moved, assert_sole_owner, router, watch_vip};
@@ -11,7 +12,7 @@ const VIPS: u16 = 600;
 
 #[test]
 fn an_address_that_no_advert_names_moves_like_the_others() -> Result<()> {
-    assert!(usize::from(VIPS) > 2 * MAX_ADDRESSES);
+    assert!(usize::from(VIPS) > 2 * max_addresses(Family::Ipv4));
     let lab = Lab::up()?;
     let mut pair = Pair::start(&lab, MacMode::Virtual.into(), VIPS)?;
     let last = pair.probed();

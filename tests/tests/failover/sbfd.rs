@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
-use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION};
+use baton_common::maps::{DISCRIMINATORS, LAYOUT_VERSION, mapped};
 use baton_common::sbfd::discriminator;
+use baton_common::vrid::Family;
 use baton_tests::lab::{Fault, Host, Lab, Settings, VRID, pause, wait_until};
 
 use super::support::{
@@ -115,7 +116,8 @@ fn set_discriminator(lab: &Lab, host: Host, slot: Option<u32>) -> Result<()> {
     let octets = |numbers: &[u32]| -> Vec<String> {
         numbers.iter().flat_map(|number| number.to_ne_bytes()).map(|octet| octet.to_string()).collect()
     };
-    let key = octets(&[0, discriminator(host.address().octets(), VRID)]);
+    let address = mapped(host.address().octets());
+    let key = octets(&[0, discriminator(address, VRID), u32::from(Family::Ipv4 as u8)]);
     let verb = if slot.is_some() { "update" } else { "delete" };
     let pin = pin.to_string_lossy();
     let mut arguments = vec!["map", verb, "pinned", &*pin, "key"];

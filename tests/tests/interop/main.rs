@@ -1,8 +1,10 @@
-//! Baton beside other implementations: VRRPv3 with the pseudo-header checksum that they send by default. Baton runs on node a
+//! Baton beside other implementations: VRRPv3 with the pseudo-header checksum that they send by default, and in `dialects`
+//! VRRPv3 over IPv6 and VRRPv2. Baton runs on node a
 //! (priority 254), the other on node b (253); nobody preempts.
 //!
 //! Needs root, keepalived, FRR, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod dialects;
 mod frr;
 mod keepalived;
 

@@ -1,0 +1,43 @@
+//! Addresses of both families, and as they stand in the maps.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use baton_common::maps::Address;
+use baton_common::vrid::Family;
+
+/// The family of `address`.
+#[must_use]
+pub const fn family(address: IpAddr) -> Family {
+    match address {
+        IpAddr::V4(_) => Family::Ipv4,
+        IpAddr::V6(_) => Family::Ipv6,
+    }
+}
+
+/// `address` as the maps have it.
+#[must_use]
+pub const fn to_map(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// What [`to_map`] has made `address` of.
+#[must_use]
+pub fn from_map(address: Address) -> IpAddr {
+    Ipv6Addr::from(address).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_the_maps() {
+        for text in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "fe80::1", "::", "::1.2.3.4"] {
+            let address: IpAddr = text.parse().expect("an address");
+            assert_eq!(from_map(to_map(address)), address);
+        }
+    }
+}
