@@ -108,6 +108,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
         priority: priority(253),
         interval: interval(),
         preempt: false,
+        preempt_delay: Duration::ZERO,
         primary: OURS,
         checksum: ChecksumMode::Auto(Checksum::Pseudo),
     };

@@ -13,6 +13,8 @@ use baton::vrrp::{
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
 
+#[path = "election/delays.rs"]
+mod delays;
 #[path = "election/table.rs"]
 mod table;
 #[path = "election/trackers.rs"]
@@ -414,6 +416,7 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         priority: Priority::new(priority).expect("not 0"),
         interval: centiseconds(100),
         preempt: true,
+        preempt_delay: Duration::ZERO,
         primary,
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
@@ -21,6 +22,7 @@ pub(super) struct Draft {
     pub(super) priority: Option<Priority>,
     pub(super) interval: Option<Interval>,
     pub(super) preempt: Option<bool>,
+    pub(super) preempt_delay: Option<Duration>,
     pub(super) mac: Option<MacMode>,
     pub(super) checksum: Option<ChecksumMode>,
     /// Each with its place.
@@ -39,6 +41,7 @@ impl Draft {
             priority: self.priority?,
             interval: self.interval?,
             preempt: self.preempt?,
+            preempt_delay: self.preempt_delay?,
             mac: self.mac?,
             checksum: self.checksum?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 use toml::Spanned;
@@ -41,6 +42,10 @@ const PRIORITY: Key = Key {
 const INTERVAL_MS: Key =
     Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
 const PREEMPT: Key = Key { name: "preempt", remedy: "write true or false" };
+const PREEMPT_DELAY_MS: Key = Key {
+    name: "preempt_delay_ms",
+    remedy: "write 0 to 3600000, for a router that preempts and is not the owner of the addresses",
+};
 const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\"" };
 const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
 const VIPS: Key = Key {
@@ -51,8 +56,8 @@ const VIPS: Key = Key {
 const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
 const TRACKERS: Key =
     Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 9] =
-    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS, TRACKERS];
+const ROUTER_KEYS: [Key; 10] =
+    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, PREEMPT_DELAY_MS, MAC, CHECKSUM, VIPS, TRACKERS];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
@@ -156,16 +161,19 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         ("pseudo", ChecksumMode::Only(Checksum::Pseudo)),
         ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
     ];
+    let priority = section
+        .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
+        .flatten();
+    let preempt = section.optional(PREEMPT, true, value::boolean);
     Some(Draft {
         at,
         interface: section.required(INTERFACE, value::interface),
         vrid_at: section.place(VRID),
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
-        priority: section
-            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
-            .flatten(),
+        priority,
         interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
-        preempt: section.optional(PREEMPT, true, value::boolean),
+        preempt,
+        preempt_delay: preempt_delay(&mut section, priority, preempt),
         mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
         checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
         vips: vips(&mut section),
@@ -175,9 +183,32 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
 
 fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
     match value::number(value, 10..=40950)? {
-        millis if millis % 10 == 0 => Ok(Interval::from_centiseconds(millis / 10)),
+        millis if millis % 10 == 0 => {
+            Ok(u16::try_from(millis / 10).ok().and_then(Interval::from_centiseconds))
+        }
         millis => Err(format!("{millis} is no multiple of 10")),
     }
+}
+
+/// Who never preempts, or never waits, has no use for it.
+fn preempt_delay(
+    section: &mut Section<'_, '_>,
+    priority: Option<Priority>,
+    preempt: Option<bool>,
+) -> Option<Duration> {
+    let delay =
+        section.optional(PREEMPT_DELAY_MS, Duration::ZERO, |value| value::millis(value, 0..=3_600_000))?;
+    let at = section.place(PREEMPT_DELAY_MS);
+    if delay.is_zero() {
+        return Some(delay);
+    }
+    if preempt == Some(false) {
+        section.add(at, "preempt_delay_ms without preempt".to_owned(), PREEMPT_DELAY_MS);
+    }
+    if priority == Some(Priority::ADDRESS_OWNER) {
+        section.add(at, "preempt_delay_ms for priority 255, which never waits".to_owned(), PREEMPT_DELAY_MS);
+    }
+    Some(delay)
 }
 
 /// The names of trackers that are right, each with its place; the others are noted.

@@ -117,6 +117,8 @@ pub struct RouterConfig {
     pub interval: Interval,
     /// Preempt_Mode.
     pub preempt: bool,
+    /// How long the role is left to a weaker Active router after a start or a recovery.
+    pub preempt_delay: Duration,
     /// Which MAC stands for the addresses.
     pub mac: MacMode,
     /// Which VRRPv3 checksums are sent and accepted.

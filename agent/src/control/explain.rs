@@ -93,7 +93,11 @@ fn prospect(router: &RouterStatus) -> String {
                 }
                 Some(_) | None => "when adverts stop for three intervals and its Skew_Time".to_owned(),
             };
-            let preempt = if router.yielded { ", and does not preempt: it has handed over" } else { "" };
+            let preempt = match router.preempt_delay_left_ms {
+                _ if router.yielded => ", and does not preempt: it has handed over".to_owned(),
+                0 => String::new(),
+                left => format!(", and leaves the role to a weaker router for {} yet", span(left)),
+            };
             format!("It takes over {by}{preempt}.")
         }
         _ if router.drained => "It takes no part until `baton resume`.".to_owned(),
@@ -185,6 +189,11 @@ eth0 vrid 51 is Active since 2 min.
             "It takes over at once when 192.0.2.3 does not answer or serve, being next in line; else when its adverts stop."
         );
         router.watch = None;
+        router.preempt_delay_left_ms = 7_000;
+        assert_eq!(
+            told(router),
+            "It takes over when adverts stop for three intervals and its Skew_Time, and leaves the role to a weaker router for 7 s yet."
+        );
         router.yielded = true;
         assert_eq!(
             told(router),

@@ -199,6 +199,8 @@ pub struct RouterStatus {
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// How long a Backup leaves the role to a weaker Active router yet.
+    pub preempt_delay_left_ms: u64,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// What is left of the lease; 0 when this host does not own the addresses.

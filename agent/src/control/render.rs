@@ -257,6 +257,7 @@ pub(super) mod tests {
             interval_cs: 1,
             leaving: false,
             yielded: false,
+            preempt_delay_left_ms: 0,
             drained: false,
             lease_left_us: 21_500,
             vips: vec![[192, 0, 2, 100].into()],

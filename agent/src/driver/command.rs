@@ -139,6 +139,8 @@ pub struct RouterSnapshot {
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// Until when it leaves the role to a weaker Active router, if it is Backup.
+    pub preempts_from: Option<Instant>,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// End of the lease as it stands in the map.

@@ -355,6 +355,7 @@ impl Port {
             fitness: router.core.fitness(),
             leaving: router.core.leaving(),
             yielded: router.core.yielded(),
+            preempts_from: router.core.preempts_from(),
             drained: router.core.drained(),
             lease: self.ownerships.lease(router.slot),
             epoch: self.ownerships.epoch(router.slot),

@@ -55,6 +55,7 @@ impl Router {
             priority: config.priority,
             interval: config.interval,
             preempt: config.preempt,
+            preempt_delay: config.preempt_delay,
             primary: entry.primary,
             checksum: config.checksum,
         };

@@ -96,7 +96,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         now: Instant,
         actions: &mut Actions,
     ) {
-        let backup = self.backup(active, yielded, now);
+        let preempts_from = now + self.parameters.preempt_delay;
+        let backup = self.waiting_for(active, yielded, preempts_from, now);
         self.enter(State::Backup(backup), reason, now, actions);
     }
 
@@ -109,8 +110,18 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Initialize { drained: true }, reason, now, actions);
     }
 
-    /// A Backup that has just heard of that Active router.
-    pub(super) fn backup(&self, active: Known<A>, yielded: bool, now: Instant) -> Backup<A> {
+    /// A Backup that has just heard of that Active router, and was one before.
+    pub(super) fn following(&self, active: Known<A>, before: Backup<A>, now: Instant) -> Backup<A> {
+        self.waiting_for(active, before.yielded, before.preempts_from, now)
+    }
+
+    fn waiting_for(
+        &self,
+        active: Known<A>,
+        yielded: bool,
+        preempts_from: Instant,
+        now: Instant,
+    ) -> Backup<A> {
         let Known { router, interval } = active;
         let wait = active_down_interval(self.parameters.priority, interval);
         Backup {
@@ -119,6 +130,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             active_down_timer: now + wait,
             cause: Reason::ActiveDown,
             yielded,
+            preempts_from,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A virtual router as its caller sees it: parameters in, actions out.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 
@@ -19,6 +20,9 @@ pub struct Parameters<A> {
     pub interval: Interval,
     /// Preempt_Mode: take the role from an Active router of lower priority. An address owner preempts always.
     pub preempt: bool,
+    /// How long the role is left to a weaker Active router by one that has started, or whose trackers have recovered. Not in the
+    /// RFC.
+    pub preempt_delay: Duration,
     /// Primary address of the interface; it breaks ties and is the source of the advertisements.
     pub primary: A,
     /// Checksums to accept and to send.
@@ -112,6 +116,15 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     #[must_use]
     pub const fn yielded(&self) -> bool {
         matches!(self.state, State::Backup(Backup { yielded: true, .. }))
+    }
+
+    /// Before that it leaves the role to a weaker Active router; `None` for all but a Backup.
+    #[must_use]
+    pub const fn preempts_from(&self) -> Option<Instant> {
+        match self.state {
+            State::Backup(Backup { preempts_from, .. }) => Some(preempts_from),
+            State::Initialize { .. } | State::Active(_) | State::Leaving(_) => None,
+        }
     }
 
     /// Whether a successor has been asked for and the linger of a planned move runs.

@@ -82,11 +82,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Advertisement(
                 advertisement @ Advertisement { standing: Standing::Active(priority), .. },
             ) => {
-                self.state = State::Backup(if self.preempts(backup, priority) {
+                self.state = State::Backup(if self.preempts(backup, priority, now) {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
                     Backup { cause: Reason::Preempted, ..backup }
                 } else {
-                    self.backup(advertisement.into(), backup.yielded, now)
+                    self.following(advertisement.into(), backup, now)
                 });
             }
             // One that asks to be relieved asks whoever is fit.
@@ -107,10 +107,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// Whether the role is to be taken from an Active router of that priority.
-    fn preempts(&self, backup: Backup<A>, priority: Priority) -> bool {
-        // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover; and a
-        // failing router is relieved in any case.
+    fn preempts(&self, backup: Backup<A>, priority: Priority, now: Instant) -> bool {
+        // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover, nor
+        // before its delay; and a failing router is relieved in any case.
         let preempt = !backup.yielded
+            && now >= backup.preempts_from
             && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
         self.fitness == Fitness::Fit
             && priority < self.parameters.priority
@@ -127,13 +128,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions: &mut Actions,
     ) {
         let is_worse = fitness != Fitness::Fit || priority < self.parameters.priority;
+        let is_better = !is_worse && (self.fitness != Fitness::Fit || priority > self.parameters.priority);
         let was_unknown = self.fitness == Fitness::Unknown;
         self.note_trackers(priority, fitness);
+        let delayed = Backup { preempts_from: now + self.parameters.preempt_delay, ..backup };
+        let backup = if is_better { delayed } else { backup };
+        self.state = State::Backup(backup);
         let interval = backup.active_adver_interval;
         if backup.cause == Reason::Preempted && is_worse {
             // The next advertisement tells whether it is still to preempt.
             let known = Known { router: backup.active, interval };
-            self.state = State::Backup(self.backup(known, backup.yielded, now));
+            self.state = State::Backup(self.following(known, backup, now));
         } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
             let active_down_timer = backup.active_down_timer.min(now + skew_time(priority, interval));
             self.state = State::Backup(Backup { active_down_timer, ..backup });
