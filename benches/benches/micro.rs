@@ -109,6 +109,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
         interval: interval(),
         preempt: false,
         preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary: OURS,
         checksum: ChecksumMode::Auto(Checksum::Pseudo),
     };

@@ -45,7 +45,9 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         );
     }
     match verdict {
-        Verdict::Other | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => xdp_action::XDP_PASS,
+        Verdict::Other | Verdict::LinkControl | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => {
+            xdp_action::XDP_PASS
+        }
         Verdict::ArpAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => xdp_action::XDP_TX,
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS

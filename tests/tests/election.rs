@@ -42,6 +42,7 @@ enum Given {
     Recovers,
     LinkDown,
     Hears(u8, Ipv4Addr),
+    HearsFrame,
     Timer,
     TimerDue,
     Unreachable,
@@ -55,7 +56,7 @@ enum Given {
 }
 
 use Given::{
-    DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
+    DatapathLost, Drain, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed, LinkDown, OutOfService,
     OutOfServiceButOther, Recovers, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer,
     TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
     WeightFails,
@@ -385,6 +386,7 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         Recovers => tracked(100, Fitness::Fit),
         LinkDown => Input::LinkDown,
         Hears(priority, source) => Input::Advertisement(advertisement(priority, source, 50)),
+        HearsFrame => Input::FrameHeard,
         Timer | TimerDue => Input::Timer,
         Unreachable => failed(Failure::Unreachable, true),
         UnreachableButOther => failed(Failure::Unreachable, false),
@@ -417,6 +419,7 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         interval: centiseconds(100),
         preempt: true,
         preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary,
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
     }

@@ -102,6 +102,7 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
         interval: Interval::from_centiseconds(1).expect("10 ms"),
         preempt: true,
         preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary: Ipv4Addr::new(192, 0, 2, last),
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
     };
@@ -310,6 +311,7 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
             interval: Interval::from_centiseconds(centiseconds).expect("1 to 4095"),
             preempt: preempt && random.chance(900),
             preempt_delay: Duration::ZERO,
+            startup_hold: Duration::ZERO,
             primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),
             checksum,
         })

@@ -23,6 +23,7 @@ pub(super) struct Draft {
     pub(super) interval: Option<Interval>,
     pub(super) preempt: Option<bool>,
     pub(super) preempt_delay: Option<Duration>,
+    pub(super) startup_hold: Option<Duration>,
     pub(super) mac: Option<MacMode>,
     pub(super) checksum: Option<ChecksumMode>,
     /// Each with its place.
@@ -42,6 +43,7 @@ impl Draft {
             interval: self.interval?,
             preempt: self.preempt?,
             preempt_delay: self.preempt_delay?,
+            startup_hold: self.startup_hold?,
             mac: self.mac?,
             checksum: self.checksum?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),

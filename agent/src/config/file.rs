@@ -46,6 +46,7 @@ const PREEMPT_DELAY_MS: Key = Key {
     name: "preempt_delay_ms",
     remedy: "write 0 to 3600000, for a router that preempts and is not the owner of the addresses",
 };
+const STARTUP_HOLD_MS: Key = Key { name: "startup_hold_ms", remedy: "write 0 to 600000" };
 const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\"" };
 const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
 const VIPS: Key = Key {
@@ -56,8 +57,19 @@ const VIPS: Key = Key {
 const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
 const TRACKERS: Key =
     Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 10] =
-    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, PREEMPT_DELAY_MS, MAC, CHECKSUM, VIPS, TRACKERS];
+const ROUTER_KEYS: [Key; 11] = [
+    INTERFACE,
+    VRID,
+    PRIORITY,
+    INTERVAL_MS,
+    PREEMPT,
+    PREEMPT_DELAY_MS,
+    STARTUP_HOLD_MS,
+    MAC,
+    CHECKSUM,
+    VIPS,
+    TRACKERS,
+];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
@@ -66,6 +78,9 @@ const DEFAULT_REALTIME_PRIORITY: u8 = 50;
 const DEFAULT_PRIORITY: Option<Priority> = Priority::new(100);
 /// RFC 9568 6.1: 100 centiseconds.
 const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
+/// A port under spanning tree lets nothing through for 30 s, 15 of them listening and 15 learning (802.1D), and sees the
+/// carrier when this host does or a little later.
+const DEFAULT_STARTUP_HOLD: Duration = Duration::from_secs(35);
 /// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
 /// Baton nodes accept both.
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
@@ -174,6 +189,8 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
         preempt,
         preempt_delay: preempt_delay(&mut section, priority, preempt),
+        startup_hold: section
+            .optional(STARTUP_HOLD_MS, DEFAULT_STARTUP_HOLD, |value| value::millis(value, 0..=600_000)),
         mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
         checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
         vips: vips(&mut section),

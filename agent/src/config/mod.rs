@@ -119,6 +119,8 @@ pub struct RouterConfig {
     pub preempt: bool,
     /// How long the role is left to a weaker Active router after a start or a recovery.
     pub preempt_delay: Duration,
+    /// How long a router that starts and hears nothing does not count the silence.
+    pub startup_hold: Duration,
     /// Which MAC stands for the addresses.
     pub mac: MacMode,
     /// Which VRRPv3 checksums are sent and accepted.

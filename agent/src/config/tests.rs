@@ -17,6 +17,7 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     assert_eq!(router.interval.centiseconds(), 100);
     assert!(router.preempt);
     assert_eq!(router.preempt_delay, Duration::ZERO);
+    assert_eq!(router.startup_hold, Duration::from_secs(35));
     assert_eq!(router.mac, MacMode::Virtual);
     assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
     assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
@@ -78,6 +79,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
             "without preempt",
             "a router that preempts",
         ),
+        (added("startup_hold_ms = 600001"), (5, 19), "startup_hold_ms 600001", "0 to 600000"),
         (added("priority = 255\npreempt_delay_ms = 5"), (6, 20), "priority 255", "not the owner"),
         (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),

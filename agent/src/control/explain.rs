@@ -79,6 +79,11 @@ fn prospect(router: &RouterStatus) -> String {
             std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
             router.effective_priority
         ),
+        "Backup" if router.deaf => {
+            "It has heard no frame since it came up: the switch port may let none through yet (spanning tree). With the \
+             first one it begins to wait for adverts, without one after `startup_hold_ms`."
+                .to_owned()
+        }
         "Backup" => {
             let by = match &router.watch {
                 Some(watch) if watch.up && watch.next_in_line => format!(
@@ -198,6 +203,18 @@ eth0 vrid 51 is Active since 2 min.
         assert_eq!(
             told(router),
             "It takes over when adverts stop for three intervals and its Skew_Time, and does not preempt: it has handed over."
+        );
+    }
+
+    #[test]
+    fn a_backup_that_is_deaf_tells_what_it_waits_for() {
+        let mut status = example();
+        let router = &mut status.routers[0];
+        (router.role, router.deaf) = ("Backup".to_owned(), true);
+        assert!(
+            prospect(router).starts_with("It has heard no frame since it came up"),
+            "{}",
+            prospect(router)
         );
     }
 

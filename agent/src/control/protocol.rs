@@ -201,6 +201,8 @@ pub struct RouterStatus {
     pub yielded: bool,
     /// How long a Backup leaves the role to a weaker Active router yet.
     pub preempt_delay_left_ms: u64,
+    /// Whether it has heard nothing since it came up, and is held back for it.
+    pub deaf: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// What is left of the lease; 0 when this host does not own the addresses.

@@ -56,6 +56,7 @@ impl Router {
             interval: config.interval,
             preempt: config.preempt,
             preempt_delay: config.preempt_delay,
+            startup_hold: config.startup_hold,
             primary: entry.primary,
             checksum: config.checksum,
         };

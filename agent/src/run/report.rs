@@ -7,6 +7,7 @@ use baton_common::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::holds::Holds;
 use super::hooks::{Change, Queues};
 use crate::control::server::{ServedRouter, Server};
 use crate::driver::{Event, News};
@@ -57,7 +58,12 @@ impl Allowance {
 }
 
 /// Writes what the election thread reports to the log, and tells it to hooks and listeners.
-pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>, hooks: Queues) {
+pub(super) async fn log_events(
+    mut events: mpsc::Receiver<Event>,
+    server: Arc<Server>,
+    hooks: Queues,
+    holds: Holds,
+) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
         server.tell(&event);
@@ -72,6 +78,8 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 tracing::info!(interface, vrid, %from, %to, %reason, "transition");
                 if reason == Reason::LinkDown {
                     warn_of_no_link(interface);
+                } else if reason == Reason::Startup {
+                    holds.listen(event.place.port);
                 }
             }
             News::FalseAlarm { peer, wait } => {

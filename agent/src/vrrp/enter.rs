@@ -101,6 +101,22 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Backup(backup), reason, now, actions);
     }
 
+    /// RFC 9568 6.4.1, and the hold, which is not in the RFC.
+    pub(super) fn start_as_backup(&mut self, now: Instant, actions: &mut Actions) {
+        let hold = self.parameters.startup_hold;
+        let begun = self.waiting_for(self.unknown(), false, now + self.parameters.preempt_delay, now + hold);
+        self.enter(State::Backup(Backup { deaf: !hold.is_zero(), ..begun }), Reason::Startup, now, actions);
+    }
+
+    /// A Backup that has just heard something: the hold is over, and Active_Down_Timer is begun.
+    pub(super) fn hearing(&self, backup: Backup<A>, now: Instant) -> Backup<A> {
+        if !backup.deaf {
+            return backup;
+        }
+        let wait = active_down_interval(self.parameters.priority, backup.active_adver_interval);
+        Backup { active_down_timer: backup.active_down_timer.min(now + wait), deaf: false, ..backup }
+    }
+
     pub(super) fn become_initialize(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
         self.enter(State::Initialize { drained: false }, reason, now, actions);
     }
@@ -131,6 +147,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             cause: Reason::ActiveDown,
             yielded,
             preempts_from,
+            deaf: false,
         }
     }
 

@@ -7,7 +7,8 @@
 //!
 //! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
 //! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has
-//! handed over ([`VirtualRouter::yielded`]), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
+//! handed over ([`VirtualRouter::yielded`]), the delay of a preemption ([`VirtualRouter::preempts_from`]), the hold of a
+//! router that is [deaf](VirtualRouter::deaf), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
 //! ([`Input::ActiveFailed`]).
 
 mod action;

@@ -23,6 +23,9 @@ pub struct Parameters<A> {
     /// How long the role is left to a weaker Active router by one that has started, or whose trackers have recovered. Not in the
     /// RFC.
     pub preempt_delay: Duration,
+    /// How long Active_Down_Timer is not begun after Startup as long as no frame has been heard: a switch port may not let any
+    /// through yet, and then silence says nothing. Not in the RFC.
+    pub startup_hold: Duration,
     /// Primary address of the interface; it breaks ties and is the source of the advertisements.
     pub primary: A,
     /// Checksums to accept and to send.
@@ -125,6 +128,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             State::Backup(Backup { preempts_from, .. }) => Some(preempts_from),
             State::Initialize { .. } | State::Active(_) | State::Leaving(_) => None,
         }
+    }
+
+    /// Whether this is a Backup that has heard nothing since Startup and is held back for it.
+    #[must_use]
+    pub const fn deaf(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { deaf: true, .. }))
     }
 
     /// Whether a successor has been asked for and the linger of a planned move runs.

@@ -32,13 +32,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
             Input::Startup | Input::StartupWithLease(_) => {
-                self.become_backup(Reason::Startup, self.unknown(), false, now, actions);
+                self.start_as_backup(now, actions);
             }
             Input::Shutdown
             | Input::Handover { .. }
             | Input::Drain
             | Input::LinkDown
             | Input::Advertisement(_)
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
@@ -76,6 +77,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.state = State::Backup(Backup {
                     active_down_timer: now + wait,
                     cause: Reason::ActiveLeft,
+                    deaf: false,
                     ..backup
                 });
             }
@@ -84,11 +86,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             ) => {
                 self.state = State::Backup(if self.preempts(backup, priority, now) {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
-                    Backup { cause: Reason::Preempted, ..backup }
+                    Backup { cause: Reason::Preempted, ..self.hearing(backup, now) }
                 } else {
                     self.following(advertisement.into(), backup, now)
                 });
             }
+            Input::FrameHeard => self.state = State::Backup(self.hearing(backup, now)),
             // One that asks to be relieved asks whoever is fit.
             Input::ActiveFailed { failure: Failure::OutOfService, .. } if self.fitness != Fitness::Fit => {}
             Input::ActiveFailed { failure, next_in_line } if backup.active.is_some() => {
@@ -250,6 +253,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Startup
             | Input::StartupWithLease(_)
             | Input::Undrain
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::TransmitFailed => {}
@@ -299,6 +303,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Handover { .. }
             | Input::Drain
             | Input::Undrain
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)

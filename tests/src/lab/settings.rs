@@ -32,7 +32,8 @@ impl Settings {
         xdp: XdpChoice::Auto,
         checksum: "auto",
         sbfd: "auto",
-        more: "",
+        // The segment is silent until somebody is probed for.
+        more: "startup_hold_ms = 0\n",
     };
     /// VRRP's own, for a system about which nothing was decided.
     pub const DEFAULTS: Self = Self { interval_ms: 1000, preempt: true, ..Self::USUAL };

@@ -30,6 +30,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         Input::Advertisement(advertisement) => {
             format!("hears {} from {:?}", advertisement.standing.octet(), advertisement.source)
         }
+        Input::FrameHeard => "hears a frame".into(),
         Input::Timer => "timer".into(),
         Input::ActiveFailed { failure, next_in_line } => {
             let what = match failure {

@@ -276,7 +276,7 @@ fn expected(name: &str, length: usize) -> &'static Row {
 /// What each verdict means for the frame. Redirection has no socket to go to: the kernel gets the advert.
 fn action(verdict: Verdict) -> u32 {
     match verdict {
-        Other | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
+        Other | LinkControl | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
         ArpNotOwner | VipAnnounced | VrrpOwn | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType
         | VrrpLength | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded
@@ -334,6 +334,7 @@ fn an_unconfigured_host_lets_everything_pass() {
             VrrpLength if frame.len() < SHORTEST + 20 + 8 => VrrpLength,
             VrrpReceived | VrrpUnknownRouter | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
             | VrrpInterval | VrrpChecksum => VrrpUnknownRouter,
+            LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | VipAnnounced | VrrpOwn | SbfdUp | SbfdAdminDown
             | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner | VirtualMacNotOwner
             | VirtualMacNotVip | EgressArp | EgressVirtualMac => Other,

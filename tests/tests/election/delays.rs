@@ -6,8 +6,8 @@ use std::time::Duration;
 use baton::vrrp::{Parameters, Role, VirtualRouter};
 
 use super::{
-    HIGHER, Hears, LOCAL, OutOfService, Recovers, Startup, TimerDue, TrackersFail, Unreachable, WeightFails,
-    active, feed, ms, parameters,
+    HIGHER, Hears, HearsFrame, LOCAL, OutOfService, Recovers, Startup, Timer, TimerDue, TrackersFail,
+    Unreachable, WeightFails, active, feed, ms, parameters,
 };
 
 /// A router of priority 100 that lets a weaker one serve for five seconds, and starts at 0.
@@ -74,4 +74,55 @@ fn a_router_that_has_given_way_or_was_stalled_is_as_patient_as_one_that_starts()
     feed(&mut router, Hears(200, HIGHER), ms(4000.0));
     assert_eq!((router.role(), router.preempts_from()), (Role::Backup, Some(ms(9000.0))));
     assert_eq!(active().preempts_from(), None);
+}
+
+/// A router of that priority which is held back for 35 seconds as long as it hears nothing, and starts at 0.
+fn held(priority: u8) -> VirtualRouter<Ipv4Addr> {
+    let startup_hold = Duration::from_secs(35);
+    let mut router = VirtualRouter::new(Parameters { startup_hold, ..parameters(priority, LOCAL) }, None);
+    feed(&mut router, Startup, ms(0.0));
+    router
+}
+
+#[test]
+fn a_router_that_hears_nothing_since_it_started_does_not_count_the_silence_until_its_hold_is_over() {
+    let mut router = held(100);
+    assert!(router.deaf());
+    assert_eq!(feed(&mut router, Timer, ms(38_609.374)), "nothing");
+    let takes = feed(&mut router, Timer, ms(38_609.375));
+    assert!(takes.ends_with("Backup -> Active (active-down)"), "{takes}");
+}
+
+#[test]
+fn the_first_frame_begins_the_wait_that_the_hold_has_put_off_and_no_other_does() {
+    let mut router = held(100);
+    feed(&mut router, HearsFrame, ms(20.0));
+    assert_eq!((router.deaf(), router.deadline()), (false, Some(ms(3629.375))));
+    feed(&mut router, HearsFrame, ms(2000.0));
+    assert_eq!(router.deadline(), Some(ms(3629.375)));
+}
+
+#[test]
+fn a_frame_late_in_the_hold_is_waited_for_as_long() {
+    let mut router = held(100);
+    feed(&mut router, HearsFrame, ms(34_000.0));
+    assert_eq!(router.deadline(), Some(ms(37_609.375)));
+}
+
+#[test]
+fn an_advertisement_ends_the_hold_whatever_it_says() {
+    for (priority, due) in [(200, 11804.6875), (50, 13609.375), (0, 10609.375)] {
+        let mut router = held(100);
+        feed(&mut router, Hears(priority, HIGHER), ms(10_000.0));
+        assert_eq!((router.deaf(), router.deadline()), (false, Some(ms(due))), "{priority}");
+    }
+}
+
+#[test]
+fn an_address_owner_and_a_router_that_was_stalled_are_not_held() {
+    assert_eq!(held(255).role(), Role::Active);
+    let mut router = held(100);
+    feed(&mut router, TimerDue, ms(39_000.0));
+    feed(&mut router, Timer, ms(50_000.0));
+    assert_eq!((router.deaf(), router.deadline()), (false, Some(ms(53_609.375))));
 }

@@ -76,7 +76,7 @@ fn a_better_node_that_handed_over_waits_for_its_restart() -> Result<()> {
 #[test]
 fn a_better_node_that_returns_lets_the_weaker_one_serve_for_its_delay() -> Result<()> {
     const DELAY: Duration = Duration::from_millis(1500);
-    let patient = Settings { more: "preempt_delay_ms = 1500\n", ..PREEMPT };
+    let patient = Settings { more: "startup_hold_ms = 0\npreempt_delay_ms = 1500\n", ..PREEMPT };
     with_settings(MacMode::Virtual, patient, |lab, pair| {
         pair.agent(Host::A)?.signal(Signal::SIGTERM)?;
         pair.end_of(Host::A)?;
