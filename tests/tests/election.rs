@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use baton::vrrp::{
     Action, Advertisement, Checksum, ChecksumMode, Failure, Fitness, Input, Instant, Interval, Ownership,
-    Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, linger, skew_time,
+    Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, learned_interval, linger,
+    skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
@@ -96,6 +97,36 @@ fn a_backup_waits_by_the_interval_it_learned_and_advertises_its_own() {
     feed(&mut router, TimerDue, ms(1360.9375));
     assert_eq!(router.parameters().interval, centiseconds(100));
     assert_eq!(router.deadline(), Some(ms(2360.9375)));
+}
+
+/// T-037: one mistaken or forged advertisement does not make a Backup wait for two minutes.
+#[test]
+fn a_backup_learns_no_more_than_ten_times_its_interval_or_a_second() {
+    // In centiseconds: our own interval, the advertised one, the learned one.
+    for (own, advertised, learned) in [
+        (1, 1, 1),
+        (1, 100, 100),
+        (1, 101, 100),
+        (10, 4095, 100),
+        (11, 4095, 110),
+        (100, 10, 10),
+        (100, 1000, 1000),
+        (100, 1001, 1000),
+        (100, 4095, 1000),
+        (409, 4095, 4090),
+        (410, 4095, 4095),
+        (4095, 4095, 4095),
+    ] {
+        let (own, advertised) = (centiseconds(own), centiseconds(advertised));
+        assert_eq!(learned_interval(own, advertised), centiseconds(learned), "{own:?} {advertised:?}");
+    }
+    let mut backup = router(100);
+    feed(&mut backup, Startup, ms(0.0));
+    backup.handle(Input::Advertisement(advertisement(200, HIGHER, 4095)), ms(1000.0));
+    assert_eq!(backup.deadline(), Some(ms(37_093.75)));
+    let mut loser = active();
+    loser.handle(Input::Advertisement(advertisement(200, HIGHER, 4095)), ms(4500.0));
+    assert_eq!(loser.deadline(), Some(ms(40_593.75)));
 }
 
 /// T-038.

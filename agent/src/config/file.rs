@@ -76,8 +76,6 @@ const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
 const DEFAULT_REALTIME_PRIORITY: u8 = 50;
 /// RFC 9568 5.2.4.
 const DEFAULT_PRIORITY: Option<Priority> = Priority::new(100);
-/// RFC 9568 6.1: 100 centiseconds.
-const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
 /// A port under spanning tree lets nothing through for 30 s, 15 of them listening and 15 learning (802.1D), and sees the
 /// carrier when this host does or a little later.
 const DEFAULT_STARTUP_HOLD: Duration = Duration::from_secs(35);
@@ -186,7 +184,7 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         vrid_at: section.place(VRID),
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
         priority,
-        interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
+        interval: section.optional(INTERVAL_MS, Some(Interval::DEFAULT), interval).flatten(),
         preempt,
         preempt_delay: preempt_delay(&mut section, priority, preempt),
         startup_hold: section

@@ -14,7 +14,7 @@ use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, VirtualRouter,
-    lease_interval,
+    learned_interval, lease_interval,
 };
 use crate::wire::{
     BuildError, Expected, GratuitousArp, MAX_ADDRESSES, MAX_ADVERTISEMENT_FRAME, Mac, Operation, Outgoing,
@@ -215,7 +215,7 @@ impl Router {
         self.peers.iter().flatten().map(|peer| Spoken {
             router: peer.address,
             standing: peer.standing,
-            interval: peer.interval,
+            interval: learned_interval(self.core.parameters().interval, peer.interval),
             heard: peer.heard,
         })
     }

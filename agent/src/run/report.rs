@@ -12,7 +12,7 @@ use super::hooks::{Change, Queues};
 use crate::control::server::{ServedRouter, Server};
 use crate::driver::{Event, News};
 use crate::recorder::Record;
-use crate::vrrp::Reason;
+use crate::vrrp::{Reason, learned_interval};
 
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
@@ -95,7 +95,8 @@ pub(super) async fn log_events(
                 }
                 if interval_cs != config.interval.centiseconds() {
                     let ours = config.interval.centiseconds();
-                    tracing::warn!(interface, vrid, address = %peer.address, interval_cs, ours, "peer has another interval");
+                    let learned_cs = learned_interval(config.interval, peer.interval).centiseconds();
+                    tracing::warn!(interface, vrid, address = %peer.address, interval_cs, ours, learned_cs, "peer has another interval");
                 }
             }
         }

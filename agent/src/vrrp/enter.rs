@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::action::{Action, Actions, Transition};
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, active_down_interval, lease_interval, linger};
+use super::timers::{LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
 
 /// What is known of the Active router.
@@ -15,12 +15,6 @@ pub(super) struct Known<A> {
     pub(super) router: Option<A>,
     /// Active_Adver_Interval.
     pub(super) interval: Interval,
-}
-
-impl<A> From<Advertisement<A>> for Known<A> {
-    fn from(advertisement: Advertisement<A>) -> Self {
-        Self { router: Some(advertisement.source), interval: advertisement.interval }
-    }
 }
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -149,6 +143,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             preempts_from,
             deaf: false,
         }
+    }
+
+    /// What an advertisement of the Active router tells.
+    pub(super) fn told_by(&self, advertisement: Advertisement<A>) -> Known<A> {
+        let interval = learned_interval(self.parameters.interval, advertisement.interval);
+        Known { router: Some(advertisement.source), interval }
     }
 
     /// The Active router is assumed to advertise as often as this one would.

@@ -22,8 +22,8 @@ mod types;
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
 pub use router::{Parameters, VirtualRouter};
 pub use timers::{
-    DOWN_INTERVALS, FAREWELLS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, lease_interval, linger,
-    skew_time,
+    DOWN_INTERVALS, FAREWELLS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, learned_interval,
+    lease_interval, linger, skew_time,
 };
 pub use types::{
     Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Ownership, Priority, Reason, Role,

@@ -88,7 +88,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
                     Backup { cause: Reason::Preempted, ..self.hearing(backup, now) }
                 } else {
-                    self.following(advertisement.into(), backup, now)
+                    self.following(self.told_by(advertisement), backup, now)
                 });
             }
             Input::FrameHeard => self.state = State::Backup(self.hearing(backup, now)),
@@ -227,7 +227,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     // announcing again. Without a last word the neighbours would go on believing this one.
                     actions.push(Action::SetOwnership(Ownership::Released));
                     actions.push(self.concede());
-                    self.become_backup(Reason::HigherPriority, advertisement.into(), false, now, actions);
+                    self.become_backup(
+                        Reason::HigherPriority,
+                        self.told_by(advertisement),
+                        false,
+                        now,
+                        actions,
+                    );
                 } else {
                     // New in RFC 9568: answered at once, without touching Adver_Timer. Baton announces again because
                     // the weaker router has just turned the neighbours' caches to itself.
@@ -279,7 +285,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     Some(_) => Ownership::Offered(until),
                     None => Ownership::Lingering(until),
                 }));
-                self.go(leaving.task, Reason::Succeeded, advertisement.into(), now, actions);
+                self.go(leaving.task, Reason::Succeeded, self.told_by(advertisement), now, actions);
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.task != Task::Shutdown => {

@@ -21,9 +21,22 @@ const _: () = assert!(LEASE_INTERVALS <= DOWN_INTERVALS);
 /// linger, so that a handover which nobody wants is taken back without a gap.
 pub const LINGER_MARGIN: Duration = Duration::from_millis(2);
 
+/// How many times its own interval a Backup learns at the most.
+const LEARNED_TIMES: u16 = 10;
+/// What it learns whatever its own: the default of the RFC.
+const LEARNED_ALWAYS: Interval = Interval::DEFAULT;
+
 /// How often priority 0 is sent when it is said: whoever misses it waits for Active_Down_Interval, and the addresses are
 /// served by nobody in that time.
 pub const FAREWELLS: u32 = 3;
+
+/// Active_Adver_Interval, learned from a router that advertises each `advertised` by one whose Advertisement_Interval is
+/// `own` (RFC 9568 6.4.2). Baton: never more than ten times as long, or a second if that is longer. One mistaken or forged
+/// advertisement of 40.95 s must not make a Backup wait for two minutes, and the usual second beside 10 ms is no mistake.
+#[must_use]
+pub fn learned_interval(own: Interval, advertised: Interval) -> Interval {
+    advertised.min(own.times(LEARNED_TIMES).max(LEARNED_ALWAYS))
+}
 
 /// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1).
 #[must_use]

@@ -116,6 +116,11 @@ impl Standing {
 pub struct Interval(u16);
 
 impl Interval {
+    /// A second (RFC 9568 6.1).
+    pub const DEFAULT: Self = Self(100);
+    /// The longest that an advertisement can tell of.
+    const LONGEST: Self = Self(4095);
+
     /// The interval of `centiseconds` (10 ms each), or `None` outside 1 to 4095.
     pub const fn from_centiseconds(centiseconds: u16) -> Option<Self> {
         match centiseconds {
@@ -127,6 +132,12 @@ impl Interval {
     /// The interval in centiseconds, as it stands in an advertisement.
     pub const fn centiseconds(self) -> u16 {
         self.0
+    }
+
+    /// So many times the interval, as far as an advertisement can tell it; at least once.
+    #[must_use]
+    pub fn times(self, times: u16) -> Self {
+        Self(self.0.saturating_mul(times.max(1))).min(Self::LONGEST)
     }
 
     /// The interval as a span of time.
