@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use baton::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Input, Instant, Interval, Parameters, Priority, Role, Standing,
-    VirtualRouter,
+    Advertisement, Checksum, ChecksumMode, DownAdverts, Input, Instant, Interval, Parameters, Priority, Role,
+    Standing, VirtualRouter,
 };
 use baton::wire::{
     Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation, Outgoing, parse_frame,
@@ -108,6 +108,7 @@ fn backup() -> VirtualRouter<Ipv4Addr> {
         priority: priority(253),
         interval: interval(),
         preempt: false,
+        down_adverts: DownAdverts::RFC,
         preempt_delay: Duration::ZERO,
         startup_hold: Duration::ZERO,
         primary: OURS,

@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
-    Action, Advertisement, Checksum, ChecksumMode, Failure, Fitness, Input, Instant, Interval, Ownership,
-    Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, learned_interval, linger,
-    skew_time,
+    Action, Advertisement, Checksum, ChecksumMode, DownAdverts, Failure, Fitness, Input, Instant, Interval,
+    Ownership, Parameters, Priority, Role, Standing, VirtualRouter, active_down_interval, learned_interval,
+    lease_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
@@ -79,12 +79,44 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
         assert_eq!(skew_time(priority, interval), Duration::from_nanos(skew), "{octet} {interval:?}");
         assert_eq!(
-            active_down_interval(priority, interval),
+            active_down_interval(priority, interval, DownAdverts::RFC),
             Duration::from_nanos(down),
             "{octet} {interval:?}"
         );
     }
     assert_eq!(linger(centiseconds(1)), Duration::from_millis(12));
+}
+
+/// Whatever a router owns, it owns no longer when a Backup with the same settings takes over, however late the advertisement
+/// began to leave after the lease was counted from there.
+#[test]
+fn a_lease_has_run_out_before_any_backup_takes_over() {
+    assert_eq!((DownAdverts::new(2), DownAdverts::new(101)), (None, None));
+    for adverts in (3..=100).filter_map(DownAdverts::new) {
+        for interval in [1, 2, 100, 4095].map(centiseconds) {
+            for priority in (1..=255).filter_map(Priority::new) {
+                let lease = lease_interval(interval, adverts);
+                assert!(
+                    lease < active_down_interval(priority, interval, adverts),
+                    "{adverts:?} {interval:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_router_that_may_miss_five_advertisements_waits_for_five_and_owns_for_five() {
+    let parameters =
+        Parameters { down_adverts: DownAdverts::new(5).expect("3 to 100"), ..parameters(100, LOCAL) };
+    let mut router = VirtualRouter::new(parameters, None);
+    feed(&mut router, Startup, ms(0.0));
+    assert_eq!(router.deadline(), Some(ms(5609.375)));
+    router.handle(Input::Advertisement(advertisement(200, HIGHER, 100)), ms(1000.0));
+    assert_eq!(router.deadline(), Some(ms(6609.375)));
+    let takes = feed(&mut router, TimerDue, ms(6609.375));
+    assert_eq!(takes, "own until 11609.375; send 100; announce; Backup -> Active (active-down)");
+    assert_eq!(text::actions(router.handle(Input::Transmitted(ms(7609.0)), ms(7610.0))), "own until 12609");
 }
 
 /// T-034.
@@ -449,6 +481,7 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         priority: Priority::new(priority).expect("not 0"),
         interval: centiseconds(100),
         preempt: true,
+        down_adverts: DownAdverts::RFC,
         preempt_delay: Duration::ZERO,
         startup_hold: Duration::ZERO,
         primary,

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority};
+use baton::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Parameters, Priority};
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
@@ -101,6 +101,7 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
         priority: Priority::new(priority).expect("not 0"),
         interval: Interval::from_centiseconds(1).expect("10 ms"),
         preempt: true,
+        down_adverts: DownAdverts::RFC,
         preempt_delay: Duration::ZERO,
         startup_hold: Duration::ZERO,
         primary: Ipv4Addr::new(192, 0, 2, last),
@@ -310,6 +311,7 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
                 .expect("not 0"),
             interval: Interval::from_centiseconds(centiseconds).expect("1 to 4095"),
             preempt: preempt && random.chance(900),
+            down_adverts: DownAdverts::RFC,
             preempt_delay: Duration::ZERO,
             startup_hold: Duration::ZERO,
             primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),

@@ -10,7 +10,7 @@ use baton_common::vrid::Vrid;
 
 use super::section::Findings;
 use super::{MacMode, RouterConfig, TrackerConfig};
-use crate::vrrp::{ChecksumMode, Interval, Priority};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority};
 
 /// A `[[router]]` as far as it is without mistakes.
 pub(super) struct Draft {
@@ -21,6 +21,7 @@ pub(super) struct Draft {
     pub(super) vrid: Option<Vrid>,
     pub(super) priority: Option<Priority>,
     pub(super) interval: Option<Interval>,
+    pub(super) down_adverts: Option<DownAdverts>,
     pub(super) preempt: Option<bool>,
     pub(super) preempt_delay: Option<Duration>,
     pub(super) startup_hold: Option<Duration>,
@@ -41,6 +42,7 @@ impl Draft {
             vrid: self.vrid?,
             priority: self.priority?,
             interval: self.interval?,
+            down_adverts: self.down_adverts?,
             preempt: self.preempt?,
             preempt_delay: self.preempt_delay?,
             startup_hold: self.startup_hold?,

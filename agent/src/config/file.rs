@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::section::{Findings, Key, Section};
 use super::track::{self, TRACK};
 use super::{Config, DatapathLog, HookConfig, MacMode, Runtime, SbfdChoice, TrackerConfig, XdpChoice, value};
-use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
+use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority};
 
 const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
 const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
@@ -41,6 +41,10 @@ const PRIORITY: Key = Key {
 };
 const INTERVAL_MS: Key =
     Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
+const DOWN_TIMER_ADVERTS: Key = Key {
+    name: "down_timer_adverts",
+    remedy: "write 3 to 100, the same on all nodes; fewer leave a planned move no time, so shorten interval_ms instead",
+};
 const PREEMPT: Key = Key { name: "preempt", remedy: "write true or false" };
 const PREEMPT_DELAY_MS: Key = Key {
     name: "preempt_delay_ms",
@@ -57,11 +61,12 @@ const VIPS: Key = Key {
 const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
 const TRACKERS: Key =
     Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 11] = [
+const ROUTER_KEYS: [Key; 12] = [
     INTERFACE,
     VRID,
     PRIORITY,
     INTERVAL_MS,
+    DOWN_TIMER_ADVERTS,
     PREEMPT,
     PREEMPT_DELAY_MS,
     STARTUP_HOLD_MS,
@@ -185,6 +190,11 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
         priority,
         interval: section.optional(INTERVAL_MS, Some(Interval::DEFAULT), interval).flatten(),
+        down_adverts: section
+            .optional(DOWN_TIMER_ADVERTS, Some(DownAdverts::RFC), |value| {
+                value::octet(value, DownAdverts::FEWEST..=DownAdverts::MOST).map(DownAdverts::new)
+            })
+            .flatten(),
         preempt,
         preempt_delay: preempt_delay(&mut section, priority, preempt),
         startup_hold: section

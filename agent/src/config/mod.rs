@@ -21,7 +21,7 @@ use baton_common::vrid::Vrid;
 pub use problem::{ConfigError, Problem};
 
 use crate::sbfd::Profile;
-use crate::vrrp::{ChecksumMode, Interval, Priority, Role};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Role};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
@@ -115,6 +115,8 @@ pub struct RouterConfig {
     pub priority: Priority,
     /// Advertisement_Interval.
     pub interval: Interval,
+    /// Advertisements that may be missed.
+    pub down_adverts: DownAdverts,
     /// Preempt_Mode.
     pub preempt: bool,
     /// How long the role is left to a weaker Active router after a start or a recovery.

@@ -15,6 +15,7 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     let router = &config.routers[0];
     assert_eq!(router.priority.get(), 100);
     assert_eq!(router.interval.centiseconds(), 100);
+    assert_eq!(router.down_adverts.get(), 3);
     assert!(router.preempt);
     assert_eq!(router.preempt_delay, Duration::ZERO);
     assert_eq!(router.startup_hold, Duration::from_secs(35));
@@ -72,6 +73,8 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
         (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
+        (added("down_timer_adverts = 2"), (5, 22), "down_timer_adverts 2", "3 to 100"),
+        (added("down_timer_adverts = 101"), (5, 22), "down_timer_adverts 101", "3 to 100"),
         (added("preempt_delay_ms = 3600001"), (5, 20), "preempt_delay_ms 3600001", "0 to 3600000"),
         (
             added("preempt_delay_ms = 5\npreempt = false"),

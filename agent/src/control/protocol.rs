@@ -195,6 +195,8 @@ pub struct RouterStatus {
     pub trackers: Vec<TrackerStatus>,
     /// Advertisement_Interval.
     pub interval_cs: u16,
+    /// Advertisements that may be missed.
+    pub down_timer_adverts: u8,
     /// Whether it has asked for a successor and serves until one speaks.
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.

@@ -256,6 +256,7 @@ pub(super) mod tests {
                 },
             ],
             interval_cs: 1,
+            down_timer_adverts: 3,
             leaving: false,
             yielded: false,
             preempt_delay_left_ms: 0,

@@ -72,6 +72,7 @@ fn router_status(
         effective_priority: seen.priority.get(),
         trackers: tracker_statuses(server, served),
         interval_cs: config.interval.centiseconds(),
+        down_timer_adverts: config.down_adverts.get(),
         leaving: seen.leaving,
         yielded: seen.yielded,
         preempt_delay_left_ms: seen.preempts_from.map_or(0, |from| millis(from.saturating_since(now))),

@@ -54,6 +54,7 @@ impl Router {
             vrid: config.vrid,
             priority: config.priority,
             interval: config.interval,
+            down_adverts: config.down_adverts,
             preempt: config.preempt,
             preempt_delay: config.preempt_delay,
             startup_hold: config.startup_hold,
@@ -127,7 +128,8 @@ impl Router {
 
     /// Whether another router has advertised since the advertisement that a lease of an earlier run is counted from.
     pub(super) fn has_spoken_since(&self, lease_until: Instant) -> bool {
-        self.heard + lease_interval(self.core.parameters().interval) > lease_until
+        let Parameters { interval, down_adverts, .. } = *self.core.parameters();
+        self.heard + lease_interval(interval, down_adverts) > lease_until
     }
 
     /// Whether another router's advertisement changes what the next deadline means.

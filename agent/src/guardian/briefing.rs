@@ -36,6 +36,8 @@ pub struct RouterBriefing {
     pub slot: u32,
     /// Advertisement_Interval.
     pub interval_cs: u16,
+    /// Advertisements that may be missed.
+    pub down_adverts: u8,
     /// The MAC that stands for its addresses, where that is not the interface's own.
     pub virtual_mac: Option<Mac>,
     /// Its advertisement with priority 0, once for each checksum that it may have to make, the usual one first.

@@ -1,9 +1,10 @@
 //! How states are entered: which actions, in which order, and which timers.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use super::action::{Action, Actions, Transition};
-use super::router::VirtualRouter;
+use super::router::{Parameters, VirtualRouter};
 use super::state::{Active, Backup, Leaving, State, Task};
 use super::timers::{LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
@@ -22,7 +23,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// announcements (RFC 9568 6.4.1 and 6.4.2).
     pub(super) fn become_active(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
-        let lease_until = now + lease_interval(interval);
+        let lease_until = now + self.lease_interval();
         actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
@@ -41,7 +42,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// renewed like any other, when the advertisement has left; and cut to what this run's interval allows, for its peers
     /// will wait no longer than that.
     pub(super) fn take_up_lease(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
-        let lease_until = lease_until.min(now + lease_interval(self.parameters.interval));
+        let lease_until = lease_until.min(now + self.lease_interval());
         actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
@@ -107,7 +108,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         if !backup.deaf {
             return backup;
         }
-        let wait = active_down_interval(self.parameters.priority, backup.active_adver_interval);
+        let wait = self.active_down_interval(backup.active_adver_interval);
         Backup { active_down_timer: backup.active_down_timer.min(now + wait), deaf: false, ..backup }
     }
 
@@ -133,7 +134,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         now: Instant,
     ) -> Backup<A> {
         let Known { router, interval } = active;
-        let wait = active_down_interval(self.parameters.priority, interval);
+        let wait = self.active_down_interval(interval);
         Backup {
             active: router,
             active_adver_interval: interval,
@@ -143,6 +144,16 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             preempts_from,
             deaf: false,
         }
+    }
+
+    /// The lease that one transmitted advertisement is worth.
+    pub(super) fn lease_interval(&self) -> Duration {
+        lease_interval(self.parameters.interval, self.parameters.down_adverts)
+    }
+
+    fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
+        let Parameters { priority, down_adverts, .. } = self.parameters;
+        active_down_interval(priority, active_adver_interval, down_adverts)
     }
 
     /// What an advertisement of the Active router tells.

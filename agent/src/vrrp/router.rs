@@ -7,6 +7,7 @@ use baton_common::vrid::Vrid;
 
 use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
+use super::timers::DownAdverts;
 use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
@@ -18,6 +19,8 @@ pub struct Parameters<A> {
     pub priority: Priority,
     /// Advertisement_Interval.
     pub interval: Interval,
+    /// Advertisements that may be missed, the same on all routers.
+    pub down_adverts: DownAdverts,
     /// Preempt_Mode: take the role from an Active router of lower priority. An address owner preempts always.
     pub preempt: bool,
     /// How long the role is left to a weaker Active router by one that has started, or whose trackers have recovered. Not in the

@@ -6,7 +6,7 @@ use super::action::{Action, Actions, Failure, Input};
 use super::enter::Known;
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, lease_interval, linger, skew_time};
+use super::timers::{LINGER_MARGIN, linger, skew_time};
 use super::types::{Advertisement, Fitness, Instant, Ownership, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -242,7 +242,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 }
             }
             Input::Transmitted(begun) => {
-                let lease_until = begun.min(now) + lease_interval(interval);
+                let lease_until = begun.min(now) + self.lease_interval();
                 if lease_until > active.lease_until {
                     actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
                     self.state = State::Active(Active { lease_until, ..active });

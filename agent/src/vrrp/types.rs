@@ -118,7 +118,9 @@ pub struct Interval(u16);
 impl Interval {
     /// A second (RFC 9568 6.1).
     pub const DEFAULT: Self = Self(100);
-    /// The longest that an advertisement can tell of.
+    /// The shortest that an advertisement can tell of.
+    pub const SHORTEST: Self = Self(1);
+    /// The longest.
     const LONGEST: Self = Self(4095);
 
     /// The interval of `centiseconds` (10 ms each), or `None` outside 1 to 4095.

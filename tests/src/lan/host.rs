@@ -179,7 +179,8 @@ impl Host {
         self.spoken.clear();
         self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
         self.datapath = true;
-        let worth = lease_interval(self.router.parameters().interval);
+        let Parameters { interval, down_adverts, .. } = *self.router.parameters();
+        let worth = lease_interval(interval, down_adverts);
         match self.ownership() {
             Ownership::Held(until) | Ownership::Offered(until)
                 if self.carrier && now < until && self.heard + worth <= until =>
