@@ -138,7 +138,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         let backup = if is_better { delayed } else { backup };
         self.state = State::Backup(backup);
         let interval = backup.active_adver_interval;
-        if backup.cause == Reason::Preempted && is_worse {
+        if backup.cause == Reason::Preempted && (is_worse || now < backup.preempts_from) {
             // The next advertisement tells whether it is still to preempt.
             let known = Known { router: backup.active, interval };
             self.state = State::Backup(self.following(known, backup, now));

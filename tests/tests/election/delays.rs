@@ -68,6 +68,16 @@ fn the_delay_begins_again_when_trackers_recover_and_not_when_they_fail() {
 }
 
 #[test]
+fn a_router_about_to_preempt_whose_tracker_recovers_begins_anew() {
+    let mut router = patient();
+    feed(&mut router, WeightFails, ms(100.0));
+    feed(&mut router, Hears(50, HIGHER), ms(4500.0));
+    feed(&mut router, Hears(50, HIGHER), ms(5200.0));
+    feed(&mut router, Recovers, ms(5300.0));
+    assert_eq!((router.preempts_from(), router.deadline()), (Some(ms(10_300.0)), Some(ms(7104.6875))));
+}
+
+#[test]
 fn a_router_that_has_given_way_or_was_stalled_is_as_patient_as_one_that_starts() {
     let mut router = patient();
     feed(&mut router, TimerDue, ms(3609.375));
