@@ -526,11 +526,16 @@ fn active() -> VirtualRouter<Ipv4Addr> {
 
 /// Hosts a, b and so on with these priorities, addresses rising, on a LAN without surprises.
 fn lan(priorities: &[u8]) -> Lan {
-    let members: Vec<Parameters<Ipv4Addr>> = (1..)
-        .zip(priorities)
-        .map(|(host, priority)| parameters(*priority, Ipv4Addr::new(192, 0, 2, host)))
-        .collect();
-    Lan::new(&members, Conditions::EXACT, true, 1)
+    lan_of(&members(priorities))
+}
+
+fn members(priorities: &[u8]) -> Vec<Parameters<Ipv4Addr>> {
+    let member = |(host, priority): (u8, &u8)| parameters(*priority, Ipv4Addr::new(192, 0, 2, host));
+    (1..).zip(priorities).map(member).collect()
+}
+
+fn lan_of(members: &[Parameters<Ipv4Addr>]) -> Lan {
+    Lan::new(members, Conditions::EXACT, true, 1)
 }
 
 fn start_all(lan: &mut Lan, hosts: usize) {
