@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Input, Instant, Interval, Parameters, Priority, Role, Standing,
-    Version, VirtualRouter,
+    Advertisement, Checksum, ChecksumMode, DownAdverts, Input, Instant, Interval, Parameters, Priority, Role,
+    Standing, Version, VirtualRouter,
 };
 use baton::wire::{
     Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation, Outgoing, parse_frame,
@@ -111,6 +111,9 @@ fn backup() -> VirtualRouter<IpAddr> {
         priority: priority(253),
         interval: interval(),
         preempt: false,
+        down_adverts: DownAdverts::RFC,
+        preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary: OURS,
         checksum: ChecksumMode::Auto(Checksum::Pseudo),
         version: Version::V3,

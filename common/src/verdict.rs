@@ -7,6 +7,8 @@
 pub enum Verdict {
     /// Nothing of ours: passed to the kernel unchanged.
     Other = 0,
+    /// What a switch port itself sends, also while it lets no frames through (spanning tree, LACP, LLDP, CDP): passed.
+    LinkControl,
     /// ARP request for a VIP that this host owns: answered in place.
     ArpAnswered,
     /// ARP request for a VIP that this host does not own: dropped, so that the kernel cannot answer either.
@@ -69,8 +71,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Other,
+        Self::LinkControl,
         Self::ArpAnswered,
         Self::ArpNotOwner,
         Self::NdAnswered,
@@ -106,10 +109,16 @@ impl Verdict {
     #[expect(clippy::cast_possible_truncation, reason = "there are few")]
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
+    /// Whether such a frame shows that the network lets frames through to this host.
+    pub const fn shows_forwarding(self) -> bool {
+        !matches!(self, Self::LinkControl | Self::EgressArp | Self::EgressNd | Self::EgressVirtualMac)
+    }
+
     /// The counter's name in `baton status`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Other => "other",
+            Self::LinkControl => "link-control",
             Self::ArpAnswered => "arp-answered",
             Self::ArpNotOwner => "arp-not-owner",
             Self::NdAnswered => "nd-answered",

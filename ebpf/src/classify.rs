@@ -93,7 +93,20 @@ pub(crate) fn received(ctx: &XdpContext) -> Verdict {
         ETHERTYPE_ARP => arp::received(ctx, &link),
         _ => None,
     };
-    verdict.or_else(|| to_virtual_mac(&Frame::received(ctx), &link)).unwrap_or(Verdict::Other)
+    let frame = &Frame::received(ctx);
+    verdict.or_else(|| to_virtual_mac(frame, &link)).unwrap_or_else(|| other(frame))
+}
+
+/// What is nothing of ours: frames for the bridge itself, which no bridge forwards (802.1Q 8.6.3), and Cisco's like them, are
+/// told apart.
+#[inline(always)]
+fn other(frame: &Frame<'_>) -> Verdict {
+    match frame.get(ETH_DESTINATION) {
+        Some([0x01, 0x80, 0xc2, 0, 0, 0..=0x0f] | [0x01, 0, 0x0c, 0xcc, 0xcc, 0xcc | 0xcd]) => {
+            Verdict::LinkControl
+        }
+        Some(_) | None => Verdict::Other,
+    }
 }
 
 /// The fixed part of an IPv4 header. Fragments and options make no difference to what is decided by it.

@@ -41,7 +41,9 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         report(&ctx, verdict);
     }
     match verdict {
-        Verdict::Other | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => xdp_action::XDP_PASS,
+        Verdict::Other | Verdict::LinkControl | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => {
+            xdp_action::XDP_PASS
+        }
         Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => {
             xdp_action::XDP_TX
         }

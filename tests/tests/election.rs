@@ -7,12 +7,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use baton::vrrp::{
-    Action, Advertisement, Checksum, ChecksumMode, Failure, Fitness, Input, Instant, Interval, Ownership,
-    Parameters, Priority, Role, Standing, Version, VirtualRouter, active_down_interval, linger, skew_time,
+    Action, Advertisement, Checksum, ChecksumMode, DownAdverts, Failure, Fitness, Input, Instant, Interval,
+    Ownership, Parameters, Priority, Role, Standing, Version, VirtualRouter, active_down_interval,
+    learned_interval, lease_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
 
+#[path = "election/delays.rs"]
+mod delays;
 #[path = "election/table.rs"]
 mod table;
 #[path = "election/trackers.rs"]
@@ -40,6 +43,7 @@ enum Given {
     Recovers,
     LinkDown,
     Hears(u8, Ipv4Addr),
+    HearsFrame,
     Timer,
     TimerDue,
     Unreachable,
@@ -53,7 +57,7 @@ enum Given {
 }
 
 use Given::{
-    DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
+    DatapathLost, Drain, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed, LinkDown, OutOfService,
     OutOfServiceButOther, Recovers, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer,
     TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
     WeightFails,
@@ -75,12 +79,44 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
         assert_eq!(skew_time(priority, interval), Duration::from_nanos(skew), "{octet} {interval:?}");
         assert_eq!(
-            active_down_interval(priority, interval),
+            active_down_interval(priority, interval, DownAdverts::RFC),
             Duration::from_nanos(down),
             "{octet} {interval:?}"
         );
     }
     assert_eq!(linger(centiseconds(1)), Duration::from_millis(12));
+}
+
+/// Whatever a router owns, it owns no longer when a Backup with the same settings takes over, however late the advertisement
+/// began to leave after the lease was counted from there.
+#[test]
+fn a_lease_has_run_out_before_any_backup_takes_over() {
+    assert_eq!((DownAdverts::new(2), DownAdverts::new(101)), (None, None));
+    for adverts in (3..=100).filter_map(DownAdverts::new) {
+        for interval in [1, 2, 100, 4095].map(centiseconds) {
+            for priority in (1..=255).filter_map(Priority::new) {
+                let lease = lease_interval(interval, adverts);
+                assert!(
+                    lease < active_down_interval(priority, interval, adverts),
+                    "{adverts:?} {interval:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_router_that_may_miss_five_advertisements_waits_for_five_and_owns_for_five() {
+    let parameters =
+        Parameters { down_adverts: DownAdverts::new(5).expect("3 to 100"), ..parameters(100, LOCAL) };
+    let mut router = VirtualRouter::new(parameters, None);
+    feed(&mut router, Startup, ms(0.0));
+    assert_eq!(router.deadline(), Some(ms(5609.375)));
+    router.handle(Input::Advertisement(advertisement(200, HIGHER, 100)), ms(1000.0));
+    assert_eq!(router.deadline(), Some(ms(6609.375)));
+    let takes = feed(&mut router, TimerDue, ms(6609.375));
+    assert_eq!(takes, "own until 11609.375; send 100; announce; Backup -> Active (active-down)");
+    assert_eq!(text::actions(router.handle(Input::Transmitted(ms(7609.0)), ms(7610.0))), "own until 12609");
 }
 
 /// T-034.
@@ -93,6 +129,36 @@ fn a_backup_waits_by_the_interval_it_learned_and_advertises_its_own() {
     feed(&mut router, TimerDue, ms(1360.9375));
     assert_eq!(router.parameters().interval, centiseconds(100));
     assert_eq!(router.deadline(), Some(ms(2360.9375)));
+}
+
+/// T-037: one mistaken or forged advertisement does not make a Backup wait for two minutes.
+#[test]
+fn a_backup_learns_no_more_than_ten_times_its_interval_or_a_second() {
+    // In centiseconds: our own interval, the advertised one, the learned one.
+    for (own, advertised, learned) in [
+        (1, 1, 1),
+        (1, 100, 100),
+        (1, 101, 100),
+        (10, 4095, 100),
+        (11, 4095, 110),
+        (100, 10, 10),
+        (100, 1000, 1000),
+        (100, 1001, 1000),
+        (100, 4095, 1000),
+        (409, 4095, 4090),
+        (410, 4095, 4095),
+        (4095, 4095, 4095),
+    ] {
+        let (own, advertised) = (centiseconds(own), centiseconds(advertised));
+        assert_eq!(learned_interval(own, advertised), centiseconds(learned), "{own:?} {advertised:?}");
+    }
+    let mut backup = router(100);
+    feed(&mut backup, Startup, ms(0.0));
+    backup.handle(Input::Advertisement(advertisement(200, HIGHER, 4095)), ms(1000.0));
+    assert_eq!(backup.deadline(), Some(ms(37_093.75)));
+    let mut loser = active();
+    loser.handle(Input::Advertisement(advertisement(200, HIGHER, 4095)), ms(4500.0));
+    assert_eq!(loser.deadline(), Some(ms(40_593.75)));
 }
 
 /// T-038.
@@ -383,6 +449,7 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         Recovers => tracked(100, Fitness::Fit),
         LinkDown => Input::LinkDown,
         Hears(priority, source) => Input::Advertisement(advertisement(priority, source, 50)),
+        HearsFrame => Input::FrameHeard,
         Timer | TimerDue => Input::Timer,
         Unreachable => failed(Failure::Unreachable, true),
         UnreachableButOther => failed(Failure::Unreachable, false),
@@ -414,6 +481,9 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         priority: Priority::new(priority).expect("not 0"),
         interval: centiseconds(100),
         preempt: true,
+        down_adverts: DownAdverts::RFC,
+        preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary,
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
         version: Version::V3,
@@ -457,11 +527,16 @@ fn active() -> VirtualRouter<Ipv4Addr> {
 
 /// Hosts a, b and so on with these priorities, addresses rising, on a LAN without surprises.
 fn lan(priorities: &[u8]) -> Lan {
-    let members: Vec<Parameters<Ipv4Addr>> = (1..)
-        .zip(priorities)
-        .map(|(host, priority)| parameters(*priority, Ipv4Addr::new(192, 0, 2, host)))
-        .collect();
-    Lan::new(&members, Conditions::EXACT, true, 1)
+    lan_of(&members(priorities))
+}
+
+fn members(priorities: &[u8]) -> Vec<Parameters<Ipv4Addr>> {
+    let member = |(host, priority): (u8, &u8)| parameters(*priority, Ipv4Addr::new(192, 0, 2, host));
+    (1..).zip(priorities).map(member).collect()
+}
+
+fn lan_of(members: &[Parameters<Ipv4Addr>]) -> Lan {
+    Lan::new(members, Conditions::EXACT, true, 1)
 }
 
 fn start_all(lan: &mut Lan, hosts: usize) {

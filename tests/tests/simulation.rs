@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Parameters, Priority, Version};
+use baton::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Parameters, Priority, Version};
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
@@ -14,10 +14,6 @@ use baton_tests::repetitions::{number, tell_progress};
 
 /// Runs of each kind without `BATON_RUNS`.
 const RUNS: u64 = 1500;
-/// Intervals after which a single disturbance of a lossless LAN has died down: a lapse, a wait, and a preemption.
-const QUIET: u32 = 12;
-/// Intervals after which a LAN that was anything but quiet has come to its outcome.
-const PEACE: u32 = 20;
 
 /// Lossless LAN, one disturbance at a time: no two owners but for a planned move or a contest under way, no gap in a
 /// planned move, an owner soon after everything else.
@@ -40,13 +36,19 @@ fn a_run_is_replayed_exactly_by_its_seed() {
 }
 
 #[test]
-fn a_lease_of_five_intervals_is_caught_as_a_takeover_before_the_lapse() {
+fn a_lease_that_is_two_intervals_too_long_is_caught_as_a_takeover_before_the_lapse() {
     assert_caught(strict, Sabotage::LongLease, Rule::Takeover);
 }
 
 #[test]
 fn a_router_that_goes_on_serving_after_it_gave_up_is_caught_by_the_settling_rule() {
     assert_caught(rough, Sabotage::KeepsServing, Rule::Settle);
+}
+
+#[test]
+fn who_is_not_as_patient_as_it_was_told_to_be_is_caught() {
+    assert_caught(strict, Sabotage::Impatience, Rule::Delay);
+    assert_caught(rough, Sabotage::Impatience, Rule::Delay);
 }
 
 #[test]
@@ -101,6 +103,9 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
         priority: Priority::new(priority).expect("not 0"),
         interval: Interval::from_centiseconds(1).expect("10 ms"),
         preempt: true,
+        down_adverts: DownAdverts::RFC,
+        preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
         primary: Ipv4Addr::new(192, 0, 2, last),
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
         version: Version::V3,
@@ -162,11 +167,12 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
     let mut lan = Lan::new(&members, conditions, true, random.draw());
     let outcome = prepare(&mut lan, sabotage, record, members.len(), &mut random).and_then(|()| {
         let interval = members[0].interval.duration();
-        lan.run_for(interval * QUIET)?;
+        maybe_heard(&mut lan, interval, &mut random)?;
+        lan.run_for(quiet(&members))?;
         for _ in 0..5 {
             let who = target(&lan, members.len(), &mut random);
             let start = || Some(Disturbance::Start(who));
-            let (disturbance, mut remedy) = match random.between(0, 13) {
+            let (disturbance, mut remedy) = match random.between(0, 16) {
                 0 => (Disturbance::Kill(who), start()),
                 1 => (Disturbance::CutPower(who), start()),
                 2 | 3 => (Disturbance::Stall(who, span(&mut random, interval, 8000)), None),
@@ -177,6 +183,8 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 9 => (Disturbance::KillGuardian(who), None),
                 10 => (Disturbance::HandoverTo(who, anybody(members.len(), &mut random)), None),
                 11 | 12 => (Disturbance::Fail(who), Some(Disturbance::Recover(who))),
+                13 => (Disturbance::Weigh(who, priority(&mut random)), None),
+                14 | 15 => (Disturbance::Restart(who, changed(members[who], &mut random)), None),
                 _ => (Disturbance::Drain(who), Some(Disturbance::Undrain(who))),
             };
             lan.run_for(span(&mut random, interval, 1000))?;
@@ -186,13 +194,14 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 lan.disturb(&next)?;
                 remedy = start();
             }
-            lan.run_for(interval * (8 + QUIET))?;
+            lan.run_for(interval * 8 + quiet(&members))?;
             if let Some(remedy) = remedy {
                 lan.disturb(&remedy)?;
                 // Whatever else has befallen it.
                 lan.disturb(&Disturbance::Undrain(who))?;
                 lan.disturb(&Disturbance::Recover(who))?;
-                lan.run_for(interval * QUIET)?;
+                maybe_heard(&mut lan, interval, &mut random)?;
+                lan.run_for(quiet(&members))?;
             }
         }
         lan.outcome()
@@ -218,7 +227,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         for _ in 0..20 {
             lan.run_for(span(&mut random, interval, 6000))?;
             let who = target(&lan, members.len(), &mut random);
-            let disturbance = match random.between(0, 21) {
+            let disturbance = match random.between(0, 26) {
                 0 => Disturbance::Kill(who),
                 1 => Disturbance::CutPower(who),
                 2 | 3 => Disturbance::Stall(who, span(&mut random, interval, 8000)),
@@ -236,6 +245,9 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 16 => Disturbance::Undrain(who),
                 17 | 18 => Disturbance::Fail(who),
                 19 => Disturbance::Recover(who),
+                20 => Disturbance::Weigh(who, priority(&mut random)),
+                21 | 22 => Disturbance::Restart(who, changed(members[who], &mut random)),
+                23 => Disturbance::Broadcast,
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
@@ -256,7 +268,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 lan.disturb(&Disturbance::Recover(who))?;
             }
         }
-        lan.run_for(interval * PEACE)?;
+        lan.run_for(interval * 8 + quiet(&members))?;
         lan.outcome()
     });
     (lan, outcome)
@@ -283,6 +295,9 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         | Disturbance::CutPower(_)
         | Disturbance::Undrain(_)
         | Disturbance::Recover(_)
+        | Disturbance::Weigh(..)
+        | Disturbance::Restart(..)
+        | Disturbance::Broadcast
         | Disturbance::Unplug(_)
         | Disturbance::Plug(_)
         | Disturbance::LoseDatapath(_)
@@ -292,11 +307,25 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
     }
 }
 
-/// Two to seven routers of any priorities, ties and address owners among them, all with the same interval.
+/// How long until a single disturbance of a lossless LAN has died down: a hold, a lapse, a wait, a delay and a preemption.
+fn quiet(members: &[Parameters<Ipv4Addr>]) -> Duration {
+    let waits = |of: fn(&Parameters<Ipv4Addr>) -> Duration| members.iter().map(of).max().unwrap_or_default();
+    let first = &members[0];
+    first.interval.duration() * (4 * u32::from(first.down_adverts.get()))
+        + waits(|member| member.startup_hold)
+        + waits(|member| member.preempt_delay)
+}
+
+/// Two to seven routers of any priorities, ties and address owners among them, all with the same interval and the same
+/// number of adverts that may be missed. In every other LAN some have to wait before they preempt, or after they start.
 fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
-    let centiseconds = random.pick(&[1, 2, 10, 100]);
+    let interval = Interval::from_centiseconds(random.pick(&[1, 2, 10, 100])).expect("1 to 4095");
+    let down_adverts = DownAdverts::new(random.pick(&[3, 3, 3, 4, 7])).expect("3 to 100");
     let preempt = random.chance(700);
     let falling = random.chance(500);
+    let [preempt_delay, startup_hold] = [500, 500].map(|chance| {
+        if random.chance(chance) { span(random, interval.duration(), 10_000) } else { Duration::ZERO }
+    });
     let checksum = random.pick(&[
         ChecksumMode::Only(Checksum::Rfc9568),
         ChecksumMode::Only(Checksum::Pseudo),
@@ -305,15 +334,41 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
     (0..u8::try_from(random.between(2, 7)).expect("seven"))
         .map(|member| Parameters {
             vrid: Vrid::new(51).expect("not 0"),
-            priority: Priority::new(random.pick(&[2, 50, 100, 100, 101, 150, 200, 253, 254, 255]))
-                .expect("not 0"),
-            interval: Interval::from_centiseconds(centiseconds).expect("1 to 4095"),
+            priority: priority(random),
+            interval,
+            down_adverts,
             preempt: preempt && random.chance(900),
+            preempt_delay: if random.chance(800) { preempt_delay } else { Duration::ZERO },
+            startup_hold: if random.chance(800) { startup_hold } else { Duration::ZERO },
             primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),
             checksum,
             version: Version::V3,
         })
         .collect()
+}
+
+/// What an operator may change of a router while the others run: no wait becomes longer than before.
+fn changed(before: Parameters<Ipv4Addr>, random: &mut Random) -> Parameters<Ipv4Addr> {
+    Parameters {
+        priority: priority(random),
+        preempt: random.chance(500),
+        preempt_delay: if random.chance(500) { before.preempt_delay } else { Duration::ZERO },
+        startup_hold: if random.chance(500) { before.startup_hold } else { Duration::ZERO },
+        ..before
+    }
+}
+
+fn priority(random: &mut Random) -> Priority {
+    Priority::new(random.pick(&[2, 50, 100, 100, 101, 150, 200, 253, 254, 255])).expect("not 0")
+}
+
+/// Half the time a client speaks after a while.
+fn maybe_heard(lan: &mut Lan, interval: Duration, random: &mut Random) -> Result<(), Violation> {
+    if random.chance(500) {
+        lan.run_for(span(random, interval, 3000))?;
+        lan.disturb(&Disturbance::Broadcast)?;
+    }
+    Ok(())
 }
 
 /// Builds the fault in and starts all agents, which watch the Active router in every other run.

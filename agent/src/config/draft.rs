@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
@@ -10,7 +11,7 @@ use baton_common::vrid::Vrid;
 use super::section::Findings;
 use super::{MacMode, RouterConfig, TrackerConfig};
 use crate::address;
-use crate::vrrp::{ChecksumMode, Interval, Priority, Version};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Version};
 
 /// A `[[router]]` as far as it is without mistakes.
 pub(super) struct Draft {
@@ -21,7 +22,10 @@ pub(super) struct Draft {
     pub(super) vrid: Option<Vrid>,
     pub(super) priority: Option<Priority>,
     pub(super) interval: Option<Interval>,
+    pub(super) down_adverts: Option<DownAdverts>,
     pub(super) preempt: Option<bool>,
+    pub(super) preempt_delay: Option<Duration>,
+    pub(super) startup_hold: Option<Duration>,
     pub(super) mac: Option<MacMode>,
     pub(super) checksum: Option<ChecksumMode>,
     pub(super) version: Option<Version>,
@@ -40,7 +44,10 @@ impl Draft {
             vrid: self.vrid?,
             priority: self.priority?,
             interval: self.interval?,
+            down_adverts: self.down_adverts?,
             preempt: self.preempt?,
+            preempt_delay: self.preempt_delay?,
+            startup_hold: self.startup_hold?,
             mac: self.mac?,
             checksum: self.checksum?,
             version: self.version?,

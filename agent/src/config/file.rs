@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 use toml::Spanned;
@@ -13,7 +14,7 @@ use super::problem::Problem;
 use super::section::{Findings, Key, Section};
 use super::track::{self, TRACK};
 use super::{Config, DatapathLog, HookConfig, MacMode, Runtime, SbfdChoice, TrackerConfig, XdpChoice, value};
-use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority, Version};
+use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version};
 
 const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
 const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
@@ -40,7 +41,16 @@ const PRIORITY: Key = Key {
 };
 const INTERVAL_MS: Key =
     Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
+const DOWN_TIMER_ADVERTS: Key = Key {
+    name: "down_timer_adverts",
+    remedy: "write 3 to 100, the same on all nodes; fewer leave a planned move no time, so shorten interval_ms instead",
+};
 const PREEMPT: Key = Key { name: "preempt", remedy: "write true or false" };
+const PREEMPT_DELAY_MS: Key = Key {
+    name: "preempt_delay_ms",
+    remedy: "write 0 to 3600000, for a router that preempts and is not the owner of the addresses",
+};
+const STARTUP_HOLD_MS: Key = Key { name: "startup_hold_ms", remedy: "write 0 to 600000" };
 const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\"" };
 const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
 const VIPS: Key = Key {
@@ -71,16 +81,31 @@ const SECONDS: Key =
 
 const TRACKERS: Key =
     Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 11] =
-    [INTERFACE, VRID, VERSION, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, PASSWORD, VIPS, TRACKERS];
+const ROUTER_KEYS: [Key; 14] = [
+    INTERFACE,
+    VRID,
+    VERSION,
+    PRIORITY,
+    INTERVAL_MS,
+    DOWN_TIMER_ADVERTS,
+    PREEMPT,
+    PREEMPT_DELAY_MS,
+    STARTUP_HOLD_MS,
+    MAC,
+    CHECKSUM,
+    PASSWORD,
+    VIPS,
+    TRACKERS,
+];
 
 const DEFAULT_DIRECTORY: &str = "/run/baton";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
 const DEFAULT_REALTIME_PRIORITY: u8 = 50;
 /// RFC 9568 5.2.4.
 const DEFAULT_PRIORITY: Option<Priority> = Priority::new(100);
-/// RFC 9568 6.1: 100 centiseconds.
-const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
+/// A port under spanning tree lets nothing through for 30 s, 15 of them listening and 15 learning (802.1D), and sees the
+/// carrier when this host does or a little later.
+const DEFAULT_STARTUP_HOLD: Duration = Duration::from_secs(35);
 /// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
 /// Baton nodes accept both.
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
@@ -177,18 +202,28 @@ fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> O
         ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
     ];
     let vips = vips(&mut section);
-    let interval = section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten();
+    let interval = section.optional(INTERVAL_MS, Some(Interval::DEFAULT), interval).flatten();
+    let priority = section
+        .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
+        .flatten();
+    let preempt = section.optional(PREEMPT, true, value::boolean);
     Some(Draft {
         at,
         version: version(&mut section, interval, &vips),
         interface: section.required(INTERFACE, value::interface),
         vrid_at: section.place(VRID),
         vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
-        priority: section
-            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
-            .flatten(),
+        priority,
         interval,
-        preempt: section.optional(PREEMPT, true, value::boolean),
+        down_adverts: section
+            .optional(DOWN_TIMER_ADVERTS, Some(DownAdverts::RFC), |value| {
+                value::octet(value, DownAdverts::FEWEST..=DownAdverts::MOST).map(DownAdverts::new)
+            })
+            .flatten(),
+        preempt,
+        preempt_delay: preempt_delay(&mut section, priority, preempt),
+        startup_hold: section
+            .optional(STARTUP_HOLD_MS, DEFAULT_STARTUP_HOLD, |value| value::millis(value, 0..=600_000)),
         mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
         checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
         vips,
@@ -221,9 +256,32 @@ fn version(
 
 fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
     match value::number(value, 10..=40950)? {
-        millis if millis % 10 == 0 => Ok(Interval::from_centiseconds(millis / 10)),
+        millis if millis % 10 == 0 => {
+            Ok(u16::try_from(millis / 10).ok().and_then(Interval::from_centiseconds))
+        }
         millis => Err(format!("{millis} is no multiple of 10")),
     }
+}
+
+/// Who never preempts, or never waits, has no use for it.
+fn preempt_delay(
+    section: &mut Section<'_, '_>,
+    priority: Option<Priority>,
+    preempt: Option<bool>,
+) -> Option<Duration> {
+    let delay =
+        section.optional(PREEMPT_DELAY_MS, Duration::ZERO, |value| value::millis(value, 0..=3_600_000))?;
+    let at = section.place(PREEMPT_DELAY_MS);
+    if delay.is_zero() {
+        return Some(delay);
+    }
+    if preempt == Some(false) {
+        section.add(at, "preempt_delay_ms without preempt".to_owned(), PREEMPT_DELAY_MS);
+    }
+    if priority == Some(Priority::ADDRESS_OWNER) {
+        section.add(at, "preempt_delay_ms for priority 255, which never waits".to_owned(), PREEMPT_DELAY_MS);
+    }
+    Some(delay)
 }
 
 /// The names of trackers that are right, each with its place; the others are noted.

@@ -26,7 +26,7 @@ const ON: Key = Key { name: "on", remedy: "write some of [\"active\", \"backup\"
 const TIMEOUT_MS: Key = Key { name: "timeout_ms", remedy: "write 10 to 60000" };
 const KEYS: [Key; 4] = [EXEC, ON, USER, TIMEOUT_MS];
 
-const DEFAULT_TIMEOUT_MS: u16 = 10_000;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The hook that a table spells; what is wrong with it was noted if there is none.
 pub(super) fn hook<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> Option<HookConfig> {
@@ -38,9 +38,8 @@ pub(super) fn hook<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<
     let exec = section.required(EXEC, value::program);
     let on = section.optional(ON, Vec::new(), roles);
     let user = section.optional(USER, None, |value| value::name(value).map(Some));
-    let patience =
-        section.optional(TIMEOUT_MS, DEFAULT_TIMEOUT_MS, |value| value::number(value, 10..=60_000));
-    Some(HookConfig { exec: exec?, on: on?, user: user?, patience: Duration::from_millis(patience?.into()) })
+    let patience = section.optional(TIMEOUT_MS, DEFAULT_TIMEOUT, |value| value::millis(value, 10..=60_000));
+    Some(HookConfig { exec: exec?, on: on?, user: user?, patience: patience? })
 }
 
 fn roles(value: &DeValue<'_>) -> Result<Vec<Role>, String> {

@@ -22,7 +22,7 @@ pub use problem::{ConfigError, Problem};
 
 use crate::address;
 use crate::sbfd::Profile;
-use crate::vrrp::{ChecksumMode, Interval, Priority, Role, Version};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Role, Version};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
@@ -116,8 +116,14 @@ pub struct RouterConfig {
     pub priority: Priority,
     /// Advertisement_Interval.
     pub interval: Interval,
+    /// Advertisements that may be missed.
+    pub down_adverts: DownAdverts,
     /// Preempt_Mode.
     pub preempt: bool,
+    /// How long the role is left to a weaker Active router after a start or a recovery.
+    pub preempt_delay: Duration,
+    /// How long a router that starts and hears nothing does not count the silence.
+    pub startup_hold: Duration,
     /// Which MAC stands for the addresses.
     pub mac: MacMode,
     /// Which VRRPv3 checksums are sent and accepted.

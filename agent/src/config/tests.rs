@@ -15,7 +15,10 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     let router = &config.routers[0];
     assert_eq!(router.priority.get(), 100);
     assert_eq!(router.interval.centiseconds(), 100);
+    assert_eq!(router.down_adverts.get(), 3);
     assert!(router.preempt);
+    assert_eq!(router.preempt_delay, Duration::ZERO);
+    assert_eq!(router.startup_hold, Duration::from_secs(35));
     assert_eq!(router.mac, MacMode::Virtual);
     assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
     assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
@@ -70,6 +73,17 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
         (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
+        (added("down_timer_adverts = 2"), (5, 22), "down_timer_adverts 2", "3 to 100"),
+        (added("down_timer_adverts = 101"), (5, 22), "down_timer_adverts 101", "3 to 100"),
+        (added("preempt_delay_ms = 3600001"), (5, 20), "preempt_delay_ms 3600001", "0 to 3600000"),
+        (
+            added("preempt_delay_ms = 5\npreempt = false"),
+            (5, 20),
+            "without preempt",
+            "a router that preempts",
+        ),
+        (added("startup_hold_ms = 600001"), (5, 19), "startup_hold_ms 600001", "0 to 600000"),
+        (added("priority = 255\npreempt_delay_ms = 5"), (6, 20), "priority 255", "not the owner"),
         (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),

@@ -39,8 +39,8 @@ const WEIGHT: Key = Key {
 const KEYS: [Key; 12] =
     [NAME, PROCESS, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
 
-const DEFAULT_INTERVAL_MS: u16 = 200;
-const DEFAULT_TIMEOUT_MS: u16 = 500;
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(200);
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
 const DEFAULT_LOOKS: u8 = 2;
 
 /// The tracker that a table spells; what is wrong with it was noted if there is none.
@@ -55,9 +55,9 @@ pub(super) fn tracker<'a>(
     let mut section = Section::open("[[track]]", &KEYS, table, at, findings);
     let name = section.required(NAME, value::name);
     let checks = checks(&mut section);
-    let millis = |value: &DeValue<'_>| value::number(value, 10..=60_000);
-    let interval = section.optional(INTERVAL_MS, DEFAULT_INTERVAL_MS, millis);
-    let patience = section.optional(TIMEOUT_MS, DEFAULT_TIMEOUT_MS, millis);
+    let millis = |value: &DeValue<'_>| value::millis(value, 10..=60_000);
+    let interval = section.optional(INTERVAL_MS, DEFAULT_INTERVAL, millis);
+    let patience = section.optional(TIMEOUT_MS, DEFAULT_TIMEOUT, millis);
     let looks = |value: &DeValue<'_>| value::octet(value, 1..=255);
     let rise = section.optional(RISE, DEFAULT_LOOKS, looks).and_then(NonZeroU8::new);
     let fall = section.optional(FALL, DEFAULT_LOOKS, looks).and_then(NonZeroU8::new);
@@ -65,8 +65,8 @@ pub(super) fn tracker<'a>(
     Some(TrackerConfig {
         name: name?,
         checks: checks?,
-        interval: Duration::from_millis(interval?.into()),
-        patience: Duration::from_millis(patience?.into()),
+        interval: interval?,
+        patience: patience?,
         rise: rise?,
         fall: fall?,
         weight: weight?,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -27,16 +28,21 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("is of type {}, not a boolean", value.type_str()))
 }
 
-pub(super) fn number(value: &DeValue<'_>, range: RangeInclusive<u16>) -> Result<u16, String> {
+pub(super) fn number(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, String> {
     let Some(integer) = value.as_integer() else {
         return Err(format!("is of type {}, not an integer", value.type_str()));
     };
-    let number = u16::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
     number.filter(|number| range.contains(number)).ok_or_else(|| format!("{integer} is out of range"))
 }
 
+/// A span of so many milliseconds.
+pub(super) fn millis(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<Duration, String> {
+    number(value, range).map(|millis| Duration::from_millis(millis.into()))
+}
+
 pub(super) fn octet(value: &DeValue<'_>, range: RangeInclusive<u8>) -> Result<u8, String> {
-    let wide = number(value, u16::from(*range.start())..=u16::from(*range.end()))?;
+    let wide = number(value, u32::from(*range.start())..=u32::from(*range.end()))?;
     u8::try_from(wide).map_err(|_| format!("{wide} is out of range"))
 }
 

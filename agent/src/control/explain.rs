@@ -38,14 +38,14 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
 
 /// What the reason of the last role change means.
 fn cause(reason: &str, router: &RouterStatus) -> String {
-    let RouterStatus { interface, effective_priority: priority, .. } = router;
+    let RouterStatus { interface, effective_priority: priority, down_timer_adverts: adverts, .. } = router;
     match reason {
         "startup" => "the agent started, or the interface came up: a router begins as Backup".to_owned(),
         "resumed" => "the agent was restarted while its lease held, so nobody else had taken over".to_owned(),
         "shutdown" => "the agent was told to stop".to_owned(),
         "link-down" => format!("{interface} has no carrier or no primary address, and nothing can be sent"),
         "active-down" => {
-            "no advert had come for three intervals and the Skew_Time of this priority".to_owned()
+            format!("no advert had come for {adverts} intervals and the Skew_Time of this priority")
         }
         "active-left" => "the Active Router had said priority 0, and Skew_Time had passed".to_owned(),
         "active-unreachable" => "the Active Router had not answered S-BFD probes".to_owned(),
@@ -79,6 +79,11 @@ fn prospect(router: &RouterStatus) -> String {
             std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
             router.effective_priority
         ),
+        "Backup" if router.deaf => {
+            "It has heard no frame since it came up: the switch port may let none through yet (spanning tree). With the \
+             first one it begins to wait for adverts, without one after `startup_hold_ms`."
+                .to_owned()
+        }
         "Backup" => {
             let by = match &router.watch {
                 Some(watch) if watch.up && watch.next_in_line => format!(
@@ -91,9 +96,15 @@ fn prospect(router: &RouterStatus) -> String {
                         watch.peer
                     )
                 }
-                Some(_) | None => "when adverts stop for three intervals and its Skew_Time".to_owned(),
+                Some(_) | None => {
+                    format!("when adverts stop for {} intervals and its Skew_Time", router.down_timer_adverts)
+                }
             };
-            let preempt = if router.yielded { ", and does not preempt: it has handed over" } else { "" };
+            let preempt = match router.preempt_delay_left_ms {
+                _ if router.yielded => ", and does not preempt: it has handed over".to_owned(),
+                0 => String::new(),
+                left => format!(", and leaves the role to a weaker router for {} yet", span(left)),
+            };
             format!("It takes over {by}{preempt}.")
         }
         _ if router.drained => "It takes no part until `baton resume`.".to_owned(),
@@ -151,7 +162,7 @@ mod tests {
     fn a_takeover_is_explained_with_all_its_stages() {
         let expected = "\
 eth0 vrid 51 is Active since 2 min.
-  Because no advert had come for three intervals and the Skew_Time of this priority.
+  Because no advert had come for 3 intervals and the Skew_Time of this priority.
   It stays so while its adverts leave (lease: 21.5 ms) and no router of more than priority 170 speaks.
   Tracker uplink takes 30 from its priority: connecting to 192.0.2.9:179: timed out.
   The change from Backup to Active (active-down), 2 min ago:
@@ -185,10 +196,27 @@ eth0 vrid 51 is Active since 2 min.
             "It takes over at once when 192.0.2.3 does not answer or serve, being next in line; else when its adverts stop."
         );
         router.watch = None;
+        router.preempt_delay_left_ms = 7_000;
+        assert_eq!(
+            told(router),
+            "It takes over when adverts stop for 3 intervals and its Skew_Time, and leaves the role to a weaker router for 7 s yet."
+        );
         router.yielded = true;
         assert_eq!(
             told(router),
-            "It takes over when adverts stop for three intervals and its Skew_Time, and does not preempt: it has handed over."
+            "It takes over when adverts stop for 3 intervals and its Skew_Time, and does not preempt: it has handed over."
+        );
+    }
+
+    #[test]
+    fn a_backup_that_is_deaf_tells_what_it_waits_for() {
+        let mut status = example();
+        let router = &mut status.routers[0];
+        (router.role, router.deaf) = ("Backup".to_owned(), true);
+        assert!(
+            prospect(router).starts_with("It has heard no frame since it came up"),
+            "{}",
+            prospect(router)
         );
     }
 

@@ -207,10 +207,16 @@ pub struct RouterStatus {
     pub trackers: Vec<TrackerStatus>,
     /// Advertisement_Interval.
     pub interval_cs: u16,
+    /// Advertisements that may be missed.
+    pub down_timer_adverts: u8,
     /// Whether it has asked for a successor and serves until one speaks.
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// How long a Backup leaves the role to a weaker Active router yet.
+    pub preempt_delay_left_ms: u64,
+    /// Whether it has heard nothing since it came up, and is held back for it.
+    pub deaf: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// What is left of the lease; 0 when this host does not own the addresses.

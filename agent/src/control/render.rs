@@ -71,11 +71,12 @@ pub(super) fn name(vrid: u8, family: &str) -> String {
 fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let since = router.since_ms.map_or_else(String::new, |millis| format!(" for {}", span(millis)));
     let reason = reason(router).map_or_else(String::new, |reason| format!(" ({reason})"));
-    let note = match (router.leaving, router.yielded, router.drained) {
-        (true, _, _) => ", serving until a successor speaks",
-        (_, true, _) => ", handed over and not preempting",
-        (_, _, true) => ", until `baton resume`",
-        (false, false, false) => "",
+    let note = match router {
+        RouterStatus { leaving: true, .. } => ", serving until a successor speaks",
+        RouterStatus { yielded: true, .. } => ", handed over and not preempting",
+        RouterStatus { deaf: true, .. } => ", no frame heard yet",
+        RouterStatus { drained: true, .. } => ", until `baton resume`",
+        RouterStatus { .. } => "",
     };
     writeln!(text, "  {}: {}{since}{reason}{note}", name(router.vrid, &router.family), router.role)?;
     let vips: Vec<String> = router.vips.iter().map(ToString::to_string).collect();
@@ -262,8 +263,11 @@ pub(super) mod tests {
                 },
             ],
             interval_cs: 1,
+            down_timer_adverts: 3,
             leaving: false,
             yielded: false,
+            preempt_delay_left_ms: 0,
+            deaf: false,
             drained: false,
             lease_left_us: 21_500,
             vips: vec![[192, 0, 2, 100].into()],

@@ -268,6 +268,15 @@ impl Counters {
         };
         Verdict::ALL.into_iter().map(|verdict| (verdict, sum(verdict))).collect()
     }
+
+    /// Frames since the maps were made that show that the network lets frames through to this host.
+    pub fn let_through(&self) -> u64 {
+        self.read()
+            .into_iter()
+            .filter(|(verdict, _)| verdict.shows_forwarding())
+            .map(|(_, count)| count)
+            .sum()
+    }
 }
 
 /// Loads the object; pinned maps that exist are used, the others are made and pinned.

@@ -61,6 +61,11 @@ pub enum Command {
         /// Whether adverts can be sent.
         usable: bool,
     },
+    /// A frame arrived on the interface that only a network can have sent which lets frames through.
+    FrameHeard {
+        /// Index of the port.
+        port: usize,
+    },
     /// Send and receive through rings as well.
     AddRings {
         /// Index of the port.
@@ -139,6 +144,10 @@ pub struct RouterSnapshot {
     pub leaving: bool,
     /// Whether it has handed over and does not preempt.
     pub yielded: bool,
+    /// Until when it leaves the role to a weaker Active router, if it is Backup.
+    pub preempts_from: Option<Instant>,
+    /// Whether it has heard nothing since it came up, and is held back for it.
+    pub deaf: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// End of the lease as it stands in the map.

@@ -150,6 +150,11 @@ impl Driver {
                     port.set_usable(usable, now);
                 }
             }
+            Command::FrameHeard { port } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.feed_all(Input::FrameHeard, now);
+                }
+            }
             Command::AddRings { port, rings } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     rings.raw_fds().for_each(|fd| self.waiter.watch(fd));

@@ -362,6 +362,8 @@ impl Port {
             fitness: router.core.fitness(),
             leaving: router.core.leaving(),
             yielded: router.core.yielded(),
+            preempts_from: router.core.preempts_from(),
+            deaf: router.core.deaf(),
             drained: router.core.drained(),
             lease: self.ownerships.lease(router.slot),
             epoch: self.ownerships.epoch(router.slot),

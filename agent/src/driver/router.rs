@@ -15,7 +15,7 @@ use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
     Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version,
-    VirtualRouter, lease_interval,
+    VirtualRouter, learned_interval, lease_interval,
 };
 use crate::wire::{
     Announcement, BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Mac, Outgoing, announcements, max_addresses,
@@ -56,7 +56,10 @@ impl Router {
             vrid: config.vrid,
             priority: config.priority,
             interval: config.interval,
+            down_adverts: config.down_adverts,
             preempt: config.preempt,
+            preempt_delay: config.preempt_delay,
+            startup_hold: config.startup_hold,
             primary: entry.primary,
             checksum: config.checksum,
             version: config.version,
@@ -138,7 +141,8 @@ impl Router {
 
     /// Whether another router has advertised since the advertisement that a lease of an earlier run is counted from.
     pub(super) fn has_spoken_since(&self, lease_until: Instant) -> bool {
-        self.heard + lease_interval(self.core.parameters().interval) > lease_until
+        let Parameters { interval, down_adverts, .. } = *self.core.parameters();
+        self.heard + lease_interval(interval, down_adverts) > lease_until
     }
 
     /// Whether another router's advertisement changes what the next deadline means.
@@ -233,7 +237,7 @@ impl Router {
         self.peers.iter().flatten().map(|peer| Spoken {
             router: peer.address,
             standing: peer.standing,
-            interval: peer.interval,
+            interval: learned_interval(self.core.parameters().interval, peer.interval),
             heard: peer.heard,
         })
     }

@@ -37,6 +37,8 @@ pub struct RouterBriefing {
     pub slot: u32,
     /// Advertisement_Interval.
     pub interval_cs: u16,
+    /// Advertisements that may be missed.
+    pub down_adverts: u8,
     /// Its IPv6 addresses.
     pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.

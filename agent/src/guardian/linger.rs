@@ -1,9 +1,13 @@
 //! What the guardian does with the lease of a dead agent, which is what a planned move does last. Pure like the election
 //! core: no IO, no clock.
 
+use std::time::Duration;
+
 use baton_common::ownership::Mailbox;
 
-use crate::vrrp::{Instant, Interval, LINGER_MARGIN, Ownership, Standing, lease_interval, linger};
+use crate::vrrp::{
+    DownAdverts, Instant, Interval, LINGER_MARGIN, Ownership, Standing, lease_interval, linger,
+};
 
 /// The last time of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +24,17 @@ impl Linger {
     /// What is to be done with a lease that the agent has left as `found`: the end that it had, and its last time. `None` for
     /// what the agent did not own.
     #[must_use]
-    pub fn of(found: Ownership, interval: Interval, now: Instant) -> Option<(Instant, Self)> {
+    pub fn of(
+        found: Ownership,
+        interval: Interval,
+        adverts: DownAdverts,
+        now: Instant,
+    ) -> Option<(Instant, Self)> {
         let (lease, since, unsaid) = match found {
             // Whoever has spoken since this host last did has had no answer, and will have none.
-            Ownership::Held(lease) => (lease, last_advertisement(lease, interval), true),
+            Ownership::Held(lease) => {
+                (lease, last_advertisement(lease, lease_interval(interval, adverts)), true)
+            }
             // Only the successor was told, and may have spoken by now.
             Ownership::Offered(lease) => (lease, now, true),
             // Said before, and once more would make the others wait once more.
@@ -53,15 +64,13 @@ impl Linger {
 }
 
 /// When the transmission was begun that a lease is counted from.
-fn last_advertisement(lease: Instant, interval: Interval) -> Instant {
-    let worth = u64::try_from(lease_interval(interval).as_nanos()).unwrap_or(u64::MAX);
+fn last_advertisement(lease: Instant, worth: Duration) -> Instant {
+    let worth = u64::try_from(worth.as_nanos()).unwrap_or(u64::MAX);
     Instant::from_nanos(lease.as_nanos().saturating_sub(worth))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const fn ms(millis: u64) -> Instant {
@@ -87,31 +96,53 @@ mod tests {
     #[test]
     fn a_lease_is_cut_down_to_the_linger() {
         let expected = Linger { until: ms(112), since: ms(95), unsaid: true };
-        assert_eq!(Linger::of(Ownership::Held(ms(125)), interval(), ms(100)), Some((ms(125), expected)));
+        assert_eq!(
+            Linger::of(Ownership::Held(ms(125)), interval(), DownAdverts::RFC, ms(100)),
+            Some((ms(125), expected))
+        );
+    }
+
+    #[test]
+    fn a_lease_of_more_intervals_is_counted_from_an_earlier_advertisement() {
+        let five = DownAdverts::new(5).expect("3 to 100");
+        let expected = Linger { until: ms(112), since: ms(95), unsaid: true };
+        assert_eq!(
+            Linger::of(Ownership::Held(ms(145)), interval(), five, ms(100)),
+            Some((ms(145), expected))
+        );
     }
 
     #[test]
     fn a_lease_is_never_made_longer() {
         let expected = Linger { until: ms(105), since: ms(75), unsaid: true };
-        assert_eq!(Linger::of(Ownership::Held(ms(105)), interval(), ms(100)), Some((ms(105), expected)));
+        assert_eq!(
+            Linger::of(Ownership::Held(ms(105)), interval(), DownAdverts::RFC, ms(100)),
+            Some((ms(105), expected))
+        );
     }
 
     #[test]
     fn a_planned_move_goes_on_without_another_word() {
         let expected = Linger { until: ms(111), since: ms(100), unsaid: false };
-        assert_eq!(Linger::of(Ownership::Lingering(ms(111)), interval(), ms(100)), Some((ms(111), expected)));
+        assert_eq!(
+            Linger::of(Ownership::Lingering(ms(111)), interval(), DownAdverts::RFC, ms(100)),
+            Some((ms(111), expected))
+        );
     }
 
     #[test]
     fn what_was_offered_to_one_is_left_to_anybody() {
         let expected = Linger { until: ms(111), since: ms(100), unsaid: true };
-        assert_eq!(Linger::of(Ownership::Offered(ms(111)), interval(), ms(100)), Some((ms(111), expected)));
+        assert_eq!(
+            Linger::of(Ownership::Offered(ms(111)), interval(), DownAdverts::RFC, ms(100)),
+            Some((ms(111), expected))
+        );
     }
 
     #[test]
     fn what_was_not_owned_or_has_lapsed_is_left_alone() {
         for found in [Ownership::Released, Ownership::Held(ms(100)), Ownership::Lingering(ms(99))] {
-            assert_eq!(Linger::of(found, interval(), ms(100)), None, "{found:?}");
+            assert_eq!(Linger::of(found, interval(), DownAdverts::RFC, ms(100)), None, "{found:?}");
         }
     }
 
@@ -139,8 +170,9 @@ mod tests {
     #[test]
     fn the_longest_linger_is_that_of_a_planned_move() {
         let slowest = Interval::from_centiseconds(4095).expect("40.95 s");
-        let lease = ms(0) + lease_interval(slowest);
-        let (_, linger) = Linger::of(Ownership::Held(lease), slowest, ms(0)).expect("a lease that holds");
+        let lease = ms(0) + lease_interval(slowest, DownAdverts::RFC);
+        let (_, linger) =
+            Linger::of(Ownership::Held(lease), slowest, DownAdverts::RFC, ms(0)).expect("a lease that holds");
         assert_eq!(linger.until, ms(0) + Duration::from_millis(40_952));
     }
 }

@@ -12,7 +12,7 @@ use super::linger::Linger;
 use crate::clock;
 use crate::datapath::{Leases, Mailboxes, Pins};
 use crate::socket::PacketSocket;
-use crate::vrrp::{FAREWELLS, Instant, Interval};
+use crate::vrrp::{DownAdverts, FAREWELLS, Instant, Interval};
 
 /// An interface and its virtual routers.
 pub(super) struct Ward {
@@ -25,6 +25,7 @@ pub(super) struct Ward {
 struct Router {
     briefing: RouterBriefing,
     interval: Interval,
+    adverts: DownAdverts,
     /// While it is served for a dead agent.
     linger: Option<Linger>,
 }
@@ -52,7 +53,7 @@ impl Ward {
         for router in &mut self.routers {
             let slot = router.briefing.slot;
             let found = self.leases.read(slot);
-            if let Some((lease, linger)) = Linger::of(found, router.interval, now)
+            if let Some((lease, linger)) = Linger::of(found, router.interval, router.adverts, now)
                 && self.leases.shorten(slot, lease, linger.until)
             {
                 router.linger = Some(linger);
@@ -95,6 +96,8 @@ impl Ward {
 impl Router {
     fn new(briefing: RouterBriefing) -> anyhow::Result<Self> {
         let interval = Interval::from_centiseconds(briefing.interval_cs).context("an interval of nothing")?;
-        Ok(Self { briefing, interval, linger: None })
+        let adverts =
+            DownAdverts::new(briefing.down_adverts).context("too few adverts to be missed, or too many")?;
+        Ok(Self { briefing, interval, adverts, linger: None })
     }
 }

@@ -55,6 +55,7 @@ fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, B
     Ok(RouterBriefing {
         slot: router.slot(),
         interval_cs: parameters.interval.centiseconds(),
+        down_adverts: parameters.down_adverts.get(),
         solicited: router.vips().iter().filter_map(super::ipv6).collect(),
         virtual_mac: Some(router.mac()).filter(|mac| *mac != interface.mac),
         farewells: [Some(first), second].into_iter().flatten().map(farewell).collect::<Result<_, _>>()?,

@@ -6,6 +6,7 @@ mod af_xdp;
 mod attend;
 mod brief;
 mod compatibility;
+mod holds;
 mod hooks;
 mod locks;
 mod prepare;

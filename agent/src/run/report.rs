@@ -7,11 +7,12 @@ use baton_common::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::holds::Holds;
 use super::hooks::{Change, Queues};
 use crate::control::server::{ServedRouter, Server};
 use crate::driver::{Event, News};
 use crate::recorder::Record;
-use crate::vrrp::Reason;
+use crate::vrrp::{Reason, learned_interval};
 
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,7 +58,12 @@ impl Allowance {
 }
 
 /// Writes what the election thread reports to the log, and tells it to hooks and listeners.
-pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Server>, hooks: Queues) {
+pub(super) async fn log_events(
+    mut events: mpsc::Receiver<Event>,
+    server: Arc<Server>,
+    hooks: Queues,
+    holds: Holds,
+) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
         server.tell(&event);
@@ -73,6 +79,8 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 tracing::info!(interface, vrid, family, %from, %to, %reason, "transition");
                 if reason == Reason::LinkDown {
                     warn_of_no_link(interface);
+                } else if reason == Reason::Startup {
+                    holds.listen(event.place.port);
                 }
             }
             News::FalseAlarm { peer, wait } => {
@@ -88,7 +96,8 @@ pub(super) async fn log_events(mut events: mpsc::Receiver<Event>, server: Arc<Se
                 }
                 if interval_cs != config.interval.centiseconds() {
                     let ours = config.interval.centiseconds();
-                    tracing::warn!(interface, vrid, address = %peer.address, interval_cs, ours, "peer has another interval");
+                    let learned_cs = learned_interval(config.interval, peer.interval).centiseconds();
+                    tracing::warn!(interface, vrid, address = %peer.address, interval_cs, ours, learned_cs, "peer has another interval");
                 }
             }
         }

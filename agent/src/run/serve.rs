@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::af_xdp::{self, PendingRings};
 use super::attend::{Attention, until_ended};
+use super::holds::Holds;
 use super::hooks::{self, Hooks};
 use super::locks::Locks;
 use super::prepare::Ready;
@@ -85,7 +86,8 @@ pub(super) fn start(
         restarting: AtomicBool::new(false),
     });
     let (queues, hooks) = hooks.begin(&runtime);
-    runtime.spawn(report::log_events(events, Arc::clone(&server), queues));
+    let holds = Holds::begin(&runtime, &server);
+    runtime.spawn(report::log_events(events, Arc::clone(&server), queues, holds));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
     let telling = Arc::clone(&server);
     runtime.spawn(async move { telling.tell_of_trackers().await });

@@ -31,6 +31,8 @@ pub enum Input<A> {
     LinkDown,
     /// A checked advertisement of another router arrived.
     Advertisement(Advertisement<A>),
+    /// A frame arrived that is no advertisement for this router and shows that frames come through to this host.
+    FrameHeard,
     /// The deadline has passed.
     Timer,
     /// The Active router that this Backup listens to was found out not to serve, by other means than its

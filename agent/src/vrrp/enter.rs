@@ -1,11 +1,12 @@
 //! How states are entered: which actions, in which order, and which timers.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use super::action::{Action, Actions, Transition};
-use super::router::VirtualRouter;
+use super::router::{Parameters, VirtualRouter};
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, active_down_interval, lease_interval, linger};
+use super::timers::{LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
 
 /// What is known of the Active router.
@@ -17,18 +18,12 @@ pub(super) struct Known<A> {
     pub(super) interval: Interval,
 }
 
-impl<A> From<Advertisement<A>> for Known<A> {
-    fn from(advertisement: Advertisement<A>) -> Self {
-        Self { router: Some(advertisement.source), interval: advertisement.interval }
-    }
-}
-
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// The map first, so that the addresses are served before anybody is told; then the advertisement before the
     /// announcements (RFC 9568 6.4.1 and 6.4.2).
     pub(super) fn become_active(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
         let interval = self.parameters.interval;
-        let lease_until = now + lease_interval(interval);
+        let lease_until = now + self.lease_interval();
         actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
@@ -47,7 +42,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// renewed like any other, when the advertisement has left; and cut to what this run's interval allows, for its peers
     /// will wait no longer than that.
     pub(super) fn take_up_lease(&mut self, lease_until: Instant, now: Instant, actions: &mut Actions) {
-        let lease_until = lease_until.min(now + lease_interval(self.parameters.interval));
+        let lease_until = lease_until.min(now + self.lease_interval());
         actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
         actions.push(self.advertise());
         actions.push(Action::Announce);
@@ -96,8 +91,25 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         now: Instant,
         actions: &mut Actions,
     ) {
-        let backup = self.backup(active, yielded, now);
+        let preempts_from = now + self.parameters.preempt_delay;
+        let backup = self.waiting_for(active, yielded, preempts_from, now);
         self.enter(State::Backup(backup), reason, now, actions);
+    }
+
+    /// RFC 9568 6.4.1, and the hold, which is not in the RFC.
+    pub(super) fn start_as_backup(&mut self, now: Instant, actions: &mut Actions) {
+        let hold = self.parameters.startup_hold;
+        let begun = self.waiting_for(self.unknown(), false, now + self.parameters.preempt_delay, now + hold);
+        self.enter(State::Backup(Backup { deaf: !hold.is_zero(), ..begun }), Reason::Startup, now, actions);
+    }
+
+    /// A Backup that has just heard something: the hold is over, and Active_Down_Timer is begun.
+    pub(super) fn hearing(&self, backup: Backup<A>, now: Instant) -> Backup<A> {
+        if !backup.deaf {
+            return backup;
+        }
+        let wait = self.active_down_interval(backup.active_adver_interval);
+        Backup { active_down_timer: backup.active_down_timer.min(now + wait), deaf: false, ..backup }
     }
 
     pub(super) fn become_initialize(&mut self, reason: Reason, now: Instant, actions: &mut Actions) {
@@ -109,17 +121,45 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Initialize { drained: true }, reason, now, actions);
     }
 
-    /// A Backup that has just heard of that Active router.
-    pub(super) fn backup(&self, active: Known<A>, yielded: bool, now: Instant) -> Backup<A> {
+    /// A Backup that has just heard of that Active router, and was one before.
+    pub(super) fn following(&self, active: Known<A>, before: Backup<A>, now: Instant) -> Backup<A> {
+        self.waiting_for(active, before.yielded, before.preempts_from, now)
+    }
+
+    fn waiting_for(
+        &self,
+        active: Known<A>,
+        yielded: bool,
+        preempts_from: Instant,
+        now: Instant,
+    ) -> Backup<A> {
         let Known { router, interval } = active;
-        let wait = active_down_interval(self.parameters.priority, interval);
+        let wait = self.active_down_interval(interval);
         Backup {
             active: router,
             active_adver_interval: interval,
             active_down_timer: now + wait,
             cause: Reason::ActiveDown,
             yielded,
+            preempts_from,
+            deaf: false,
         }
+    }
+
+    /// The lease that one transmitted advertisement is worth.
+    pub(super) fn lease_interval(&self) -> Duration {
+        lease_interval(self.parameters.interval, self.parameters.down_adverts)
+    }
+
+    fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
+        let Parameters { priority, down_adverts, .. } = self.parameters;
+        active_down_interval(priority, active_adver_interval, down_adverts)
+    }
+
+    /// What an advertisement of the Active router tells.
+    pub(super) fn told_by(&self, advertisement: Advertisement<A>) -> Known<A> {
+        let interval = learned_interval(self.parameters.interval, advertisement.interval);
+        Known { router: Some(advertisement.source), interval }
     }
 
     /// The Active router is assumed to advertise as often as this one would.

@@ -5,9 +5,10 @@
 //! actions in their order, sleep to the deadline. The core reads no clock, draws no random number, logs nothing,
 //! allocates nothing and depends on std and `baton-common` only.
 //!
-//! What goes beyond the RFC is Baton's and says so at its place: the lease ([`LEASE_INTERVALS`]), the linger of a
+//! What goes beyond the RFC is Baton's and says so at its place: the lease ([`lease_interval`]), the linger of a
 //! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has
-//! handed over ([`VirtualRouter::yielded`]), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
+//! handed over ([`VirtualRouter::yielded`]), the delay of a preemption ([`VirtualRouter::preempts_from`]), the hold of a
+//! router that is [deaf](VirtualRouter::deaf), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
 //! ([`Input::ActiveFailed`]).
 
 mod action;
@@ -21,7 +22,7 @@ mod types;
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
 pub use router::{Parameters, VirtualRouter};
 pub use timers::{
-    DOWN_INTERVALS, FAREWELLS, LEASE_INTERVALS, LINGER_MARGIN, active_down_interval, lease_interval, linger,
+    DownAdverts, FAREWELLS, LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger,
     skew_time,
 };
 pub use types::{

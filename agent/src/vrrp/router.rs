@@ -1,11 +1,13 @@
 //! A virtual router as its caller sees it: parameters in, actions out.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 
 use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
+use super::timers::DownAdverts;
 use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role, Version};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
@@ -17,8 +19,16 @@ pub struct Parameters<A> {
     pub priority: Priority,
     /// Advertisement_Interval.
     pub interval: Interval,
+    /// Advertisements that may be missed, the same on all routers.
+    pub down_adverts: DownAdverts,
     /// Preempt_Mode: take the role from an Active router of lower priority. An address owner preempts always.
     pub preempt: bool,
+    /// How long the role is left to a weaker Active router by one that has started, or whose trackers have recovered. Not in the
+    /// RFC.
+    pub preempt_delay: Duration,
+    /// How long Active_Down_Timer is not begun after Startup as long as no frame has been heard: a switch port may not let any
+    /// through yet, and then silence says nothing. Not in the RFC.
+    pub startup_hold: Duration,
     /// Primary address of the interface; it breaks ties and is the source of the advertisements.
     pub primary: A,
     /// Checksums to accept and to send.
@@ -114,6 +124,21 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     #[must_use]
     pub const fn yielded(&self) -> bool {
         matches!(self.state, State::Backup(Backup { yielded: true, .. }))
+    }
+
+    /// Before that it leaves the role to a weaker Active router; `None` for all but a Backup.
+    #[must_use]
+    pub const fn preempts_from(&self) -> Option<Instant> {
+        match self.state {
+            State::Backup(Backup { preempts_from, .. }) => Some(preempts_from),
+            State::Initialize { .. } | State::Active(_) | State::Leaving(_) => None,
+        }
+    }
+
+    /// Whether this is a Backup that has heard nothing since Startup and is held back for it.
+    #[must_use]
+    pub const fn deaf(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { deaf: true, .. }))
     }
 
     /// Whether a successor has been asked for and the linger of a planned move runs.

@@ -53,6 +53,10 @@ pub(super) struct Backup<A> {
     pub(super) cause: Reason,
     /// This router handed over by request and does not preempt its successor.
     pub(super) yielded: bool,
+    /// Until then it leaves the role to a weaker Active router, but for the last resort.
+    pub(super) preempts_from: Instant,
+    /// Nothing has been heard since Startup, and Active_Down_Timer includes the hold.
+    pub(super) deaf: bool,
 }
 
 /// What an Active router keeps.

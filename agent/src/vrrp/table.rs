@@ -6,7 +6,7 @@ use super::action::{Action, Actions, Failure, Input};
 use super::enter::Known;
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, lease_interval, linger, skew_time};
+use super::timers::{LINGER_MARGIN, linger, skew_time};
 use super::types::{Advertisement, Fitness, Instant, Ownership, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -32,13 +32,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
             Input::Startup | Input::StartupWithLease(_) => {
-                self.become_backup(Reason::Startup, self.unknown(), false, now, actions);
+                self.start_as_backup(now, actions);
             }
             Input::Shutdown
             | Input::Handover { .. }
             | Input::Drain
             | Input::LinkDown
             | Input::Advertisement(_)
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
@@ -76,19 +77,21 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 self.state = State::Backup(Backup {
                     active_down_timer: now + wait,
                     cause: Reason::ActiveLeft,
+                    deaf: false,
                     ..backup
                 });
             }
             Input::Advertisement(
                 advertisement @ Advertisement { standing: Standing::Active(priority), .. },
             ) => {
-                self.state = State::Backup(if self.preempts(backup, priority) {
+                self.state = State::Backup(if self.preempts(backup, priority, now) {
                     // Discarded: Active_Down_Timer runs on, and its expiry is the preemption.
-                    Backup { cause: Reason::Preempted, ..backup }
+                    Backup { cause: Reason::Preempted, ..self.hearing(backup, now) }
                 } else {
-                    self.backup(advertisement.into(), backup.yielded, now)
+                    self.following(self.told_by(advertisement), backup, now)
                 });
             }
+            Input::FrameHeard => self.state = State::Backup(self.hearing(backup, now)),
             // One that asks to be relieved asks whoever is fit.
             Input::ActiveFailed { failure: Failure::OutOfService, .. } if self.fitness != Fitness::Fit => {}
             Input::ActiveFailed { failure, next_in_line } if backup.active.is_some() => {
@@ -107,10 +110,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// Whether the role is to be taken from an Active router of that priority.
-    fn preempts(&self, backup: Backup<A>, priority: Priority) -> bool {
-        // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover; and a
-        // failing router is relieved in any case.
+    fn preempts(&self, backup: Backup<A>, priority: Priority, now: Instant) -> bool {
+        // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover, nor
+        // before its delay; and a failing router is relieved in any case.
         let preempt = !backup.yielded
+            && now >= backup.preempts_from
             && (self.parameters.preempt || self.parameters.priority == Priority::ADDRESS_OWNER);
         self.fitness == Fitness::Fit
             && priority < self.parameters.priority
@@ -127,13 +131,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         actions: &mut Actions,
     ) {
         let is_worse = fitness != Fitness::Fit || priority < self.parameters.priority;
+        let is_better = !is_worse && (self.fitness != Fitness::Fit || priority > self.parameters.priority);
         let was_unknown = self.fitness == Fitness::Unknown;
         self.note_trackers(priority, fitness);
+        let delayed = Backup { preempts_from: now + self.parameters.preempt_delay, ..backup };
+        let backup = if is_better { delayed } else { backup };
+        self.state = State::Backup(backup);
         let interval = backup.active_adver_interval;
-        if backup.cause == Reason::Preempted && is_worse {
+        if backup.cause == Reason::Preempted && (is_worse || now < backup.preempts_from) {
             // The next advertisement tells whether it is still to preempt.
             let known = Known { router: backup.active, interval };
-            self.state = State::Backup(self.backup(known, backup.yielded, now));
+            self.state = State::Backup(self.following(known, backup, now));
         } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
             let active_down_timer = backup.active_down_timer.min(now + skew_time(priority, interval));
             self.state = State::Backup(Backup { active_down_timer, ..backup });
@@ -219,7 +227,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     // announcing again. Without a last word the neighbours would go on believing this one.
                     actions.push(Action::SetOwnership(Ownership::Released));
                     actions.push(self.concede());
-                    self.become_backup(Reason::HigherPriority, advertisement.into(), false, now, actions);
+                    self.become_backup(
+                        Reason::HigherPriority,
+                        self.told_by(advertisement),
+                        false,
+                        now,
+                        actions,
+                    );
                 } else {
                     // New in RFC 9568: answered at once, without touching Adver_Timer. Baton announces again because
                     // the weaker router has just turned the neighbours' caches to itself.
@@ -228,7 +242,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                 }
             }
             Input::Transmitted(begun) => {
-                let lease_until = begun.min(now) + lease_interval(interval);
+                let lease_until = begun.min(now) + self.lease_interval();
                 if lease_until > active.lease_until {
                     actions.push(Action::SetOwnership(Ownership::Held(lease_until)));
                     self.state = State::Active(Active { lease_until, ..active });
@@ -245,6 +259,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Startup
             | Input::StartupWithLease(_)
             | Input::Undrain
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::TransmitFailed => {}
@@ -270,7 +285,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
                     Some(_) => Ownership::Offered(until),
                     None => Ownership::Lingering(until),
                 }));
-                self.go(leaving.task, Reason::Succeeded, advertisement.into(), now, actions);
+                self.go(leaving.task, Reason::Succeeded, self.told_by(advertisement), now, actions);
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.task != Task::Shutdown => {
@@ -294,6 +309,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::Handover { .. }
             | Input::Drain
             | Input::Undrain
+            | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)

@@ -116,6 +116,13 @@ impl Standing {
 pub struct Interval(u16);
 
 impl Interval {
+    /// A second (RFC 9568 6.1).
+    pub const DEFAULT: Self = Self(100);
+    /// The shortest that an advertisement can tell of.
+    pub const SHORTEST: Self = Self(1);
+    /// The longest.
+    const LONGEST: Self = Self(4095);
+
     /// The interval of `centiseconds` (10 ms each), or `None` outside 1 to 4095.
     pub const fn from_centiseconds(centiseconds: u16) -> Option<Self> {
         match centiseconds {
@@ -133,6 +140,12 @@ impl Interval {
     pub fn seconds(self) -> Option<u8> {
         // The longest is 40 s.
         if self.0.is_multiple_of(100) { u8::try_from(self.0 / 100).ok() } else { None }
+    }
+
+    /// So many times the interval, as far as an advertisement can tell it; at least once.
+    #[must_use]
+    pub fn times(self, times: u16) -> Self {
+        Self(self.0.saturating_mul(times.max(1))).min(Self::LONGEST)
     }
 
     /// The interval as a span of time.

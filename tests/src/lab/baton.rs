@@ -100,7 +100,7 @@ const fn xdp_line(xdp: XdpChoice) -> &'static str {
 
 fn router_table(router: &Router<'_>, mac: MacMode, settings: &Settings) -> String {
     let Router { vrid, priority, vips } = router;
-    let Settings { interval_ms, checksum, .. } = settings;
+    let Settings { interval_ms, checksum, more, .. } = settings;
     let mac = match mac {
         MacMode::Virtual => "virtual",
         MacMode::Interface => "interface",
@@ -110,7 +110,7 @@ fn router_table(router: &Router<'_>, mac: MacMode, settings: &Settings) -> Strin
     let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
     format!(
         "\n[[router]]\ninterface = \"eth0\"\nvrid = {vrid}\npriority = {priority}\ninterval_ms = {interval_ms}\n\
-         {preempt}mac = \"{mac}\"\nchecksum = \"{checksum}\"\nvips = [{vips}]\n"
+         {preempt}{more}mac = \"{mac}\"\nchecksum = \"{checksum}\"\nvips = [{vips}]\n"
     )
 }
 

@@ -20,12 +20,21 @@ pub struct Settings {
     pub checksum: &'static str,
     /// `sbfd` of Baton.
     pub sbfd: &'static str,
+    /// Further lines of Baton's `[[router]]`.
+    pub more: &'static str,
 }
 
 impl Settings {
     /// What most suites and all measurements use: 10 ms, and an owner that stays owner until something befalls it.
-    pub const USUAL: Self =
-        Self { interval_ms: 10, preempt: false, xdp: XdpChoice::Auto, checksum: "auto", sbfd: "auto" };
+    pub const USUAL: Self = Self {
+        interval_ms: 10,
+        preempt: false,
+        xdp: XdpChoice::Auto,
+        checksum: "auto",
+        sbfd: "auto",
+        // The segment is silent until somebody is probed for.
+        more: "startup_hold_ms = 0\n",
+    };
     /// VRRP's own, for a system about which nothing was decided.
     pub const DEFAULTS: Self = Self { interval_ms: 1000, preempt: true, ..Self::USUAL };
 }

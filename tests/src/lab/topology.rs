@@ -138,6 +138,13 @@ impl Lab {
         self.run_on_switch("bridge", &["link", "set", "dev", host.port(), "state", "2"]).map(drop)
     }
 
+    /// The switch has a spanning tree from now on, as quick as the kernel makes one: a port that comes up listens for two
+    /// seconds and learns for two, and all ports send what the tree needs. Those that are up go on forwarding.
+    pub fn span_tree(&self) -> Result<()> {
+        let tree = ["type", "bridge", "stp_state", "1", "forward_delay", "200", "hello_time", "100"];
+        self.run_on_switch("ip", &[&["link", "set", BRIDGE], &tree[..]].concat()).map(drop)
+    }
+
     fn set_port_program(&self, host: Host, program: &str) -> Result<()> {
         let pin = self.directory().join("bpf").join(program);
         let pin = pin.to_string_lossy();

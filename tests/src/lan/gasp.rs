@@ -32,7 +32,7 @@ impl Judge {
     /// A router that serves has spoken to `host`: on a good LAN that is the successor, which the guardian hears with its next
     /// look. On a bad one another word may hide this one.
     pub(super) fn inherit(&mut self, host: usize, now: Instant) {
-        let soon = now + LINGER_MARGIN + pause(self.interval) + self.latency;
+        let soon = now + LINGER_MARGIN + pause(self.terms.interval) + self.latency;
         if let Some(DeadLease { by, noticed: Some(noticed) }) = &mut self.dead_leases[host]
             && self.strict
             && *noticed < now

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use baton::guardian::Linger;
-use baton::vrrp::{Checksum, ChecksumMode, Instant, Standing, linger};
+use baton::vrrp::{Checksum, ChecksumMode, Instant, Parameters, Standing, linger};
 use baton_common::ownership::Mailbox;
 
 use super::host::{Agent, Host};
@@ -50,8 +50,8 @@ impl Lan {
         if !std::mem::take(&mut host.guardian.stands_by) || self.sabotage == Some(Sabotage::IdleGuardian) {
             return Ok(());
         }
-        let interval = host.router.parameters().interval;
-        let Some((lease, mut linger)) = Linger::of(host.ownership(), interval, self.now) else {
+        let Parameters { interval, down_adverts, .. } = *host.router.parameters();
+        let Some((lease, mut linger)) = Linger::of(host.ownership(), interval, down_adverts, self.now) else {
             return Ok(());
         };
         self.judge.notice(who, self.now);

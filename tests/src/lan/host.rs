@@ -43,8 +43,8 @@ pub(super) struct Guardian {
 pub(super) struct Host {
     /// Its election core.
     pub(super) router: VirtualRouter<Ipv4Addr>,
-    /// Its priority while it is in order.
-    pub(super) configured: Priority,
+    /// What its operator has decided, with the priority that weights leave of it.
+    pub(super) configured: Parameters<Ipv4Addr>,
     /// Whether its trackers find it out of order.
     pub(super) is_failing: bool,
     /// Whom its agent watches.
@@ -107,7 +107,7 @@ impl Host {
     pub(super) fn new(parameters: Parameters<Ipv4Addr>) -> Self {
         Self {
             router: VirtualRouter::new(parameters, None),
-            configured: parameters.priority,
+            configured: parameters,
             is_failing: false,
             peers: Peers::new(1, MAX_PEERS),
             agent: Agent::Dead,
@@ -168,19 +168,24 @@ impl Host {
     }
 
     /// Its agent starts, from nothing but what the data plane remembers. Answers with its first input: like the driver it
-    /// takes up a lease that holds, unless another has advertised since.
-    pub(super) fn start(&mut self, tracking: bool, now: Instant) -> Input<Ipv4Addr> {
+    /// takes up a lease that holds, unless another has advertised since. `obeyed` is what it makes of its configuration.
+    pub(super) fn start(
+        &mut self,
+        tracking: bool,
+        obeyed: impl Fn(Parameters<Ipv4Addr>) -> Parameters<Ipv4Addr>,
+        now: Instant,
+    ) -> Input<Ipv4Addr> {
         self.die();
         self.agent = Agent::Running;
         self.guardian.stands_by = true;
-        let parameters = Parameters { priority: self.configured, ..*self.router.parameters() };
-        let router = VirtualRouter::new(parameters, self.router.heard());
+        let router = VirtualRouter::new(obeyed(self.configured), self.router.heard());
         self.router = if tracking || self.is_failing { router.tracked() } else { router };
         self.peers = Peers::new(1, MAX_PEERS);
         self.spoken.clear();
         self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
         self.datapath = true;
-        let worth = lease_interval(self.router.parameters().interval);
+        let Parameters { interval, down_adverts, .. } = *self.router.parameters();
+        let worth = lease_interval(interval, down_adverts);
         match self.ownership() {
             Ownership::Held(until) | Ownership::Offered(until)
                 if self.carrier && now < until && self.heard + worth <= until =>
@@ -199,14 +204,15 @@ impl Host {
         if self.is_failing {
             Input::Tracked { priority: Priority::LAST_RESORT, fitness: Fitness::Failing }
         } else {
-            Input::Tracked { priority: self.configured, fitness: Fitness::Fit }
+            Input::Tracked { priority: self.configured.priority, fitness: Fitness::Fit }
         }
     }
 
     /// Whether it takes the role from `active`.
-    pub(super) fn preempts(&self, active: &Self) -> bool {
+    pub(super) fn preempts(&self, active: &Self, now: Instant) -> bool {
         let (own, other) = (self.router.parameters(), active.router.parameters().priority);
-        let preempts = (own.preempt || own.priority == Priority::ADDRESS_OWNER) && !self.router.yielded();
+        let may = self.router.preempts_from().is_none_or(|from| from <= now) && !self.router.yielded();
+        let preempts = may && (own.preempt || own.priority == Priority::ADDRESS_OWNER);
         let is_willing = preempts || other == Priority::LAST_RESORT;
         self.router.fitness() == Fitness::Fit && own.priority > other && is_willing
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton::vrrp::{Instant, Ownership, Reason, Role, Transition};
 
+use super::delays::Delays;
 use super::gasp::DeadLease;
 use super::host::{Agent, Host};
 use super::network::Network;
@@ -25,7 +26,7 @@ pub struct Violation {
 /// The invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// A lease is no longer than three intervals from the last proof of life, and is not renewed once it has lapsed.
+    /// A lease is no longer than the intervals that it may be from the last proof of life, and is not renewed once it has lapsed.
     Lease,
     /// Nobody takes over from a silent router before its lease has run out.
     Takeover,
@@ -33,6 +34,8 @@ pub enum Rule {
     Succession,
     /// Two owners that hear each other settle it at once.
     Settle,
+    /// Nobody preempts before its delay is over, or takes silence for an end before its hold is.
+    Delay,
     /// Somebody owns within a stated time.
     Liveness,
     /// A planned move, or the death of an agent with a guardian, leaves no gap.
@@ -49,13 +52,22 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What all hosts have to agree on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Advertisement_Interval.
+    pub(super) interval: Duration,
+    /// Advertisements that may be missed.
+    pub(super) adverts: u32,
+}
+
 /// What the judge has to remember.
 #[derive(Debug)]
 pub(super) struct Judge {
     /// Every disturbance has died down before the next: nothing but a planned move or preemption excuses two owners.
     pub(super) strict: bool,
-    /// Advertisement_Interval of all hosts.
-    pub(super) interval: Duration,
+    /// What all hosts have agreed on.
+    pub(super) terms: Terms,
     /// How long a contest may take.
     pub(super) settling: Duration,
     /// How late a host may be.
@@ -67,20 +79,22 @@ pub(super) struct Judge {
     /// The end of the time that somebody owned.
     pub(super) covered: Instant,
     /// The last disturbance from outside.
-    disturbed: Instant,
+    pub(super) disturbed: Instant,
     /// Until when a planned move must leave no gap.
     planned: Instant,
     /// Per host, what its dead agent has left to its guardian.
     pub(super) dead_leases: Vec<Option<DeadLease>>,
     /// What it knows of S-BFD.
     pub(super) succession: Succession,
+    /// What it knows of delays and holds.
+    pub(super) delays: Delays,
 }
 
 impl Judge {
-    /// A judge over `hosts` with that Advertisement_Interval.
+    /// A judge over `hosts` that have agreed on `terms`.
     pub(super) fn new(
         strict: bool,
-        interval: Duration,
+        terms: Terms,
         settling: Duration,
         latency: Duration,
         hosts: usize,
@@ -88,7 +102,7 @@ impl Judge {
         let zero = Instant::default();
         Self {
             strict,
-            interval,
+            terms,
             settling,
             latency,
             stirred: vec![zero; hosts],
@@ -98,6 +112,7 @@ impl Judge {
             planned: zero,
             dead_leases: vec![None; hosts],
             succession: Succession::new(hosts),
+            delays: Delays::new(hosts),
         }
     }
 
@@ -129,18 +144,19 @@ impl Judge {
 
     /// An advertisement arrived.
     pub(super) fn arrive(&mut self, from: usize, to: usize) {
+        self.delays.deaf_since[to] = None;
         self.lost[from][to].0 = 0;
     }
 
-    /// How long nobody may own although somebody could: a Backup waits for at most four intervals, and may have been
-    /// told to begin anew by a frame that was still under way.
+    /// How long nobody may own although somebody could: a Backup waits for the adverts that it may miss and its Skew_Time, at
+    /// most an interval, and may have been told to begin anew by a frame that was still under way.
     fn patience(&self) -> Duration {
-        self.interval * 5 + self.settling
+        self.terms.interval * (self.terms.adverts + 2) + self.settling
     }
 
     /// Rule Lease: judges what the core of `host` asks for.
     pub(super) fn lease(&self, host: &Host, until: Instant, now: Instant) -> Result<(), Violation> {
-        if until > host.proof + self.interval * 3 {
+        if until > host.proof + self.terms.interval * self.terms.adverts {
             let details = format!("asks for {} on proof of {}", text(until), text(host.proof));
             return Err(Violation { rule: Rule::Lease, at: now, details });
         }
@@ -171,6 +187,7 @@ impl Judge {
         transition: Transition,
         now: Instant,
     ) -> Result<(), Violation> {
+        self.judge_delay(hosts, who, transition, now)?;
         if transition.to != Role::Active
             || (transition.from == Role::Active && transition.reason != Reason::HandoverRefused)
         {
@@ -181,15 +198,15 @@ impl Judge {
                 continue;
             }
             let silent = host.agent != Agent::Running;
-            // A router that has been Active for long has sent three advertisements in the time that a Backup waits,
-            // and the third may still be under way. One that stopped or began within that time has sent fewer.
-            let began = now <= self.stirred[other] + self.interval * 3 + self.settling;
+            // A router that has been Active for long has sent as many advertisements in the time that a Backup waits as may
+            // be missed, and the last may still be under way. One that stopped or began within that time has sent fewer.
+            let began = now <= self.stirred[other] + self.terms.interval * self.terms.adverts + self.settling;
             if matches!(transition.reason, Reason::ActiveUnreachable | Reason::ActiveOutOfService) {
                 self.is_no_mistake(hosts, (who, other), listened, transition.reason, now)?;
                 continue;
             }
             let excused = if transition.reason == Reason::ActiveDown {
-                self.lost[other][who].0 >= if silent || began { 1 } else { 2 }
+                self.lost[other][who].0 >= if silent || began { 1 } else { self.terms.adverts - 1 }
             } else {
                 // Against a router that runs, these are contests, which rule Settle watches.
                 !silent || !self.strict
@@ -234,7 +251,9 @@ impl Judge {
             let details = format!("nobody serves from {} to {}", text(self.covered), text(until));
             return Err(Violation { rule: Rule::NoGap, at: until, details });
         }
-        let electable = hosts.iter().any(|host| host.is_present() && !host.router.drained());
+        let electable = hosts.iter().enumerate().any(|(who, host)| {
+            host.is_present() && !host.router.drained() && !self.is_held(who, host, until)
+        });
         let from = self.covered.max(self.disturbed);
         if electable && network.is_whole() && until > from + self.patience() {
             let details = format!("nobody serves from {} to {}", text(from), text(until));
@@ -261,7 +280,7 @@ impl Judge {
         // The next advertisement of either comes within an interval.
         let losses = [self.lost[one][other].1, self.lost[other][one].1];
         for lost in losses.into_iter().flatten() {
-            limit = limit.max(lost + self.interval + self.settling);
+            limit = limit.max(lost + self.terms.interval + self.settling);
         }
         if end > limit {
             let details =
@@ -283,7 +302,11 @@ impl Judge {
             if host.router.role() != expected {
                 return wrong(format!("{who} is {}, {owner} owns", host.router.role()));
             }
-            if who != owner && host.preempts(&hosts[owner]) {
+            // A preemption may be under way since its delay is over.
+            let long_ago = Instant::from_nanos(
+                now.as_nanos().saturating_sub(u64::try_from(self.patience().as_nanos()).expect("minutes")),
+            );
+            if who != owner && host.preempts(&hosts[owner], long_ago) {
                 return wrong(format!("{who} does not preempt {owner}"));
             }
         }

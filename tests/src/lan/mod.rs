@@ -5,6 +5,7 @@
 //! lease, as the XDP program would, whatever its agent does. A judge checks the invariants between any two events.
 //! Nothing but the seed decides what happens.
 
+mod delays;
 mod gasp;
 mod guardian;
 mod host;
@@ -20,14 +21,14 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Fitness, Input, Instant, Parameters, Role};
+use baton::vrrp::{Fitness, Input, Instant, Parameters, Priority, Role};
 
 pub use judge::{Rule, Violation};
 pub use network::Conditions;
 
 use crate::random::Random;
 use host::{Agent, Host};
-use judge::Judge;
+use judge::{Judge, Terms};
 use network::Network;
 use sbfd::Watching;
 use step::Event;
@@ -59,6 +60,12 @@ pub enum Disturbance {
     Fail(usize),
     /// It is in order again.
     Recover(usize),
+    /// Weights of trackers leave another priority.
+    Weigh(usize, Priority),
+    /// The agent goes over to another configuration: it ends without a word, and the next one begins at once.
+    Restart(usize, Parameters<Ipv4Addr>),
+    /// A client asks all for an address: who hears that is not deaf.
+    Broadcast,
     /// The operator stops the agent.
     Shutdown(usize),
     /// The interface of a host loses its carrier.
@@ -78,12 +85,14 @@ pub enum Disturbance {
 /// A fault built into the simulation itself, to show that the judge notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
-    /// Leases last five intervals.
+    /// Leases last two intervals too long.
     LongLease,
     /// Cells are not cleared when a router gives up.
     KeepsServing,
     /// A planned move clears the cell at once.
     NoLinger,
+    /// Nobody is as patient as he was told to be.
+    Impatience,
     /// Deadlines are missed.
     NoTimers,
     /// Every standby is told that it is the next in line.
@@ -123,12 +132,13 @@ impl Lan {
     /// A LAN of hosts with these parameters, none started. In a `strict` one the caller leaves time for every
     /// disturbance to die down before the next, and loses no frames.
     pub fn new(members: &[Parameters<Ipv4Addr>], conditions: Conditions, strict: bool, seed: u64) -> Self {
-        let interval = members.first().map_or(Duration::ZERO, |member| member.interval.duration());
+        let first = members.first().expect("a LAN has hosts");
+        let terms = Terms { interval: first.interval.duration(), adverts: first.down_adverts.get().into() };
         let settling = Duration::from_nanos(conditions.settling_time());
         let latency = Duration::from_nanos(conditions.latency);
         Self {
             hosts: members.iter().map(|parameters| Host::new(*parameters)).collect(),
-            judge: Judge::new(strict, interval, settling, latency, members.len()),
+            judge: Judge::new(strict, terms, settling, latency, members.len()),
             network: Network::new(conditions, members.len()),
             random: Random::new(seed),
             watching: None,
@@ -202,9 +212,12 @@ impl Lan {
 
     /// Makes something happen.
     pub fn disturb(&mut self, disturbance: &Disturbance) -> Result<(), Violation> {
-        self.write_down(|| format!("-- {disturbance:?}"));
-        self.judge.disturb(self.now);
+        self.write_down(|| format!("-- {}", text::disturbance(disturbance)));
+        if *disturbance != Disturbance::Broadcast {
+            self.judge.disturb(self.now);
+        }
         match *disturbance {
+            Disturbance::Broadcast => self.broadcast(),
             Disturbance::Start(who) => self.start(who),
             Disturbance::Kill(who) => {
                 self.hosts[who].die();
@@ -246,9 +259,27 @@ impl Lan {
                 self.planned(who, self.hosts[who].tracked())
             }
             Disturbance::Recover(who) => {
-                self.hosts[who].is_failing = false;
+                if std::mem::replace(&mut self.hosts[who].is_failing, false) {
+                    self.judge.recover(who, self.now);
+                }
                 self.judge.stir(who, self.now);
                 self.offer(who, self.hosts[who].tracked())
+            }
+            Disturbance::Weigh(who, priority) => {
+                if priority > self.hosts[who].configured.priority {
+                    self.judge.recover(who, self.now);
+                }
+                self.hosts[who].configured.priority = priority;
+                self.judge.stir(who, self.now);
+                self.offer(who, self.hosts[who].tracked())
+            }
+            Disturbance::Restart(who, parameters) => {
+                self.hosts[who].configured = parameters;
+                if self.hosts[who].agent == Agent::Dead {
+                    return Ok(());
+                }
+                self.hosts[who].die();
+                self.start(who)
             }
             Disturbance::Shutdown(who) => self.planned(who, Input::Shutdown),
             Disturbance::Unplug(who) => {
@@ -290,7 +321,12 @@ impl Lan {
         self.gasp(who)?;
         self.judge.forget_dead_lease(who);
         let host = &mut self.hosts[who];
-        let input = host.start(self.tracking, self.now);
+        let sabotaged = self.sabotage == Some(Sabotage::Impatience);
+        let obeyed = |told: Parameters<Ipv4Addr>| match sabotaged {
+            true => Parameters { preempt_delay: Duration::ZERO, startup_hold: Duration::ZERO, ..told },
+            false => told,
+        };
+        let input = host.start(self.tracking, obeyed, self.now);
         host.peers.set_profile(self.watching.map(|watching| watching.profile));
         for from in 0..self.hosts.len() {
             self.judge.arrive(from, who);
@@ -299,6 +335,17 @@ impl Lan {
             self.offer(who, input)?;
         }
         self.offer(who, self.hosts[who].tracked())
+    }
+
+    /// A client on the first side of a partition speaks. Who hears it is not deaf from then on.
+    fn broadcast(&mut self) -> Result<(), Violation> {
+        for who in 0..self.hosts.len() {
+            if self.network.sides[who] == 0 && self.hosts[who].carrier && self.hosts[who].datapath {
+                self.judge.hear(who, self.now);
+                self.offer(who, Input::FrameHeard)?;
+            }
+        }
+        Ok(())
     }
 
     /// An operator's wish.

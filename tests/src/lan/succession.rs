@@ -64,13 +64,13 @@ impl Judge {
         now: Instant,
     ) -> Result<(), Violation> {
         let Some(watching) = self.succession.watching else { return Ok(()) };
-        let is_recent = |at: Instant| now <= at + watching.silence() + self.interval + self.settling;
+        let is_recent = |at: Instant| now <= at + watching.silence() + self.terms.interval + self.settling;
         let strayed = |peer: usize| self.succession.strays[who][peer].is_some_and(is_recent);
         let peer = hosts.iter().position(|host| Some(host.address()) == listened);
         let speaks = hosts[other].agent == Agent::Running;
         let contest = now <= self.stirred[other] + self.settling
             || peer != Some(other)
-                && (hosts[who].preempts(&hosts[other]) && speaks || !speaks && !self.strict);
+                && (hosts[who].preempts(&hosts[other], now) && speaks || !speaks && !self.strict);
         let misled = self.lost[other][who].0 > 0
             || strayed(other)
             || peer.is_some_and(|peer| strayed(peer) || is_recent(self.stirred[peer]));

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use baton::vrrp::{Action, Actions, Checksum, Failure, Input, Instant, Ownership, Standing};
+use baton::vrrp::{Action, Actions, Checksum, Failure, Input, Instant, Ownership, Parameters, Standing};
+
+use super::Disturbance;
 
 /// `at` in milliseconds.
 pub fn time(at: Instant) -> String {
@@ -14,6 +16,16 @@ pub fn time(at: Instant) -> String {
 /// The letter of a host.
 pub fn name(host: usize) -> char {
     char::from(b'a' + u8::try_from(host).unwrap_or(25))
+}
+
+/// One disturbance, and of another configuration what may differ.
+pub fn disturbance(disturbance: &Disturbance) -> String {
+    let Disturbance::Restart(who, parameters) = disturbance else { return format!("{disturbance:?}") };
+    let Parameters { priority, preempt, preempt_delay, startup_hold, .. } = parameters;
+    format!(
+        "Restart({who}) with priority {}, preempt {preempt}, delay {preempt_delay:?}, hold {startup_hold:?}",
+        priority.get()
+    )
 }
 
 /// One input in a few words.
@@ -30,6 +42,7 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         Input::Advertisement(advertisement) => {
             format!("hears {} from {:?}", advertisement.standing.octet(), advertisement.source)
         }
+        Input::FrameHeard => "hears a frame".into(),
         Input::Timer => "timer".into(),
         Input::ActiveFailed { failure, next_in_line } => {
             let what = match failure {

@@ -317,7 +317,7 @@ fn expected(name: &str, length: usize) -> &'static Row {
 /// What each verdict means for the frame. Redirection has no socket to go to: the kernel gets the advert.
 fn action(verdict: Verdict) -> u32 {
     match verdict {
-        Other | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
+        Other | LinkControl | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType | VrrpLength | VrrpInterval | VrrpChecksum
@@ -382,6 +382,7 @@ fn an_unconfigured_host_lets_everything_pass() {
             VrrpLength if frame.len() < SHORTEST + headers(&frame) + 8 => VrrpLength,
             VrrpReceived | VrrpUnknownRouter | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
             | VrrpInterval | VrrpChecksum | VrrpAddress | VrrpAuthentication => VrrpUnknownRouter,
+            LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
             | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
             | VirtualMacNotOwner | VirtualMacNotVip | EgressArp | EgressNd | EgressVirtualMac => Other,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use baton::clock;
 use baton_common::ownership::Service;
 use baton_common::verdict::Verdict::{
-    Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
+    LinkControl, Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
 };
 use baton_tests::datapath::{FOREVER, Outcome, XDP_DROP, XDP_PASS};
 use baton_tests::frames::{self, with};
@@ -28,6 +28,27 @@ fn delivered(frame: &[u8]) -> Outcome {
         action: XDP_PASS,
         counted: BTreeMap::from([(VipDelivered, 1)]),
         frame: with(frame, DESTINATION_MAC, &DEVICE_MAC),
+    }
+}
+
+#[test]
+fn what_a_switch_port_itself_sends_is_told_apart_and_passed() {
+    let host = host(Role::Backup);
+    let frame =
+        |destination: [u8; 6]| with(&frames::octets("arp-request-other"), DESTINATION_MAC, &destination);
+    for (destination, verdict) in [
+        ([0x01, 0x80, 0xc2, 0, 0, 0x00], LinkControl),
+        ([0x01, 0x80, 0xc2, 0, 0, 0x0e], LinkControl),
+        ([0x01, 0x80, 0xc2, 0, 0, 0x0f], LinkControl),
+        ([0x01, 0x80, 0xc2, 0, 0, 0x10], Other),
+        ([0x01, 0x80, 0xc2, 0, 1, 0x00], Other),
+        ([0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc], LinkControl),
+        ([0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd], LinkControl),
+        ([0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xce], Other),
+        ([0xff; 6], Other),
+    ] {
+        let frame = frame(destination);
+        assert_eq!(host.receive(&frame), outcome(XDP_PASS, verdict, &frame), "{destination:02x?}");
     }
 }
 

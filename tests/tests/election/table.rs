@@ -1,19 +1,22 @@
 //! Every cell of the state table, as rows of data.
 
+use std::time::Duration;
+
+use baton::vrrp::{Parameters, VirtualRouter};
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, DatapathLost, Drain, Handover, HandoverTo, Hears, LeaseLapsed, LinkDown, OutOfService,
+    self, DatapathLost, Drain, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed, LinkDown, OutOfService,
     OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
     TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther, WeightFails,
 };
-use super::{HIGHER, LOWER, feed, ms, router};
+use super::{HIGHER, LOCAL, LOWER, feed, ms, parameters};
 
 /// Where a row of the state table begins: what led there, and the time of the cell's input in ms.
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 26] = [
+const INPUTS: [(&str, Given); 27] = [
     ("startup", Startup),
     ("startup with lease", StartupWithLease),
     ("startup with lapsed lease", StartupWithLapsedLease),
@@ -30,6 +33,7 @@ const INPUTS: [(&str, Given); 26] = [
     ("hears 100 from lower", Hears(100, LOWER)),
     ("hears 100 from higher", Hears(100, HIGHER)),
     ("hears 200", Hears(200, LOWER)),
+    ("hears a frame", HearsFrame),
     ("timer early", Timer),
     ("timer due", TimerDue),
     ("unreachable", Unreachable),
@@ -42,11 +46,15 @@ const INPUTS: [(&str, Given); 26] = [
     ("datapath lost", DatapathLost),
 ];
 
+/// The row of a router that is held back for five seconds as long as it hears nothing; no other row has a hold.
+const DEAF: &str = "Backup that is deaf";
+
 /// The rows: a router of priority 100 and interval 100 cs in every state and sub-state.
-const SITUATIONS: [Situation; 13] = [
+const SITUATIONS: [Situation; 14] = [
     ("Initialize", &[], 1000.0),
     ("Initialize, drained", &[(Startup, 0.0), (Drain, 500.0)], 1000.0),
     ("Backup", &[(Startup, 0.0)], 1000.0),
+    (DEAF, &[(Startup, 0.0)], 1000.0),
     ("Backup to a known router", &[(Startup, 0.0), (Hears(200, HIGHER), 500.0)], 1000.0),
     ("Backup after priority 0", &[(Startup, 0.0), (Hears(0, HIGHER), 1000.0)], 1200.0),
     ("Backup about to preempt", &[(Startup, 0.0), (Hears(50, HIGHER), 1000.0)], 1200.0),
@@ -69,14 +77,15 @@ fn every_cell_of_the_state_table_acts_as_written() {
         assert_eq!(name, row);
         for ((label, given), (column, outcome)) in INPUTS.into_iter().zip(expected) {
             assert_eq!(label, column);
-            assert_eq!(cell(before, given, at), outcome, "{name}, {label}");
+            assert_eq!(cell(name, before, given, at), outcome, "{name}, {label}");
         }
     }
 }
 
 /// Leads a router into a situation, feeds it the cell's input, and tells what it does and where it ends up.
-fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
-    let mut router = router(100);
+fn cell(name: &str, before: &[(Given, f64)], given: Given, at: f64) -> String {
+    let startup_hold = Duration::from_secs(if name == DEAF { 5 } else { 0 });
+    let mut router = VirtualRouter::new(Parameters { startup_hold, ..parameters(100, LOCAL) }, None);
     for (input, at) in before {
         feed(&mut router, *input, ms(*at));
     }
@@ -85,21 +94,22 @@ fn cell(before: &[(Given, f64)], given: Given, at: f64) -> String {
         _ => ms(at),
     };
     let actions = feed(&mut router, given, at);
-    let flags = match (router.leaving(), router.yielded(), router.drained()) {
-        (true, _, _) => " leaving",
-        (_, true, _) => " yielded",
-        (_, _, true) => " drained",
-        (false, false, false) => "",
+    let flags = match (router.leaving(), router.yielded(), router.drained(), router.deaf()) {
+        (true, _, _, _) => " leaving",
+        (_, true, _, _) => " yielded",
+        (_, _, true, _) => " drained",
+        (_, _, _, true) => " deaf",
+        (false, false, false, false) => "",
     };
     let deadline = router.deadline().map_or_else(|| "never".to_owned(), text::time);
     format!("{actions} => {}{flags}, {deadline}", router.role())
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 26]);
+type Row = (&'static str, [(&'static str, &'static str); 27]);
 
 /// The state table.
-const TABLE: [Row; 13] = [
+const TABLE: [Row; 14] = [
     (
         "Initialize",
         [
@@ -122,6 +132,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Initialize, never"),
             ("hears 100 from higher", "nothing => Initialize, never"),
             ("hears 200", "nothing => Initialize, never"),
+            ("hears a frame", "nothing => Initialize, never"),
             ("timer early", "nothing => Initialize, never"),
             ("timer due", "nothing => Initialize, never"),
             ("unreachable", "nothing => Initialize, never"),
@@ -153,6 +164,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Initialize drained, never"),
             ("hears 100 from higher", "nothing => Initialize drained, never"),
             ("hears 200", "nothing => Initialize drained, never"),
+            ("hears a frame", "nothing => Initialize drained, never"),
             ("timer early", "nothing => Initialize drained, never"),
             ("timer due", "nothing => Initialize drained, never"),
             ("unreachable", "nothing => Initialize drained, never"),
@@ -184,6 +196,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Backup, 2804.6875"),
             ("hears 100 from higher", "nothing => Backup, 2804.6875"),
             ("hears 200", "nothing => Backup, 2804.6875"),
+            ("hears a frame", "nothing => Backup, 3609.375"),
             ("timer early", "nothing => Backup, 3609.375"),
             (
                 "timer due",
@@ -196,6 +209,41 @@ const TABLE: [Row; 13] = [
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
             ("lease lapsed", "nothing => Backup, 3609.375"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
+        ],
+    ),
+    (
+        DEAF,
+        [
+            ("startup", "nothing => Backup deaf, 8609.375"),
+            ("startup with lease", "nothing => Backup deaf, 8609.375"),
+            ("startup with lapsed lease", "nothing => Backup deaf, 8609.375"),
+            ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
+            ("handover", "nothing => Backup deaf, 8609.375"),
+            ("handover to one", "nothing => Backup deaf, 8609.375"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup deaf, 8609.375"),
+            ("trackers fail", "nothing => Backup deaf, 8609.375"),
+            ("a weight fails", "nothing => Backup deaf, 8609.375"),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
+            ("hears 0", "nothing => Backup, 1609.375"),
+            ("hears 50", "nothing => Backup, 4609.375"),
+            ("hears 100 from lower", "nothing => Backup, 2804.6875"),
+            ("hears 100 from higher", "nothing => Backup, 2804.6875"),
+            ("hears 200", "nothing => Backup, 2804.6875"),
+            ("hears a frame", "nothing => Backup, 4609.375"),
+            ("timer early", "nothing => Backup deaf, 8609.375"),
+            (
+                "timer due",
+                "own until 11609.375; send 100; announce; Backup -> Active (active-down) => Active, 9609.375",
+            ),
+            ("unreachable", "nothing => Backup deaf, 8609.375"),
+            ("unreachable, not next", "nothing => Backup deaf, 8609.375"),
+            ("out of service", "nothing => Backup deaf, 8609.375"),
+            ("out of service, not next", "nothing => Backup deaf, 8609.375"),
+            ("transmitted", "nothing => Backup deaf, 8609.375"),
+            ("transmit failed", "nothing => Backup deaf, 8609.375"),
+            ("lease lapsed", "nothing => Backup deaf, 8609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -218,6 +266,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Backup, 2804.6875"),
             ("hears 100 from higher", "nothing => Backup, 2804.6875"),
             ("hears 200", "nothing => Backup, 2804.6875"),
+            ("hears a frame", "nothing => Backup, 2304.6875"),
             ("timer early", "nothing => Backup, 2304.6875"),
             (
                 "timer due",
@@ -258,6 +307,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Backup, 3004.6875"),
             ("hears 100 from higher", "nothing => Backup, 3004.6875"),
             ("hears 200", "nothing => Backup, 3004.6875"),
+            ("hears a frame", "nothing => Backup, 1609.375"),
             ("timer early", "nothing => Backup, 1609.375"),
             (
                 "timer due",
@@ -292,6 +342,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Backup, 3004.6875"),
             ("hears 100 from higher", "nothing => Backup, 3004.6875"),
             ("hears 200", "nothing => Backup, 3004.6875"),
+            ("hears a frame", "nothing => Backup, 3609.375"),
             ("timer early", "nothing => Backup, 3609.375"),
             (
                 "timer due",
@@ -326,6 +377,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "nothing => Backup yielded, 6804.6875"),
             ("hears 100 from higher", "nothing => Backup yielded, 6804.6875"),
             ("hears 200", "nothing => Backup yielded, 6804.6875"),
+            ("hears a frame", "nothing => Backup yielded, 6404.6875"),
             ("timer early", "nothing => Backup yielded, 6404.6875"),
             (
                 "timer due",
@@ -372,6 +424,7 @@ const TABLE: [Row; 13] = [
                 "disown; concede; Active -> Backup (higher-priority) => Backup, 6304.6875",
             ),
             ("hears 200", "disown; concede; Active -> Backup (higher-priority) => Backup, 6304.6875"),
+            ("hears a frame", "nothing => Active, 5000"),
             ("timer early", "nothing => Active, 5000"),
             ("timer due", "send 100 => Active, 6000"),
             ("unreachable", "nothing => Active, 5000"),
@@ -412,6 +465,7 @@ const TABLE: [Row; 13] = [
             ("hears 100 from lower", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
             ("hears 100 from higher", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
             ("hears 200", "disown; Active -> Backup (lease-lapsed) => Backup, 8804.6875"),
+            ("hears a frame", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("timer early", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("timer due", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("unreachable", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
@@ -452,6 +506,7 @@ const TABLE: [Row; 13] = [
                 "linger until 5002; Active -> Initialize (succeeded) => Initialize, never",
             ),
             ("hears 200", "linger until 5002; Active -> Initialize (succeeded) => Initialize, never"),
+            ("hears a frame", "nothing => Active leaving, 5502"),
             ("timer early", "nothing => Active leaving, 5502"),
             ("timer due", "disown; Active -> Initialize (shutdown) => Initialize, never"),
             ("unreachable", "nothing => Active leaving, 5502"),
@@ -489,6 +544,7 @@ const TABLE: [Row; 13] = [
                 "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
             ),
             ("hears 200", "linger until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears a frame", "nothing => Active leaving, 5502"),
             ("timer early", "nothing => Active leaving, 5502"),
             (
                 "timer due",
@@ -529,6 +585,7 @@ const TABLE: [Row; 13] = [
                 "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875",
             ),
             ("hears 200", "offer until 5002; Active -> Backup (succeeded) => Backup yielded, 6804.6875"),
+            ("hears a frame", "nothing => Active leaving, 5502"),
             ("timer early", "nothing => Active leaving, 5502"),
             (
                 "timer due",
@@ -569,6 +626,7 @@ const TABLE: [Row; 13] = [
                 "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never",
             ),
             ("hears 200", "linger until 5002; Active -> Initialize (succeeded) => Initialize drained, never"),
+            ("hears a frame", "nothing => Active leaving, 5502"),
             ("timer early", "nothing => Active leaving, 5502"),
             (
                 "timer due",

@@ -31,6 +31,7 @@ mod rights;
 mod sbfd;
 mod second_card;
 mod shared_pins;
+mod startup_hold;
 mod stopped;
 mod support;
 mod three;

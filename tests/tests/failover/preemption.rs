@@ -2,7 +2,9 @@
 //! the weaker one releases when it hears it, so the VIP is never without an owner. Both own it for the way of one advert;
 //! if the weaker one is held up, until its lease lapses.
 
-use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton::control::protocol::TransitionStatus;
 use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Settings, pause, wait_until};
@@ -68,6 +70,25 @@ fn a_better_node_that_handed_over_waits_for_its_restart() -> Result<()> {
         pair.agent(Host::A)?.signal(Signal::SIGTERM)?;
         let outcome = returns(lab, pair, |pair| pair.restart(Host::A))?;
         assert_preempted(lab, pair, &outcome)
+    })
+}
+
+#[test]
+fn a_better_node_that_returns_lets_the_weaker_one_serve_for_its_delay() -> Result<()> {
+    const DELAY: Duration = Duration::from_millis(1500);
+    let patient = Settings { more: "startup_hold_ms = 0\npreempt_delay_ms = 1500\n", ..PREEMPT };
+    with_settings(MacMode::Virtual, patient, |lab, pair| {
+        pair.agent(Host::A)?.signal(Signal::SIGTERM)?;
+        pair.end_of(Host::A)?;
+        let outcome = returns(lab, pair, |pair| pair.restart(Host::A))?;
+        assert_preempted(lab, pair, &outcome)?;
+        let router =
+            lab.baton_status(Host::A)?.routers.into_iter().next().context("an agent has a router")?;
+        let [.., started, taken] = &router.transitions[..] else { bail!("{:?}", router.transitions) };
+        assert_eq!(started.reason, "startup");
+        let waited = Duration::from_nanos(taken.decided_ns - started.decided_ns);
+        ensure!(waited >= DELAY, "node a has preempted after {waited:?}");
+        Ok(())
     })
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Fault, Host, Outcome, Pair, Witness, has_ended, has_stopped, pause, wait_until};
+use baton_tests::lab::{
+    Fault, Host, Outcome, Pair, Settings, Witness, has_ended, has_stopped, pause, wait_until,
+};
 use nix::sys::signal::{Signal, kill};
 
 use super::support::{
@@ -28,6 +30,21 @@ fn a_backup_that_goes_on_takes_nothing() -> Result<()> {
             assert_undisturbed(&outcome, Host::A);
             assert_eq!(router(lab, Host::B)?.epoch, 0);
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_owner_that_may_miss_many_adverts_goes_on_when_it_was_stopped_for_a_few() -> Result<()> {
+    let tolerant = Settings { more: "startup_hold_ms = 0\ndown_timer_adverts = 30\n", ..EVERY_100_MS };
+    with_settings(MacMode::Virtual, tolerant, |lab, pair| {
+        let (outcome, _) = watch(lab, || {
+            lab.signal_agent(Host::A, Signal::SIGSTOP)?;
+            pause(BEYOND_THE_LEASE)?;
+            pair.agent(Host::A)?.signal_tree(Signal::SIGCONT)
+        })?;
+        assert_undisturbed(&outcome, Host::A);
+        assert_eq!(router(lab, Host::A)?.epoch, 1);
         Ok(())
     })
 }
