@@ -92,6 +92,12 @@ fn a_guardian_that_shortens_the_lease_of_a_new_agent_is_caught() {
     assert_caught(rough, Sabotage::BlindGuardian, Rule::Guardian);
 }
 
+#[test]
+fn weights_that_the_election_does_not_hear_of_are_caught_at_the_end() {
+    assert_caught(strict, Sabotage::Weightless, Rule::Outcome);
+    assert_caught(rough, Sabotage::Weightless, Rule::Outcome);
+}
+
 /// The answer AdminDown arrives while the Backup is stalled, whenever that begins; then nobody takes over, and the Active
 /// router takes its handover back. Its advertisements say so.
 #[test]
@@ -165,7 +171,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
         for _ in 0..5 {
             let who = target(&lan, members.len(), &mut random);
             let start = || Some(Disturbance::Start(who));
-            let (disturbance, mut remedy) = match random.between(0, 13) {
+            let (disturbance, mut remedy) = match random.between(0, 15) {
                 0 => (Disturbance::Kill(who), start()),
                 1 => (Disturbance::CutPower(who), start()),
                 2 | 3 => (Disturbance::Stall(who, span(&mut random, interval, 8000)), None),
@@ -176,6 +182,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
                 9 => (Disturbance::KillGuardian(who), None),
                 10 => (Disturbance::HandoverTo(who, anybody(members.len(), &mut random)), None),
                 11 | 12 => (Disturbance::Fail(who), Some(Disturbance::Recover(who))),
+                13 | 14 => (Disturbance::Weigh(who, weight(&mut random)), None),
                 _ => (Disturbance::Drain(who), Some(Disturbance::Undrain(who))),
             };
             lan.run_for(span(&mut random, interval, 1000))?;
@@ -217,7 +224,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         for _ in 0..20 {
             lan.run_for(span(&mut random, interval, 6000))?;
             let who = target(&lan, members.len(), &mut random);
-            let disturbance = match random.between(0, 21) {
+            let disturbance = match random.between(0, 23) {
                 0 => Disturbance::Kill(who),
                 1 => Disturbance::CutPower(who),
                 2 | 3 => Disturbance::Stall(who, span(&mut random, interval, 8000)),
@@ -235,6 +242,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 16 => Disturbance::Undrain(who),
                 17 | 18 => Disturbance::Fail(who),
                 19 => Disturbance::Recover(who),
+                20 | 21 => Disturbance::Weigh(who, weight(&mut random)),
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
@@ -282,6 +290,7 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         | Disturbance::CutPower(_)
         | Disturbance::Undrain(_)
         | Disturbance::Recover(_)
+        | Disturbance::Weigh(..)
         | Disturbance::Unplug(_)
         | Disturbance::Plug(_)
         | Disturbance::LoseDatapath(_)
@@ -344,6 +353,11 @@ fn target(lan: &Lan, hosts: usize, random: &mut Random) -> usize {
         Some(owner) if random.chance(500) => *owner,
         Some(_) | None => anybody,
     }
+}
+
+/// What a tracker takes: a little, so that ties come about, much, or nothing any more.
+fn weight(random: &mut Random) -> u8 {
+    random.pick(&[0, 1, 50, 100, 253, 254])
 }
 
 /// Any host.

@@ -46,6 +46,8 @@ pub(super) struct Host {
     pub(super) configured: Priority,
     /// Whether its trackers find it out of order.
     pub(super) is_failing: bool,
+    /// What they take from its priority.
+    pub(super) weight: u8,
     /// Whom its agent watches.
     pub(super) peers: Peers<Ipv4Addr>,
     /// Whether its agent runs.
@@ -108,6 +110,7 @@ impl Host {
             router: VirtualRouter::new(parameters, None),
             configured: parameters.priority,
             is_failing: false,
+            weight: 0,
             peers: Peers::new(1, MAX_PEERS),
             agent: Agent::Dead,
             life: 0,
@@ -174,7 +177,7 @@ impl Host {
         self.guardian.stands_by = true;
         let parameters = Parameters { priority: self.configured, ..*self.router.parameters() };
         let router = VirtualRouter::new(parameters, self.router.heard());
-        self.router = if tracking || self.is_failing { router.tracked() } else { router };
+        self.router = if tracking || self.is_failing || self.weight > 0 { router.tracked() } else { router };
         self.peers = Peers::new(1, MAX_PEERS);
         self.spoken.clear();
         self.heard = self.mailbox.map(|(arrived, _)| arrived).unwrap_or_default();
@@ -195,11 +198,16 @@ impl Host {
 
     /// What its trackers tell the election.
     pub(super) fn tracked(&self) -> Input<Ipv4Addr> {
+        let fitness = if self.is_failing { Fitness::Failing } else { Fitness::Fit };
+        Input::Tracked { priority: self.priority(), fitness }
+    }
+
+    /// What its trackers leave of its priority. No weight makes it the last resort, which is what failing routers say.
+    pub(super) fn priority(&self) -> Priority {
         if self.is_failing {
-            Input::Tracked { priority: Priority::LAST_RESORT, fitness: Fitness::Failing }
-        } else {
-            Input::Tracked { priority: self.configured, fitness: Fitness::Fit }
+            return Priority::LAST_RESORT;
         }
+        Priority::new(self.configured.get().saturating_sub(self.weight).max(2)).expect("not 0")
     }
 
     /// Whether it takes the role from `active`.

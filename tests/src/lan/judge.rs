@@ -283,6 +283,10 @@ impl Judge {
             if host.router.role() != expected {
                 return wrong(format!("{who} is {}, {owner} owns", host.router.role()));
             }
+            let said = host.router.parameters().priority;
+            if said != host.priority() {
+                return wrong(format!("{who} says {}, not what its trackers leave", said.get()));
+            }
             if who != owner && host.preempts(&hosts[owner]) {
                 return wrong(format!("{who} does not preempt {owner}"));
             }

@@ -57,6 +57,8 @@ pub enum Disturbance {
     Undrain(usize),
     /// What a host leads to falls out of order, as its trackers see it.
     Fail(usize),
+    /// A tracker of a host fails that takes so much from its priority, or none at all.
+    Weigh(usize, u8),
     /// It is in order again.
     Recover(usize),
     /// The operator stops the agent.
@@ -98,6 +100,8 @@ pub enum Sabotage {
     HastyGuardian,
     /// Guardians do not look whose lease they shorten.
     BlindGuardian,
+    /// Weights are not told to the election.
+    Weightless,
 }
 
 /// The LAN.
@@ -245,8 +249,15 @@ impl Lan {
                 self.hosts[who].is_failing = true;
                 self.planned(who, self.hosts[who].tracked())
             }
+            Disturbance::Weigh(who, weight) => {
+                self.hosts[who].weight = weight;
+                if self.sabotage == Some(Sabotage::Weightless) {
+                    return Ok(());
+                }
+                self.offer(who, self.hosts[who].tracked())
+            }
             Disturbance::Recover(who) => {
-                self.hosts[who].is_failing = false;
+                (self.hosts[who].is_failing, self.hosts[who].weight) = (false, 0);
                 self.judge.stir(who, self.now);
                 self.offer(who, self.hosts[who].tracked())
             }
