@@ -164,6 +164,8 @@ pub struct HookConfig {
 pub enum Check {
     /// The process whose number stands in this file.
     Process(PathBuf),
+    /// Whether the interface of this name has a carrier.
+    Carrier(String),
     /// Whether connections are taken there.
     Tcp(SocketAddr),
     /// Whether a web server answers with a status below 400.

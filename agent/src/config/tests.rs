@@ -74,10 +74,16 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
         (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
-        (track("name = \"a\""), (5, 1), "nothing to look at", "process, tcp, http, file or exec"),
+        (track("name = \"a\""), (5, 1), "nothing to look at", "process, carrier, tcp, http, file or exec"),
         (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
         (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
         (track("name = \"a\"\nfile = \"a\""), (7, 8), "file \"a\" is no absolute path", "/run"),
+        (
+            track("name = \"a\"\ncarrier = \"a/b\""),
+            (7, 11),
+            "carrier \"a/b\" is not an interface name",
+            "ip link",
+        ),
         (track("name = \"a\"\ntcp = \"localhost:1\""), (7, 7), "localhost:1", "127.0.0.1:3306"),
         (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// URL", "http://127.0.0.1"),
         (track("name = \"a\"\nhttp = \"https://127.0.0.1/\""), (7, 8), "is not an http:// URL", "http://"),
@@ -132,7 +138,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
 #[test]
 fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     let text = "[[track]]\nname = \"web\"\nhttp = \"http://[::1]:8080/ok?a=b\"\nprocess = \"/run/nginx.pid\"\n[[track]]\nname = \"uplink\"\n\
-                tcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
+                carrier = \"eth1\"\ntcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
     let config = parse(&format!("{MINIMAL}track = [\"uplink\", \"web\"]\n{text}")).expect("valid");
     assert_eq!(config.routers[0].trackers, [1, 0]);
     let [web, uplink] = &config.trackers[..] else { panic!("two") };
@@ -145,7 +151,8 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!((&web.checks[..], web.weight), (&checks[..], None));
     assert_eq!((web.interval.as_millis(), web.patience.as_millis()), (200, 500));
     assert_eq!((web.rise.get(), web.fall.get()), (2, 2));
-    assert_eq!(uplink.checks, [Check::Tcp("192.0.2.1:179".parse().expect("an address"))]);
+    let tcp = Check::Tcp("192.0.2.1:179".parse().expect("an address"));
+    assert_eq!(uplink.checks, [Check::Carrier("eth1".to_owned()), tcp]);
     assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
     assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
 }

@@ -19,6 +19,8 @@ const NAME: Key =
     Key { name: "name", remedy: "write a name for routers to refer to, such as name = \"nginx\"" };
 const PROCESS: Key =
     Key { name: "process", remedy: "write the path of its PID file, such as \"/run/mysqld/mysqld.pid\"" };
+const CARRIER: Key =
+    Key { name: "carrier", remedy: "write the name that `ip link` shows, such as carrier = \"eth1\"" };
 const TCP: Key = Key {
     name: "tcp",
     remedy: "write address and port, such as \"127.0.0.1:3306\"; names are not looked up",
@@ -36,8 +38,8 @@ const WEIGHT: Key = Key {
     name: "weight",
     remedy: "write what a failure takes from the priority, 1 to 254, or leave it out: a failure hands the router over then",
 };
-const KEYS: [Key; 12] =
-    [NAME, PROCESS, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
+const KEYS: [Key; 13] =
+    [NAME, PROCESS, CARRIER, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
 
 const DEFAULT_INTERVAL_MS: u16 = 200;
 const DEFAULT_TIMEOUT_MS: u16 = 500;
@@ -83,6 +85,7 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
     let exec = |words| Check::Exec { words, user };
     let given = [
         section.optional(PROCESS, None, |value| Ok(Some(Check::Process(value::absolute(value)?)))),
+        section.optional(CARRIER, None, |value| Ok(Some(Check::Carrier(value::interface(value)?)))),
         section.optional(FILE, None, |value| Ok(Some(Check::File(value::absolute(value)?)))),
         section.optional(TCP, None, |value| Ok(Some(Check::Tcp(address(value)?)))),
         section.optional(HTTP, None, |value| Ok(Some(Check::Http(url(value)?)))),
@@ -92,8 +95,10 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
     let given: Option<Vec<Option<Check>>> = given.into_iter().collect();
     let checks: Vec<Check> = given?.into_iter().flatten().collect();
     if checks.is_empty() {
-        return section
-            .complain("nothing to look at", "write process, tcp, http, file or exec, or several of them");
+        return section.complain(
+            "nothing to look at",
+            "write process, carrier, tcp, http, file or exec, or several of them",
+        );
     }
     Some(checks)
 }
