@@ -184,6 +184,8 @@ pub enum Check {
 /// A page of a web server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
+    /// Whether it is asked through TLS, `https://`.
+    pub is_tls: bool,
     /// Where the server listens.
     pub address: SocketAddr,
     /// The same as it stands in the URL.

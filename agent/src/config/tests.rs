@@ -85,8 +85,14 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
             "ip link",
         ),
         (track("name = \"a\"\ntcp = \"localhost:1\""), (7, 7), "localhost:1", "127.0.0.1:3306"),
-        (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// URL", "http://127.0.0.1"),
-        (track("name = \"a\"\nhttp = \"https://127.0.0.1/\""), (7, 8), "is not an http:// URL", "http://"),
+        (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// or", "http://127.0.0.1"),
+        (track("name = \"a\"\nhttp = \"ftp://127.0.0.1/\""), (7, 8), "is not an http:// or", "http://"),
+        (
+            track("name = \"a\"\nhttp = \"https://www.example.org/\""),
+            (7, 8),
+            "www.example.org",
+            "not looked up",
+        ),
         (track("name = \"a\"\nhttp = \"http://127.0.0.1:80800/\""), (7, 8), "80800", "http://127.0.0.1"),
         (track("name = \"a\"\nhttp = \"http://me@127.0.0.1/\""), (7, 8), "me@", "http://127.0.0.1"),
         (track("name = \"a\"\nfile = \"/a\"\nuser = \"b\""), (8, 8), "user without exec", "no shell"),
@@ -143,6 +149,7 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!(config.routers[0].trackers, [1, 0]);
     let [web, uplink] = &config.trackers[..] else { panic!("two") };
     let target = HttpTarget {
+        is_tls: false,
         address: "[::1]:8080".parse().expect("an address"),
         authority: "[::1]:8080".to_owned(),
         path: "/ok?a=b".to_owned(),
@@ -155,6 +162,21 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!(uplink.checks, [Check::Carrier("eth1".to_owned()), tcp]);
     assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
     assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+}
+
+#[test]
+fn a_url_without_a_port_has_that_of_its_scheme() {
+    for (url, is_tls, address, path) in [
+        ("http://192.0.2.1", false, "192.0.2.1:80", "/"),
+        ("https://192.0.2.1/a", true, "192.0.2.1:443", "/a"),
+        ("https://[::1]?b", true, "[::1]:443", "/?b"),
+        ("https://[::1]:80/", true, "[::1]:80", "/"),
+    ] {
+        let config = parse(&format!("{MINIMAL}[[track]]\nname = \"a\"\nhttp = \"{url}\"\n")).expect(url);
+        let [Check::Http(target)] = &config.trackers[0].checks[..] else { panic!("{url}") };
+        let expected = (is_tls, address.parse().expect("an address"), path);
+        assert_eq!((target.is_tls, target.address, target.path.as_str()), expected, "{url}");
+    }
 }
 
 #[test]

@@ -110,14 +110,19 @@ fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
 
 fn url(value: &DeValue<'_>) -> Result<HttpTarget, String> {
     let text = value::text(value)?;
-    let wrong = || format!("\"{text}\" is not an http:// URL with an address");
+    let wrong = || format!("\"{text}\" is not an http:// or https:// URL with an address");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+    let (is_tls, port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        Some(_) | None => return Err(wrong()),
+    };
+    let authority = uri.authority().ok_or_else(wrong)?;
     // With a port that is none, or somebody's name before it, it is neither of the two.
     let host = authority.as_str();
-    let alone = || Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, 80));
+    let alone = || Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port));
     let address = host.parse().ok().or_else(alone).ok_or_else(wrong)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(HttpTarget { address, authority: host.to_owned(), path })
+    Ok(HttpTarget { is_tls, address, authority: host.to_owned(), path })
 }

@@ -128,7 +128,8 @@ mod tests {
                 write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("an answer");
             }
         });
-        let target = HttpTarget { address, authority: address.to_string(), path: "/ok".to_owned() };
+        let target =
+            HttpTarget { is_tls: false, address, authority: address.to_string(), path: "/ok".to_owned() };
         let mut looker = Looker::Http(target);
         assert_eq!(look(&mut looker), Finding::Good);
         assert_eq!(look(&mut looker), Finding::Good);

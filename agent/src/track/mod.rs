@@ -8,6 +8,7 @@ mod fitness;
 mod http;
 mod opinion;
 mod process;
+mod tls;
 
 use std::time::Duration;
 
