@@ -51,6 +51,8 @@ pub struct Runtime {
     pub xdp: XdpChoice,
     /// Which events of the data plane are logged.
     pub datapath_log: DatapathLog,
+    /// Where `/metrics` is served, on the loopback interface; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Which XDP modes to try.

@@ -19,7 +19,7 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     assert_eq!(router.mac, MacMode::Virtual);
     assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
     assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
-    assert_eq!(config.runtime.realtime_priority, 50);
+    assert_eq!((config.runtime.realtime_priority, config.runtime.metrics), (50, None));
 }
 
 /// (text, line and column of the mistake, words in what, words in the remedy)
@@ -130,6 +130,11 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (runtime("pins = \"bpf/baton\""), (2, 8), "pins \"bpf/baton\"", "/sys/fs/bpf/baton"),
         (runtime("xdp = \"skb\""), (2, 7), "xdp \"skb\"", "generic"),
         (runtime("datapath_log = true"), (2, 16), "datapath_log is of type boolean", "debug"),
+        (runtime("metrics = \"0.0.0.0:9112\""), (2, 11), "\"0.0.0.0:9112\" is no loopback", "127.0.0.1:9112"),
+        (runtime("metrics = \"[2001:db8::1]:9112\""), (2, 11), "is no loopback address", "127.0.0.1:9112"),
+        (runtime("metrics = \"127.0.0.1:0\""), (2, 11), "has no port", "127.0.0.1:9112"),
+        (runtime("metrics = \"localhost:9112\""), (2, 11), "localhost:9112", "127.0.0.1:9112"),
+        (runtime("metrics = 9112"), (2, 11), "metrics is of type integer", "127.0.0.1:9112"),
         (runtime("pin = \"/\""), (2, 1), "[runtime] has no key `pin`", "write `pins`"),
     ];
     for (text, place, what, remedy) in rows {

@@ -87,7 +87,7 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
         section.optional(PROCESS, None, |value| Ok(Some(Check::Process(value::absolute(value)?)))),
         section.optional(CARRIER, None, |value| Ok(Some(Check::Carrier(value::interface(value)?)))),
         section.optional(FILE, None, |value| Ok(Some(Check::File(value::absolute(value)?)))),
-        section.optional(TCP, None, |value| Ok(Some(Check::Tcp(address(value)?)))),
+        section.optional(TCP, None, |value| Ok(Some(Check::Tcp(value::socket_address(value)?)))),
         section.optional(HTTP, None, |value| Ok(Some(Check::Http(url(value)?)))),
         section.optional(EXEC, None, |value| value::program(value).map(exec).map(Some)),
     ];
@@ -101,11 +101,6 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
         );
     }
     Some(checks)
-}
-
-fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
-    let text = value::text(value)?;
-    text.parse().map_err(|_| format!("\"{text}\" is not an address with a port"))
 }
 
 fn url(value: &DeValue<'_>) -> Result<HttpTarget, String> {

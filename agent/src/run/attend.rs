@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::hooks::Running;
 use super::restart::{ReadyAgent, replace_agent};
@@ -25,8 +25,8 @@ enum Way {
 /// What there is to attend to.
 pub(super) struct Attention<'a> {
     pub(super) server: &'a Server,
-    /// Who looks after the interfaces and the VIPs, which are the next agent's when it has taken over.
-    pub(super) watching: AbortHandle,
+    /// What is the next agent's to do when it has taken over.
+    pub(super) alone: JoinSet<()>,
     /// Which have to tell of the last changes.
     pub(super) hooks: Running,
     /// For the guardian, when it asks.
@@ -40,7 +40,7 @@ pub(super) struct Attention<'a> {
 /// Waits until the agent is told to stop or to pass on, then for the election to end in order, and for the hooks. A second
 /// request to stop does not wait.
 pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow::Result<End> {
-    let Attention { server, watching, hooks, briefing, mut ended, mut restarts, shared } = attention;
+    let Attention { server, mut alone, hooks, briefing, mut ended, mut restarts, shared } = attention;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -57,7 +57,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             end = &mut ended => {
                 let end = end.context("the election thread has died; its leases lapse")?;
                 if end == End::PassedOn {
-                    watching.abort();
+                    alone.abort_all();
                     attendant.leave().await;
                 }
                 attendant.finish(hooks, end, [&mut terminate, &mut interrupt]).await;

@@ -17,6 +17,7 @@ mod hooks;
 mod interrupted;
 mod log;
 mod many_vips;
+mod metrics;
 mod mounts;
 mod moves;
 mod one_agent;
