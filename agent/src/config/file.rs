@@ -30,7 +30,11 @@ const SBFD: Key =
     Key { name: "sbfd", remedy: "write \"auto\", \"fastest\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
 const XDP: Key = Key { name: "xdp", remedy: "write \"auto\", \"native\" or \"generic\"" };
 const DATAPATH_LOG: Key = Key { name: "datapath_log", remedy: "write \"off\" or \"debug\"" };
-const RUNTIME_KEYS: [Key; 6] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG];
+const METRICS: Key = Key {
+    name: "metrics",
+    remedy: "write a loopback address and a port, such as \"127.0.0.1:9112\"; for other hosts put a proxy before it that asks who they are",
+};
+const RUNTIME_KEYS: [Key; 7] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG, METRICS];
 
 const INTERFACE: Key =
     Key { name: "interface", remedy: "write the name that `ip link` shows, such as interface = \"eth0\"" };
@@ -179,6 +183,7 @@ fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -
     let sbfd = section.optional(SBFD, SbfdChoice::Auto, |value| value::choice(value, &sbfd));
     let xdp = section.optional(XDP, XdpChoice::Auto, |value| value::choice(value, &xdp));
     let datapath_log = section.optional(DATAPATH_LOG, DatapathLog::Off, |value| value::choice(value, &log));
+    let metrics = section.optional(METRICS, None, |value| value::loopback(value).map(Some));
     Some(Runtime {
         directory: directory?,
         pins: pins?,
@@ -186,6 +191,7 @@ fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -
         sbfd: sbfd?,
         xdp: xdp?,
         datapath_log: datapath_log?,
+        metrics: metrics?,
     })
 }
 

@@ -52,6 +52,8 @@ pub struct Runtime {
     pub xdp: XdpChoice,
     /// Which events of the data plane are logged.
     pub datapath_log: DatapathLog,
+    /// Where `/metrics` is served, on the loopback interface; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Which XDP modes to try.
@@ -173,6 +175,8 @@ pub struct HookConfig {
 pub enum Check {
     /// The process whose number stands in this file.
     Process(PathBuf),
+    /// Whether the interface of this name has a carrier.
+    Carrier(String),
     /// Whether connections are taken there.
     Tcp(SocketAddr),
     /// Whether a web server answers with a status below 400.
@@ -191,6 +195,8 @@ pub enum Check {
 /// A page of a web server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
+    /// Whether it is asked through TLS, `https://`.
+    pub is_tls: bool,
     /// Where the server listens.
     pub address: SocketAddr,
     /// The same as it stands in the URL.

@@ -22,7 +22,7 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     assert_eq!(router.mac, MacMode::Virtual);
     assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
     assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
-    assert_eq!(config.runtime.realtime_priority, 50);
+    assert_eq!((config.runtime.realtime_priority, config.runtime.metrics), (50, None));
 }
 
 /// (text, line and column of the mistake, words in what, words in the remedy)
@@ -88,13 +88,25 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
         (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
-        (track("name = \"a\""), (5, 1), "nothing to look at", "process, tcp, http, file or exec"),
+        (track("name = \"a\""), (5, 1), "nothing to look at", "process, carrier, tcp, http, file or exec"),
         (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
         (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
         (track("name = \"a\"\nfile = \"a\""), (7, 8), "file \"a\" is no absolute path", "/run"),
+        (
+            track("name = \"a\"\ncarrier = \"a/b\""),
+            (7, 11),
+            "carrier \"a/b\" is not an interface name",
+            "ip link",
+        ),
         (track("name = \"a\"\ntcp = \"localhost:1\""), (7, 7), "localhost:1", "127.0.0.1:3306"),
-        (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// URL", "http://127.0.0.1"),
-        (track("name = \"a\"\nhttp = \"https://127.0.0.1/\""), (7, 8), "is not an http:// URL", "http://"),
+        (track("name = \"a\"\nhttp = \"127.0.0.1:80\""), (7, 8), "is not an http:// or", "http://127.0.0.1"),
+        (track("name = \"a\"\nhttp = \"ftp://127.0.0.1/\""), (7, 8), "is not an http:// or", "http://"),
+        (
+            track("name = \"a\"\nhttp = \"https://www.example.org/\""),
+            (7, 8),
+            "www.example.org",
+            "not looked up",
+        ),
         (track("name = \"a\"\nhttp = \"http://127.0.0.1:80800/\""), (7, 8), "80800", "http://127.0.0.1"),
         (track("name = \"a\"\nhttp = \"http://me@127.0.0.1/\""), (7, 8), "me@", "http://127.0.0.1"),
         (track("name = \"a\"\nfile = \"/a\"\nuser = \"b\""), (8, 8), "user without exec", "no shell"),
@@ -132,6 +144,11 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (runtime("pins = \"bpf/baton\""), (2, 8), "pins \"bpf/baton\"", "/sys/fs/bpf/baton"),
         (runtime("xdp = \"skb\""), (2, 7), "xdp \"skb\"", "generic"),
         (runtime("datapath_log = true"), (2, 16), "datapath_log is of type boolean", "debug"),
+        (runtime("metrics = \"0.0.0.0:9112\""), (2, 11), "\"0.0.0.0:9112\" is no loopback", "127.0.0.1:9112"),
+        (runtime("metrics = \"[2001:db8::1]:9112\""), (2, 11), "is no loopback address", "127.0.0.1:9112"),
+        (runtime("metrics = \"127.0.0.1:0\""), (2, 11), "has no port", "127.0.0.1:9112"),
+        (runtime("metrics = \"localhost:9112\""), (2, 11), "localhost:9112", "127.0.0.1:9112"),
+        (runtime("metrics = 9112"), (2, 11), "metrics is of type integer", "127.0.0.1:9112"),
         (runtime("pin = \"/\""), (2, 1), "[runtime] has no key `pin`", "write `pins`"),
     ];
     for (text, place, what, remedy) in rows {
@@ -146,11 +163,12 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
 #[test]
 fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     let text = "[[track]]\nname = \"web\"\nhttp = \"http://[::1]:8080/ok?a=b\"\nprocess = \"/run/nginx.pid\"\n[[track]]\nname = \"uplink\"\n\
-                tcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
+                carrier = \"eth1\"\ntcp = \"192.0.2.1:179\"\nweight = 20\nrise = 3\nfall = 1\ninterval_ms = 50\ntimeout_ms = 40\n";
     let config = parse(&format!("{MINIMAL}track = [\"uplink\", \"web\"]\n{text}")).expect("valid");
     assert_eq!(config.routers[0].trackers, [1, 0]);
     let [web, uplink] = &config.trackers[..] else { panic!("two") };
     let target = HttpTarget {
+        is_tls: false,
         address: "[::1]:8080".parse().expect("an address"),
         authority: "[::1]:8080".to_owned(),
         path: "/ok?a=b".to_owned(),
@@ -159,9 +177,25 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!((&web.checks[..], web.weight), (&checks[..], None));
     assert_eq!((web.interval.as_millis(), web.patience.as_millis()), (200, 500));
     assert_eq!((web.rise.get(), web.fall.get()), (2, 2));
-    assert_eq!(uplink.checks, [Check::Tcp("192.0.2.1:179".parse().expect("an address"))]);
+    let tcp = Check::Tcp("192.0.2.1:179".parse().expect("an address"));
+    assert_eq!(uplink.checks, [Check::Carrier("eth1".to_owned()), tcp]);
     assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
     assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+}
+
+#[test]
+fn a_url_without_a_port_has_that_of_its_scheme() {
+    for (url, is_tls, address, path) in [
+        ("http://192.0.2.1", false, "192.0.2.1:80", "/"),
+        ("https://192.0.2.1/a", true, "192.0.2.1:443", "/a"),
+        ("https://[::1]?b", true, "[::1]:443", "/?b"),
+        ("https://[::1]:80/", true, "[::1]:80", "/"),
+    ] {
+        let config = parse(&format!("{MINIMAL}[[track]]\nname = \"a\"\nhttp = \"{url}\"\n")).expect(url);
+        let [Check::Http(target)] = &config.trackers[0].checks[..] else { panic!("{url}") };
+        let expected = (is_tls, address.parse().expect("an address"), path);
+        assert_eq!((target.is_tls, target.address, target.path.as_str()), expected, "{url}");
+    }
 }
 
 #[test]

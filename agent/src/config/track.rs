@@ -19,6 +19,8 @@ const NAME: Key =
     Key { name: "name", remedy: "write a name for routers to refer to, such as name = \"nginx\"" };
 const PROCESS: Key =
     Key { name: "process", remedy: "write the path of its PID file, such as \"/run/mysqld/mysqld.pid\"" };
+const CARRIER: Key =
+    Key { name: "carrier", remedy: "write the name that `ip link` shows, such as carrier = \"eth1\"" };
 const TCP: Key = Key {
     name: "tcp",
     remedy: "write address and port, such as \"127.0.0.1:3306\"; names are not looked up",
@@ -36,8 +38,8 @@ const WEIGHT: Key = Key {
     name: "weight",
     remedy: "write what a failure takes from the priority, 1 to 254, or leave it out: a failure hands the router over then",
 };
-const KEYS: [Key; 12] =
-    [NAME, PROCESS, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
+const KEYS: [Key; 13] =
+    [NAME, PROCESS, CARRIER, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
 
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(200);
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -83,8 +85,9 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
     let exec = |words| Check::Exec { words, user };
     let given = [
         section.optional(PROCESS, None, |value| Ok(Some(Check::Process(value::absolute(value)?)))),
+        section.optional(CARRIER, None, |value| Ok(Some(Check::Carrier(value::interface(value)?)))),
         section.optional(FILE, None, |value| Ok(Some(Check::File(value::absolute(value)?)))),
-        section.optional(TCP, None, |value| Ok(Some(Check::Tcp(address(value)?)))),
+        section.optional(TCP, None, |value| Ok(Some(Check::Tcp(value::socket_address(value)?)))),
         section.optional(HTTP, None, |value| Ok(Some(Check::Http(url(value)?)))),
         section.optional(EXEC, None, |value| value::program(value).map(exec).map(Some)),
     ];
@@ -92,27 +95,29 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
     let given: Option<Vec<Option<Check>>> = given.into_iter().collect();
     let checks: Vec<Check> = given?.into_iter().flatten().collect();
     if checks.is_empty() {
-        return section
-            .complain("nothing to look at", "write process, tcp, http, file or exec, or several of them");
+        return section.complain(
+            "nothing to look at",
+            "write process, carrier, tcp, http, file or exec, or several of them",
+        );
     }
     Some(checks)
 }
 
-fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
-    let text = value::text(value)?;
-    text.parse().map_err(|_| format!("\"{text}\" is not an address with a port"))
-}
-
 fn url(value: &DeValue<'_>) -> Result<HttpTarget, String> {
     let text = value::text(value)?;
-    let wrong = || format!("\"{text}\" is not an http:// URL with an address");
+    let wrong = || format!("\"{text}\" is not an http:// or https:// URL with an address");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+    let (is_tls, port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        Some(_) | None => return Err(wrong()),
+    };
+    let authority = uri.authority().ok_or_else(wrong)?;
     // With a port that is none, or somebody's name before it, it is neither of the two.
     let host = authority.as_str();
-    let alone = || Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, 80));
+    let alone = || Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port));
     let address = host.parse().ok().or_else(alone).ok_or_else(wrong)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(HttpTarget { address, authority: host.to_owned(), path })
+    Ok(HttpTarget { is_tls, address, authority: host.to_owned(), path })
 }

@@ -1,6 +1,6 @@
 //! Single values of `baton.toml`: what they must be, and what is said of those that are not.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,6 +88,24 @@ pub(super) fn interface(value: &DeValue<'_>) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     Err(format!("\"{name}\" is not an interface name"))
+}
+
+pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let text = text(value)?;
+    text.parse().map_err(|_| format!("\"{text}\" is not an address with a port"))
+}
+
+/// An address that no other host reaches.
+pub(super) fn loopback(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let address = socket_address(value)?;
+    if address.port() == 0 {
+        return Err(format!("\"{address}\" has no port"));
+    }
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!("\"{address}\" is no loopback address"))
+    }
 }
 
 pub(super) fn vip(value: &DeValue<'_>) -> Result<IpAddr, String> {

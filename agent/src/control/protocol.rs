@@ -203,6 +203,8 @@ pub struct RouterStatus {
     pub priority: u8,
     /// What failing trackers leave of it, which is advertised.
     pub effective_priority: u8,
+    /// Whether it is to serve, as its trackers see it: `unknown`, `fit` or `failing`.
+    pub fitness: String,
     /// Its trackers.
     pub trackers: Vec<TrackerStatus>,
     /// Advertisement_Interval.

@@ -248,6 +248,7 @@ pub(super) mod tests {
             reason: Some("active-down".to_owned()),
             priority: 200,
             effective_priority: 170,
+            fitness: "fit".to_owned(),
             trackers: vec![
                 TrackerStatus {
                     name: "nginx".to_owned(),

@@ -38,7 +38,7 @@ const LINE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a client may take to read ours.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long no client is taken when there is no descriptor for one.
-const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(5);
 /// How long the election thread may take to answer before it counts as stuck.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -94,7 +94,8 @@ pub struct Server {
 pub type RestartRequest = oneshot::Sender<Result<u32, String>>;
 
 /// The election thread did not answer in time.
-const STUCK: &str = "the election thread does not answer; its leases lapse: stop baton and start it again";
+pub(super) const STUCK: &str =
+    "the election thread does not answer; its leases lapse: stop baton and start it again";
 
 /// A restart cannot be had now.
 pub(crate) const RESTARTING: &str = "the agent is being restarted or stopped already; see `baton status`";

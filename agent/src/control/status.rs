@@ -71,6 +71,7 @@ fn router_status(
         reason: seen.reason.as_ref().map(Reason::to_string),
         priority: config.priority.get(),
         effective_priority: seen.priority.get(),
+        fitness: seen.fitness.to_string(),
         trackers: tracker_statuses(server, served),
         interval_cs: config.interval.centiseconds(),
         down_timer_adverts: config.down_adverts.get(),

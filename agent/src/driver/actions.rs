@@ -89,9 +89,12 @@ impl Port {
             if !self.owns(index, now) {
                 continue;
             }
-            let served = self.served(index).is_some();
+            let served = self.served(index);
             let router = &mut self.routers[index];
-            for vip in router.announcer.poll(router.vips().len(), budget, served, now) {
+            if let Some(since) = served {
+                router.recorder.note_service(since);
+            }
+            for vip in router.announcer.poll(router.vips().len(), budget, served.is_some(), now) {
                 budget -= 1;
                 self.announce_vip(index, vip);
             }

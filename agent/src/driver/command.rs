@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::lateness::LatenessSummary;
 use super::rings::Rings;
-use crate::recorder::{Record, Recorder};
+use crate::recorder::{Record, Recorder, Spans};
 use crate::vrrp::{Fitness, Instant, Interval, Priority, Reason, Role, Standing};
 
 /// Commands that may wait; more means that the election thread does not run, and the sender is told.
@@ -112,8 +112,10 @@ pub struct Load {
     pub cpu: Duration,
     /// Time since it began.
     pub running: Duration,
-    /// How late it wakes.
+    /// How late it wakes, since it began.
     pub lateness: LatenessSummary,
+    /// The same, counted by bounds.
+    pub late: Spans,
 }
 
 /// A port at one moment.

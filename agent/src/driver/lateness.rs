@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::recorder::Spans;
 use crate::vrrp::Instant;
 
 /// The largest lateness that is told from larger ones, in us: a minute.
@@ -10,7 +11,12 @@ const LARGEST_US: u64 = 60_000_000;
 const DIGITS: u8 = 2;
 
 /// Every wake-up for a deadline, by how long after it this thread ran. It never grows.
-pub(super) struct Lateness(Option<Histogram<u64>>);
+pub(super) struct Lateness {
+    /// For the quantiles since the beginning.
+    histogram: Option<Histogram<u64>>,
+    /// For those of any time between two looks.
+    spans: Spans,
+}
 
 /// The distribution so far, in us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,21 +34,26 @@ pub struct LatenessSummary {
 impl Lateness {
     pub(super) fn new() -> Self {
         // The bounds are sound, so there is one.
-        Self(Histogram::new_with_bounds(1, LARGEST_US, DIGITS).ok())
+        let histogram = Histogram::new_with_bounds(1, LARGEST_US, DIGITS).ok();
+        Self { histogram, spans: Spans::default() }
     }
 
     /// Notes a wake-up at `now`; one before `deadline` had another cause.
     pub(super) fn note(&mut self, deadline: Option<Instant>, now: Instant) {
-        if let (Some(histogram), Some(deadline)) = (&mut self.0, deadline)
-            && deadline <= now
-        {
-            let late = now.saturating_since(deadline).as_micros();
-            histogram.saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
+        let Some(deadline) = deadline.filter(|deadline| *deadline <= now) else { return };
+        let late = now.saturating_since(deadline);
+        self.spans.note(late);
+        if let Some(histogram) = &mut self.histogram {
+            histogram.saturating_record(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
+    pub(super) fn spans(&self) -> Spans {
+        self.spans
+    }
+
     pub(super) fn summary(&self) -> LatenessSummary {
-        let Some(histogram) = &self.0 else { return LatenessSummary::default() };
+        let Some(histogram) = &self.histogram else { return LatenessSummary::default() };
         LatenessSummary {
             wakes: histogram.len(),
             p50_us: histogram.value_at_quantile(0.5),

@@ -171,7 +171,8 @@ impl Driver {
                     port.describe(snapshot);
                 }
                 let (cpu, running) = (clock::of_this_thread(), now.saturating_since(self.started));
-                let load = Load { cpu, running, lateness: self.lateness.summary() };
+                let (lateness, late) = (self.lateness.summary(), self.lateness.spans());
+                let load = Load { cpu, running, lateness, late };
                 // Whoever asked may have given up; that is no concern of the election.
                 let _ = reply.send(Snapshot { ports: into, load });
             }

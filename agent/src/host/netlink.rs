@@ -219,20 +219,31 @@ impl KernelWatch {
             Err(error) => Err(error),
         }
     }
+
+    /// Whether the interface called `name` is up and has a carrier.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the kernel does not say.
+    pub async fn carrier(&self, name: &str) -> Result<bool, HostError> {
+        link(&self.handle, name).await.map(|link| has_carrier(&link))
+    }
+}
+
+async fn link(handle: &Handle, name: &str) -> Result<LinkMessage, HostError> {
+    let mut links = Box::pin(handle.link().get().match_name(name).execute());
+    match links.try_next().await {
+        Ok(Some(link)) => Ok(link),
+        Ok(None) => Err(HostError::NoInterface(name.to_owned())),
+        Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::ENODEV => {
+            Err(HostError::NoInterface(name.to_owned()))
+        }
+        Err(source) => Err(HostError::Netlink { what: format!("looking at {name}"), source }),
+    }
 }
 
 async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> {
-    let mut links = Box::pin(handle.link().get().match_name(name).execute());
-    let link = match links.try_next().await {
-        Ok(Some(link)) => link,
-        Ok(None) => return Err(HostError::NoInterface(name.to_owned())),
-        Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::ENODEV => {
-            return Err(HostError::NoInterface(name.to_owned()));
-        }
-        Err(source) => {
-            return Err(HostError::Netlink { what: format!("looking at {name}"), source });
-        }
-    };
+    let link = link(handle, name).await?;
     let addresses = addresses(handle, link.header.index)
         .await
         .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
@@ -242,7 +253,7 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         mac: mac(&link),
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
         veth: is_veth(&link),
-        carrier: link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        carrier: has_carrier(&link),
         addresses,
         xdp: xdp(&link),
     })
@@ -295,6 +306,10 @@ fn local_address(message: &AddressMessage) -> Option<IpAddr> {
             Some(*address)
         })
     })
+}
+
+fn has_carrier(link: &LinkMessage) -> bool {
+    link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
 }
 
 fn mac(link: &LinkMessage) -> [u8; 6] {

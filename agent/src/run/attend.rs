@@ -1,11 +1,12 @@
 //! What the agent waits for while it serves: to be told to stop, by a signal or by its guardian, and to be replaced.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::hooks::Running;
 use super::restart::{ReadyAgent, replace_agent};
@@ -24,8 +25,8 @@ enum Way {
 /// What there is to attend to.
 pub(super) struct Attention<'a> {
     pub(super) server: &'a Server,
-    /// Who looks after the interfaces and the VIPs, which are the next agent's when it has taken over.
-    pub(super) watching: AbortHandle,
+    /// What is the next agent's to do when it has taken over.
+    pub(super) alone: JoinSet<()>,
     /// Which have to tell of the last changes.
     pub(super) hooks: Running,
     /// For the guardian, when it asks.
@@ -36,10 +37,10 @@ pub(super) struct Attention<'a> {
     pub(super) shared: SharedWithNext<'a>,
 }
 
-/// Waits until the agent is told to stop or to pass on, then for the election to end in order. A second request to stop does
-/// not wait.
+/// Waits until the agent is told to stop or to pass on, then for the election to end in order, and for the hooks. A second
+/// request to stop does not wait.
 pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow::Result<End> {
-    let Attention { server, watching, hooks, briefing, mut ended, mut restarts, shared } = attention;
+    let Attention { server, mut alone, hooks, briefing, mut ended, mut restarts, shared } = attention;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -56,10 +57,10 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             end = &mut ended => {
                 let end = end.context("the election thread has died; its leases lapse")?;
                 if end == End::PassedOn {
-                    watching.abort();
+                    alone.abort_all();
                     attendant.leave().await;
                 }
-                hooks.finish().await;
+                attendant.finish(hooks, end, [&mut terminate, &mut interrupt]).await;
                 return Ok(end);
             }
             Some(request) = restarts.recv() => {
@@ -169,6 +170,25 @@ impl Attendant<'_> {
         if let Some(replacing) = self.replacing.take() {
             let _ = replacing.await;
             self.server.finish().await;
+        }
+    }
+
+    /// Lets the hooks tell of the last changes. Those that still run at a second request to stop are killed.
+    async fn finish(&mut self, hooks: Running, end: End, [terminate, interrupt]: [&mut Signal; 2]) {
+        let mut finished = pin!(hooks.finish());
+        loop {
+            let way = tokio::select! {
+                () = &mut finished => return,
+                _ = terminate.recv() => Some(Way::Signal),
+                _ = interrupt.recv() => Some(Way::Signal),
+                // The next agent's, if there is one.
+                word = self.line.next(), if end == End::Stopped => self.heed(word).await,
+            };
+            if way.is_some() && way == self.stopping {
+                tracing::warn!("second signal: not waiting for hooks");
+                return;
+            }
+            self.stopping = self.stopping.or(way);
         }
     }
 }

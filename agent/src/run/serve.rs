@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{RwLock, oneshot, watch as channel};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use super::af_xdp::{self, PendingRings};
 use super::attend::{Attention, until_ended};
@@ -23,6 +23,7 @@ use super::vips::Vips;
 use super::{report, restart, watch};
 use crate::config::SbfdChoice;
 use crate::control::events::Events;
+use crate::control::metrics;
 use crate::control::server::{self, RestartRequest, ServedPort, ServedRouter, Server};
 use crate::driver::{self, Command, Driver, End, Place, Port};
 use crate::guardian::{Briefing, Line, Notice, Predecessor, Progress, Tenure};
@@ -36,8 +37,8 @@ pub(super) struct Serving {
     runtime: Runtime,
     hooks: hooks::Running,
     server: Arc<Server>,
-    /// Who looks after the interfaces and the VIPs.
-    watching: AbortHandle,
+    /// What one agent does at a time: looking after interfaces and VIPs, and serving `/metrics`.
+    alone: JoinSet<()>,
     pending_rings: Vec<PendingRings>,
     briefing: Briefing,
     ended: oneshot::Receiver<End>,
@@ -92,7 +93,16 @@ pub(super) fn start(
     let telling = Arc::clone(&server);
     runtime.spawn(async move { telling.tell_of_trackers().await });
     let vips = Vips::new(super::vips(config));
-    let watching = runtime.spawn(watch::watch(watch, watched, vips, remote.clone())).abort_handle();
+    let mut alone = JoinSet::new();
+    alone.spawn_on(watch::watch(watch, watched, vips, remote.clone()), runtime.handle());
+    if let Some(address) = config.runtime.metrics {
+        // At once: tasks run only when this agent serves, and the one before it may have left by then.
+        let listening = {
+            let _inside = runtime.enter();
+            metrics::listen(address)
+        };
+        alone.spawn_on(metrics::serve(address, listening, Arc::clone(&server)), runtime.handle());
+    }
     runtime.spawn(track::run(trackers, tracked(&server), opinions, remote));
     runtime.spawn(server::serve(listener, Arc::clone(&server)));
 
@@ -105,7 +115,7 @@ pub(super) fn start(
         predecessor.tell(&Progress::Ready { routers }).context("telling the running agent to pass on")?;
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
-    Ok(Serving { runtime, hooks, server, watching, pending_rings, briefing, ended, restarts })
+    Ok(Serving { runtime, hooks, server, alone, pending_rings, briefing, ended, restarts })
 }
 
 /// The virtual routers that have trackers.
@@ -194,9 +204,9 @@ impl Serving {
     /// Serves until the agent is told to stop, or another takes over, and the election has ended in order. `locks` and `pins`
     /// are for that other.
     pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
-        let Self { runtime, hooks, server, watching, briefing, ended, restarts, .. } = self;
+        let Self { runtime, hooks, server, alone, briefing, ended, restarts, .. } = self;
         let shared = locks.shared_with_next(pins);
-        let attention = Attention { server: &server, watching, hooks, briefing, ended, restarts, shared };
+        let attention = Attention { server: &server, alone, hooks, briefing, ended, restarts, shared };
         let end = runtime.block_on(until_ended(attention, line));
         // Somebody may wait for a file on a disk that does not answer.
         runtime.shutdown_background();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
+use super::carrier::Carrier;
 use super::file::SmallFile;
 use super::http::get;
 use super::opinion::Finding;
@@ -17,6 +18,8 @@ use crate::program::{Program, ProgramError};
 pub(super) enum Looker {
     /// A process.
     Process(Process),
+    /// An interface.
+    Carrier(Carrier),
     /// A port that is listened on.
     Tcp(SocketAddr),
     /// A web server's answer.
@@ -36,6 +39,7 @@ impl Looker {
     pub(super) fn new(check: &Check) -> Result<Self, ProgramError> {
         Ok(match check {
             Check::Process(path) => Self::Process(Process::new(path.clone())),
+            Check::Carrier(interface) => Self::Carrier(Carrier::new(interface.clone())),
             Check::Tcp(address) => Self::Tcp(*address),
             Check::Http(target) => Self::Http(target.clone()),
             Check::File(path) => Self::File(SmallFile::new(path.clone())),
@@ -47,6 +51,7 @@ impl Looker {
     pub(super) async fn look(&mut self) -> Finding {
         let seen = match self {
             Self::Process(process) => return process.look().await,
+            Self::Carrier(carrier) => return carrier.look().await,
             Self::Tcp(address) => connect(*address).await,
             Self::Http(target) => get(target).await,
             Self::File(file) => number_in(file).await,
@@ -59,9 +64,10 @@ impl Looker {
     }
 
     /// Waits until something happens that is worth another look at once; for ever if nothing tells.
-    pub(super) async fn stirred(&self) {
+    pub(super) async fn stirred(&mut self) {
         match self {
             Self::Process(process) => process.ended().await,
+            Self::Carrier(carrier) => carrier.changed().await,
             Self::Tcp(_) | Self::Http(_) | Self::File(_) | Self::Exec(..) => pending().await,
         }
     }
@@ -122,7 +128,8 @@ mod tests {
                 write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("an answer");
             }
         });
-        let target = HttpTarget { address, authority: address.to_string(), path: "/ok".to_owned() };
+        let target =
+            HttpTarget { is_tls: false, address, authority: address.to_string(), path: "/ok".to_owned() };
         let mut looker = Looker::Http(target);
         assert_eq!(look(&mut looker), Finding::Good);
         assert_eq!(look(&mut looker), Finding::Good);
@@ -145,6 +152,13 @@ mod tests {
             assert_eq!(look(&mut looker) == Finding::Good, is_good, "{text}");
         }
         std::fs::remove_file(&path).expect("it is there");
+    }
+
+    #[test]
+    fn an_interface_is_in_order_with_a_carrier_and_only_doubtful_if_it_is_not_there() {
+        assert_eq!(look(&mut Looker::Carrier(Carrier::new("lo".to_owned()))), Finding::Good);
+        let found = look(&mut Looker::Carrier(Carrier::new("no-such-link".to_owned())));
+        assert!(is_bad(&found, "no-such-link"), "{found:?}");
     }
 
     #[test]

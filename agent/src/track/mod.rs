@@ -1,12 +1,14 @@
 //! Trackers: whether what the virtual routers lead to is in order. They run beside the election, in tokio, and tell it what
 //! they think; what that means for the role is the election's decision.
 
+mod carrier;
 mod check;
 mod file;
 mod fitness;
 mod http;
 mod opinion;
 mod process;
+mod tls;
 
 use std::time::Duration;
 
@@ -124,7 +126,8 @@ async fn look(index: usize, tracker: Tracker, opinions: watch::Sender<Vec<State>
             opinions.send_modify(|states| states[index] = state.clone());
         }
         // Or sooner, when something has happened.
-        let _ = timeout(interval, select_all(lookers.iter().map(|looker| Box::pin(looker.stirred())))).await;
+        let _ =
+            timeout(interval, select_all(lookers.iter_mut().map(|looker| Box::pin(looker.stirred())))).await;
     }
 }
 

@@ -98,6 +98,13 @@ pub struct Transition {
     pub reason: Reason,
 }
 
+impl Transition {
+    /// Whether this host has begun to serve. It has not where it was told to go on with what an earlier run left.
+    pub fn is_takeover(self) -> bool {
+        self.to == Role::Active && self.from != Role::Active && self.reason != Reason::Resumed
+    }
+}
+
 /// The most actions that one input can cause: a router that becomes Active takes the map, advertises, announces and
 /// reports.
 pub const MAX_ACTIONS: usize = 4;

@@ -84,6 +84,21 @@ pub enum Fitness {
     Failing,
 }
 
+impl Fitness {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Fit, Self::Failing];
+}
+
+impl fmt::Display for Fitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Fit => "fit",
+            Self::Failing => "failing",
+        })
+    }
+}
+
 /// What the priority octet of an advertisement says of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
@@ -208,6 +223,11 @@ pub enum Role {
     Active,
 }
 
+impl Role {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Initialize, Self::Backup, Self::Active];
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -259,6 +279,30 @@ pub enum Reason {
     DatapathLost,
 }
 
+impl Reason {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 18] = [
+        Self::Startup,
+        Self::Resumed,
+        Self::Shutdown,
+        Self::Handover,
+        Self::HandoverRefused,
+        Self::Drained,
+        Self::LinkDown,
+        Self::ActiveDown,
+        Self::ActiveLeft,
+        Self::ActiveUnreachable,
+        Self::ActiveOutOfService,
+        Self::Preempted,
+        Self::AddressOwner,
+        Self::HigherPriority,
+        Self::TrackerFailed,
+        Self::Succeeded,
+        Self::LeaseLapsed,
+        Self::DatapathLost,
+    ];
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -281,5 +325,18 @@ impl fmt::Display for Reason {
             Self::LeaseLapsed => "lease-lapsed",
             Self::DatapathLost => "datapath-lost",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_complete_and_in_order() {
+        assert!(Role::ALL.into_iter().enumerate().all(|(index, role)| role as usize == index));
+        assert!(Reason::ALL.into_iter().enumerate().all(|(index, reason)| reason as usize == index));
+        assert_eq!(Role::ALL.last(), Some(&Role::Active));
+        assert_eq!(Reason::ALL.last(), Some(&Reason::DatapathLost));
     }
 }

@@ -92,12 +92,18 @@ impl Lab {
 
     /// Gives `host` a second network card, `eth1`, on the same switch, with an address of its own beside the first.
     pub fn add_second_card(&self, host: Host, address: Ipv4Addr) -> Result<()> {
-        let (port, inside) = (format!("{}-2", host.port()), self.namespace(host).name());
+        let (port, inside) = (second_port(host), self.namespace(host).name());
         let peer = ["type", "veth", "peer", "name", "eth1", "netns", inside];
         self.run_on_switch("ip", &[&["link", "add", &port], &peer[..]].concat())?;
         self.run_on_switch("ip", &["link", "set", &port, "master", BRIDGE, "up"])?;
         self.run(host, "ip", &["address", "add", &format!("{address}/16"), "dev", "eth1"])?;
         self.run(host, "ip", &["link", "set", "eth1", "up"]).map(drop)
+    }
+
+    /// Takes the switch port of that card down, or up again: the card loses its carrier.
+    pub fn plug_second_card(&self, host: Host, plugged: bool) -> Result<()> {
+        let state = if plugged { "up" } else { "down" };
+        self.run_on_switch("ip", &["link", "set", &second_port(host), state]).map(drop)
     }
 
     /// Cuts the cable of `host` without anybody noticing: the switch port forwards nothing, carrier stays up and the
@@ -173,4 +179,9 @@ impl Lab {
         });
         Ok(port.and_then(|port| Host::ALL.into_iter().find(|host| host.port() == port)))
     }
+}
+
+/// The switch port of the second card of `host`.
+fn second_port(host: Host) -> String {
+    format!("{}-2", host.port())
 }

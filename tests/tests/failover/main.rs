@@ -18,6 +18,7 @@ mod interrupted;
 mod ipv6;
 mod log;
 mod many_vips;
+mod metrics;
 mod mounts;
 mod moves;
 mod one_agent;

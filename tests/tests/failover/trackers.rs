@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -14,6 +15,8 @@ use super::support::{
     watch, with_pair, with_settings,
 };
 
+/// So that a test need not wait.
+const OFTEN: &str = "interval_ms = 20\n";
 const PREEMPTING: Settings = Settings { preempt: true, ..Settings::USUAL };
 
 #[test]
@@ -24,7 +27,7 @@ fn a_killed_nginx_moves_the_vip_and_nothing_is_lost() -> Result<()> {
             servers.push(Nginx::start(lab, host, VIP)?);
             let pid = lab.host_directory(host).join("nginx/pid");
             let url = format!("http://{VIP}:80/");
-            track(lab, host, &format!("process = \"{}\"\nhttp = \"{url}\"\n", pid.display()))?;
+            track(lab, host, &format!("{OFTEN}process = \"{}\"\nhttp = \"{url}\"\n", pid.display()))?;
         }
         wait_for_tracker(lab, Host::B, "good")?;
         wait_for_next_in_line(lab, Host::B)?;
@@ -99,12 +102,35 @@ fn a_node_that_starts_out_of_order_takes_the_vip_only_when_it_is_in_order() -> R
     })
 }
 
+/// With a minute from one look to the next, only the kernel's notice can be what tells.
+#[test]
+fn a_carrier_lost_on_another_card_moves_the_vip_at_once_and_back_when_it_returns() -> Result<()> {
+    with_settings(MacMode::Virtual, PREEMPTING, |lab, pair| {
+        lab.add_second_card(Host::A, Ipv4Addr::new(10, 77, 0, 11))?;
+        track(lab, Host::A, "carrier = \"eth1\"\nrise = 1\ninterval_ms = 60000\n")?;
+        wait_for_next_in_line(lab, Host::B)?;
+        let (outcome, _) = watch(lab, || {
+            lab.plug_second_card(Host::A, false)?;
+            wait_for_tracker(lab, Host::A, "failing")
+        })?;
+        assert_moved(&outcome, Host::B, LEASE_US);
+        assert_eq!(outcome.lost_probes, 0, "{outcome:?}");
+        let failing = tracker(lab, Host::A)?;
+        assert_eq!(failing.detail.as_deref(), Some("eth1 has no carrier"));
+
+        lab.plug_second_card(Host::A, true)?;
+        wait_for_tracker(lab, Host::A, "good")?;
+        wait_for_active(lab, Host::A)?;
+        assert_sole_owner(pair, Host::A)
+    })
+}
+
 /// Gives the router of `host` one tracker with these `keys`, by a restart of its agent.
 fn track(lab: &Lab, host: Host, keys: &str) -> Result<()> {
     let file = lab.host_directory(host).join("baton.toml");
     let mut file = OpenOptions::new().append(true).open(&file).context("open the configuration")?;
     // The table of the router is the last one.
-    write!(file, "track = [\"service\"]\n\n[[track]]\nname = \"service\"\ninterval_ms = 20\n{keys}")?;
+    write!(file, "track = [\"service\"]\n\n[[track]]\nname = \"service\"\n{keys}")?;
     output(&mut lab.baton(host, "restart")?)?;
     wait_for_tracker(lab, host, "good")
 }
@@ -112,7 +138,7 @@ fn track(lab: &Lab, host: Host, keys: &str) -> Result<()> {
 /// The same with a file that tells whether `host` is in order, and gives its path.
 fn track_file(lab: &Lab, host: Host, keys: &str) -> Result<PathBuf> {
     let path = lab.host_directory(host).join("out-of-order");
-    track(lab, host, &format!("file = \"{}\"\n{keys}", path.display()))?;
+    track(lab, host, &format!("{OFTEN}file = \"{}\"\n{keys}", path.display()))?;
     Ok(path)
 }
 

@@ -1,5 +1,11 @@
 //! The flight recorder: the last role changes of a virtual router with the time of each stage, in a ring that never
-//! grows. All stamps are CLOCK_BOOTTIME, the clock of the XDP program.
+//! grows, and what all of them come to. All stamps are CLOCK_BOOTTIME, the clock of the XDP program.
+
+mod spans;
+mod tally;
+
+pub use spans::Spans;
+pub use tally::{Stage, Tally};
 
 use crate::vrrp::{Instant, Transition};
 
@@ -37,21 +43,34 @@ pub struct Record {
 pub struct Recorder {
     records: [Option<Record>; KEPT],
     next: usize,
+    tally: Tally,
 }
 
 impl Recorder {
     /// Keeps `record` in the place of the oldest.
     pub fn push(&mut self, record: Record) {
+        self.tally.note(&record);
         self.records[self.next % KEPT] = Some(record);
         self.next = (self.next + 1) % KEPT;
     }
 
     /// Notes an announcement: the first one after a role change is its last stage.
     pub fn note_announcement(&mut self, at: Instant) {
+        self.tally.note_announcement(at);
         let newest = (self.next + KEPT - 1) % KEPT;
         if let Some(record) = self.records[newest].as_mut() {
             record.stages.announced.get_or_insert(at);
         }
+    }
+
+    /// Notes that the addresses have been of use since then, after the last takeover.
+    pub fn note_service(&mut self, since: Instant) {
+        self.tally.note_service(since);
+    }
+
+    /// What all role changes come to.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The records, oldest first.
