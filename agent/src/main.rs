@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use baton::config::{Config, ConfigError};
+use baton::config::{Config, ConfigError, Runtime};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
 use baton::guardian::{self, Progress, Side};
@@ -63,7 +63,7 @@ fn with_log(work: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
         log.say(format!("baton: {}\n", spelled(&error)));
         match error.downcast_ref::<ConfigError>() {
             Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
-            Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
+            Some(ConfigError::Invalid(_)) | None => ExitCode::FAILURE,
         }
     });
     log.flush(LOG_PATIENCE);
@@ -85,8 +85,7 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             print(&explain::explain(&status))?;
         }
         Errand::Events(ConfigPath { path }) => {
-            let config = Config::load(&path)?;
-            client::listen(&socket_path(&config.runtime.directory), write_out)?;
+            client::listen(&socket_path(&Runtime::load(&path)?.directory), write_out)?;
         }
         Errand::Handover { question, vrid, interface, to } => {
             return order(&question, &Request::Handover { vrid, interface, to });
@@ -114,8 +113,8 @@ fn order(Question { config, json }: &Question, request: &Request) -> anyhow::Res
 
 /// Asks the agent; what it refuses is an error.
 fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
-    let config = Config::load(&config.path)?;
-    match client::ask(&socket_path(&config.runtime.directory), request)? {
+    let directory = Runtime::load(&config.path)?.directory;
+    match client::ask(&socket_path(&directory), request)? {
         Response::Error(message) => bail!(message),
         answer @ (Response::Status(_) | Response::Outcomes(_) | Response::Restarted(_)) => Ok(answer),
     }

@@ -1,211 +1,80 @@
-//! The text of `baton.toml`: which tables and keys it has, and what each may be.
+//! The whole of `baton.toml`: which tables it has, and what they mean together.
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::Path;
 
-use baton_common::vrid::Vrid;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
+use super::document::{self, Map, Node};
 use super::draft::{self, Draft};
-use super::hook::{self, HOOK};
+use super::findings::{Findings, Spot};
+use super::hook::{HOOK, hook};
+use super::key::Table;
 use super::problem::Problem;
-use super::section::{Findings, Key, Section};
-use super::track::{self, TRACK};
-use super::{Config, DatapathLog, HookConfig, MacMode, Runtime, SbfdChoice, TrackerConfig, XdpChoice, value};
-use crate::vrrp::{Checksum, ChecksumMode, Interval, Priority};
+use super::router::{ROUTER, router};
+use super::runtime::{RUNTIME, runtime};
+use super::section::Section;
+use super::shape::{Called, Shape, Tabular};
+use super::track::{TRACK, tracker};
+use super::{Config, HookConfig, Runtime, TrackerConfig};
 
-const RUNTIME: Key = Key { name: "runtime", remedy: "write [runtime] above its keys" };
-const ROUTER: Key = Key { name: "router", remedy: "write [[router]], with two brackets, above its keys" };
-const FILE: [Key; 4] = [RUNTIME, ROUTER, TRACK, HOOK];
+const FILE: Tabular = Tabular(&TABLE);
+static TABLE: Table = Table { name: "the file", keys: &[&RUNTIME, &ROUTER, &TRACK, &HOOK] };
 
-const DIRECTORY: Key = Key { name: "directory", remedy: "write an absolute path, such as \"/run/baton\"" };
-const PINS: Key = Key { name: "pins", remedy: "write an absolute path, such as \"/sys/fs/bpf/baton\"" };
-const REALTIME_PRIORITY: Key = Key {
-    name: "realtime_priority",
-    remedy: "write a SCHED_FIFO priority of 1 to 99, or 0 for an ordinary thread",
-};
-const SBFD: Key =
-    Key { name: "sbfd", remedy: "write \"auto\", \"fastest\", \"fast\", \"steady\", \"relaxed\" or \"off\"" };
-const XDP: Key = Key { name: "xdp", remedy: "write \"auto\", \"native\" or \"generic\"" };
-const DATAPATH_LOG: Key = Key { name: "datapath_log", remedy: "write \"off\" or \"debug\"" };
-const RUNTIME_KEYS: [Key; 6] = [DIRECTORY, PINS, REALTIME_PRIORITY, SBFD, XDP, DATAPATH_LOG];
-
-const INTERFACE: Key =
-    Key { name: "interface", remedy: "write the name that `ip link` shows, such as interface = \"eth0\"" };
-const VRID: Key = Key { name: "vrid", remedy: "RFC 9568 allows 1 to 255, the same on all nodes" };
-const PRIORITY: Key = Key {
-    name: "priority",
-    remedy: "write 2 to 254, or 255 for the router that owns the addresses; 1 is what a failing router says",
-};
-const INTERVAL_MS: Key =
-    Key { name: "interval_ms", remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10" };
-const PREEMPT: Key = Key { name: "preempt", remedy: "write true or false" };
-const MAC: Key = Key { name: "mac", remedy: "write \"virtual\" or \"interface\"" };
-const CHECKSUM: Key = Key { name: "checksum", remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"" };
-const VIPS: Key = Key {
-    name: "vips",
-    remedy: "write 1 to 4000 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
-};
-/// One of them.
-const VIP: Key = Key { name: "vip", remedy: "write it without a prefix length, such as \"192.0.2.100\"" };
-const TRACKERS: Key =
-    Key { name: "track", remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]" };
-const ROUTER_KEYS: [Key; 9] =
-    [INTERFACE, VRID, PRIORITY, INTERVAL_MS, PREEMPT, MAC, CHECKSUM, VIPS, TRACKERS];
-
-const DEFAULT_DIRECTORY: &str = "/run/baton";
-const DEFAULT_PINS: &str = "/sys/fs/bpf/baton";
-const DEFAULT_REALTIME_PRIORITY: u8 = 50;
-/// RFC 9568 5.2.4.
-const DEFAULT_PRIORITY: Option<Priority> = Priority::new(100);
-/// RFC 9568 6.1: 100 centiseconds.
-const DEFAULT_INTERVAL: Option<Interval> = Interval::from_centiseconds(100);
-/// keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
-/// Baton nodes accept both.
-const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
-/// Two virtual routers can fill what the maps of an interface have room for. An advertisement names the first 255; the others
-/// move with them.
-const MAX_VIPS_PER_ROUTER: usize = 4000;
-
-/// The configuration that `text` spells, or every mistake in it.
-pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
-    let mut findings = Findings::new(text);
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let at = error.span().map_or(0, |span| span.start);
-        findings.add(at, error.message().replace('\n', " "), "write it as README.md does, in TOML");
-    }
-    if !findings.problems.is_empty() {
-        // What was meant by the lines around these is not known.
-        return Err(findings.problems);
-    }
-    let nothing = DeTable::new();
-    let mut file = Section::open("the file", &FILE, root.get_ref(), 0, &mut findings);
-    let (runtime_at, routers_at) = (file.place(RUNTIME), file.place(ROUTER));
-    let runtime = file.optional(RUNTIME, &nothing, value::table);
-    let routers = file.optional(ROUTER, &[][..], value::array);
-    let tracks = file.optional(TRACK, &[][..], value::array);
-    let hooks = file.optional(HOOK, &[][..], value::array);
-    let runtime = runtime.and_then(|table| self::runtime(table, runtime_at, &mut findings));
-    if routers.is_some_and(<[_]>::is_empty) {
-        findings.add(routers_at, "no virtual router".to_owned(), "add a [[router]] table");
-    }
-    let drafts: Vec<Draft> =
-        routers.into_iter().flatten().filter_map(|table| router(table, &mut findings)).collect();
-    let tables = tracks.into_iter().flatten();
-    let (places, trackers): (Vec<usize>, Vec<TrackerConfig>) =
-        tables.filter_map(|table| Some((table.span().start, track::tracker(table, &mut findings)?))).unzip();
-    let hooks: Vec<HookConfig> =
-        hooks.into_iter().flatten().filter_map(|table| hook::hook(table, &mut findings)).collect();
-    draft::check(&drafts, &mut findings);
-    // What one with mistakes is called is not known.
-    if tracks.is_some_and(|tables| tables.len() == trackers.len()) {
-        draft::check_trackers(&drafts, &trackers, &places, &mut findings);
-    }
-    let routers = drafts.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<Vec<_>>>();
-    match (runtime, routers) {
-        (Some(runtime), Some(routers)) if findings.problems.is_empty() => {
-            Ok(Config { runtime, routers, trackers, hooks })
-        }
-        _ => {
-            findings.problems.sort_by_key(|problem| (problem.line, problem.column));
-            Err(findings.problems)
-        }
-    }
+/// What a file was read as.
+pub(super) struct Reading {
+    /// `None` if there is a mistake in it.
+    pub(super) runtime: Option<Runtime>,
+    /// The whole, or every mistake in it.
+    pub(super) config: Result<Config, Vec<Problem>>,
 }
 
-fn runtime<'a>(table: &'a DeTable<'a>, at: usize, findings: &mut Findings<'a>) -> Option<Runtime> {
-    let mut section = Section::open("[runtime]", &RUNTIME_KEYS, table, at, findings);
-    let sbfd = [
-        ("auto", SbfdChoice::Auto),
-        ("fastest", SbfdChoice::Fastest),
-        ("fast", SbfdChoice::Fast),
-        ("steady", SbfdChoice::Steady),
-        ("relaxed", SbfdChoice::Relaxed),
-        ("off", SbfdChoice::Off),
-    ];
-    let xdp = [("auto", XdpChoice::Auto), ("native", XdpChoice::Native), ("generic", XdpChoice::Generic)];
-    let log = [("off", DatapathLog::Off), ("debug", DatapathLog::Debug)];
-    let directory = section.optional(DIRECTORY, PathBuf::from(DEFAULT_DIRECTORY), value::absolute);
-    let pins = section.optional(PINS, PathBuf::from(DEFAULT_PINS), value::absolute);
-    let realtime_priority =
-        section.optional(REALTIME_PRIORITY, DEFAULT_REALTIME_PRIORITY, |value| value::octet(value, 0..=99));
-    let sbfd = section.optional(SBFD, SbfdChoice::Auto, |value| value::choice(value, &sbfd));
-    let xdp = section.optional(XDP, XdpChoice::Auto, |value| value::choice(value, &xdp));
-    let datapath_log = section.optional(DATAPATH_LOG, DatapathLog::Off, |value| value::choice(value, &log));
-    Some(Runtime {
-        directory: directory?,
-        pins: pins?,
-        realtime_priority: realtime_priority?,
-        sbfd: sbfd?,
-        xdp: xdp?,
-        datapath_log: datapath_log?,
+/// Reads the file at `path`, which holds `text`.
+pub(super) fn parse(path: &Path, text: String) -> Reading {
+    let mut findings = Findings::default();
+    let parts = document::read(path, text, &mut findings).and_then(|root| parts(&root, &mut findings));
+    let runtime = parts.as_ref().and_then(|parts| parts.runtime.clone());
+    let config = parts.and_then(|parts| whole(parts, &mut findings));
+    let config = config.filter(|_| findings.len() == 0).ok_or_else(|| findings.into_problems());
+    Reading { runtime, config }
+}
+
+/// The tables, as far as they are without mistakes.
+struct Parts {
+    runtime: Option<Runtime>,
+    routers: Vec<Draft>,
+    /// Each with its place; `None` if there is a mistake in one, for what that is called is not known.
+    trackers: Option<Vec<(Spot, TrackerConfig)>>,
+    hooks: Vec<HookConfig>,
+}
+
+fn parts(root: &Node, findings: &mut Findings) -> Option<Parts> {
+    let called = Called { name: TABLE.name, remedy: "write tables and keys" };
+    let mut file = Section::open(&TABLE, FILE.read(root, called, findings)?, findings);
+    let (runtime_table, routers) = (file.read(&RUNTIME), file.read(&ROUTER));
+    let (tracks, hooks) = (file.read(&TRACK), file.read(&HOOK));
+    Some(Parts {
+        runtime: runtime_table.and_then(|table| runtime(table, findings)),
+        routers: tables(routers).map(|table| router(table, findings)).collect(),
+        trackers: all(tables(tracks).map(|table| Some((table.0, tracker(table, findings)?)))),
+        hooks: tables(hooks).filter_map(|table| hook(table, findings)).collect(),
     })
 }
 
-fn router<'a>(table: &'a Spanned<DeValue<'a>>, findings: &mut Findings<'a>) -> Option<Draft> {
-    let at = table.span().start;
-    let table = value::table(table.get_ref())
-        .map_err(|wrong| findings.add(at, format!("a router {wrong}"), ROUTER.remedy))
-        .ok()?;
-    let mut section = Section::open("[[router]]", &ROUTER_KEYS, table, at, findings);
-    let macs = [("virtual", MacMode::Virtual), ("interface", MacMode::Interface)];
-    let checksums = [
-        ("auto", AUTO),
-        ("pseudo", ChecksumMode::Only(Checksum::Pseudo)),
-        ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
-    ];
-    Some(Draft {
-        at,
-        interface: section.required(INTERFACE, value::interface),
-        vrid_at: section.place(VRID),
-        vrid: section.required(VRID, |value| value::octet(value, 1..=255)).and_then(Vrid::new),
-        priority: section
-            .optional(PRIORITY, DEFAULT_PRIORITY, |value| value::octet(value, 2..=255).map(Priority::new))
-            .flatten(),
-        interval: section.optional(INTERVAL_MS, DEFAULT_INTERVAL, interval).flatten(),
-        preempt: section.optional(PREEMPT, true, value::boolean),
-        mac: section.optional(MAC, MacMode::Virtual, |value| value::choice(value, &macs)),
-        checksum: section.optional(CHECKSUM, AUTO, |value| value::choice(value, &checksums)),
-        vips: vips(&mut section),
-        trackers: trackers(&mut section),
-    })
+/// The tables of an array of them.
+fn tables(array: Option<Vec<(Spot, (Spot, Map))>>) -> impl Iterator<Item = (Spot, Map)> {
+    array.into_iter().flatten().map(|(_, table)| table)
 }
 
-fn interval(value: &DeValue<'_>) -> Result<Option<Interval>, String> {
-    match value::number(value, 10..=40950)? {
-        millis if millis % 10 == 0 => Ok(Interval::from_centiseconds(millis / 10)),
-        millis => Err(format!("{millis} is no multiple of 10")),
-    }
+/// All of `items`, each of which is looked at, or nothing if one is nothing.
+fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    items.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// The names of trackers that are right, each with its place; the others are noted.
-fn trackers(section: &mut Section<'_, '_>) -> Vec<(usize, String)> {
-    let mut names = Vec::new();
-    for item in section.optional(TRACKERS, &[][..], value::array).into_iter().flatten() {
-        let at = item.span().start;
-        match value::name(item.get_ref()) {
-            Ok(name) => names.push((at, name)),
-            Err(wrong) => section.add(at, format!("tracker {wrong}"), TRACKERS),
-        }
-    }
-    names
-}
-
-/// The addresses that are right, each with its place; the others are noted.
-fn vips(section: &mut Section<'_, '_>) -> Vec<(usize, Ipv4Addr)> {
-    let list = section.required(VIPS, |value| match value::array(value)? {
-        list if (1..=MAX_VIPS_PER_ROUTER).contains(&list.len()) => Ok(list),
-        list => Err(format!("has {} addresses", list.len())),
-    });
-    let mut vips = Vec::new();
-    for item in list.into_iter().flatten() {
-        let at = item.span().start;
-        match value::vip(item.get_ref()) {
-            Ok(vip) => vips.push((at, vip)),
-            Err(wrong) => section.add(at, format!("vip {wrong}"), VIP),
-        }
-    }
-    vips
+/// What the tables mean together; what is wrong with that was noted if it is nothing.
+fn whole(parts: Parts, findings: &mut Findings) -> Option<Config> {
+    let Parts { runtime, routers, trackers, hooks } = parts;
+    draft::check(&routers, findings);
+    let trackers = trackers?;
+    draft::check_trackers(&routers, &trackers, findings);
+    let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
+    let routers = routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
+    Some(Config { runtime: runtime?, routers, trackers, hooks })
 }

@@ -1,15 +1,30 @@
-//! The agent's configuration: `file` is what stands in `baton.toml`, read with the help of `section`, `value` and
-//! `draft`; this module is what it means. Nothing of the host is looked at here; `check` and `run` read the same types.
+//! The agent's configuration: this module is what it means. Nothing of the host is looked at here; `check` and
+//! `run` read the same types.
+//!
+//! ```text
+//!  baton.toml -> document    values, each with its place
+//!                -> file        the tables and what they mean together, with `draft`
+//!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
+//!                      -> section, key    a table, a key of it: missing, unknown, by default
+//!                         -> shape, text     what a value may be
+//!  findings: what is wrong on the way
+//! ```
 
+mod document;
 mod draft;
 mod file;
+mod findings;
 mod hook;
+mod key;
 mod problem;
+mod router;
+mod runtime;
 mod section;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod text;
 mod track;
-mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU8;
@@ -18,7 +33,9 @@ use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 
-pub use problem::{ConfigError, Problem};
+pub use problem::{ConfigError, Place, Problem};
+
+use file::Reading;
 
 use crate::sbfd::Profile;
 use crate::vrrp::{ChecksumMode, Interval, Priority, Role};
@@ -204,20 +221,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or it holds mistakes: all of them, each with its line and a remedy.
+    /// The file cannot be read, or it holds mistakes: all of them, each with its place and a remedy.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
-    }
-
-    /// Checks the text of a configuration file.
-    ///
-    /// # Errors
-    ///
-    /// All mistakes in it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        file::parse(text)
+        read(path)?.config.map_err(ConfigError::Invalid)
     }
 
     /// The interfaces in use, each once, in the order of the file.
@@ -235,4 +241,25 @@ impl Config {
     pub fn routers_on<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a RouterConfig> {
         self.routers.iter().filter(move |router| router.interface == interface)
     }
+}
+
+impl Runtime {
+    /// The same for whoever wants to know no more than how the agent runs: mistakes elsewhere in the file do not matter.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or there is a mistake in its `[runtime]` table or its syntax.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let Reading { runtime, config } = read(path)?;
+        match runtime {
+            Some(runtime) => Ok(runtime),
+            None => config.map(|config| config.runtime).map_err(ConfigError::Invalid),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Reading, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    Ok(file::parse(path, text))
 }

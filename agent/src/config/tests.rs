@@ -1,13 +1,16 @@
 //! The text of `baton.toml`: what it means, and every mistake that can be in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::parse;
-use super::{Check, HookConfig, HttpTarget, MacMode};
+use super::{Check, Config, HookConfig, HttpTarget, MacMode, Problem, file};
 use crate::vrrp::{Checksum, ChecksumMode, Role};
 
 const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
+
+fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    file::parse(Path::new("baton.toml"), text.to_owned()).config
+}
 
 #[test]
 fn the_minimal_file_gets_the_defaults_of_the_rfc() {
@@ -31,7 +34,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
     let hook = |lines: &str| format!("{MINIMAL}[[hook]]\n{lines}\n");
     let track = |lines: &str| format!("{MINIMAL}[[track]]\n{lines}\n");
     let rows: Vec<(String, (usize, usize), &str, &str)> = vec![
-        (String::new(), (1, 1), "no virtual router", "[[router]]"),
+        (String::new(), (1, 1), "`router` is missing", "[[router]]"),
         ("router = 1".to_owned(), (1, 10), "router is of type integer", "[[router]], with two brackets"),
         (
             replaced("[[router]]", "[router]"),
@@ -42,7 +45,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (format!("runtime = 1\n{MINIMAL}"), (1, 11), "runtime is of type integer", "[runtime]"),
         (format!("routers = 1\n{MINIMAL}"), (1, 1), "the file has no key `routers`", "write `router`"),
         ("router = [1]".to_owned(), (1, 11), "a router is of type integer", "[[router]]"),
-        ("router = []".to_owned(), (1, 10), "no virtual router", "[[router]]"),
+        ("router = []".to_owned(), (1, 10), "router is empty", "[[router]]"),
         ("[[router]\n".to_owned(), (1, 10), "", "TOML"),
         (added("vrid = 52"), (5, 1), "duplicate key", "TOML"),
         (replaced("vrid = 51", "vrid = 0"), (3, 8), "vrid 0 is out of range", "1 to 255"),
@@ -62,7 +65,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (replaced("192.0.2.100", "224.0.0.18"), (4, 9), "224.0.0.18", "192.0.2.100"),
         (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
         (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
-        (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 4000"),
+        (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips is empty", "1 to 4000"),
         (added("priority = 0"), (5, 12), "priority 0", "2 to 254"),
         (added("priority = 1"), (5, 12), "priority 1 is out of range", "1 is what a failing router says"),
         (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "2 to 254"),
@@ -89,11 +92,11 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (track("name = \"a\"\nfile = \"/a\"\nrise = 0"), (8, 8), "rise 0", "1 to 255"),
         (track("name = \"a\"\nfile = \"/a\"\ntimeout_ms = 1"), (8, 14), "timeout_ms 1", "10 to"),
         (track("name = \"a\"\nfile = \"/a\"\ninterval = 20"), (8, 1), "no key `interval`", "interval_ms"),
-        (track("name = \"a\"\nexec = [\"true\"]"), (7, 8), "exec \"true\" is no absolute path", "no shell"),
+        (track("name = \"a\"\nexec = [\"true\"]"), (7, 9), "exec \"true\" is no absolute path", "no shell"),
         (track("name = \"a\"\nexec = []"), (7, 8), "exec is empty", "no shell"),
-        (track("name = \"a\"\nexec = [1]"), (7, 8), "exec is of type integer", "no shell"),
+        (track("name = \"a\"\nexec = [1]"), (7, 9), "a word of exec is of type integer", "no shell"),
         (hook("on = [\"active\"]"), (5, 1), "`exec` is missing", "no shell"),
-        (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 6), "on \"master\" is unknown", "active"),
+        (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 7), "a role of on \"master\" is unknown", "active"),
         (hook("exec = [\"/a\"]\nuser = \"\""), (7, 8), "user \"\" is not a name", "nobody"),
         (hook("exec = \"/a\""), (6, 8), "exec is of type string", "[\"/usr/local"),
         (format!("hook = 1\n{MINIMAL}"), (1, 8), "hook is of type integer", "[[hook]]"),
@@ -123,7 +126,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
     for (text, place, what, remedy) in rows {
         let problems = parse(&text).expect_err(&text);
         let problem = &problems[0];
-        assert_eq!((problem.line, problem.column), place, "{text}\n{problem}");
+        assert_eq!((problem.place.line, problem.place.column), place, "{text}\n{problem}");
         assert!(problem.what.contains(what), "{text}\n{problem}");
         assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
     }
@@ -176,7 +179,7 @@ fn all_mistakes_are_reported_at_once() {
                 vips = [\n\"nonsense\",\n\"192.0.2.1\",\n\"192.0.2.1\",\n]\n[[router]]\ninterface = \"eth0\"\n\
                 vips = [\"192.0.2.1\"]\nprio = 1\n";
     let problems = parse(text).expect_err("many mistakes");
-    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.place.line, p.what.as_str())).collect();
     let expected = [
         (2, "directory \"\" is no absolute path"),
         (5, "vrid 0 is out of range"),
@@ -195,7 +198,7 @@ fn a_link_has_every_vrid_once() {
     let second = |interface: &str| MINIMAL.replace("eth0", interface).replace("192.0.2.100", "192.0.2.101");
     let problems = parse(&format!("{MINIMAL}{}", second("eth0"))).expect_err("twice on a link");
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    let expected = "line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router on a link its \
+    let expected = "baton.toml, line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router on a link its \
                     own vrid";
     assert_eq!(said, [expected]);
     assert_eq!(parse(&format!("{MINIMAL}{}", second("eth1"))).expect("two links").routers.len(), 2);
@@ -219,6 +222,6 @@ fn a_vip_belongs_to_one_router_on_any_interface() {
     let second = MINIMAL.replace("51", "52").replace("eth0", "eth1");
     let problems = parse(&format!("{MINIMAL}{second}")).expect_err("twice the same vip");
     assert_eq!(problems.len(), 1);
-    assert_eq!((problems[0].line, problems[0].column), (8, 9));
+    assert_eq!((problems[0].place.line, problems[0].place.column), (8, 9));
     assert_eq!(problems[0].what, "vip 192.0.2.100 stands on line 4, too");
 }

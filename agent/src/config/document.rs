@@ -1,0 +1,115 @@
+//! The text of a configuration as TOML sees it: values, each with its place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value as Json;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::findings::{Findings, Spot};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) spot: Spot,
+    pub(super) value: Value,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    /// `None` for a number that no key takes.
+    Integer(String, Option<i64>),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Map),
+    /// Of a type that no key takes.
+    Other(&'static str),
+}
+
+/// What a table holds.
+pub(super) type Map = BTreeMap<String, Member>;
+
+/// A key of a table, with its value.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    /// Where the key stands.
+    pub(super) key: Spot,
+    pub(super) node: Node,
+}
+
+/// The tables and keys of the file at `path`, which holds `text`. There are none when it is no TOML: what was meant by the
+/// lines around a mistake is not known.
+pub(super) fn read(path: &Path, text: String, findings: &mut Findings) -> Option<Node> {
+    let (file, text) = findings.open(path, text);
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    let is_sound = errors.is_empty();
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        let what = error.message().replace('\n', " ");
+        findings.add(Spot { file, at }, what, "write it as README.md does, in TOML");
+    }
+    let value = Value::Table(map(root.get_ref(), file));
+    is_sound.then_some(Node { spot: Spot { file, at: 0 }, value })
+}
+
+/// The value that a default is spelled by, for whatever it is missing at.
+pub(super) fn default(spelled: &str, spot: Spot) -> Option<Node> {
+    let parsed = DeValue::parse(spelled).ok()?;
+    Some(Node { spot, value: value(parsed.get_ref(), spot.file) })
+}
+
+fn node(found: &Spanned<DeValue<'_>>, file: usize) -> Node {
+    Node { spot: Spot { file, at: found.span().start }, value: value(found.get_ref(), file) }
+}
+
+fn value(found: &DeValue<'_>, file: usize) -> Value {
+    match found {
+        DeValue::String(text) => Value::Text(text.clone().into_owned()),
+        DeValue::Integer(integer) => {
+            Value::Integer(integer.to_string(), i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        }
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Array(items) => Value::List(items.iter().map(|item| node(item, file)).collect()),
+        DeValue::Table(table) => Value::Table(map(table, file)),
+        DeValue::Float(_) | DeValue::Datetime(_) => Value::Other(found.type_str()),
+    }
+}
+
+fn map(table: &DeTable<'_>, file: usize) -> Map {
+    let member = |(key, value): (&Spanned<_>, _)| {
+        let spot = Spot { file, at: key.span().start };
+        (String::from(AsRef::<str>::as_ref(key.get_ref())), Member { key: spot, node: node(value, file) })
+    };
+    table.iter().map(member).collect()
+}
+
+impl Value {
+    /// What its type is called.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "string",
+            Self::Integer(..) => "integer",
+            Self::Boolean(_) => "boolean",
+            Self::List(_) => "array",
+            Self::Table(_) => "table",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The same in JSON.
+    pub(super) fn json(&self) -> Json {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Integer(_, number) => (*number).into(),
+            Self::Boolean(boolean) => (*boolean).into(),
+            Self::List(items) => items.iter().map(|item| item.value.json()).collect(),
+            Self::Table(members) => {
+                members.iter().map(|(key, member)| (key.clone(), member.node.value.json())).collect()
+            }
+            Self::Other(_) => Json::Null,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a value may be: one description that it is read by.
+
+use super::document::{Map, Node, Value};
+use super::findings::{Findings, Spot};
+use super::key::Table;
+
+/// What the value of a key may be.
+pub(super) trait Shape: Sync {
+    /// What it means.
+    type Meaning;
+
+    /// The meaning of `node`; what is wrong with it was noted if there is none.
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning>;
+
+    /// What it means that there is no value; `None` if there must be one.
+    fn absent(&self) -> Option<Self::Meaning> {
+        None
+    }
+}
+
+/// How a value is called when something is wrong with it, and what helps.
+#[derive(Clone, Copy)]
+pub(super) struct Called {
+    pub(super) name: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+impl Called {
+    fn note(self, spot: Spot, wrong: &str, findings: &mut Findings) {
+        findings.add(spot, format!("{} {wrong}", self.name), self.remedy);
+    }
+
+    /// What has come of reading `node`; what is wrong is noted.
+    fn noted<T>(self, read: Result<T, String>, node: &Node, findings: &mut Findings) -> Option<T> {
+        read.map_err(|wrong| self.note(node.spot, &wrong, findings)).ok()
+    }
+}
+
+fn other_type(value: &Value, wanted: &str) -> String {
+    format!("is of type {}, not {wanted}", value.type_name())
+}
+
+/// `true` or `false`.
+pub(super) struct Boolean;
+
+impl Shape for Boolean {
+    type Meaning = bool;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<bool> {
+        let read = match node.value {
+            Value::Boolean(boolean) => Ok(boolean),
+            ref other => Err(other_type(other, "a boolean")),
+        };
+        called.noted(read, node, findings)
+    }
+}
+
+/// A whole number of a range.
+pub(super) struct Number<T> {
+    pub(super) least: u16,
+    pub(super) most: u16,
+    /// It is a multiple of this.
+    pub(super) step: u16,
+    /// There is one for each number of the range.
+    pub(super) meaning: fn(u16) -> Option<T>,
+}
+
+impl<T> Shape for Number<T> {
+    type Meaning = T;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
+        let number = match &node.value {
+            Value::Integer(spelled, number) => self.number(spelled, *number),
+            other => Err(other_type(other, "an integer")),
+        };
+        called.noted(number, node, findings)
+    }
+}
+
+impl<T> Number<T> {
+    fn number(&self, spelled: &str, number: Option<i64>) -> Result<T, String> {
+        let number = number.and_then(|number| u16::try_from(number).ok());
+        match number.filter(|number| (self.least..=self.most).contains(number)) {
+            Some(number) if number % self.step > 0 => {
+                Err(format!("{spelled} is no multiple of {}", self.step))
+            }
+            in_range => in_range.and_then(self.meaning).ok_or_else(|| format!("{spelled} is out of range")),
+        }
+    }
+}
+
+/// One of some words.
+pub(super) struct Word<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: Copy + Sync> Shape for Word<T> {
+    type Meaning = T;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
+        let read = text(&node.value).and_then(|word| {
+            let found = self.0.iter().find(|(known, _)| *known == word);
+            found.map(|(_, meaning)| *meaning).ok_or_else(|| format!("\"{word}\" is unknown"))
+        });
+        called.noted(read, node, findings)
+    }
+}
+
+/// A text of some form.
+pub(super) struct Text<T>(
+    /// Its meaning, or what is wrong with it.
+    pub(super) fn(&str) -> Result<T, String>,
+);
+
+impl<T> Shape for Text<T> {
+    type Meaning = T;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
+        called.noted(text(&node.value).and_then(self.0), node, findings)
+    }
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        other => Err(other_type(other, "a string")),
+    }
+}
+
+/// A list of the same.
+pub(super) struct List<S> {
+    pub(super) least: usize,
+    pub(super) most: usize,
+    /// How one of them is called.
+    pub(super) item: &'static str,
+    /// What helps when one is wrong, where that is not what helps the whole list.
+    pub(super) remedy: Option<&'static str>,
+    pub(super) shape: S,
+}
+
+impl<S: Shape> Shape for List<S> {
+    /// Those that are right, each with its place.
+    type Meaning = Vec<(Spot, S::Meaning)>;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
+        let items = match &node.value {
+            Value::List(items) if items.len() < self.least => Err("is empty".to_owned()),
+            Value::List(items) if items.len() > self.most => Err(format!("has {} entries", items.len())),
+            Value::List(items) => Ok(items),
+            other => Err(other_type(other, "an array")),
+        };
+        let items = called.noted(items, node, findings)?;
+        let called = Called { name: self.item, remedy: self.remedy.unwrap_or(called.remedy) };
+        let read = |item: &Node| Some((item.spot, self.shape.read(item, called, findings)?));
+        Some(items.iter().filter_map(read).collect())
+    }
+}
+
+/// A table.
+pub(super) struct Tabular(pub(super) &'static Table);
+
+impl Shape for Tabular {
+    type Meaning = (Spot, Map);
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
+        let members = match &node.value {
+            Value::Table(members) => Ok((node.spot, members.clone())),
+            other => Err(other_type(other, "a table")),
+        };
+        called.noted(members, node, findings)
+    }
+}
+
+/// Something that may be left out.
+pub(super) struct Maybe<S>(pub(super) S);
+
+impl<S: Shape> Shape for Maybe<S> {
+    type Meaning = Option<S::Meaning>;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
+        self.0.read(node, called, findings).map(Some)
+    }
+
+    fn absent(&self) -> Option<Self::Meaning> {
+        Some(None)
+    }
+}
