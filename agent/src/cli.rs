@@ -68,6 +68,11 @@ pub(crate) enum Errand {
     ///
     /// Exit code 1 when the new agent does not start; the old one goes on.
     Restart(Question),
+    /// Go over to the configuration that is on the disk and tell what has changed, without a role change.
+    ///
+    /// Nothing is done where nothing has changed. Exit code 1 when there are mistakes in it, or the new agent does not start;
+    /// the old one goes on. SIGHUP does the same.
+    Reload(Question),
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
 }

@@ -98,6 +98,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             };
             print(&if json { pretty(&restarted)? } else { render::restarted(restarted) })?;
         }
+        Errand::Reload(Question { config, json }) => {
+            let Response::Reloaded(reloaded) = ask(&config, &Request::Reload)? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&reloaded)? } else { render::reloaded(&reloaded) })?;
+        }
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -116,7 +120,10 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     let directory = Runtime::load(&config.path)?.directory;
     match client::ask(&socket_path(&directory), request)? {
         Response::Error(message) => bail!(message),
-        answer @ (Response::Status(_) | Response::Outcomes(_) | Response::Restarted(_)) => Ok(answer),
+        answer @ (Response::Status(_)
+        | Response::Outcomes(_)
+        | Response::Restarted(_)
+        | Response::Reloaded(_)) => Ok(answer),
     }
 }
 

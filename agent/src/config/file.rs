@@ -7,6 +7,7 @@ use super::draft::{self, Draft};
 use super::findings::{Findings, Spot};
 use super::hook::{HOOK, hook};
 use super::key::Table;
+use super::object::Object;
 use super::problem::Problem;
 use super::router::{ROUTER, router};
 use super::runtime::{RUNTIME, runtime};
@@ -16,7 +17,8 @@ use super::track::{TRACK, tracker};
 use super::{Config, HookConfig, Runtime, TrackerConfig};
 
 const FILE: Tabular = Tabular(&TABLE);
-static TABLE: Table = Table { name: "the file", keys: &[&RUNTIME, &ROUTER, &TRACK, &HOOK] };
+static TABLE: Table =
+    Table { name: "the file", kind: "file", identity: &[], keys: &[&RUNTIME, &ROUTER, &TRACK, &HOOK] };
 
 /// What a file was read as.
 pub(super) struct Reading {
@@ -31,7 +33,7 @@ pub(super) fn parse(path: &Path, text: String) -> Reading {
     let mut findings = Findings::default();
     let parts = document::read(path, text, &mut findings).and_then(|root| parts(&root, &mut findings));
     let runtime = parts.as_ref().and_then(|parts| parts.runtime.clone());
-    let config = parts.and_then(|parts| whole(parts, &mut findings));
+    let config = parts.and_then(|parts| whole(path, parts, &mut findings));
     let config = config.filter(|_| findings.len() == 0).ok_or_else(|| findings.into_problems());
     Reading { runtime, config }
 }
@@ -43,24 +45,36 @@ struct Parts {
     /// Each with its place; `None` if there is a mistake in one, for what that is called is not known.
     trackers: Option<Vec<(Spot, TrackerConfig)>>,
     hooks: Vec<HookConfig>,
+    /// All of these as they are spelled.
+    objects: Vec<Object>,
 }
 
 fn parts(root: &Node, findings: &mut Findings) -> Option<Parts> {
     let called = Called { name: TABLE.name, remedy: "write tables and keys" };
     let mut file = Section::open(&TABLE, FILE.read(root, called, findings)?, findings);
-    let (runtime_table, routers) = (file.read(&RUNTIME), file.read(&ROUTER));
-    let (tracks, hooks) = (file.read(&TRACK), file.read(&HOOK));
+    let runtime_table = file.read(&RUNTIME);
+    let [routers, tracks, hooks] = [&ROUTER, &TRACK, &HOOK].map(|key| tables(file.read(key)));
+    let mut objects = Vec::new();
+    for (table, found) in [
+        (RUNTIME.shape.0, runtime_table.as_slice()),
+        (ROUTER.shape.shape.0, &routers),
+        (TRACK.shape.shape.0, &tracks),
+        (HOOK.shape.shape.0, &hooks),
+    ] {
+        objects.extend(found.iter().map(|members| Object::new(table, members, findings)));
+    }
     Some(Parts {
         runtime: runtime_table.and_then(|table| runtime(table, findings)),
-        routers: tables(routers).map(|table| router(table, findings)).collect(),
-        trackers: all(tables(tracks).map(|table| Some((table.0, tracker(table, findings)?)))),
-        hooks: tables(hooks).filter_map(|table| hook(table, findings)).collect(),
+        routers: routers.into_iter().map(|table| router(table, findings)).collect(),
+        trackers: all(tracks.into_iter().map(|table| Some((table.0, tracker(table, findings)?)))),
+        hooks: hooks.into_iter().filter_map(|table| hook(table, findings)).collect(),
+        objects,
     })
 }
 
 /// The tables of an array of them.
-fn tables(array: Option<Vec<(Spot, (Spot, Map))>>) -> impl Iterator<Item = (Spot, Map)> {
-    array.into_iter().flatten().map(|(_, table)| table)
+fn tables(array: Option<Vec<(Spot, (Spot, Map))>>) -> Vec<(Spot, Map)> {
+    array.into_iter().flatten().map(|(_, table)| table).collect()
 }
 
 /// All of `items`, each of which is looked at, or nothing if one is nothing.
@@ -69,12 +83,12 @@ fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
 }
 
 /// What the tables mean together; what is wrong with that was noted if it is nothing.
-fn whole(parts: Parts, findings: &mut Findings) -> Option<Config> {
-    let Parts { runtime, routers, trackers, hooks } = parts;
+fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
+    let Parts { runtime, routers, trackers, hooks, objects } = parts;
     draft::check(&routers, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
     let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
     let routers = routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
-    Some(Config { runtime: runtime?, routers, trackers, hooks })
+    Some(Config { path: path.to_owned(), runtime: runtime?, routers, trackers, hooks, objects })
 }

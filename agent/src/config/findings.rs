@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::problem::{Place, Problem};
 
 /// An octet of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     /// The file, counted in the order of reading.
     pub(super) file: usize,

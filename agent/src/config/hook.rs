@@ -18,7 +18,12 @@ pub(super) static HOOK: Key<List<Tabular>> = Key {
     shape: List { least: 0, most: usize::MAX, item: "a hook", remedy: None, shape: Tabular(&TABLE) },
 };
 
-static TABLE: Table = Table { name: "[[hook]]", keys: &[&EXEC, &ON, &USER, &TIMEOUT_MS] };
+static TABLE: Table = Table {
+    name: "[[hook]]",
+    kind: "hook",
+    identity: &[("", "exec")],
+    keys: &[&EXEC, &ON, &USER, &TIMEOUT_MS],
+};
 
 /// What helps where a program is not written as it must be.
 pub(super) const EXEC_REMEDY: &str =

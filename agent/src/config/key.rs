@@ -1,5 +1,7 @@
 //! The keys of `baton.toml`: one description of each, from which come the check, the remedy and the default.
 
+use serde_json::Value as Json;
+
 use super::document::{self, Node};
 use super::findings::{Findings, Spot};
 use super::shape::{Called, Shape};
@@ -41,17 +43,30 @@ impl<S: Shape> Key<S> {
 pub(super) trait Described: Sync {
     /// The key.
     fn name(&self) -> &'static str;
+
+    /// What is in force where the value is `node`, or missing; `None` if that is nothing.
+    fn spelled(&self, node: Option<&Node>) -> Option<Json>;
 }
 
 impl<S: Shape> Described for Key<S> {
     fn name(&self) -> &'static str {
         self.name
     }
+
+    fn spelled(&self, node: Option<&Node>) -> Option<Json> {
+        let default = || document::default(self.default?, Spot::default());
+        node.cloned().or_else(default).map(|node| node.value.json())
+    }
 }
 
 /// A table, or the file.
 pub(super) struct Table {
+    /// As it is written.
     pub(super) name: &'static str,
+    /// What it is a kind of.
+    pub(super) kind: &'static str,
+    /// The keys that distinguish it from others of its kind, and what is said before each.
+    pub(super) identity: &'static [(&'static str, &'static str)],
     pub(super) keys: &'static [&'static dyn Described],
 }
 

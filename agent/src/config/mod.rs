@@ -7,7 +7,7 @@
 //!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
 //!                      -> section, key    a table, a key of it: missing, unknown, by default
 //!                         -> shape, text     what a value may be
-//!  findings: what is wrong on the way
+//!  findings: what is wrong on the way; object: what is spelled, for comparing two configurations
 //! ```
 
 mod document;
@@ -16,6 +16,7 @@ mod file;
 mod findings;
 mod hook;
 mod key;
+mod object;
 mod problem;
 mod router;
 mod runtime;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use baton_common::vrid::Vrid;
 
+pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 
 use file::Reading;
@@ -43,6 +45,8 @@ use crate::vrrp::{ChecksumMode, Interval, Priority, Role};
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that it was read from.
+    pub path: PathBuf,
     /// How the agent itself runs.
     pub runtime: Runtime,
     /// The virtual routers, in the order of the file.
@@ -51,6 +55,8 @@ pub struct Config {
     pub trackers: Vec<TrackerConfig>,
     /// What is run when a role changes, in the order of the file.
     pub hooks: Vec<HookConfig>,
+    /// All of these as they are spelled.
+    pub objects: Vec<Object>,
 }
 
 /// The `[runtime]` table.
@@ -224,6 +230,11 @@ impl Config {
     /// The file cannot be read, or it holds mistakes: all of them, each with its place and a remedy.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         read(path)?.config.map_err(ConfigError::Invalid)
+    }
+
+    /// In what `new` differs from this one.
+    pub fn differences(&self, new: &Self) -> Vec<Difference> {
+        object::differences(&self.objects, &new.objects)
     }
 
     /// The interfaces in use, each once, in the order of the file.

@@ -22,6 +22,8 @@ pub(super) static ROUTER: Key<List<Tabular>> = Key {
 
 static TABLE: Table = Table {
     name: "[[router]]",
+    kind: "router",
+    identity: &[("", "interface"), (" vrid ", "vrid")],
     keys: &[&INTERFACE, &VRID, &PRIORITY, &INTERVAL_MS, &PREEMPT, &MAC, &CHECKSUM, &VIPS, &TRACK],
 };
 

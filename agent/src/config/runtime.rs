@@ -16,8 +16,12 @@ pub(super) static RUNTIME: Key<Tabular> = Key {
     shape: Tabular(&TABLE),
 };
 
-static TABLE: Table =
-    Table { name: "[runtime]", keys: &[&DIRECTORY, &PINS, &REALTIME_PRIORITY, &SBFD, &XDP, &DATAPATH_LOG] };
+static TABLE: Table = Table {
+    name: "[runtime]",
+    kind: "runtime",
+    identity: &[],
+    keys: &[&DIRECTORY, &PINS, &REALTIME_PRIORITY, &SBFD, &XDP, &DATAPATH_LOG],
+};
 
 static DIRECTORY: Key<Text<PathBuf>> = Key {
     name: "directory",

@@ -225,3 +225,75 @@ fn a_vip_belongs_to_one_router_on_any_interface() {
     assert_eq!((problems[0].place.line, problems[0].place.column), (8, 9));
     assert_eq!(problems[0].what, "vip 192.0.2.100 stands on line 4, too");
 }
+
+/// (text before, text after, what is said to differ)
+#[test]
+fn two_configurations_differ_in_objects_and_their_keys() {
+    let second = MINIMAL.replace("51", "52").replace(".100", ".101");
+    let [track, hook] = ["[[track]]\nname = \"web\"\nfile = \"/a\"\n", "[[hook]]\nexec = [\"/a\", \"b\"]\n"];
+    let with = |more: &str| format!("{MINIMAL}{more}");
+    let rows: Vec<(String, String, &[&str])> = vec![
+        (with(""), format!("# A remark.\n\n{MINIMAL}"), &[]),
+        (with(""), with("priority = 100\npreempt = true\ninterval_ms = 0x3e8\n"), &[]),
+        (with(&second), format!("{second}{MINIMAL}"), &[]),
+        (with(""), with("priority = 200\n"), &["router eth0 vrid 51: priority 100 -> 200"]),
+        (
+            with("priority = 7\n"),
+            with("mac = \"interface\"\n"),
+            &["router eth0 vrid 51: mac virtual -> interface, priority 7 -> 100"],
+        ),
+        (with(""), with(&second), &["router eth0 vrid 52: added"]),
+        (with(""), second.clone(), &["router eth0 vrid 52: added", "router eth0 vrid 51: removed"]),
+        (
+            MINIMAL.replace("[\"192", "[\"10.0.0.1\", \"192"),
+            MINIMAL.replace(".100\"", ".100\", \"10.0.0.2\""),
+            &["router eth0 vrid 51: vips +10.0.0.2 -10.0.0.1"],
+        ),
+        (
+            MINIMAL.replace("[\"192", "[\"10.0.0.1\", \"192"),
+            MINIMAL.replace(".100\"", ".100\", \"10.0.0.1\""),
+            &["router eth0 vrid 51: vips in another order"],
+        ),
+        (
+            with(""),
+            with(&format!("track = [\"web\"]\n{track}")),
+            &["router eth0 vrid 51: track +web", "track web: added"],
+        ),
+        (with(track), with(&format!("{track}weight = 5\n")), &["track web: weight none -> 5"]),
+        (
+            with(track),
+            with(&track.replace("file", "process")),
+            &["track web: file /a -> none, process none -> /a"],
+        ),
+        (with(hook), with(""), &["hook /a b: removed"]),
+        (
+            with(&format!("{hook}{hook}")),
+            with(&format!("{hook}on = [\"active\"]\n{hook}timeout_ms = 20\n{hook}")),
+            &["hook /a b: on +active", "hook /a b: timeout_ms 10000 -> 20", "hook /a b: added"],
+        ),
+        (with(""), format!("[runtime]\nsbfd = \"off\"\n{MINIMAL}"), &["runtime: sbfd auto -> off"]),
+    ];
+    for (before, after, differences) in rows {
+        let [old, new] = [&before, &after].map(|text| parse(text).expect(text));
+        let said: Vec<String> = old.differences(&new).iter().map(ToString::to_string).collect();
+        assert_eq!(said, differences, "{before}\nbecomes\n{after}");
+    }
+}
+
+#[test]
+fn an_object_that_is_added_is_told_with_all_of_its_keys() {
+    let [old, new] =
+        [MINIMAL.replace("51", "7"), MINIMAL.to_owned()].map(|text| parse(&text).expect("valid"));
+    let told = serde_json::to_value(&old.differences(&new)[0]).expect("JSON");
+    let keys = told["keys"].as_array().expect("an array");
+    assert_eq!(
+        (&told["kind"], &told["name"], &told["change"]),
+        (&"router".into(), &"eth0 vrid 51".into(), &"added".into())
+    );
+    assert_eq!(keys.len(), 9);
+    assert!(keys.contains(&serde_json::json!({"key": "priority", "old": null, "new": 100})), "{keys:?}");
+    assert!(
+        keys.contains(&serde_json::json!({"key": "vips", "old": null, "new": ["192.0.2.100"]})),
+        "{keys:?}"
+    );
+}

@@ -25,6 +25,8 @@ pub(super) static TRACK: Key<List<Tabular>> = Key {
 
 static TABLE: Table = Table {
     name: "[[track]]",
+    kind: "track",
+    identity: &[("", "name")],
     keys: &[
         &NAME,
         &PROCESS,

@@ -81,6 +81,7 @@ pub fn divide() -> io::Result<Side> {
     if std::fs::read_dir("/proc/self/task")?.count() > 1 {
         return Err(io::Error::other("the process has threads already"));
     }
+    outlive_hangups()?;
     match Inheritance::of_this_process()? {
         None => {}
         // Its signals are blocked as they were.
@@ -137,6 +138,15 @@ pub fn divide() -> io::Result<Side> {
             Err(error.into())
         }
     }
+}
+
+/// Sees to it that SIGHUP, which asks an agent to reload, ends none that has only begun to read its configuration. Unlike one
+/// that is ignored, it has its default action again in programs that are started from here.
+fn outlive_hangups() -> io::Result<()> {
+    extern "C" fn ignore(_: i32) {}
+    // SAFETY: the handler does nothing.
+    unsafe { signal(Signal::SIGHUP, SigHandler::Handler(ignore)) }?;
+    Ok(())
 }
 
 /// Undoes what the attempt to run another program has done. A log that nobody reads any more must not end the guardian.

@@ -1,5 +1,7 @@
-//! What the agent waits for while it serves: to be told to stop, by a signal or by its guardian, and to be replaced.
+//! What the agent waits for while it serves: to be told to stop or to reload, by a signal or by its guardian, and to be
+//! replaced.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context;
@@ -23,7 +25,7 @@ enum Way {
 
 /// What there is to attend to.
 pub(super) struct Attention<'a> {
-    pub(super) server: &'a Server,
+    pub(super) server: Arc<Server>,
     /// Who looks after the interfaces and the VIPs, which are the next agent's when it has taken over.
     pub(super) watching: AbortHandle,
     /// Which have to tell of the last changes.
@@ -67,11 +69,11 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 None
             }
             Some(next) = ready_agents.recv(), if attendant.may_pass_on => {
-                next.pass_on(&mut attendant.line, server).await;
+                next.pass_on(&mut attendant.line, &attendant.server).await;
                 None
             }
             _ = hangup.recv() => {
-                ignore_hangup();
+                attendant.reload();
                 None
             }
             _ = terminate.recv() => Some(Way::Signal),
@@ -88,7 +90,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
 
 /// The agent's main thread while it serves.
 struct Attendant<'a> {
-    server: &'a Server,
+    server: Arc<Server>,
     line: OpenLine,
     notice: Notice,
     briefing: Briefing,
@@ -116,6 +118,12 @@ impl Attendant<'_> {
         self.replacing = Some(tokio::spawn(replace_agent(next_agent, request, self.ready.clone())));
     }
 
+    /// Begins a reload; the log tells what comes of it.
+    fn reload(&self) {
+        let server = Arc::clone(&self.server);
+        tokio::spawn(async move { server.reload().await });
+    }
+
     /// Does what a word of the guardian asks for, or its end; answers with the way if that is to stop.
     async fn heed(&mut self, word: Option<Word>) -> Option<Way> {
         match word {
@@ -126,7 +134,7 @@ impl Attendant<'_> {
                 }
             }
             Some(Word::Stop) => return Some(Way::Guardian),
-            Some(Word::Hangup) => ignore_hangup(),
+            Some(Word::Hangup) => self.reload(),
             Some(Word::Ready) => self.server.guardian.store(self.line.guardian(), Ordering::Relaxed),
             Some(Word::Unable) => {}
             None => {
@@ -171,8 +179,4 @@ impl Attendant<'_> {
             self.server.finish().await;
         }
     }
-}
-
-fn ignore_hangup() {
-    tracing::warn!("SIGHUP ignored: the configuration is read at the start only; `baton restart` changes it");
 }
