@@ -20,6 +20,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Text(String),
+    /// A text that variables of the environment were put into.
+    Substituted(String),
     /// `None` for a number that no key takes.
     Integer(String, Option<i64>),
     Boolean(bool),
@@ -27,6 +29,8 @@ pub(super) enum Value {
     Table(Map),
     /// Of a type that no key takes.
     Other(&'static str),
+    /// A text that names a variable that there is not.
+    Broken,
 }
 
 /// What a table holds.
@@ -40,9 +44,9 @@ pub(super) struct Member {
     pub(super) node: Node,
 }
 
-/// The tables and keys of the file at `path`, which holds `text`. There are none when it is no TOML: what was meant by the
-/// lines around a mistake is not known.
-pub(super) fn read(path: &Path, text: String, findings: &mut Findings) -> Option<Node> {
+/// Where the file at `path` begins, which holds `text`, and its tables and keys. There are none when it is no TOML: what was
+/// meant by the lines around a mistake is not known.
+pub(super) fn read(path: &Path, text: String, findings: &mut Findings) -> Option<(Spot, Map)> {
     let (file, text) = findings.open(path, text);
     let (root, errors) = DeTable::parse_recoverable(&text);
     let is_sound = errors.is_empty();
@@ -51,8 +55,7 @@ pub(super) fn read(path: &Path, text: String, findings: &mut Findings) -> Option
         let what = error.message().replace('\n', " ");
         findings.add(Spot { file, at }, what, "write it as README.md does, in TOML");
     }
-    let value = Value::Table(map(root.get_ref(), file));
-    is_sound.then_some(Node { spot: Spot { file, at: 0 }, value })
+    is_sound.then(|| (Spot { file, at: 0 }, map(root.get_ref(), file)))
 }
 
 /// The value that a default is spelled by, for whatever it is missing at.
@@ -90,7 +93,7 @@ impl Value {
     /// What its type is called.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
-            Self::Text(_) => "string",
+            Self::Text(_) | Self::Substituted(_) | Self::Broken => "string",
             Self::Integer(..) => "integer",
             Self::Boolean(_) => "boolean",
             Self::List(_) => "array",
@@ -102,14 +105,14 @@ impl Value {
     /// The same in JSON.
     pub(super) fn json(&self) -> Json {
         match self {
-            Self::Text(text) => text.as_str().into(),
+            Self::Text(text) | Self::Substituted(text) => text.as_str().into(),
             Self::Integer(_, number) => (*number).into(),
             Self::Boolean(boolean) => (*boolean).into(),
             Self::List(items) => items.iter().map(|item| item.value.json()).collect(),
             Self::Table(members) => {
                 members.iter().map(|(key, member)| (key.clone(), member.node.value.json())).collect()
             }
-            Self::Other(_) => Json::Null,
+            Self::Other(_) | Self::Broken => Json::Null,
         }
     }
 }

@@ -2,23 +2,27 @@
 
 use std::path::Path;
 
-use super::document::{self, Map, Node};
+use super::document::Map;
 use super::draft::{self, Draft};
+use super::environment::Environment;
 use super::findings::{Findings, Spot};
 use super::hook::{HOOK, hook};
+use super::include::{self, INCLUDE};
 use super::key::Table;
 use super::object::Object;
 use super::problem::Problem;
 use super::router::{ROUTER, router};
 use super::runtime::{RUNTIME, runtime};
 use super::section::Section;
-use super::shape::{Called, Shape, Tabular};
 use super::track::{TRACK, tracker};
 use super::{Config, HookConfig, Runtime, TrackerConfig};
 
-const FILE: Tabular = Tabular(&TABLE);
-static TABLE: Table =
-    Table { name: "the file", kind: "file", identity: &[], keys: &[&RUNTIME, &ROUTER, &TRACK, &HOOK] };
+static TABLE: Table = Table {
+    name: "the file",
+    kind: "file",
+    identity: &[],
+    keys: &[&INCLUDE, &RUNTIME, &ROUTER, &TRACK, &HOOK],
+};
 
 /// What a file was read as.
 pub(super) struct Reading {
@@ -28,10 +32,11 @@ pub(super) struct Reading {
     pub(super) config: Result<Config, Vec<Problem>>,
 }
 
-/// Reads the file at `path`, which holds `text`.
-pub(super) fn parse(path: &Path, text: String) -> Reading {
+/// Reads the file at `path`, which holds `text`, and what it includes.
+pub(super) fn parse(path: &Path, text: String, environment: Environment<'_>) -> Reading {
     let mut findings = Findings::default();
-    let parts = document::read(path, text, &mut findings).and_then(|root| parts(&root, &mut findings));
+    let parts =
+        include::read(path, text, environment, &mut findings).map(|members| parts(members, &mut findings));
     let runtime = parts.as_ref().and_then(|parts| parts.runtime.clone());
     let config = parts.and_then(|parts| whole(path, parts, &mut findings));
     let config = config.filter(|_| findings.len() == 0).ok_or_else(|| findings.into_problems());
@@ -49,9 +54,8 @@ struct Parts {
     objects: Vec<Object>,
 }
 
-fn parts(root: &Node, findings: &mut Findings) -> Option<Parts> {
-    let called = Called { name: TABLE.name, remedy: "write tables and keys" };
-    let mut file = Section::open(&TABLE, FILE.read(root, called, findings)?, findings);
+fn parts(members: Map, findings: &mut Findings) -> Parts {
+    let mut file = Section::open(&TABLE, (Spot::default(), members), findings);
     let runtime_table = file.read(&RUNTIME);
     let [routers, tracks, hooks] = [&ROUTER, &TRACK, &HOOK].map(|key| tables(file.read(key)));
     let mut objects = Vec::new();
@@ -63,13 +67,13 @@ fn parts(root: &Node, findings: &mut Findings) -> Option<Parts> {
     ] {
         objects.extend(found.iter().map(|members| Object::new(table, members, findings)));
     }
-    Some(Parts {
+    Parts {
         runtime: runtime_table.and_then(|table| runtime(table, findings)),
         routers: routers.into_iter().map(|table| router(table, findings)).collect(),
         trackers: all(tracks.into_iter().map(|table| Some((table.0, tracker(table, findings)?)))),
         hooks: hooks.into_iter().filter_map(|table| hook(table, findings)).collect(),
         objects,
-    })
+    }
 }
 
 /// The tables of an array of them.

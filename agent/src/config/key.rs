@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::document::{self, Node};
+use super::document::{self, Node, Value};
 use super::findings::{Findings, Spot};
 use super::shape::{Called, Shape};
 
@@ -27,6 +27,8 @@ impl<S: Shape> Key<S> {
         let default = || document::default(self.default?, spot);
         let called = Called { name: self.name, remedy: self.remedy };
         match node.cloned().or_else(default) {
+            // That was noted.
+            Some(Node { value: Value::Broken, .. }) => None,
             Some(node) => self.shape.read(&node, called, findings),
             None => {
                 let meaning = self.shape.absent();
@@ -55,7 +57,7 @@ impl<S: Shape> Described for Key<S> {
 
     fn spelled(&self, node: Option<&Node>) -> Option<Json> {
         let default = || document::default(self.default?, Spot::default());
-        node.cloned().or_else(default).map(|node| node.value.json())
+        node.cloned().or_else(default).map(|node| self.shape.spelled(&node))
     }
 }
 

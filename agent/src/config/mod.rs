@@ -2,7 +2,8 @@
 //! `run` read the same types.
 //!
 //! ```text
-//!  baton.toml -> document    values, each with its place
+//!  baton.toml -> include     the files, as if they were one, with `environment`
+//!                -> document    values, each with its place
 //!                -> file        the tables and what they mean together, with `draft`
 //!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
 //!                      -> section, key    a table, a key of it: missing, unknown, by default
@@ -12,9 +13,11 @@
 
 mod document;
 mod draft;
+mod environment;
 mod file;
 mod findings;
 mod hook;
+mod include;
 mod key;
 mod object;
 mod problem;
@@ -272,5 +275,5 @@ impl Runtime {
 fn read(path: &Path) -> Result<Reading, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    Ok(file::parse(path, text))
+    Ok(file::parse(path, text, &|name| std::env::var(name)))
 }

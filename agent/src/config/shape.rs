@@ -1,5 +1,7 @@
 //! What a value may be: one description that it is read by.
 
+use serde_json::Value as Json;
+
 use super::document::{Map, Node, Value};
 use super::findings::{Findings, Spot};
 use super::key::Table;
@@ -11,6 +13,11 @@ pub(super) trait Shape: Sync {
 
     /// The meaning of `node`; what is wrong with it was noted if there is none.
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning>;
+
+    /// What is in force where `node` stands.
+    fn spelled(&self, node: &Node) -> Json {
+        node.value.json()
+    }
 
     /// What it means that there is no value; `None` if there must be one.
     fn absent(&self) -> Option<Self::Meaning> {
@@ -47,11 +54,19 @@ impl Shape for Boolean {
     type Meaning = bool;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<bool> {
-        let read = match node.value {
-            Value::Boolean(boolean) => Ok(boolean),
-            ref other => Err(other_type(other, "a boolean")),
+        let read = match &node.value {
+            Value::Boolean(boolean) => Ok(*boolean),
+            Value::Substituted(text) => text.parse().map_err(|_| format!("\"{text}\" is no boolean")),
+            other => Err(other_type(other, "a boolean")),
         };
         called.noted(read, node, findings)
+    }
+
+    fn spelled(&self, node: &Node) -> Json {
+        match &node.value {
+            Value::Substituted(text) => text.parse::<bool>().ok().into(),
+            other => other.json(),
+        }
     }
 }
 
@@ -71,9 +86,20 @@ impl<T> Shape for Number<T> {
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
         let number = match &node.value {
             Value::Integer(spelled, number) => self.number(spelled, *number),
+            Value::Substituted(text) => match text.parse::<i64>() {
+                Ok(number) => self.number(text, Some(number)),
+                Err(_) => Err(format!("\"{text}\" is no integer")),
+            },
             other => Err(other_type(other, "an integer")),
         };
         called.noted(number, node, findings)
+    }
+
+    fn spelled(&self, node: &Node) -> Json {
+        match &node.value {
+            Value::Substituted(text) => text.parse::<i64>().ok().into(),
+            other => other.json(),
+        }
     }
 }
 
@@ -120,7 +146,7 @@ impl<T> Shape for Text<T> {
 
 fn text(value: &Value) -> Result<&str, String> {
     match value {
-        Value::Text(text) => Ok(text),
+        Value::Text(text) | Value::Substituted(text) => Ok(text),
         other => Err(other_type(other, "a string")),
     }
 }
@@ -149,8 +175,10 @@ impl<S: Shape> Shape for List<S> {
         };
         let items = called.noted(items, node, findings)?;
         let called = Called { name: self.item, remedy: self.remedy.unwrap_or(called.remedy) };
-        let read = |item: &Node| Some((item.spot, self.shape.read(item, called, findings)?));
-        Some(items.iter().filter_map(read).collect())
+        let mut read = |item: &Node| Some((item.spot, self.shape.read(item, called, findings)?));
+        // What is wrong with a broken one was noted.
+        let sound = items.iter().filter(|item| !matches!(item.value, Value::Broken));
+        Some(sound.filter_map(&mut read).collect())
     }
 }
 
@@ -177,6 +205,10 @@ impl<S: Shape> Shape for Maybe<S> {
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
         self.0.read(node, called, findings).map(Some)
+    }
+
+    fn spelled(&self, node: &Node) -> Json {
+        self.0.spelled(node)
     }
 
     fn absent(&self) -> Option<Self::Meaning> {

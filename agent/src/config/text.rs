@@ -65,7 +65,7 @@ impl Shape for Program {
         let words = WORDS.read(node, called, findings)?;
         if let Value::List(items) = &node.value
             && let Some(program) = items.first()
-            && let Value::Text(_) = program.value
+            && let Value::Text(_) | Value::Substituted(_) = program.value
         {
             PATH.read(program, called, findings)?;
         }

@@ -132,6 +132,8 @@ fn a_hangup_ends_no_agent_that_is_starting() -> Result<()> {
     let lab = Lab::up()?;
     lab.configure_baton(Host::A, MacMode::Virtual, 10, &[VIP])?;
     let mut agent = lab.start_baton(Host::A)?;
+    // Before its first instruction, a signal ends any program.
+    wait_until("two processes", SOON, || Ok(agent.tree().len() == 2))?;
     wait_until("an agent that serves", SOON, || {
         // Whoever was in the tree may have ended since, but for the guardian.
         let _ = agent.signal_tree(Signal::SIGHUP);

@@ -1,5 +1,8 @@
 //! The text of `baton.toml`: what it means, and every mistake that can be in it.
 
+mod include;
+
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +12,13 @@ use crate::vrrp::{Checksum, ChecksumMode, Role};
 const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
 
 fn parse(text: &str) -> Result<Config, Vec<Problem>> {
-    file::parse(Path::new("baton.toml"), text.to_owned()).config
+    let environment = |name: &str| match name {
+        "PRIORITY" => Ok("200".to_owned()),
+        "VIP" => Ok("192.0.2.7".to_owned()),
+        "NO" => Ok("false".to_owned()),
+        _ => Err(VarError::NotPresent),
+    };
+    file::parse(Path::new("baton.toml"), text.to_owned(), &environment).config
 }
 
 #[test]
@@ -75,6 +84,20 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
         (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
+        (added("priority = \"${NONE}\""), (5, 12), "no variable NONE", "Environment="),
+        (replaced("192.0.2.100", "${NONE}"), (4, 9), "no variable NONE", "${NONE:-default}"),
+        (added("priority = \"${VIP}\""), (5, 12), "priority \"192.0.2.7\" is no integer", "2 to 254"),
+        (added("interval_ms = \"${PRIORITY}5\""), (5, 15), "interval_ms 2005 is no multiple", "multiple"),
+        (added("preempt = \"${PRIORITY}\""), (5, 11), "preempt \"200\" is no boolean", "true or false"),
+        (replaced("192.0.2.100", "${VIP}/32"), (4, 9), "\"192.0.2.7/32\" is not", "without a prefix"),
+        (format!("include = 1\n{MINIMAL}"), (1, 11), "include is of type integer", "conf.d/*.toml"),
+        (
+            format!("include = [\"/no/such\"]\n{MINIMAL}"),
+            (1, 12),
+            "cannot read /no/such: No such",
+            "readable file",
+        ),
+        (format!("include = [\"**x\"]\n{MINIMAL}"), (1, 12), "cannot read **x: Pattern", "conf.d/*.toml"),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
         (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
         (track("name = \"a\""), (5, 1), "nothing to look at", "process, tcp, http, file or exec"),
@@ -130,6 +153,17 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         assert!(problem.what.contains(what), "{text}\n{problem}");
         assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
     }
+}
+
+#[test]
+fn a_variable_may_stand_for_a_text_a_number_and_a_boolean() {
+    let keys = "priority = \"${PRIORITY}\"\npreempt = \"${NO}\"\ninterval_ms = \"${NONE:-50}\"\n";
+    let given = parse(&(MINIMAL.replace("192.0.2.100", "${VIP}") + keys)).expect("valid");
+    let router = &given.routers[0];
+    assert_eq!((router.priority.get(), router.preempt, router.interval.centiseconds()), (200, false, 5));
+    let written = "priority = 200\npreempt = false\ninterval_ms = 50\n";
+    let written = parse(&(MINIMAL.replace("192.0.2.100", "192.0.2.7") + written)).expect("valid");
+    assert_eq!(given.differences(&written), []);
 }
 
 #[test]
