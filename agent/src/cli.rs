@@ -33,6 +33,8 @@ pub(crate) enum Errand {
     ///
     /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.
     Check(ConfigPath),
+    /// Print the JSON Schema of configuration files, for editors.
+    Schema,
     /// Show what a running agent is doing and why.
     Status(Question),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.

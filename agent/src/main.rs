@@ -76,6 +76,7 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let config = Config::load(&path)?;
             print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
+        Errand::Schema => print(&pretty(&baton::config::schema())?)?,
         Errand::Status(Question { config, json }) => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;

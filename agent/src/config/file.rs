@@ -17,7 +17,7 @@ use super::section::Section;
 use super::track::{TRACK, tracker};
 use super::{Config, HookConfig, Runtime, TrackerConfig};
 
-static TABLE: Table = Table {
+pub(super) static TABLE: Table = Table {
     name: "the file",
     kind: "file",
     identity: &[],

@@ -13,6 +13,7 @@ use crate::vrrp::Role;
 
 pub(super) static HOOK: Key<List<Tabular>> = Key {
     name: "hook",
+    meaning: "Programs that are run when a role has changed.",
     remedy: "write [[hook]], with two brackets, above its keys",
     default: Some("[]"),
     shape: List { least: 0, most: usize::MAX, item: "a hook", remedy: None, shape: Tabular(&TABLE) },
@@ -29,9 +30,16 @@ static TABLE: Table = Table {
 pub(super) const EXEC_REMEDY: &str =
     "write program and arguments, such as [\"/usr/local/bin/promote\", \"--now\"]; there is no shell";
 
-static EXEC: Key<Program> = Key { name: "exec", remedy: EXEC_REMEDY, default: None, shape: Program };
+static EXEC: Key<Program> = Key {
+    name: "exec",
+    meaning: "Program and arguments, run without a shell.",
+    remedy: EXEC_REMEDY,
+    default: None,
+    shape: Program,
+};
 static ON: Key<List<Word<Role>>> = Key {
     name: "on",
+    meaning: "The roles for which it is run when they are taken; without any, all.",
     remedy: "write some of [\"active\", \"backup\", \"initialize\"]",
     default: Some("[]"),
     shape: List {
@@ -45,12 +53,18 @@ static ON: Key<List<Word<Role>>> = Key {
 /// Whose rights a program has.
 pub(super) static USER: Key<Maybe<Text<String>>> = Key {
     name: "user",
+    meaning: "Whose rights the program has; without it, the agent's user.",
     remedy: "write the name of a user, such as \"nobody\"; without it the agent's is taken",
     default: None,
     shape: Maybe(text::NAME),
 };
-static TIMEOUT_MS: Key<Number<Duration>> =
-    Key { name: "timeout_ms", remedy: "write 10 to 60000", default: Some("10000"), shape: MILLIS };
+static TIMEOUT_MS: Key<Number<Duration>> = Key {
+    name: "timeout_ms",
+    meaning: "After so long it is killed.",
+    remedy: "write 10 to 60000",
+    default: Some("10000"),
+    shape: MILLIS,
+};
 
 /// Time for something that is done again and again.
 pub(super) const MILLIS: Number<Duration> =

@@ -11,18 +11,14 @@ use super::environment::{Environment, substitute};
 use super::findings::{Findings, Spot};
 use super::key::Key;
 use super::shape::{List, Text};
+use super::text;
 
 pub(super) static INCLUDE: Key<List<Text<String>>> = Key {
     name: "include",
+    meaning: "Files that are read as if they stood in this one, as paths or patterns relative to it.",
     remedy: "write paths of files or patterns, such as include = [\"conf.d/*.toml\"], above all tables",
     default: Some("[]"),
-    shape: List {
-        least: 0,
-        most: usize::MAX,
-        item: "a path of include",
-        remedy: None,
-        shape: Text(|path| Ok(path.to_owned())),
-    },
+    shape: List { least: 0, most: usize::MAX, item: "a path of include", remedy: None, shape: text::ANY },
 };
 
 const UNREADABLE: &str = "write the path of a readable file, relative to the one that it stands in, or a pattern such as \
@@ -38,24 +34,24 @@ struct Reader<'a> {
     is_whole: bool,
 }
 
-/// The tables and keys of the file at `path`, which holds `text`, and of all that it includes. There are none if one of them
+/// The tables and keys of the file at `path`, which holds `content`, and of all that it includes. There are none if one of them
 /// cannot be read: what is missing elsewhere may stand in it.
 pub(super) fn read(
     path: &Path,
-    text: String,
+    content: String,
     environment: Environment<'_>,
     findings: &mut Findings,
 ) -> Option<Map> {
     let mut reader = Reader { environment, findings, files: vec![without_links(path)], is_whole: true };
     let mut whole = Map::new();
-    reader.read(path, text, &mut whole);
+    reader.read(path, content, &mut whole);
     reader.is_whole.then_some(whole)
 }
 
 impl Reader<'_> {
     /// Adds a file to the `whole`, and then those that it includes.
-    fn read(&mut self, path: &Path, text: String, whole: &mut Map) {
-        let Some((start, mut members)) = document::read(path, text, self.findings) else {
+    fn read(&mut self, path: &Path, content: String, whole: &mut Map) {
+        let Some((start, mut members)) = document::read(path, content, self.findings) else {
             self.is_whole = false;
             return;
         };
@@ -81,7 +77,7 @@ impl Reader<'_> {
         }
         self.files.push(file);
         match fs::read_to_string(path) {
-            Ok(text) => self.read(path, text, whole),
+            Ok(content) => self.read(path, content, whole),
             Err(error) => self.leave_out(spot, &path.display().to_string(), &error),
         }
     }

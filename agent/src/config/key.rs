@@ -1,4 +1,4 @@
-//! The keys of `baton.toml`: one description of each, from which come the check, the remedy and the default.
+//! The keys of `baton.toml`: one description of each, from which come the check, the remedy, the default and the schema.
 
 use serde_json::Value as Json;
 
@@ -9,6 +9,8 @@ use super::shape::{Called, Shape};
 /// A key.
 pub(super) struct Key<S> {
     pub(super) name: &'static str,
+    /// What it is for, in a sentence.
+    pub(super) meaning: &'static str,
     /// What to write: the remedy for whatever is wrong with the value, and for a missing one.
     pub(super) remedy: &'static str,
     /// What is read where the key is missing, in TOML.
@@ -48,6 +50,12 @@ pub(super) trait Described: Sync {
 
     /// What is in force where the value is `node`, or missing; `None` if that is nothing.
     fn spelled(&self, node: Option<&Node>) -> Option<Json>;
+
+    /// Whether it must be there.
+    fn is_required(&self) -> bool;
+
+    /// JSON Schema of its value.
+    fn schema(&self) -> Json;
 }
 
 impl<S: Shape> Described for Key<S> {
@@ -58,6 +66,19 @@ impl<S: Shape> Described for Key<S> {
     fn spelled(&self, node: Option<&Node>) -> Option<Json> {
         let default = || document::default(self.default?, Spot::default());
         node.cloned().or_else(default).map(|node| self.shape.spelled(&node))
+    }
+
+    fn is_required(&self) -> bool {
+        self.default.is_none() && self.shape.absent().is_none()
+    }
+
+    fn schema(&self) -> Json {
+        let mut schema = self.shape.schema();
+        schema["description"] = format!("{} {}", self.meaning, sentence(self.remedy)).into();
+        if let Some(default) = self.spelled(None) {
+            schema["default"] = default;
+        }
+        schema
     }
 }
 
@@ -84,6 +105,13 @@ impl Table {
             None => format!("remove it; the keys are {}", names.join(", ")),
         })
     }
+}
+
+/// `remedy` as it stands by itself.
+fn sentence(remedy: &str) -> String {
+    let mut letters = remedy.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 /// The key that was meant by `word`: one that it abbreviates, or else one that is half like it.

@@ -7,7 +7,7 @@
 //!                -> file        the tables and what they mean together, with `draft`
 //!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
 //!                      -> section, key    a table, a key of it: missing, unknown, by default
-//!                         -> shape, text     what a value may be
+//!                         -> shape, text     what a value may be; from all of these, schema
 //!  findings: what is wrong on the way; object: what is spelled, for comparing two configurations
 //! ```
 
@@ -23,6 +23,7 @@ mod object;
 mod problem;
 mod router;
 mod runtime;
+mod schema;
 mod section;
 mod shape;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use baton_common::vrid::Vrid;
 
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
+pub use schema::schema;
 
 use file::Reading;
 

@@ -11,6 +11,7 @@ use super::{DatapathLog, Runtime, SbfdChoice, XdpChoice, text};
 
 pub(super) static RUNTIME: Key<Tabular> = Key {
     name: "runtime",
+    meaning: "How the agent runs.",
     remedy: "write [runtime] above its keys",
     default: Some("{}"),
     shape: Tabular(&TABLE),
@@ -25,24 +26,28 @@ static TABLE: Table = Table {
 
 static DIRECTORY: Key<Text<PathBuf>> = Key {
     name: "directory",
+    meaning: "Control socket, and the record of what was changed on the host.",
     remedy: "write an absolute path, such as \"/run/baton\"",
     default: Some("\"/run/baton\""),
     shape: text::PATH,
 };
 static PINS: Key<Text<PathBuf>> = Key {
     name: "pins",
+    meaning: "Pinned programs and maps, on a BPF file system.",
     remedy: "write an absolute path, such as \"/sys/fs/bpf/baton\"",
     default: Some("\"/sys/fs/bpf/baton\""),
     shape: text::PATH,
 };
 static REALTIME_PRIORITY: Key<Number<u8>> = Key {
     name: "realtime_priority",
+    meaning: "SCHED_FIFO priority of the election thread and of the guardian; 0 for ordinary threads.",
     remedy: "write a SCHED_FIFO priority of 1 to 99, or 0 for an ordinary thread",
     default: Some("50"),
     shape: Number { least: 0, most: 99, step: 1, meaning: |priority| u8::try_from(priority).ok() },
 };
 static SBFD: Key<Word<SbfdChoice>> = Key {
     name: "sbfd",
+    meaning: "How a Backup watches an Active Router that is Baton, too, beside its adverts.",
     remedy: "write \"auto\", \"fastest\", \"fast\", \"steady\", \"relaxed\" or \"off\"",
     default: Some("\"auto\""),
     shape: Word(&[
@@ -56,12 +61,14 @@ static SBFD: Key<Word<SbfdChoice>> = Key {
 };
 static XDP: Key<Word<XdpChoice>> = Key {
     name: "xdp",
+    meaning: "Which XDP modes are tried: auto takes native, and generic where native does not work.",
     remedy: "write \"auto\", \"native\" or \"generic\"",
     default: Some("\"auto\""),
     shape: Word(&[("auto", XdpChoice::Auto), ("native", XdpChoice::Native), ("generic", XdpChoice::Generic)]),
 };
 static DATAPATH_LOG: Key<Word<DatapathLog>> = Key {
     name: "datapath_log",
+    meaning: "Which frames the data plane logs.",
     remedy: "write \"off\" or \"debug\"",
     default: Some("\"off\""),
     shape: Word(&[("off", DatapathLog::Off), ("debug", DatapathLog::Debug)]),

@@ -1,10 +1,11 @@
-//! What a value may be: one description that it is read by.
+//! What a value may be: one description, by which it is read and from which the schema is made.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::document::{Map, Node, Value};
 use super::findings::{Findings, Spot};
 use super::key::Table;
+use super::schema;
 
 /// What the value of a key may be.
 pub(super) trait Shape: Sync {
@@ -13,6 +14,9 @@ pub(super) trait Shape: Sync {
 
     /// The meaning of `node`; what is wrong with it was noted if there is none.
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning>;
+
+    /// JSON Schema of what may be written.
+    fn schema(&self) -> Json;
 
     /// What is in force where `node` stands.
     fn spelled(&self, node: &Node) -> Json {
@@ -62,6 +66,10 @@ impl Shape for Boolean {
         called.noted(read, node, findings)
     }
 
+    fn schema(&self) -> Json {
+        schema::or_substituted(json!({ "type": "boolean" }))
+    }
+
     fn spelled(&self, node: &Node) -> Json {
         match &node.value {
             Value::Substituted(text) => text.parse::<bool>().ok().into(),
@@ -93,6 +101,13 @@ impl<T> Shape for Number<T> {
             other => Err(other_type(other, "an integer")),
         };
         called.noted(number, node, findings)
+    }
+
+    fn schema(&self) -> Json {
+        let Self { least, most, step, .. } = self;
+        schema::or_substituted(
+            json!({ "type": "integer", "minimum": least, "maximum": most, "multipleOf": step }),
+        )
     }
 
     fn spelled(&self, node: &Node) -> Json {
@@ -128,19 +143,34 @@ impl<T: Copy + Sync> Shape for Word<T> {
         });
         called.noted(read, node, findings)
     }
+
+    fn schema(&self) -> Json {
+        let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
+        schema::or_substituted(json!({ "enum": words }))
+    }
 }
 
 /// A text of some form.
-pub(super) struct Text<T>(
+pub(super) struct Text<T> {
+    /// A regular expression that all of that form match, for the schema; "" for any. What is wrong with a text is better said
+    /// by `meaning`.
+    pub(super) pattern: &'static str,
     /// Its meaning, or what is wrong with it.
-    pub(super) fn(&str) -> Result<T, String>,
-);
+    pub(super) meaning: fn(&str) -> Result<T, String>,
+}
 
 impl<T> Shape for Text<T> {
     type Meaning = T;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
-        called.noted(text(&node.value).and_then(self.0), node, findings)
+        called.noted(text(&node.value).and_then(self.meaning), node, findings)
+    }
+
+    fn schema(&self) -> Json {
+        match self.pattern {
+            "" => json!({ "type": "string" }),
+            pattern => schema::or_substituted(json!({ "type": "string", "pattern": pattern })),
+        }
     }
 }
 
@@ -180,6 +210,14 @@ impl<S: Shape> Shape for List<S> {
         let sound = items.iter().filter(|item| !matches!(item.value, Value::Broken));
         Some(sound.filter_map(&mut read).collect())
     }
+
+    fn schema(&self) -> Json {
+        let mut schema = json!({ "type": "array", "minItems": self.least, "items": self.shape.schema() });
+        if self.most < usize::MAX {
+            schema["maxItems"] = self.most.into();
+        }
+        schema
+    }
 }
 
 /// A table.
@@ -195,6 +233,10 @@ impl Shape for Tabular {
         };
         called.noted(members, node, findings)
     }
+
+    fn schema(&self) -> Json {
+        schema::of_table(self.0)
+    }
 }
 
 /// Something that may be left out.
@@ -205,6 +247,10 @@ impl<S: Shape> Shape for Maybe<S> {
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
         self.0.read(node, called, findings).map(Some)
+    }
+
+    fn schema(&self) -> Json {
+        self.0.schema()
     }
 
     fn spelled(&self, node: &Node) -> Json {

@@ -18,6 +18,7 @@ use super::{Check, HttpTarget, TrackerConfig};
 
 pub(super) static TRACK: Key<List<Tabular>> = Key {
     name: "track",
+    meaning: "What virtual routers depend on; in order when all of its checks are.",
     remedy: "write [[track]], with two brackets, above its keys",
     default: Some("[]"),
     shape: List { least: 0, most: usize::MAX, item: "a tracker", remedy: None, shape: Tabular(&TABLE) },
@@ -45,54 +46,77 @@ static TABLE: Table = Table {
 
 static NAME: Key<Text<String>> = Key {
     name: "name",
+    meaning: "What [[router]] tables call it.",
     remedy: "write a name for routers to refer to, such as name = \"nginx\"",
     default: None,
     shape: text::NAME,
 };
 static PROCESS: Key<Maybe<Text<PathBuf>>> = Key {
     name: "process",
+    meaning: "The PID file of a process that must run.",
     remedy: "write the path of its PID file, such as \"/run/mysqld/mysqld.pid\"",
     default: None,
     shape: Maybe(text::PATH),
 };
 static TCP: Key<Maybe<Text<SocketAddr>>> = Key {
     name: "tcp",
+    meaning: "Address and port that must take connections.",
     remedy: "write address and port, such as \"127.0.0.1:3306\"; names are not looked up",
     default: None,
-    shape: Maybe(Text(address)),
+    shape: Maybe(Text { pattern: r"^[0-9A-Fa-f.:\[\]]+:[0-9]+$", meaning: address }),
 };
 static HTTP: Key<Maybe<Text<HttpTarget>>> = Key {
     name: "http",
+    meaning: "URL with an address that must answer with a status below 400.",
     remedy: "write a URL with an address, such as \"http://127.0.0.1:80/\"; names are not looked up",
     default: None,
-    shape: Maybe(Text(url)),
+    shape: Maybe(Text { pattern: "^http://", meaning: url }),
 };
 static FILE: Key<Maybe<Text<PathBuf>>> = Key {
     name: "file",
+    meaning: "A file that must hold 0, or nothing, or not be there.",
     remedy: "write an absolute path, such as \"/run/maintenance\"",
     default: None,
     shape: Maybe(text::PATH),
 };
-static EXEC: Key<Maybe<Program>> =
-    Key { name: "exec", remedy: EXEC_REMEDY, default: None, shape: Maybe(Program) };
-static INTERVAL_MS: Key<Number<Duration>> =
-    Key { name: "interval_ms", remedy: "write 10 to 60000", default: Some("200"), shape: MILLIS };
-static TIMEOUT_MS: Key<Number<Duration>> =
-    Key { name: "timeout_ms", remedy: "write 10 to 60000", default: Some("500"), shape: MILLIS };
+static EXEC: Key<Maybe<Program>> = Key {
+    name: "exec",
+    meaning: "Program and arguments, run without a shell, that must end with exit code 0.",
+    remedy: EXEC_REMEDY,
+    default: None,
+    shape: Maybe(Program),
+};
+static INTERVAL_MS: Key<Number<Duration>> = Key {
+    name: "interval_ms",
+    meaning: "From one look to the next.",
+    remedy: "write 10 to 60000",
+    default: Some("200"),
+    shape: MILLIS,
+};
+static TIMEOUT_MS: Key<Number<Duration>> = Key {
+    name: "timeout_ms",
+    meaning: "How long a look may take.",
+    remedy: "write 10 to 60000",
+    default: Some("500"),
+    shape: MILLIS,
+};
 static RISE: Key<Number<NonZeroU8>> = Key {
     name: "rise",
+    meaning: "Good looks in a row after which it is in order again.",
     remedy: "write how many good looks in a row it takes, 1 to 255",
     default: Some("2"),
     shape: LOOKS,
 };
 static FALL: Key<Number<NonZeroU8>> = Key {
     name: "fall",
+    meaning: "Bad looks in a row after which it is failing.",
     remedy: "write how many bad looks in a row it takes, 1 to 255",
     default: Some("2"),
     shape: LOOKS,
 };
 static WEIGHT: Key<Maybe<Number<u8>>> = Key {
     name: "weight",
+    meaning: "What a failure takes from the priority; without it a failure hands over.",
     remedy: "write what a failure takes from the priority, 1 to 254, or leave it out: a failure hands the router over then",
     default: None,
     shape: Maybe(Number { least: 1, most: 254, step: 1, meaning: |weight| u8::try_from(weight).ok() }),

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::{Check, Config, HookConfig, HttpTarget, MacMode, Problem, file};
 use crate::vrrp::{Checksum, ChecksumMode, Role};
 
-const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
+pub(super) const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
 
-fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     let environment = |name: &str| match name {
         "PRIORITY" => Ok("200".to_owned()),
         "VIP" => Ok("192.0.2.7".to_owned()),
