@@ -31,8 +31,16 @@ pub(crate) enum Verb {
 pub(crate) enum Errand {
     /// Check a configuration file and change nothing.
     ///
-    /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.
-    Check(ConfigPath),
+    /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable. What is legal and probably not
+    /// meant, on this host, is printed as a warning.
+    Check {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Take warnings for mistakes.
+        #[arg(long)]
+        strict: bool,
+    },
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
     /// Show what a running agent is doing and why.

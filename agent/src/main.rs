@@ -12,6 +12,7 @@ use baton::config::{Config, ConfigError, Runtime};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
 use baton::guardian::{self, Progress, Side};
+use baton::review::review;
 use clap::Parser;
 use cli::{Cli, ConfigPath, Errand, Question, Verb};
 use log::Log;
@@ -72,8 +73,15 @@ fn with_log(work: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
 
 fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
     match errand {
-        Errand::Check(ConfigPath { path }) => {
+        Errand::Check { config: ConfigPath { path }, strict } => {
             let config = Config::load(&path)?;
+            let warnings = review(&config);
+            if strict && !warnings.is_empty() {
+                return Err(ConfigError::Invalid(warnings).into());
+            }
+            for warning in warnings {
+                print(&format!("warning: {warning}\n"))?;
+            }
             print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
         Errand::Schema => print(&pretty(&baton::config::schema())?)?,

@@ -91,7 +91,7 @@ fn map(table: &DeTable<'_>, file: usize) -> Map {
 
 impl Value {
     /// What its type is called.
-    pub(super) fn type_name(&self) -> &'static str {
+    fn type_name(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Substituted(_) | Self::Broken => "string",
             Self::Integer(..) => "integer",
@@ -100,6 +100,49 @@ impl Value {
             Self::Table(_) => "table",
             Self::Other(name) => name,
         }
+    }
+
+    fn other_type(&self, wanted: &str) -> String {
+        format!("is of type {}, not {wanted}", self.type_name())
+    }
+
+    /// The boolean that it is, or what is wrong with it, as for all types.
+    pub(super) fn boolean(&self) -> Result<bool, String> {
+        if let Self::Boolean(boolean) = self {
+            Ok(*boolean)
+        } else if let Self::Substituted(text) = self {
+            text.parse().map_err(|_| format!("\"{text}\" is no boolean"))
+        } else {
+            Err(self.other_type("a boolean"))
+        }
+    }
+
+    /// The number as it is spelled, and what it is.
+    pub(super) fn integer(&self) -> Result<(&str, Option<i64>), String> {
+        if let Self::Integer(spelled, number) = self {
+            Ok((spelled, *number))
+        } else if let Self::Substituted(text) = self {
+            let number = text.parse().map_err(|_| format!("\"{text}\" is no integer"))?;
+            Ok((text, Some(number)))
+        } else {
+            Err(self.other_type("an integer"))
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&str, String> {
+        if let Self::Text(text) | Self::Substituted(text) = self {
+            Ok(text)
+        } else {
+            Err(self.other_type("a string"))
+        }
+    }
+
+    pub(super) fn list(&self) -> Result<&[Node], String> {
+        if let Self::List(items) = self { Ok(items) } else { Err(self.other_type("an array")) }
+    }
+
+    pub(super) fn table(&self) -> Result<&Map, String> {
+        if let Self::Table(members) = self { Ok(members) } else { Err(self.other_type("a table")) }
     }
 
     /// The same in JSON.

@@ -33,7 +33,7 @@ pub(super) fn of_table(table: &Table) -> Json {
 }
 
 /// The schema of a value that may also come from the environment.
-pub(super) fn or_substituted(schema: Json) -> Json {
+pub(super) fn or_substituted(schema: &Json) -> Json {
     json!({ "anyOf": [schema, { "$ref": "#/$defs/substituted" }] })
 }
 

@@ -47,10 +47,6 @@ impl Called {
     }
 }
 
-fn other_type(value: &Value, wanted: &str) -> String {
-    format!("is of type {}, not {wanted}", value.type_name())
-}
-
 /// `true` or `false`.
 pub(super) struct Boolean;
 
@@ -58,23 +54,16 @@ impl Shape for Boolean {
     type Meaning = bool;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<bool> {
-        let read = match &node.value {
-            Value::Boolean(boolean) => Ok(*boolean),
-            Value::Substituted(text) => text.parse().map_err(|_| format!("\"{text}\" is no boolean")),
-            other => Err(other_type(other, "a boolean")),
-        };
+        let read = node.value.boolean();
         called.noted(read, node, findings)
     }
 
     fn schema(&self) -> Json {
-        schema::or_substituted(json!({ "type": "boolean" }))
+        schema::or_substituted(&json!({ "type": "boolean" }))
     }
 
     fn spelled(&self, node: &Node) -> Json {
-        match &node.value {
-            Value::Substituted(text) => text.parse::<bool>().ok().into(),
-            other => other.json(),
-        }
+        node.value.boolean().ok().into()
     }
 }
 
@@ -92,29 +81,19 @@ impl<T> Shape for Number<T> {
     type Meaning = T;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
-        let number = match &node.value {
-            Value::Integer(spelled, number) => self.number(spelled, *number),
-            Value::Substituted(text) => match text.parse::<i64>() {
-                Ok(number) => self.number(text, Some(number)),
-                Err(_) => Err(format!("\"{text}\" is no integer")),
-            },
-            other => Err(other_type(other, "an integer")),
-        };
+        let number = node.value.integer().and_then(|(spelled, number)| self.number(spelled, number));
         called.noted(number, node, findings)
     }
 
     fn schema(&self) -> Json {
         let Self { least, most, step, .. } = self;
         schema::or_substituted(
-            json!({ "type": "integer", "minimum": least, "maximum": most, "multipleOf": step }),
+            &json!({ "type": "integer", "minimum": least, "maximum": most, "multipleOf": step }),
         )
     }
 
     fn spelled(&self, node: &Node) -> Json {
-        match &node.value {
-            Value::Substituted(text) => text.parse::<i64>().ok().into(),
-            other => other.json(),
-        }
+        node.value.integer().ok().and_then(|(_, number)| number).into()
     }
 }
 
@@ -137,7 +116,7 @@ impl<T: Copy + Sync> Shape for Word<T> {
     type Meaning = T;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
-        let read = text(&node.value).and_then(|word| {
+        let read = node.value.text().and_then(|word| {
             let found = self.0.iter().find(|(known, _)| *known == word);
             found.map(|(_, meaning)| *meaning).ok_or_else(|| format!("\"{word}\" is unknown"))
         });
@@ -146,7 +125,7 @@ impl<T: Copy + Sync> Shape for Word<T> {
 
     fn schema(&self) -> Json {
         let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
-        schema::or_substituted(json!({ "enum": words }))
+        schema::or_substituted(&json!({ "enum": words }))
     }
 }
 
@@ -163,21 +142,14 @@ impl<T> Shape for Text<T> {
     type Meaning = T;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
-        called.noted(text(&node.value).and_then(self.meaning), node, findings)
+        called.noted(node.value.text().and_then(self.meaning), node, findings)
     }
 
     fn schema(&self) -> Json {
         match self.pattern {
             "" => json!({ "type": "string" }),
-            pattern => schema::or_substituted(json!({ "type": "string", "pattern": pattern })),
+            pattern => schema::or_substituted(&json!({ "type": "string", "pattern": pattern })),
         }
-    }
-}
-
-fn text(value: &Value) -> Result<&str, String> {
-    match value {
-        Value::Text(text) | Value::Substituted(text) => Ok(text),
-        other => Err(other_type(other, "a string")),
     }
 }
 
@@ -197,12 +169,11 @@ impl<S: Shape> Shape for List<S> {
     type Meaning = Vec<(Spot, S::Meaning)>;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
-        let items = match &node.value {
-            Value::List(items) if items.len() < self.least => Err("is empty".to_owned()),
-            Value::List(items) if items.len() > self.most => Err(format!("has {} entries", items.len())),
-            Value::List(items) => Ok(items),
-            other => Err(other_type(other, "an array")),
-        };
+        let items = node.value.list().and_then(|items| match items.len() {
+            length if length < self.least => Err("is empty".to_owned()),
+            length if length > self.most => Err(format!("has {length} entries")),
+            _ => Ok(items),
+        });
         let items = called.noted(items, node, findings)?;
         let called = Called { name: self.item, remedy: self.remedy.unwrap_or(called.remedy) };
         let mut read = |item: &Node| Some((item.spot, self.shape.read(item, called, findings)?));
@@ -227,10 +198,7 @@ impl Shape for Tabular {
     type Meaning = (Spot, Map);
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<Self::Meaning> {
-        let members = match &node.value {
-            Value::Table(members) => Ok((node.spot, members.clone())),
-            other => Err(other_type(other, "a table")),
-        };
+        let members = node.value.table().map(|members| (node.spot, members.clone()));
         called.noted(members, node, findings)
     }
 

@@ -112,7 +112,10 @@ impl Server {
                 Response::Reloaded(Reloaded { differences, pid: Some(pid) })
             }
             // Why has been logged where it was found out.
-            refusal => refusal,
+            refusal @ (Response::Error(_)
+            | Response::Status(_)
+            | Response::Outcomes(_)
+            | Response::Reloaded(_)) => refusal,
         }
     }
 
