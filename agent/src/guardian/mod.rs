@@ -81,7 +81,7 @@ pub fn divide() -> io::Result<Side> {
     if std::fs::read_dir("/proc/self/task")?.count() > 1 {
         return Err(io::Error::other("the process has threads already"));
     }
-    outlive_hangups()?;
+    hangups().thread_block()?;
     match Inheritance::of_this_process()? {
         None => {}
         // Its signals are blocked as they were.
@@ -140,13 +140,18 @@ pub fn divide() -> io::Result<Side> {
     }
 }
 
-/// Sees to it that SIGHUP, which asks an agent to reload, ends none that has only begun to read its configuration. Unlike one
-/// that is ignored, it has its default action again in programs that are started from here.
-fn outlive_hangups() -> io::Result<()> {
-    extern "C" fn ignore(_: i32) {}
-    // SAFETY: the handler does nothing.
-    unsafe { signal(Signal::SIGHUP, SigHandler::Handler(ignore)) }?;
-    Ok(())
+/// Lets in the SIGHUP that may have come since [`divide`], which keeps it waiting: it must not end an agent that is not ready
+/// to reload, nor interrupt the kernel while that checks a program. To be called on an agent's main thread.
+///
+/// # Errors
+///
+/// None that the kernel knows of.
+pub fn let_hangups_in() -> io::Result<()> {
+    Ok(hangups().thread_unblock()?)
+}
+
+fn hangups() -> SigSet {
+    [Signal::SIGHUP].into_iter().collect()
 }
 
 /// Undoes what the attempt to run another program has done. A log that nobody reads any more must not end the guardian.

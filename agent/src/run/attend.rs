@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::hooks::Running;
 use super::restart::{ReadyAgent, replace_agent};
 use crate::control::server::{RESTARTING, RestartRequest, Server};
 use crate::driver::{Command, End};
-use crate::guardian::{Briefing, Line, Notice, OpenLine, SharedWithNext, Word};
+use crate::guardian::{Briefing, Line, Notice, OpenLine, SharedWithNext, Word, let_hangups_in};
 
 /// Who has told the agent to stop. A service manager signals both processes, and the guardian passes its signal on: that is
 /// one request, and the second one is the next that comes the same way.
@@ -45,12 +45,25 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let_hangups_in()?;
+    let hangups = Arc::new(Notify::new());
+    tokio::spawn(reload_at(Arc::clone(&hangups), Arc::clone(&server)));
     let (ready, mut ready_agents) = mpsc::channel(1);
     let notice = line.notice();
     let line = line.open().context("watching the guardian")?;
     let (may_pass_on, replacing, stopping) = (false, None, None);
-    let mut attendant =
-        Attendant { server, line, notice, briefing, shared, ready, may_pass_on, replacing, stopping };
+    let mut attendant = Attendant {
+        server,
+        line,
+        notice,
+        briefing,
+        shared,
+        ready,
+        hangups,
+        may_pass_on,
+        replacing,
+        stopping,
+    };
     loop {
         let way = tokio::select! {
             // First: an election that has been passed on is nothing that this agent could stop.
@@ -73,7 +86,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 None
             }
             _ = hangup.recv() => {
-                attendant.reload();
+                attendant.hangups.notify_one();
                 None
             }
             _ = terminate.recv() => Some(Way::Signal),
@@ -97,6 +110,8 @@ struct Attendant<'a> {
     shared: SharedWithNext<'a>,
     /// Where the next agent is announced when it is ready.
     ready: mpsc::Sender<ReadyAgent>,
+    /// Who reloads.
+    hangups: Arc<Notify>,
     /// Whether the guardian can be told of the next agent: until it has asked for the briefing it is still the guardian of the
     /// agent before this one. One that has died never asks, and whoever wants to pass on is told so.
     may_pass_on: bool,
@@ -118,12 +133,6 @@ impl Attendant<'_> {
         self.replacing = Some(tokio::spawn(replace_agent(next_agent, request, self.ready.clone())));
     }
 
-    /// Begins a reload; the log tells what comes of it.
-    fn reload(&self) {
-        let server = Arc::clone(&self.server);
-        tokio::spawn(async move { server.reload().await });
-    }
-
     /// Does what a word of the guardian asks for, or its end; answers with the way if that is to stop.
     async fn heed(&mut self, word: Option<Word>) -> Option<Way> {
         match word {
@@ -134,7 +143,7 @@ impl Attendant<'_> {
                 }
             }
             Some(Word::Stop) => return Some(Way::Guardian),
-            Some(Word::Hangup) => self.reload(),
+            Some(Word::Hangup) => self.hangups.notify_one(),
             Some(Word::Ready) => self.server.guardian.store(self.line.guardian(), Ordering::Relaxed),
             Some(Word::Unable) => {}
             None => {
@@ -178,5 +187,13 @@ impl Attendant<'_> {
             let _ = replacing.await;
             self.server.finish().await;
         }
+    }
+}
+
+/// Reloads at every SIGHUP; at those that come meanwhile, once more. The log tells what comes of it.
+async fn reload_at(hangups: Arc<Notify>, server: Arc<Server>) {
+    loop {
+        hangups.notified().await;
+        server.reload().await;
     }
 }

@@ -66,9 +66,8 @@ fn nothing_happens_where_nothing_has_changed() -> Result<()> {
     fs::write(&file, format!("# A remark changes nothing.\n{}", fs::read_to_string(&file)?))?;
     assert_eq!(reload(&lab, Host::A)?, Reloaded { differences: Vec::new(), pid: None });
     agent.signal_tree(Signal::SIGHUP)?;
-    wait_until("both to be heeded", SOON, || {
-        Ok(said(&lab, "nothing in the configuration has changed")? == 3)
-    })?;
+    // Those that come at once may be heeded at once.
+    wait_until("it to be heeded", SOON, || Ok(said(&lab, "nothing in the configuration has changed")? >= 2))?;
     assert_eq!(differences(&host, &lab.snapshot(Host::A)?), Vec::<String>::new());
     let after = lab.baton_status(Host::A)?;
     assert_eq!((after.pid, after.routers[0].since_ns), (before.pid, before.routers[0].since_ns));
