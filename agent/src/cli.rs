@@ -31,8 +31,18 @@ pub(crate) enum Verb {
 pub(crate) enum Errand {
     /// Check a configuration file and change nothing.
     ///
-    /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable.
-    Check(ConfigPath),
+    /// Exit code 0: valid; 1: mistakes, each printed with file, line and remedy; 2: unreadable. What is legal and probably not
+    /// meant, on this host, is printed as a warning.
+    Check {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Take warnings for mistakes.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the JSON Schema of configuration files, for editors.
+    Schema,
     /// Show what a running agent is doing and why.
     Status(Question),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
@@ -68,6 +78,11 @@ pub(crate) enum Errand {
     ///
     /// Exit code 1 when the new agent does not start; the old one goes on.
     Restart(Question),
+    /// Go over to the configuration that is on the disk and tell what has changed, without a role change.
+    ///
+    /// Nothing is done where nothing has changed. Exit code 1 when there are mistakes in it, or the new agent does not start;
+    /// the old one goes on. SIGHUP does the same.
+    Reload(Question),
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
 }

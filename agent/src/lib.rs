@@ -1,6 +1,6 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`] and [`guardian`]; `run` uses `control`,
+//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`], [`review`] and [`guardian`]; `run` uses `control`,
 //! `guardian` and [`track`], `control` shows what `track` thinks, those but the guardian use [`driver`], and `run` and `track`
 //! use [`program`], which keeps out of the way of [`xsk`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
 //! [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`], [`clock`] and [`host`]. Those do not know each other, but
@@ -29,6 +29,8 @@ pub mod host;
 pub mod program;
 #[forbid(unsafe_code)]
 pub mod recorder;
+#[forbid(unsafe_code)]
+pub mod review;
 #[forbid(unsafe_code)]
 pub mod run;
 #[forbid(unsafe_code)]

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use baton::config::{Config, ConfigError};
+use baton::config::{Config, ConfigError, Runtime};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, explain, render, socket_path};
 use baton::guardian::{self, Progress, Side};
+use baton::review::review;
 use clap::Parser;
 use cli::{Cli, ConfigPath, Errand, Question, Verb};
 use log::Log;
@@ -63,7 +64,7 @@ fn with_log(work: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
         log.say(format!("baton: {}\n", spelled(&error)));
         match error.downcast_ref::<ConfigError>() {
             Some(ConfigError::Unreadable { .. }) => ExitCode::from(2),
-            Some(ConfigError::Invalid { .. }) | None => ExitCode::FAILURE,
+            Some(ConfigError::Invalid(_)) | None => ExitCode::FAILURE,
         }
     });
     log.flush(LOG_PATIENCE);
@@ -72,10 +73,18 @@ fn with_log(work: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
 
 fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
     match errand {
-        Errand::Check(ConfigPath { path }) => {
+        Errand::Check { config: ConfigPath { path }, strict } => {
             let config = Config::load(&path)?;
+            let warnings = review(&config);
+            if strict && !warnings.is_empty() {
+                return Err(ConfigError::Invalid(warnings).into());
+            }
+            for warning in warnings {
+                print(&format!("warning: {warning}\n"))?;
+            }
             print(&format!("{}: valid, {} virtual router(s)\n", path.display(), config.routers.len()))?;
         }
+        Errand::Schema => print(&pretty(&baton::config::schema())?)?,
         Errand::Status(Question { config, json }) => {
             let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
@@ -85,8 +94,7 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             print(&explain::explain(&status))?;
         }
         Errand::Events(ConfigPath { path }) => {
-            let config = Config::load(&path)?;
-            client::listen(&socket_path(&config.runtime.directory), write_out)?;
+            client::listen(&socket_path(&Runtime::load(&path)?.directory), write_out)?;
         }
         Errand::Handover { question, vrid, interface, to } => {
             return order(&question, &Request::Handover { vrid, interface, to });
@@ -98,6 +106,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
                 bail!(OTHER_ANSWER)
             };
             print(&if json { pretty(&restarted)? } else { render::restarted(restarted) })?;
+        }
+        Errand::Reload(Question { config, json }) => {
+            let Response::Reloaded(reloaded) = ask(&config, &Request::Reload)? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&reloaded)? } else { render::reloaded(&reloaded) })?;
         }
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }
@@ -114,10 +126,13 @@ fn order(Question { config, json }: &Question, request: &Request) -> anyhow::Res
 
 /// Asks the agent; what it refuses is an error.
 fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
-    let config = Config::load(&config.path)?;
-    match client::ask(&socket_path(&config.runtime.directory), request)? {
+    let directory = Runtime::load(&config.path)?.directory;
+    match client::ask(&socket_path(&directory), request)? {
         Response::Error(message) => bail!(message),
-        answer @ (Response::Status(_) | Response::Outcomes(_) | Response::Restarted(_)) => Ok(answer),
+        answer @ (Response::Status(_)
+        | Response::Outcomes(_)
+        | Response::Restarted(_)
+        | Response::Reloaded(_)) => Ok(answer),
     }
 }
 

@@ -8,17 +8,16 @@ use std::time::Duration;
 use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 
-use super::section::Findings;
+use super::findings::{Findings, Spot};
 use super::{MacMode, RouterConfig, TrackerConfig};
 use crate::address;
 use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Version};
 
 /// A `[[router]]` as far as it is without mistakes.
 pub(super) struct Draft {
-    /// Octet of the text, as are all places here.
-    pub(super) at: usize,
+    pub(super) spot: Spot,
     pub(super) interface: Option<String>,
-    pub(super) vrid_at: usize,
+    pub(super) vrid_spot: Spot,
     pub(super) vrid: Option<Vrid>,
     pub(super) priority: Option<Priority>,
     pub(super) interval: Option<Interval>,
@@ -30,15 +29,15 @@ pub(super) struct Draft {
     pub(super) checksum: Option<ChecksumMode>,
     pub(super) version: Option<Version>,
     /// Each with its place.
-    pub(super) vips: Vec<(usize, IpAddr)>,
+    pub(super) vips: Vec<(Spot, IpAddr)>,
     /// The names of its trackers, each with its place.
-    pub(super) trackers: Vec<(usize, String)>,
+    pub(super) trackers: Vec<(Spot, String)>,
 }
 
 impl Draft {
     /// What is wrong with it was noted if there is none.
     pub(super) fn finished(self, trackers: &[TrackerConfig]) -> Option<RouterConfig> {
-        let index = |(_, name): &(usize, String)| trackers.iter().position(|tracker| tracker.name == *name);
+        let index = |(_, name): &(Spot, String)| trackers.iter().position(|tracker| tracker.name == *name);
         Some(RouterConfig {
             interface: self.interface?,
             vrid: self.vrid?,
@@ -58,23 +57,18 @@ impl Draft {
 }
 
 /// Notes what routers have that only one may have, and more than there is room for.
-pub(super) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
+pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
     collisions(drafts, findings);
     capacity(drafts, findings);
 }
 
-/// Notes names of trackers that nobody has, or two, and trackers that a router names twice. `places` is where the trackers
-/// stand that were read, in their order.
-pub(super) fn check_trackers(
-    drafts: &[Draft],
-    trackers: &[TrackerConfig],
-    places: &[usize],
-    findings: &mut Findings<'_>,
-) {
+/// Notes names of trackers that nobody has, or two, and trackers that a router names twice. Each tracker
+/// comes with its place.
+pub(super) fn check_trackers(drafts: &[Draft], trackers: &[(Spot, TrackerConfig)], findings: &mut Findings) {
     let mut names = BTreeMap::new();
-    for (tracker, at) in trackers.iter().zip(places) {
+    for (at, tracker) in trackers {
         if let Some(before) = names.insert(tracker.name.as_str(), *at) {
-            let what = format!("tracker {} stands on line {}, too", tracker.name, findings.line(before));
+            let what = format!("tracker {} stands {}, too", tracker.name, findings.line_of(before, *at));
             findings.add(*at, what, "give every tracker its own name");
         }
     }
@@ -92,19 +86,24 @@ pub(super) fn check_trackers(
 }
 
 /// Notes a vrid that stands twice on one link, and an address that stands twice anywhere.
-fn collisions(drafts: &[Draft], findings: &mut Findings<'_>) {
+fn collisions(drafts: &[Draft], findings: &mut Findings) {
     let (mut vrids, mut vips) = (BTreeMap::new(), BTreeMap::new());
     for draft in drafts {
         let family = draft.vips.first().map(|(_, vip)| address::family(*vip));
         if let (Some(interface), Some(vrid)) = (&draft.interface, draft.vrid.map(Vrid::get))
-            && let Some(before) = vrids.insert((interface, vrid, family), draft.vrid_at)
+            && let Some(before) = vrids.insert((interface, vrid, family), draft.vrid_spot)
         {
-            let what = format!("vrid {vrid} stands on line {} for {interface}, too", findings.line(before));
-            findings.add(draft.vrid_at, what, "give every virtual router of a family on a link its own vrid");
+            let line = findings.line_of(before, draft.vrid_spot);
+            let what = format!("vrid {vrid} stands {line} for {interface}, too");
+            findings.add(
+                draft.vrid_spot,
+                what,
+                "give every virtual router of a family on a link its own vrid",
+            );
         }
         for &(at, vip) in &draft.vips {
             if let Some(before) = vips.insert(vip, at) {
-                let what = format!("vip {vip} stands on line {}, too", findings.line(before));
+                let what = format!("vip {vip} stands {}, too", findings.line_of(before, at));
                 findings.add(at, what, "an address belongs to one virtual router; remove the other");
             }
         }
@@ -112,7 +111,7 @@ fn collisions(drafts: &[Draft], findings: &mut Findings<'_>) {
 }
 
 /// Notes the router with which an interface gets more addresses than its maps hold.
-fn capacity(drafts: &[Draft], findings: &mut Findings<'_>) {
+fn capacity(drafts: &[Draft], findings: &mut Findings) {
     let limit = MAX_VIPS as usize;
     let mut counts = BTreeMap::new();
     for draft in drafts {
@@ -122,7 +121,7 @@ fn capacity(drafts: &[Draft], findings: &mut Findings<'_>) {
         *count += draft.vips.len();
         if before <= limit && *count > limit {
             let what = format!("more than {limit} vips on {interface}");
-            findings.add(draft.at, what, "move some to another interface, such as a VLAN's");
+            findings.add(draft.spot, what, "move some to another interface, such as a VLAN's");
         }
     }
 }

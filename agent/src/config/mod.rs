@@ -1,15 +1,35 @@
-//! The agent's configuration: `file` is what stands in `baton.toml`, read with the help of `section`, `value` and
-//! `draft`; this module is what it means. Nothing of the host is looked at here; `check` and `run` read the same types.
+//! The agent's configuration: this module is what it means. Nothing of the host is looked at here; `check` and
+//! `run` read the same types.
+//!
+//! ```text
+//!  baton.toml -> include     the files, as if they were one, with `environment`
+//!                -> document    values, each with its place
+//!                -> file        the tables and what they mean together, with `draft`
+//!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
+//!                      -> section, key    a table, a key of it: missing, unknown, by default
+//!                         -> shape, text     what a value may be; from all of these, schema
+//!  findings: what is wrong on the way; object: what is spelled, for comparing two configurations
+//! ```
 
+mod document;
 mod draft;
+mod environment;
 mod file;
+mod findings;
 mod hook;
+mod include;
+mod key;
+mod object;
 mod problem;
+mod router;
+mod runtime;
+mod schema;
 mod section;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod text;
 mod track;
-mod value;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
@@ -18,7 +38,11 @@ use std::time::Duration;
 
 use baton_common::vrid::{Family, Vrid};
 
-pub use problem::{ConfigError, Problem};
+pub use object::{Change, Difference, KeyDifference, Object, Setting};
+pub use problem::{ConfigError, Place, Problem};
+pub use schema::schema;
+
+use file::Reading;
 
 use crate::address;
 use crate::sbfd::Profile;
@@ -27,6 +51,8 @@ use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Role, Version};
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that it was read from.
+    pub path: PathBuf,
     /// How the agent itself runs.
     pub runtime: Runtime,
     /// The virtual routers, in the order of the file.
@@ -35,6 +61,8 @@ pub struct Config {
     pub trackers: Vec<TrackerConfig>,
     /// What is run when a role changes, in the order of the file.
     pub hooks: Vec<HookConfig>,
+    /// All of these as they are spelled.
+    pub objects: Vec<Object>,
 }
 
 /// The `[runtime]` table.
@@ -226,20 +254,14 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or it holds mistakes: all of them, each with its line and a remedy.
+    /// The file cannot be read, or it holds mistakes: all of them, each with its place and a remedy.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+        read(path)?.config.map_err(ConfigError::Invalid)
     }
 
-    /// Checks the text of a configuration file.
-    ///
-    /// # Errors
-    ///
-    /// All mistakes in it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        file::parse(text)
+    /// In what `new` differs from this one.
+    pub fn differences(&self, new: &Self) -> Vec<Difference> {
+        object::differences(&self.objects, &new.objects)
     }
 
     /// The interfaces in use, each once, in the order of the file.
@@ -257,4 +279,25 @@ impl Config {
     pub fn routers_on<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a RouterConfig> {
         self.routers.iter().filter(move |router| router.interface == interface)
     }
+}
+
+impl Runtime {
+    /// The same for whoever wants to know no more than how the agent runs: mistakes elsewhere in the file do not matter.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or there is a mistake in its `[runtime]` table or its syntax.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let Reading { runtime, config } = read(path)?;
+        match runtime {
+            Some(runtime) => Ok(runtime),
+            None => config.map(|config| config.runtime).map_err(ConfigError::Invalid),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Reading, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    Ok(file::parse(path, text, &|name| std::env::var(name)))
 }

@@ -1,16 +1,32 @@
-//! Mistakes in a configuration file, said so that the operator can mend them.
+//! Mistakes in a configuration, said so that the operator can mend them.
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// One mistake: where, what, and what to write instead.
+/// A place in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Place {
+    /// The file, as it was named.
+    pub file: Arc<Path>,
     /// Line in the file, counted from 1.
     pub line: usize,
     /// Character in the line, counted from 1.
     pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}, column {}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// One mistake: where, what, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
     /// What is wrong.
     pub what: String,
     /// What to do about it.
@@ -19,7 +35,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}; {}", self.line, self.column, self.what, self.remedy)
+        write!(f, "{}: {}; {}", self.place, self.what, self.remedy)
     }
 }
 
@@ -34,18 +50,12 @@ pub enum ConfigError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file holds mistakes.
-    #[error("{}", list(path, problems))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All mistakes found.
-        problems: Vec<Problem>,
-    },
+    /// It holds mistakes: all that were found.
+    #[error("{}", list(_0))]
+    Invalid(Vec<Problem>),
 }
 
-fn list(path: &std::path::Path, problems: &[Problem]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("{}, {problem}", path.display())).collect();
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }

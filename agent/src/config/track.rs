@@ -2,68 +2,147 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Uri;
-use toml::Spanned;
-use toml::de::DeValue;
 
-use super::hook::{EXEC, USER};
-use super::section::{Findings, Key, Section};
-use super::{Check, HttpTarget, TrackerConfig, value};
+use super::document::Map;
+use super::findings::{Findings, Spot};
+use super::hook::{EXEC_REMEDY, MILLIS, USER};
+use super::key::{Key, Table};
+use super::section::Section;
+use super::shape::{List, Maybe, Number, Tabular, Text};
+use super::text::{self, Program};
+use super::{Check, HttpTarget, TrackerConfig};
 
-pub(super) const TRACK: Key =
-    Key { name: "track", remedy: "write [[track]], with two brackets, above its keys" };
+pub(super) static TRACK: Key<List<Tabular>> = Key {
+    name: "track",
+    meaning: "What virtual routers depend on; in order when all of its checks are.",
+    remedy: "write [[track]], with two brackets, above its keys",
+    default: Some("[]"),
+    shape: List { least: 0, most: usize::MAX, item: "a tracker", remedy: None, shape: Tabular(&TABLE) },
+};
 
-const NAME: Key =
-    Key { name: "name", remedy: "write a name for routers to refer to, such as name = \"nginx\"" };
-const PROCESS: Key =
-    Key { name: "process", remedy: "write the path of its PID file, such as \"/run/mysqld/mysqld.pid\"" };
-const CARRIER: Key =
-    Key { name: "carrier", remedy: "write the name that `ip link` shows, such as carrier = \"eth1\"" };
-const TCP: Key = Key {
+static TABLE: Table = Table {
+    name: "[[track]]",
+    kind: "track",
+    identity: &[("", "name")],
+    keys: &[
+        &NAME,
+        &PROCESS,
+        &CARRIER,
+        &TCP,
+        &HTTP,
+        &FILE,
+        &EXEC,
+        &USER,
+        &INTERVAL_MS,
+        &TIMEOUT_MS,
+        &RISE,
+        &FALL,
+        &WEIGHT,
+    ],
+};
+
+static NAME: Key<Text<String>> = Key {
+    name: "name",
+    meaning: "What [[router]] tables call it.",
+    remedy: "write a name for routers to refer to, such as name = \"nginx\"",
+    default: None,
+    shape: text::NAME,
+};
+static PROCESS: Key<Maybe<Text<PathBuf>>> = Key {
+    name: "process",
+    meaning: "The PID file of a process that must run.",
+    remedy: "write the path of its PID file, such as \"/run/mysqld/mysqld.pid\"",
+    default: None,
+    shape: Maybe(text::PATH),
+};
+static CARRIER: Key<Maybe<Text<String>>> = Key {
+    name: "carrier",
+    meaning: "Another interface that must have a carrier.",
+    remedy: "write the name that `ip link` shows, such as carrier = \"eth1\"",
+    default: None,
+    shape: Maybe(text::INTERFACE),
+};
+static TCP: Key<Maybe<Text<SocketAddr>>> = Key {
     name: "tcp",
+    meaning: "Address and port that must take connections.",
     remedy: "write address and port, such as \"127.0.0.1:3306\"; names are not looked up",
+    default: None,
+    shape: Maybe(text::SOCKET_ADDRESS),
 };
-const HTTP: Key = Key {
+static HTTP: Key<Maybe<Text<HttpTarget>>> = Key {
     name: "http",
+    meaning: "URL with an address that must answer with a status below 400.",
     remedy: "write a URL with an address, such as \"http://127.0.0.1:80/\"; names are not looked up",
+    default: None,
+    shape: Maybe(Text { pattern: "^https?://", meaning: url }),
 };
-const FILE: Key = Key { name: "file", remedy: "write an absolute path, such as \"/run/maintenance\"" };
-const INTERVAL_MS: Key = Key { name: "interval_ms", remedy: "write 10 to 60000" };
-const TIMEOUT_MS: Key = Key { name: "timeout_ms", remedy: "write 10 to 60000" };
-const RISE: Key = Key { name: "rise", remedy: "write how many good looks in a row it takes, 1 to 255" };
-const FALL: Key = Key { name: "fall", remedy: "write how many bad looks in a row it takes, 1 to 255" };
-const WEIGHT: Key = Key {
+static FILE: Key<Maybe<Text<PathBuf>>> = Key {
+    name: "file",
+    meaning: "A file that must hold 0, or nothing, or not be there.",
+    remedy: "write an absolute path, such as \"/run/maintenance\"",
+    default: None,
+    shape: Maybe(text::PATH),
+};
+static EXEC: Key<Maybe<Program>> = Key {
+    name: "exec",
+    meaning: "Program and arguments, run without a shell, that must end with exit code 0.",
+    remedy: EXEC_REMEDY,
+    default: None,
+    shape: Maybe(Program),
+};
+static INTERVAL_MS: Key<Number<Duration>> = Key {
+    name: "interval_ms",
+    meaning: "From one look to the next.",
+    remedy: "write 10 to 60000",
+    default: Some("200"),
+    shape: MILLIS,
+};
+static TIMEOUT_MS: Key<Number<Duration>> = Key {
+    name: "timeout_ms",
+    meaning: "How long a look may take.",
+    remedy: "write 10 to 60000",
+    default: Some("500"),
+    shape: MILLIS,
+};
+static RISE: Key<Number<NonZeroU8>> = Key {
+    name: "rise",
+    meaning: "Good looks in a row after which it is in order again.",
+    remedy: "write how many good looks in a row it takes, 1 to 255",
+    default: Some("2"),
+    shape: LOOKS,
+};
+static FALL: Key<Number<NonZeroU8>> = Key {
+    name: "fall",
+    meaning: "Bad looks in a row after which it is failing.",
+    remedy: "write how many bad looks in a row it takes, 1 to 255",
+    default: Some("2"),
+    shape: LOOKS,
+};
+static WEIGHT: Key<Maybe<Number<u8>>> = Key {
     name: "weight",
+    meaning: "What a failure takes from the priority; without it a failure hands over.",
     remedy: "write what a failure takes from the priority, 1 to 254, or leave it out: a failure hands the router over then",
+    default: None,
+    shape: Maybe(Number { least: 1, most: 254, step: 1, meaning: |weight| u8::try_from(weight).ok() }),
 };
-const KEYS: [Key; 13] =
-    [NAME, PROCESS, CARRIER, TCP, HTTP, FILE, EXEC, USER, INTERVAL_MS, TIMEOUT_MS, RISE, FALL, WEIGHT];
 
-const DEFAULT_INTERVAL: Duration = Duration::from_millis(200);
-const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
-const DEFAULT_LOOKS: u8 = 2;
+const LOOKS: Number<NonZeroU8> =
+    Number { least: 1, most: 255, step: 1, meaning: |looks| NonZeroU8::new(u8::try_from(looks).ok()?) };
 
 /// The tracker that a table spells; what is wrong with it was noted if there is none.
-pub(super) fn tracker<'a>(
-    table: &'a Spanned<DeValue<'a>>,
-    findings: &mut Findings<'a>,
-) -> Option<TrackerConfig> {
-    let at = table.span().start;
-    let table = value::table(table.get_ref())
-        .map_err(|wrong| findings.add(at, format!("a tracker {wrong}"), TRACK.remedy))
-        .ok()?;
-    let mut section = Section::open("[[track]]", &KEYS, table, at, findings);
-    let name = section.required(NAME, value::name);
+pub(super) fn tracker(table: (Spot, Map), findings: &mut Findings) -> Option<TrackerConfig> {
+    let mut section = Section::open(&TABLE, table, findings);
+    let name = section.read(&NAME);
     let checks = checks(&mut section);
-    let millis = |value: &DeValue<'_>| value::millis(value, 10..=60_000);
-    let interval = section.optional(INTERVAL_MS, DEFAULT_INTERVAL, millis);
-    let patience = section.optional(TIMEOUT_MS, DEFAULT_TIMEOUT, millis);
-    let looks = |value: &DeValue<'_>| value::octet(value, 1..=255);
-    let rise = section.optional(RISE, DEFAULT_LOOKS, looks).and_then(NonZeroU8::new);
-    let fall = section.optional(FALL, DEFAULT_LOOKS, looks).and_then(NonZeroU8::new);
-    let weight = section.optional(WEIGHT, None, |value| value::octet(value, 1..=254).map(Some));
+    let interval = section.read(&INTERVAL_MS);
+    let patience = section.read(&TIMEOUT_MS);
+    let rise = section.read(&RISE);
+    let fall = section.read(&FALL);
+    let weight = section.read(&WEIGHT);
     Some(TrackerConfig {
         name: name?,
         checks: checks?,
@@ -76,20 +155,19 @@ pub(super) fn tracker<'a>(
 }
 
 /// The checks that the table has, the quickest first.
-fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
-    let user = section.optional(USER, None, |value| value::name(value).map(Some)).flatten();
-    if user.is_some() && !section.has(EXEC) {
-        let at = section.place(USER);
-        section.add(at, "user without exec".to_owned(), EXEC);
+fn checks(section: &mut Section<'_>) -> Option<Vec<Check>> {
+    let user = section.read(&USER).flatten();
+    if user.is_some() && !section.has(&EXEC) {
+        section.add(section.spot_of(&USER), "user without exec", &EXEC);
     }
     let exec = |words| Check::Exec { words, user };
     let given = [
-        section.optional(PROCESS, None, |value| Ok(Some(Check::Process(value::absolute(value)?)))),
-        section.optional(CARRIER, None, |value| Ok(Some(Check::Carrier(value::interface(value)?)))),
-        section.optional(FILE, None, |value| Ok(Some(Check::File(value::absolute(value)?)))),
-        section.optional(TCP, None, |value| Ok(Some(Check::Tcp(value::socket_address(value)?)))),
-        section.optional(HTTP, None, |value| Ok(Some(Check::Http(url(value)?)))),
-        section.optional(EXEC, None, |value| value::program(value).map(exec).map(Some)),
+        section.read(&PROCESS).map(|path| path.map(Check::Process)),
+        section.read(&CARRIER).map(|interface| interface.map(Check::Carrier)),
+        section.read(&FILE).map(|path| path.map(Check::File)),
+        section.read(&TCP).map(|address| address.map(Check::Tcp)),
+        section.read(&HTTP).map(|target| target.map(Check::Http)),
+        section.read(&EXEC).map(|words| words.map(exec)),
     ];
     // A mistake in one of them was noted.
     let given: Option<Vec<Option<Check>>> = given.into_iter().collect();
@@ -103,8 +181,7 @@ fn checks(section: &mut Section<'_, '_>) -> Option<Vec<Check>> {
     Some(checks)
 }
 
-fn url(value: &DeValue<'_>) -> Result<HttpTarget, String> {
-    let text = value::text(value)?;
+fn url(text: &str) -> Result<HttpTarget, String> {
     let wrong = || format!("\"{text}\" is not an http:// or https:// URL with an address");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let (is_tls, port) = match uri.scheme_str() {

@@ -85,7 +85,7 @@ fn say(path: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientEr
     stream.set_read_timeout(Some(match request {
         Request::Status | Request::Events | Request::Resume => PATIENCE,
         Request::Handover { .. } | Request::Drain => HANDOVER_PATIENCE,
-        Request::Restart => RESTART_PATIENCE,
+        Request::Restart | Request::Reload => RESTART_PATIENCE,
     }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');

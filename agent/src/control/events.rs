@@ -73,10 +73,10 @@ impl Server {
     /// Tells them what the trackers think, until this is dropped.
     pub async fn tell_of_trackers(&self) {
         let mut opinions = self.opinions.clone();
-        let mut told = vec![State::Unknown; self.trackers.len()];
+        let mut told = vec![State::Unknown; self.config.trackers.len()];
         loop {
             let states = opinions.borrow_and_update().clone();
-            for ((tracker, state), told) in self.trackers.iter().zip(states).zip(&mut told) {
+            for ((tracker, state), told) in self.config.trackers.iter().zip(states).zip(&mut told) {
                 if *told != state {
                     self.events.tell(Event::Tracker(tracker_status(tracker, &state)));
                     *told = state;
@@ -100,7 +100,7 @@ impl Server {
             })
         });
         let opinions = self.opinions.borrow();
-        let trackers = self.trackers.iter().zip(opinions.iter());
+        let trackers = self.config.trackers.iter().zip(opinions.iter());
         routers
             .chain(trackers.map(|(tracker, state)| Event::Tracker(tracker_status(tracker, state))))
             .collect()

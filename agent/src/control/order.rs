@@ -1,4 +1,4 @@
-//! What the operator orders: handover, drain, resume, restart. Others carry it out; this waits for what came of it.
+//! What the operator orders: handover, drain, resume, restart, reload. Others carry it out; this waits for what came of it.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::protocol::{Outcome, Response, Restarted};
+use super::protocol::{Outcome, Reloaded, Response, Restarted};
 use super::server::{RESTARTING, Server, stuck};
 use crate::address;
+use crate::config::{Config, Difference};
 use crate::driver::{Command, PeerSnapshot, Place, RouterSnapshot, Snapshot};
 use crate::vrrp::{Reason, Role};
 
@@ -90,6 +91,42 @@ impl Server {
         let response = self.replace().await;
         self.restarting.store(false, Ordering::Relaxed);
         response
+    }
+
+    /// Restarts if the configuration has changed since this agent has read it, and tells the log what has come of it.
+    pub(crate) async fn reload(&self) -> Response {
+        let differences = match self.differences().await {
+            Ok(differences) => differences,
+            Err(error) => {
+                tracing::error!("not reloaded: {error:#}");
+                return Response::Error(format!("not reloaded: {error:#}"));
+            }
+        };
+        if differences.is_empty() {
+            tracing::info!("reload: nothing in the configuration has changed");
+            return Response::Reloaded(Reloaded { differences, pid: None });
+        }
+        for difference in &differences {
+            tracing::info!("reload: {difference}");
+        }
+        match self.restart().await {
+            Response::Restarted(Restarted { pid }) => {
+                Response::Reloaded(Reloaded { differences, pid: Some(pid) })
+            }
+            // Why has been logged where it was found out.
+            refusal @ (Response::Error(_)
+            | Response::Status(_)
+            | Response::Outcomes(_)
+            | Response::Reloaded(_)) => refusal,
+        }
+    }
+
+    /// In what the configuration on the disk differs from the one that this agent runs with.
+    async fn differences(&self) -> anyhow::Result<Vec<Difference>> {
+        let path = self.config.path.clone();
+        // A disk may be slow, and others have questions, too.
+        let new = tokio::task::spawn_blocking(move || Config::load(&path)).await??;
+        Ok(self.config.differences(&new))
     }
 
     async fn replace(&self) -> Response {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Difference;
+
 /// A question or an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -28,6 +30,8 @@ pub enum Request {
     Resume,
     /// Go over to the program and the configuration that are on the disk.
     Restart,
+    /// Go over to the configuration that is on the disk, if it is another than that of the agent.
+    Reload,
 }
 
 /// The answer.
@@ -40,6 +44,8 @@ pub enum Response {
     Outcomes(Vec<Outcome>),
     /// To `restart`, which has succeeded.
     Restarted(Restarted),
+    /// To `reload`, which has succeeded.
+    Reloaded(Reloaded),
     /// The request could not be served; what is wrong and what to do.
     Error(String),
 }
@@ -129,6 +135,15 @@ pub struct Outcome {
 pub struct Restarted {
     /// The process of the agent that has taken over.
     pub pid: u32,
+}
+
+/// What has come of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In what the configuration differs from the one before. Nothing was done where that is nothing.
+    pub differences: Vec<Difference>,
+    /// The process of the agent that has taken over, if one has.
+    pub pid: Option<u32>,
 }
 
 /// The whole agent.

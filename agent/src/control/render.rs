@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::protocol::{
-    InterfaceStatus, LatenessStatus, Outcome, PeerStatus, Restarted, RouterStatus, Status, TrackerStatus,
-    TransitionStatus, WatchStatus,
+    InterfaceStatus, LatenessStatus, Outcome, PeerStatus, Reloaded, Restarted, RouterStatus, Status,
+    TrackerStatus, TransitionStatus, WatchStatus,
 };
 
 /// Role changes that are shown, the latest first.
@@ -194,6 +194,15 @@ pub(super) fn span(millis: u64) -> String {
 /// The text of `baton restart`.
 pub fn restarted(restarted: Restarted) -> String {
     format!("restarted: the agent is process {}\n", restarted.pid)
+}
+
+/// The text of `baton reload`.
+pub fn reloaded(Reloaded { differences, pid }: &Reloaded) -> String {
+    let lines: String = differences.iter().map(|difference| format!("{difference}\n")).collect();
+    match pid {
+        Some(pid) => format!("{lines}reloaded: the agent is process {pid}\n"),
+        None => "nothing has changed\n".to_owned(),
+    }
 }
 
 /// The text of what came of an order.

@@ -19,7 +19,7 @@ use super::order::Chosen;
 use super::protocol::{Event, Request, Response};
 use super::status::status;
 use crate::clock;
-use crate::config::{RouterConfig, TrackerConfig};
+use crate::config::{Config, RouterConfig};
 use crate::datapath::Counters;
 use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
 use crate::host::drained::Drained;
@@ -70,8 +70,8 @@ pub struct ServedRouter {
 pub struct Server {
     /// The interfaces, in the driver's order.
     pub ports: Vec<ServedPort>,
-    /// What is tracked.
-    pub trackers: Vec<TrackerConfig>,
+    /// What the agent runs with.
+    pub config: Config,
     /// What the trackers think.
     pub opinions: Opinions,
     /// Who is told what happens.
@@ -277,6 +277,7 @@ impl Server {
             Request::Drain => self.drain().await,
             Request::Resume => self.resume().await,
             Request::Restart => self.restart().await,
+            Request::Reload => self.reload().await,
         })
     }
 

@@ -110,7 +110,8 @@ pub(super) fn peer_status(peer: &PeerSnapshot, now: Instant) -> PeerStatus {
 
 fn tracker_statuses(server: &Server, served: &ServedRouter) -> Vec<TrackerStatus> {
     let opinions = server.opinions.borrow();
-    let status = |&index: &usize| Some(tracker_status(server.trackers.get(index)?, opinions.get(index)?));
+    let status =
+        |&index: &usize| Some(tracker_status(server.config.trackers.get(index)?, opinions.get(index)?));
     served.config.trackers.iter().filter_map(status).collect()
 }
 

@@ -81,6 +81,7 @@ pub fn divide() -> io::Result<Side> {
     if std::fs::read_dir("/proc/self/task")?.count() > 1 {
         return Err(io::Error::other("the process has threads already"));
     }
+    hangups().thread_block()?;
     match Inheritance::of_this_process()? {
         None => {}
         // Its signals are blocked as they were.
@@ -137,6 +138,20 @@ pub fn divide() -> io::Result<Side> {
             Err(error.into())
         }
     }
+}
+
+/// Lets in the SIGHUP that may have come since [`divide`], which keeps it waiting: it must not end an agent that is not ready
+/// to reload, nor interrupt the kernel while that checks a program. To be called on an agent's main thread.
+///
+/// # Errors
+///
+/// None that the kernel knows of.
+pub fn let_hangups_in() -> io::Result<()> {
+    Ok(hangups().thread_unblock()?)
+}
+
+fn hangups() -> SigSet {
+    [Signal::SIGHUP].into_iter().collect()
 }
 
 /// Undoes what the attempt to run another program has done. A log that nobody reads any more must not end the guardian.

@@ -76,7 +76,7 @@ impl Guardian {
         match end {
             Ok(WaitStatus::Exited(_, code)) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
             // An agent that does not serve yet ends so when it is told to, and so must the process that was told.
-            Ok(WaitStatus::Signaled(_, signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP), _)) => {
+            Ok(WaitStatus::Signaled(_, signal @ (Signal::SIGTERM | Signal::SIGINT), _)) => {
                 let _ = self.mask.thread_unblock();
                 let _ = raise(signal);
                 ExitCode::FAILURE
@@ -154,8 +154,9 @@ impl Guardian {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).map_err(|_| Errno::EINVAL).and_then(Signal::try_from);
             match signal {
-                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => self.pass_on(signal, Word::Stop),
-                Ok(signal @ Signal::SIGHUP) => self.pass_on(signal, Word::Hangup),
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => self.stop_agent(signal),
+                // An agent that does not listen yet hears it when it does.
+                Ok(Signal::SIGHUP) => self.say(Word::Hangup),
                 // SIGCHLD: the agent is looked after in any case.
                 Ok(_) | Err(_) => {}
             }
@@ -208,9 +209,9 @@ impl Guardian {
     }
 
     /// An agent that has not finished its start does not listen, and ends by the signal.
-    fn pass_on(&mut self, signal: Signal, word: Word) {
+    fn stop_agent(&mut self, signal: Signal) {
         if self.agent_listens {
-            self.say(word);
+            self.say(Word::Stop);
         } else {
             // It may have ended; it was not waited for, so its number is nobody else's.
             let _ = kill(self.agent, signal);

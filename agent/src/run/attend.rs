@@ -1,18 +1,20 @@
-//! What the agent waits for while it serves: to be told to stop, by a signal or by its guardian, and to be replaced.
+//! What the agent waits for while it serves: to be told to stop or to reload, by a signal or by its guardian, and to be
+//! replaced.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::hooks::Running;
 use super::restart::{ReadyAgent, replace_agent};
 use crate::control::server::{RESTARTING, RestartRequest, Server};
 use crate::driver::{Command, End};
-use crate::guardian::{Briefing, Line, Notice, OpenLine, SharedWithNext, Word};
+use crate::guardian::{Briefing, Line, Notice, OpenLine, SharedWithNext, Word, let_hangups_in};
 
 /// Who has told the agent to stop. A service manager signals both processes, and the guardian passes its signal on: that is
 /// one request, and the second one is the next that comes the same way.
@@ -24,7 +26,7 @@ enum Way {
 
 /// What there is to attend to.
 pub(super) struct Attention<'a> {
-    pub(super) server: &'a Server,
+    pub(super) server: Arc<Server>,
     /// What is the next agent's to do when it has taken over.
     pub(super) alone: JoinSet<()>,
     /// Which have to tell of the last changes.
@@ -44,12 +46,25 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let_hangups_in()?;
+    let hangups = Arc::new(Notify::new());
+    tokio::spawn(reload_at(Arc::clone(&hangups), Arc::clone(&server)));
     let (ready, mut ready_agents) = mpsc::channel(1);
     let notice = line.notice();
     let line = line.open().context("watching the guardian")?;
     let (may_pass_on, replacing, stopping) = (false, None, None);
-    let mut attendant =
-        Attendant { server, line, notice, briefing, shared, ready, may_pass_on, replacing, stopping };
+    let mut attendant = Attendant {
+        server,
+        line,
+        notice,
+        briefing,
+        shared,
+        ready,
+        hangups,
+        may_pass_on,
+        replacing,
+        stopping,
+    };
     loop {
         let way = tokio::select! {
             // First: an election that has been passed on is nothing that this agent could stop.
@@ -68,11 +83,11 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
                 None
             }
             Some(next) = ready_agents.recv(), if attendant.may_pass_on => {
-                next.pass_on(&mut attendant.line, server).await;
+                next.pass_on(&mut attendant.line, &attendant.server).await;
                 None
             }
             _ = hangup.recv() => {
-                ignore_hangup();
+                attendant.hangups.notify_one();
                 None
             }
             _ = terminate.recv() => Some(Way::Signal),
@@ -89,13 +104,15 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
 
 /// The agent's main thread while it serves.
 struct Attendant<'a> {
-    server: &'a Server,
+    server: Arc<Server>,
     line: OpenLine,
     notice: Notice,
     briefing: Briefing,
     shared: SharedWithNext<'a>,
     /// Where the next agent is announced when it is ready.
     ready: mpsc::Sender<ReadyAgent>,
+    /// Who reloads.
+    hangups: Arc<Notify>,
     /// Whether the guardian can be told of the next agent: until it has asked for the briefing it is still the guardian of the
     /// agent before this one. One that has died never asks, and whoever wants to pass on is told so.
     may_pass_on: bool,
@@ -127,7 +144,7 @@ impl Attendant<'_> {
                 }
             }
             Some(Word::Stop) => return Some(Way::Guardian),
-            Some(Word::Hangup) => ignore_hangup(),
+            Some(Word::Hangup) => self.hangups.notify_one(),
             Some(Word::Ready) => self.server.guardian.store(self.line.guardian(), Ordering::Relaxed),
             Some(Word::Unable) => {}
             None => {
@@ -193,6 +210,10 @@ impl Attendant<'_> {
     }
 }
 
-fn ignore_hangup() {
-    tracing::warn!("SIGHUP ignored: the configuration is read at the start only; `baton restart` changes it");
+/// Reloads at every SIGHUP; at those that come meanwhile, once more. The log tells what comes of it.
+async fn reload_at(hangups: Arc<Notify>, server: Arc<Server>) {
+    loop {
+        hangups.notified().await;
+        server.reload().await;
+    }
 }

@@ -1,8 +1,8 @@
-//! `baton restart`, for the agent that is replaced: the next one is started beside it, by the same path and with the same
+//! `baton restart`, and `baton reload` where something has changed, for the agent that is replaced: the next one is started beside it, by the same path and with the same
 //! arguments. As long as that is not ready to take over, nothing has happened.
 //!
 //! ```text
-//!  control socket -> control::order    waits for handovers under way
+//!  control socket -> control::order    compares configurations, waits for handovers under way
 //!                    -> run::attend    one restart at a time
 //!                       -> replace_agent    starts the next agent, hears `ready`
 //!                    run::attend <-+  ReadyAgent::pass_on: tells the guardian, then the election thread

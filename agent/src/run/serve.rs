@@ -76,7 +76,7 @@ pub(super) fn start(
     let (opinions, seen) = channel::channel(vec![State::Unknown; config.trackers.len()]);
     let server = Arc::new(Server {
         ports: served,
-        trackers: config.trackers.clone(),
+        config: config.clone(),
         opinions: seen,
         events: Events::default(),
         remote: remote.clone(),
@@ -206,7 +206,7 @@ impl Serving {
     pub(super) fn until_ended(self, line: Line, locks: &Locks, pins: &Path) -> anyhow::Result<End> {
         let Self { runtime, hooks, server, alone, briefing, ended, restarts, .. } = self;
         let shared = locks.shared_with_next(pins);
-        let attention = Attention { server: &server, alone, hooks, briefing, ended, restarts, shared };
+        let attention = Attention { server, alone, hooks, briefing, ended, restarts, shared };
         let end = runtime.block_on(until_ended(attention, line));
         // Somebody may wait for a file on a disk that does not answer.
         runtime.shutdown_background();

@@ -26,6 +26,7 @@ mod one_way;
 mod other_version;
 mod preemption;
 mod refusals;
+mod reload;
 mod repeated;
 mod restart;
 mod rights;

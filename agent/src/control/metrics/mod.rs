@@ -77,7 +77,7 @@ impl Server {
     async fn scrape(&self) -> Option<Scrape> {
         let snapshot = self.snapshot().await?;
         let opinions = self.opinions.borrow();
-        let trackers = self.trackers.iter().zip(opinions.iter());
+        let trackers = self.config.trackers.iter().zip(opinions.iter());
         let routers = snapshot.ports.iter().flat_map(|port| &port.routers);
         Some(Scrape {
             status: status(self, &snapshot),

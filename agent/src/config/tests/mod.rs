@@ -1,13 +1,27 @@
 //! The text of `baton.toml`: what it means, and every mistake that can be in it.
 
-use std::path::PathBuf;
+mod include;
+
+use std::env::VarError;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::parse;
-use super::{Check, HookConfig, HttpTarget, MacMode};
+use baton_common::vrid::Family;
+
+use super::{Check, Config, HookConfig, HttpTarget, MacMode, Problem, file};
 use crate::vrrp::{Checksum, ChecksumMode, Role};
 
-const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
+pub(super) const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
+
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    let environment = |name: &str| match name {
+        "PRIORITY" => Ok("200".to_owned()),
+        "VIP" => Ok("192.0.2.7".to_owned()),
+        "NO" => Ok("false".to_owned()),
+        _ => Err(VarError::NotPresent),
+    };
+    file::parse(Path::new("baton.toml"), text.to_owned(), &environment).config
+}
 
 #[test]
 fn the_minimal_file_gets_the_defaults_of_the_rfc() {
@@ -34,7 +48,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
     let hook = |lines: &str| format!("{MINIMAL}[[hook]]\n{lines}\n");
     let track = |lines: &str| format!("{MINIMAL}[[track]]\n{lines}\n");
     let rows: Vec<(String, (usize, usize), &str, &str)> = vec![
-        (String::new(), (1, 1), "no virtual router", "[[router]]"),
+        (String::new(), (1, 1), "`router` is missing", "[[router]]"),
         ("router = 1".to_owned(), (1, 10), "router is of type integer", "[[router]], with two brackets"),
         (
             replaced("[[router]]", "[router]"),
@@ -45,7 +59,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (format!("runtime = 1\n{MINIMAL}"), (1, 11), "runtime is of type integer", "[runtime]"),
         (format!("routers = 1\n{MINIMAL}"), (1, 1), "the file has no key `routers`", "write `router`"),
         ("router = [1]".to_owned(), (1, 11), "a router is of type integer", "[[router]]"),
-        ("router = []".to_owned(), (1, 10), "no virtual router", "[[router]]"),
+        ("router = []".to_owned(), (1, 10), "router is empty", "[[router]]"),
         ("[[router]\n".to_owned(), (1, 10), "", "TOML"),
         (added("vrid = 52"), (5, 1), "duplicate key", "TOML"),
         (replaced("vrid = 51", "vrid = 0"), (3, 8), "vrid 0 is out of range", "1 to 255"),
@@ -65,7 +79,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (replaced("192.0.2.100", "224.0.0.18"), (4, 9), "224.0.0.18", "192.0.2.100"),
         (replaced("192.0.2.100", "192.0.2.100/32"), (4, 9), "192.0.2.100/32", "without a prefix"),
         (replaced("\"192.0.2.100\"", "5"), (4, 9), "vip is of type integer", "192.0.2.100"),
-        (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips has 0 addresses", "1 to 4000"),
+        (replaced("[\"192.0.2.100\"]", "[]"), (4, 8), "vips is empty", "1 to 4000"),
         (added("priority = 0"), (5, 12), "priority 0", "2 to 254"),
         (added("priority = 1"), (5, 12), "priority 1 is out of range", "1 is what a failing router says"),
         (added("priority = 99999999999999999999"), (5, 12), "priority 99999999999999999999", "2 to 254"),
@@ -73,6 +87,15 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("interval_ms = 15"), (5, 15), "interval_ms 15 is no multiple", "multiple of 10"),
         (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
+        (added("version = 4"), (5, 11), "version 4 is out of range", "write 3, or 2"),
+        (added("password = \"secret\""), (5, 12), "password without version = 2", "with version = 2"),
+        (added("version = 2\npassword = \"too long to be one\""), (6, 12), "has 18 octets", "1 to 8 octets"),
+        (
+            added("version = 2\ninterval_ms = 1500"),
+            (6, 15),
+            "is no number of seconds",
+            "VRRPv2 counts seconds",
+        ),
         (added("down_timer_adverts = 2"), (5, 22), "down_timer_adverts 2", "3 to 100"),
         (added("down_timer_adverts = 101"), (5, 22), "down_timer_adverts 101", "3 to 100"),
         (added("preempt_delay_ms = 3600001"), (5, 20), "preempt_delay_ms 3600001", "0 to 3600000"),
@@ -86,8 +109,22 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("priority = 255\npreempt_delay_ms = 5"), (6, 20), "priority 255", "not the owner"),
         (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
+        (added("priority = \"${NONE}\""), (5, 12), "no variable NONE", "Environment="),
+        (replaced("192.0.2.100", "${NONE}"), (4, 9), "no variable NONE", "${NONE:-default}"),
+        (added("priority = \"${VIP}\""), (5, 12), "priority \"192.0.2.7\" is no integer", "2 to 254"),
+        (added("interval_ms = \"${PRIORITY}5\""), (5, 15), "interval_ms 2005 is no multiple", "multiple"),
+        (added("preempt = \"${PRIORITY}\""), (5, 11), "preempt \"200\" is no boolean", "true or false"),
+        (replaced("192.0.2.100", "${VIP}/32"), (4, 9), "\"192.0.2.7/32\" is not", "without a prefix"),
+        (format!("include = 1\n{MINIMAL}"), (1, 11), "include is of type integer", "conf.d/*.toml"),
+        (
+            format!("include = [\"/no/such\"]\n{MINIMAL}"),
+            (1, 12),
+            "cannot read /no/such: No such",
+            "readable file",
+        ),
+        (format!("include = [\"**x\"]\n{MINIMAL}"), (1, 12), "cannot read **x: Pattern", "conf.d/*.toml"),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
-        (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, priority"),
+        (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, version"),
         (track("name = \"a\""), (5, 1), "nothing to look at", "process, carrier, tcp, http, file or exec"),
         (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
         (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
@@ -115,11 +152,11 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (track("name = \"a\"\nfile = \"/a\"\nrise = 0"), (8, 8), "rise 0", "1 to 255"),
         (track("name = \"a\"\nfile = \"/a\"\ntimeout_ms = 1"), (8, 14), "timeout_ms 1", "10 to"),
         (track("name = \"a\"\nfile = \"/a\"\ninterval = 20"), (8, 1), "no key `interval`", "interval_ms"),
-        (track("name = \"a\"\nexec = [\"true\"]"), (7, 8), "exec \"true\" is no absolute path", "no shell"),
+        (track("name = \"a\"\nexec = [\"true\"]"), (7, 9), "exec \"true\" is no absolute path", "no shell"),
         (track("name = \"a\"\nexec = []"), (7, 8), "exec is empty", "no shell"),
-        (track("name = \"a\"\nexec = [1]"), (7, 8), "exec is of type integer", "no shell"),
+        (track("name = \"a\"\nexec = [1]"), (7, 9), "a word of exec is of type integer", "no shell"),
         (hook("on = [\"active\"]"), (5, 1), "`exec` is missing", "no shell"),
-        (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 6), "on \"master\" is unknown", "active"),
+        (hook("exec = [\"/a\"]\non = [\"master\"]"), (7, 7), "a role of on \"master\" is unknown", "active"),
         (hook("exec = [\"/a\"]\nuser = \"\""), (7, 8), "user \"\" is not a name", "nobody"),
         (hook("exec = \"/a\""), (6, 8), "exec is of type string", "[\"/usr/local"),
         (format!("hook = 1\n{MINIMAL}"), (1, 8), "hook is of type integer", "[[hook]]"),
@@ -154,10 +191,21 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
     for (text, place, what, remedy) in rows {
         let problems = parse(&text).expect_err(&text);
         let problem = &problems[0];
-        assert_eq!((problem.line, problem.column), place, "{text}\n{problem}");
+        assert_eq!((problem.place.line, problem.place.column), place, "{text}\n{problem}");
         assert!(problem.what.contains(what), "{text}\n{problem}");
         assert!(problem.remedy.contains(remedy), "{text}\n{problem}");
     }
+}
+
+#[test]
+fn a_variable_may_stand_for_a_text_a_number_and_a_boolean() {
+    let keys = "priority = \"${PRIORITY}\"\npreempt = \"${NO}\"\ninterval_ms = \"${NONE:-50}\"\n";
+    let given = parse(&(MINIMAL.replace("192.0.2.100", "${VIP}") + keys)).expect("valid");
+    let router = &given.routers[0];
+    assert_eq!((router.priority.get(), router.preempt, router.interval.centiseconds()), (200, false, 5));
+    let written = "priority = 200\npreempt = false\ninterval_ms = 50\n";
+    let written = parse(&(MINIMAL.replace("192.0.2.100", "192.0.2.7") + written)).expect("valid");
+    assert_eq!(given.differences(&written), []);
 }
 
 #[test]
@@ -181,6 +229,27 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!(uplink.checks, [Check::Carrier("eth1".to_owned()), tcp]);
     assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
     assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+}
+
+#[test]
+fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
+    let with = |vips: &str, more: &str| {
+        parse(&MINIMAL.replace("[\"192.0.2.100\"]", vips).replace("vrid = 51", &format!("vrid = 51\n{more}")))
+    };
+    let config = with("[\"fe80::51\", \"2001:db8::100\"]", "").expect("valid");
+    assert_eq!((config.routers[0].family(), config.routers[0].vips.len()), (Family::Ipv6, 2));
+    let both = format!("{MINIMAL}{}", MINIMAL.replace("\"192.0.2.100\"", "\"fe80::51\""));
+    assert_eq!(parse(&both).expect("one VRID for each family").routers.len(), 2);
+    for (vips, more, what) in [
+        ("[\"2001:db8::100\"]", "", "the first vip, 2001:db8::100, is not link-local"),
+        ("[\"fe80::51\", \"192.0.2.100\"]", "", "vip 192.0.2.100 is of another family than fe80::51"),
+        ("[\"192.0.2.100\", \"fe80::51\"]", "", "vip fe80::51 is of another family than 192.0.2.100"),
+        ("[\"::ffff:192.0.2.100\"]", "", "\"::ffff:192.0.2.100\" is not a unicast IPv4 or IPv6 address"),
+        ("[\"fe80::51\"]", "version = 2", "version 2 has no IPv6"),
+    ] {
+        let problems = with(vips, more).expect_err(vips);
+        assert!(problems[0].what.contains(what), "{problems:?}");
+    }
 }
 
 #[test]
@@ -224,12 +293,12 @@ fn all_mistakes_are_reported_at_once() {
                 vips = [\n\"nonsense\",\n\"192.0.2.1\",\n\"192.0.2.1\",\n]\n[[router]]\ninterface = \"eth0\"\n\
                 vips = [\"192.0.2.1\"]\nprio = 1\n";
     let problems = parse(text).expect_err("many mistakes");
-    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.place.line, p.what.as_str())).collect();
     let expected = [
         (2, "directory \"\" is no absolute path"),
         (5, "vrid 0 is out of range"),
         (6, "mac \"Virtual\" is unknown"),
-        (8, "vip \"nonsense\" is not a unicast IPv4 address"),
+        (8, "vip \"nonsense\" is not a unicast IPv4 or IPv6 address"),
         (10, "vip 192.0.2.1 stands on line 9, too"),
         (12, "`vrid` is missing"),
         (14, "vip 192.0.2.1 stands on line 10, too"),
@@ -243,8 +312,8 @@ fn a_link_has_every_vrid_once() {
     let second = |interface: &str| MINIMAL.replace("eth0", interface).replace("192.0.2.100", "192.0.2.101");
     let problems = parse(&format!("{MINIMAL}{}", second("eth0"))).expect_err("twice on a link");
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    let expected = "line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router on a link its \
-                    own vrid";
+    let expected = "baton.toml, line 7, column 8: vrid 51 stands on line 3 for eth0, too; give every virtual router of a family \
+                    on a link its own vrid";
     assert_eq!(said, [expected]);
     assert_eq!(parse(&format!("{MINIMAL}{}", second("eth1"))).expect("two links").routers.len(), 2);
 }
@@ -267,6 +336,78 @@ fn a_vip_belongs_to_one_router_on_any_interface() {
     let second = MINIMAL.replace("51", "52").replace("eth0", "eth1");
     let problems = parse(&format!("{MINIMAL}{second}")).expect_err("twice the same vip");
     assert_eq!(problems.len(), 1);
-    assert_eq!((problems[0].line, problems[0].column), (8, 9));
+    assert_eq!((problems[0].place.line, problems[0].place.column), (8, 9));
     assert_eq!(problems[0].what, "vip 192.0.2.100 stands on line 4, too");
+}
+
+/// (text before, text after, what is said to differ)
+#[test]
+fn two_configurations_differ_in_objects_and_their_keys() {
+    let second = MINIMAL.replace("51", "52").replace(".100", ".101");
+    let [track, hook] = ["[[track]]\nname = \"web\"\nfile = \"/a\"\n", "[[hook]]\nexec = [\"/a\", \"b\"]\n"];
+    let with = |more: &str| format!("{MINIMAL}{more}");
+    let rows: Vec<(String, String, &[&str])> = vec![
+        (with(""), format!("# A remark.\n\n{MINIMAL}"), &[]),
+        (with(""), with("priority = 100\npreempt = true\ninterval_ms = 0x3e8\n"), &[]),
+        (with(&second), format!("{second}{MINIMAL}"), &[]),
+        (with(""), with("priority = 200\n"), &["router eth0 vrid 51: priority 100 -> 200"]),
+        (
+            with("priority = 7\n"),
+            with("mac = \"interface\"\n"),
+            &["router eth0 vrid 51: mac virtual -> interface, priority 7 -> 100"],
+        ),
+        (with(""), with(&second), &["router eth0 vrid 52: added"]),
+        (with(""), second.clone(), &["router eth0 vrid 52: added", "router eth0 vrid 51: removed"]),
+        (
+            MINIMAL.replace("[\"192", "[\"10.0.0.1\", \"192"),
+            MINIMAL.replace(".100\"", ".100\", \"10.0.0.2\""),
+            &["router eth0 vrid 51: vips +10.0.0.2 -10.0.0.1"],
+        ),
+        (
+            MINIMAL.replace("[\"192", "[\"10.0.0.1\", \"192"),
+            MINIMAL.replace(".100\"", ".100\", \"10.0.0.1\""),
+            &["router eth0 vrid 51: vips in another order"],
+        ),
+        (
+            with(""),
+            with(&format!("track = [\"web\"]\n{track}")),
+            &["router eth0 vrid 51: track +web", "track web: added"],
+        ),
+        (with(track), with(&format!("{track}weight = 5\n")), &["track web: weight none -> 5"]),
+        (
+            with(track),
+            with(&track.replace("file", "process")),
+            &["track web: file /a -> none, process none -> /a"],
+        ),
+        (with(hook), with(""), &["hook /a b: removed"]),
+        (
+            with(&format!("{hook}{hook}")),
+            with(&format!("{hook}on = [\"active\"]\n{hook}timeout_ms = 20\n{hook}")),
+            &["hook /a b: on +active", "hook /a b: timeout_ms 10000 -> 20", "hook /a b: added"],
+        ),
+        (with(""), format!("[runtime]\nsbfd = \"off\"\n{MINIMAL}"), &["runtime: sbfd auto -> off"]),
+    ];
+    for (before, after, differences) in rows {
+        let [old, new] = [&before, &after].map(|text| parse(text).expect(text));
+        let said: Vec<String> = old.differences(&new).iter().map(ToString::to_string).collect();
+        assert_eq!(said, differences, "{before}\nbecomes\n{after}");
+    }
+}
+
+#[test]
+fn an_object_that_is_added_is_told_with_all_of_its_keys() {
+    let [old, new] =
+        [MINIMAL.replace("51", "7"), MINIMAL.to_owned()].map(|text| parse(&text).expect("valid"));
+    let told = serde_json::to_value(&old.differences(&new)[0]).expect("JSON");
+    let keys = told["keys"].as_array().expect("an array");
+    assert_eq!(
+        (&told["kind"], &told["name"], &told["change"]),
+        (&"router".into(), &"eth0 vrid 51".into(), &"added".into())
+    );
+    assert_eq!(keys.len(), 13);
+    assert!(keys.contains(&serde_json::json!({"key": "priority", "old": null, "new": 100})), "{keys:?}");
+    assert!(
+        keys.contains(&serde_json::json!({"key": "vips", "old": null, "new": ["192.0.2.100"]})),
+        "{keys:?}"
+    );
 }

@@ -1,0 +1,269 @@
+//! A `[[router]]` table.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use baton_common::vrid::Vrid;
+
+use super::document::Map;
+use super::draft::Draft;
+use super::findings::{Findings, Spot};
+use super::key::{Key, Table};
+use super::section::Section;
+use super::shape::{Boolean, List, Maybe, Number, Tabular, Text, Word};
+use super::{MacMode, text};
+use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version};
+
+pub(super) static ROUTER: Key<List<Tabular>> = Key {
+    name: "router",
+    meaning: "The virtual routers.",
+    remedy: "write [[router]], with two brackets, above its keys",
+    default: None,
+    shape: List { least: 1, most: usize::MAX, item: "a router", remedy: None, shape: Tabular(&TABLE) },
+};
+
+static TABLE: Table = Table {
+    name: "[[router]]",
+    kind: "router",
+    identity: &[("", "interface"), (" vrid ", "vrid")],
+    keys: &[
+        &INTERFACE,
+        &VRID,
+        &VERSION,
+        &PRIORITY,
+        &INTERVAL_MS,
+        &DOWN_TIMER_ADVERTS,
+        &PREEMPT,
+        &PREEMPT_DELAY_MS,
+        &STARTUP_HOLD_MS,
+        &MAC,
+        &CHECKSUM,
+        &PASSWORD,
+        &VIPS,
+        &TRACK,
+    ],
+};
+
+static INTERFACE: Key<Text<String>> = Key {
+    name: "interface",
+    meaning: "The Ethernet interface that the clients are behind.",
+    remedy: "write the name that `ip link` shows, such as interface = \"eth0\"",
+    default: None,
+    shape: text::INTERFACE,
+};
+static VRID: Key<Number<Vrid>> = Key {
+    name: "vrid",
+    meaning: "The virtual router identifier: the same on all nodes, unique on the segment.",
+    remedy: "RFC 9568 allows 1 to 255, the same on all nodes",
+    default: None,
+    shape: Number { least: 1, most: 255, step: 1, meaning: |vrid| Vrid::new(u8::try_from(vrid).ok()?) },
+};
+static PRIORITY: Key<Number<Priority>> = Key {
+    name: "priority",
+    meaning: "The highest that is alive becomes Active; 255 for the owner of the addresses.",
+    remedy: "write 2 to 254, or 255 for the router that owns the addresses; 1 is what a failing router says",
+    // RFC 9568 5.2.4.
+    default: Some("100"),
+    shape: Number {
+        least: 2,
+        most: 255,
+        step: 1,
+        meaning: |priority| Priority::new(u8::try_from(priority).ok()?),
+    },
+};
+static INTERVAL_MS: Key<Number<Interval>> = Key {
+    name: "interval_ms",
+    meaning: "Advertisement_Interval, the same on all nodes.",
+    remedy: "VRRP counts centiseconds: write 10 to 40950, a multiple of 10",
+    // RFC 9568 6.1: 100 centiseconds.
+    default: Some("1000"),
+    shape: Number {
+        least: 10,
+        most: 40950,
+        step: 10,
+        meaning: |millis| Interval::from_centiseconds(u16::try_from(millis / 10).ok()?),
+    },
+};
+static DOWN_TIMER_ADVERTS: Key<Number<DownAdverts>> = Key {
+    name: "down_timer_adverts",
+    meaning: "How many adverts may be missed before a silent Active Router is replaced.",
+    remedy: "write 3 to 100, the same on all nodes; fewer leave a planned move no time, so shorten interval_ms instead",
+    // RFC 9568 6.1.
+    default: Some("3"),
+    shape: Number {
+        least: DownAdverts::FEWEST as u32,
+        most: DownAdverts::MOST as u32,
+        step: 1,
+        meaning: |adverts| DownAdverts::new(u8::try_from(adverts).ok()?),
+    },
+};
+static PREEMPT: Key<Boolean> = Key {
+    name: "preempt",
+    meaning: "Whether a node that comes back with a higher priority takes the addresses again.",
+    remedy: "write true or false",
+    default: Some("true"),
+    shape: Boolean,
+};
+static PREEMPT_DELAY_MS: Key<Number<Duration>> = Key {
+    name: "preempt_delay_ms",
+    meaning: "How long a node that has come back leaves the addresses to a weaker one.",
+    remedy: "write 0 to 3600000, for a router that preempts and is not the owner of the addresses",
+    default: Some("0"),
+    shape: Number { least: 0, most: 3_600_000, step: 1, meaning: millis },
+};
+static STARTUP_HOLD_MS: Key<Number<Duration>> = Key {
+    name: "startup_hold_ms",
+    meaning: "How long a node that has heard nothing since it came up takes its silence for a network that lets nothing through yet.",
+    remedy: "write 0 to 600000",
+    // A port under spanning tree lets nothing through for 30 s, 15 of them listening and 15 learning (802.1D), and sees the
+    // carrier when this host does or a little later.
+    default: Some("35000"),
+    shape: Number { least: 0, most: 600_000, step: 1, meaning: millis },
+};
+static VERSION: Key<Number<u32>> = Key {
+    name: "version",
+    meaning: "The version of VRRP; 2 for routers that know no other.",
+    remedy: "write 3, or 2 for routers that know no other",
+    default: Some("3"),
+    shape: Number { least: 2, most: 3, step: 1, meaning: Some },
+};
+static PASSWORD: Key<Maybe<Text<[u8; 8]>>> = Key {
+    name: "password",
+    meaning: "The password of VRRPv2.",
+    remedy: "write 1 to 8 octets, with version = 2; everybody on the link can read them",
+    default: None,
+    shape: Maybe(text::PASSWORD),
+};
+static MAC: Key<Word<MacMode>> = Key {
+    name: "mac",
+    meaning: "The MAC that stands for the addresses: that of the virtual router, or the interface's own.",
+    remedy: "write \"virtual\" or \"interface\"",
+    default: Some("\"virtual\""),
+    shape: Word(&[("virtual", MacMode::Virtual), ("interface", MacMode::Interface)]),
+};
+static CHECKSUM: Key<Word<ChecksumMode>> = Key {
+    name: "checksum",
+    meaning: "Which checksums of VRRPv3 over IPv4 are sent and accepted; auto accepts both and sends what a peer uses.",
+    remedy: "write \"auto\", \"pseudo\" or \"rfc9568\"",
+    default: Some("\"auto\""),
+    shape: Word(&[
+        // keepalived and FRR refuse the other flavour unless told otherwise, and a Backup never says which it wants; other
+        // Baton nodes accept both.
+        ("auto", ChecksumMode::Auto(Checksum::Pseudo)),
+        ("pseudo", ChecksumMode::Only(Checksum::Pseudo)),
+        ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
+    ]),
+};
+static VIPS: Key<List<Text<IpAddr>>> = Key {
+    name: "vips",
+    meaning: "The virtual addresses, of one family and the same on all nodes; over IPv6 the first is link-local.",
+    remedy: "write 1 to 4000 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
+    default: None,
+    shape: List {
+        least: 1,
+        // Two virtual routers can fill what the maps of an interface have room for. An advertisement names the first 255,
+        // or 90 of IPv6; the others move with them.
+        most: 4000,
+        item: "vip",
+        remedy: Some("write it without a prefix length, such as \"192.0.2.100\" or \"2001:db8::100\""),
+        shape: text::VIP,
+    },
+};
+static TRACK: Key<List<Text<String>>> = Key {
+    name: "track",
+    meaning: "The names of [[track]] tables: what must be in order for this node to serve.",
+    remedy: "write the names of [[track]] tables, such as track = [\"nginx\"]",
+    default: Some("[]"),
+    shape: List { least: 0, most: usize::MAX, item: "tracker", remedy: None, shape: text::NAME },
+};
+
+/// The virtual router that a table spells, as far as it is without mistakes.
+pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
+    let spot = table.0;
+    let mut section = Section::open(&TABLE, table, findings);
+    let vips = vips(&mut section);
+    let (priority, preempt) = (section.read(&PRIORITY), section.read(&PREEMPT));
+    let interval = section.read(&INTERVAL_MS);
+    Draft {
+        spot,
+        version: version(&mut section, interval, &vips),
+        interface: section.read(&INTERFACE),
+        vrid_spot: section.spot_of(&VRID),
+        vrid: section.read(&VRID),
+        priority,
+        interval,
+        down_adverts: section.read(&DOWN_TIMER_ADVERTS),
+        preempt,
+        preempt_delay: preempt_delay(&mut section, priority, preempt),
+        startup_hold: section.read(&STARTUP_HOLD_MS),
+        mac: section.read(&MAC),
+        checksum: section.read(&CHECKSUM),
+        vips,
+        trackers: section.read(&TRACK).unwrap_or_default(),
+    }
+}
+
+fn millis(millis: u32) -> Option<Duration> {
+    Some(Duration::from_millis(millis.into()))
+}
+
+/// The addresses that are right, each with its place, and of one family.
+fn vips(section: &mut Section<'_>) -> Vec<(Spot, IpAddr)> {
+    let vips = section.read(&VIPS).unwrap_or_default();
+    let Some(&(at, first)) = vips.first() else { return vips };
+    if let Some((at, vip)) = vips.iter().find(|(_, vip)| vip.is_ipv4() != first.is_ipv4()) {
+        let remedy = "give each family a [[router]] of its own; both may have the same vrid";
+        section.note(*at, format!("vip {vip} is of another family than {first}"), remedy);
+    }
+    if let IpAddr::V6(address) = first
+        && !address.is_unicast_link_local()
+    {
+        let remedy = "RFC 9568 5.2.9: put a link-local address of the virtual router first, such as \"fe80::51\", on all nodes the same";
+        section.note(at, format!("the first vip, {address}, is not link-local"), remedy);
+    }
+    vips
+}
+
+/// The version, which must go with the rest.
+fn version(
+    section: &mut Section<'_>,
+    interval: Option<Interval>,
+    vips: &[(Spot, IpAddr)],
+) -> Option<Version> {
+    let number = section.read(&VERSION)?;
+    let password = section.read(&PASSWORD)?;
+    if number == 3 {
+        if password.is_some() {
+            section.add(section.spot_of(&PASSWORD), "password without version = 2", &PASSWORD);
+        }
+        return Some(Version::V3);
+    }
+    if let Some((at, _)) = vips.iter().find(|(_, vip)| vip.is_ipv6()) {
+        section.add(*at, "version 2 has no IPv6", &VERSION);
+    }
+    if interval.is_some_and(|interval| interval.seconds().is_none()) {
+        let remedy = "VRRPv2 counts seconds: write 1000 to 40000, a multiple of 1000";
+        section.note(section.spot_of(&INTERVAL_MS), "interval_ms is no number of seconds".to_owned(), remedy);
+    }
+    Some(Version::V2 { password })
+}
+
+/// Who never preempts, or never waits, has no use for it.
+fn preempt_delay(
+    section: &mut Section<'_>,
+    priority: Option<Priority>,
+    preempt: Option<bool>,
+) -> Option<Duration> {
+    let delay = section.read(&PREEMPT_DELAY_MS)?;
+    let at = section.spot_of(&PREEMPT_DELAY_MS);
+    if delay.is_zero() {
+        return Some(delay);
+    }
+    if preempt == Some(false) {
+        section.add(at, "preempt_delay_ms without preempt", &PREEMPT_DELAY_MS);
+    }
+    if priority == Some(Priority::ADDRESS_OWNER) {
+        section.add(at, "preempt_delay_ms for priority 255, which never waits", &PREEMPT_DELAY_MS);
+    }
+    Some(delay)
+}
