@@ -383,6 +383,16 @@ fn a_planned_move_never_extends_the_lease() {
     assert_eq!(actions, "linger until 7000; send 0; Active -> Active (shutdown)");
 }
 
+/// If its agent dies then, there is still time for a linger, in which the others take over.
+#[test]
+fn who_is_named_is_waited_for_only_as_long_as_the_lease_would_do_for_the_others() {
+    for (at, until) in [(4500.0, 5502.0), (5600.0, 5996.0), (6500.0, 6500.0)] {
+        let mut router = active();
+        feed(&mut router, HandoverTo(HIGHER), ms(at));
+        assert_eq!((router.deadline(), router.lease_until()), (Some(ms(until)), Some(ms(7000.0))), "{at}");
+    }
+}
+
 /// An earlier run may have advertised more rarely: its peers waited longer than this run's do.
 #[test]
 fn a_resumed_lease_is_no_longer_than_this_runs_interval_allows() {

@@ -54,7 +54,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     /// before its lease ends must not outlive it because somebody stops it then.
     ///
     /// A router that was named is asked without a word to the others, who would take over when it does not. The lease stays
-    /// as it is meanwhile: if the agent dies, the others need time to hear of it.
+    /// as it is meanwhile, and the named one is waited for only as long as enough of it is left for a move to the others: the
+    /// agent may die, and they need time to hear of it.
     pub(super) fn leave(
         &mut self,
         lease_until: Instant,
@@ -63,15 +64,16 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         now: Instant,
         actions: &mut Actions,
     ) {
-        let patience_until = lease_until.min(now + linger(self.parameters.interval));
-        let lease_until = if successor.is_some() {
+        let linger = linger(self.parameters.interval);
+        let left = lease_until.saturating_since(now);
+        let (patience, lease_until) = if successor.is_some() {
             actions.push(Action::SetOwnership(Ownership::Offered(lease_until)));
-            lease_until
+            (linger.min(left.saturating_sub(linger + LINGER_MARGIN)), lease_until)
         } else {
-            let lease_until = lease_until.min(patience_until + LINGER_MARGIN);
+            let lease_until = lease_until.min(now + linger + LINGER_MARGIN);
             actions.push(Action::SetOwnership(Ownership::Lingering(lease_until)));
             actions.push(self.say_leaving());
-            lease_until
+            (linger.min(left), lease_until)
         };
         let reason = match task {
             Task::Shutdown => Reason::Shutdown,
@@ -79,7 +81,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Task::Relief => Reason::TrackerFailed,
             Task::Drain => Reason::Drained,
         };
-        let leaving = Leaving { patience_until, lease_until, task, successor };
+        let leaving = Leaving { patience_until: now + patience, lease_until, task, successor };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 
