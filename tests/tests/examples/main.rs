@@ -3,6 +3,7 @@
 //! Needs root, Debian's `nginx-light`, `mariadb-server`, `redis-server`, `dnsmasq-base` and `bind9-dnsutils`, and `baton` and
 //! `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod active_active;
 mod configurations;
 mod files;
 mod nginx;
