@@ -6,5 +6,7 @@
 mod active_active;
 mod configurations;
 mod files;
+mod mysql;
 mod nginx;
 mod nodes;
+mod writer;
