@@ -9,4 +9,5 @@ mod files;
 mod mysql;
 mod nginx;
 mod nodes;
+mod redis;
 mod writer;
