@@ -1,5 +1,5 @@
-//! apt-get as Baton needs it: nginx, keepalived and FRR are installed for the lab alone, so no service starts; and who holds
-//! the lock is told.
+//! apt-get as Baton needs it: the servers are installed for the lab alone, so none of them starts; and who holds the lock is
+//! told.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ pub(crate) const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// The line of a policy of ours, before the number of the process that will remove it.
 const MARK: &str = "# cargo xtask setup, process ";
 /// The packages that start a service when they are installed.
-const SERVICES: [&str; 3] = ["frr", "keepalived", "nginx-light"];
+const SERVICES: [&str; 5] = ["frr", "keepalived", "mariadb-server", "nginx-light", "redis-server"];
 /// What apt-get and dpkg lock while they work.
 const LOCKS: [&str; 3] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock"];
 

@@ -29,8 +29,20 @@ const BUILD_PACKAGES: [&str; 16] = [
     "binutils",
 ];
 /// What the lab, the demo and the suites run.
-const LAB_PACKAGES: [&str; 8] =
-    ["bpftool", "curl", "ethtool", "frr", "iproute2", "keepalived", "nginx-light", "procps"];
+const LAB_PACKAGES: [&str; 12] = [
+    "bind9-dnsutils",
+    "bpftool",
+    "curl",
+    "dnsmasq-base",
+    "ethtool",
+    "frr",
+    "iproute2",
+    "keepalived",
+    "mariadb-server",
+    "nginx-light",
+    "procps",
+    "redis-server",
+];
 /// The linker of the BPF object; the version that knows the LLVM of Debian's rustc.
 const BPF_LINKER: &str = "0.13.0";
 /// Debian's rustc, which comes with the libraries for the BPF target.

@@ -29,7 +29,7 @@ struct Suite {
 
 /// Suites that make labs run one test at a time: with two on a machine of two cores, each would disturb the other's
 /// clock.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     Suite { name: "unit", args: &["--workspace", "--exclude", "baton-ebpf", "--lib", "--bins"] },
     Suite { name: "election", args: &["--package", "baton-tests", "--test", "election"] },
     Suite { name: "wire", args: &["--package", "baton-tests", "--test", "wire"] },
@@ -43,6 +43,10 @@ const SUITES: [Suite; 8] = [
     Suite {
         name: "interop",
         args: &["--package", "baton-tests", "--test", "interop", "--", "--test-threads=1"],
+    },
+    Suite {
+        name: "examples",
+        args: &["--package", "baton-tests", "--test", "examples", "--", "--test-threads=1"],
     },
 ];
 

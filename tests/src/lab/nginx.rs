@@ -26,15 +26,18 @@ impl Nginx {
         let listen = |vip: &IpAddr| format!("    listen {};\n", SocketAddr::new(*vip, 80));
         let listen: String = vips.iter().map(listen).collect();
         let directory = lab.host_directory(host).join("nginx");
+        let run = lab.host_directory(host).join("run");
         fs::create_dir_all(&directory)?;
+        fs::create_dir_all(&run)?;
         let (own, name) = (host.address(), host.name());
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", directory.display()))
             .concat();
         let text = format!(
-            "daemon off;\nmaster_process off;\nuser root;\npid {path}/pid;\nerror_log {path}/error.log warn;\n\
+            "daemon off;\nmaster_process off;\nuser root;\npid {pid};\nerror_log {path}/error.log warn;\n\
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}  default_type text/plain;\n  \
              server {{\n{listen}    listen {own}:80;\n    return 200 \"node {name}\\n\";\n  }}\n}}\n",
+            pid = run.join("nginx.pid").display(),
             path = directory.display(),
         );
         let file = directory.join("nginx.conf");

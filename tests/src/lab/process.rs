@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -66,19 +67,26 @@ impl Process {
 
     /// Sends `signal` to the process and all its descendants.
     pub fn signal_tree(&self, signal: Signal) -> Result<()> {
-        for pid in self.tree() {
-            kill(pid, signal).with_context(|| format!("send {signal} to process {pid} of {}", self.name))?;
+        self.tree().into_iter().try_for_each(|pid| self.signal_one(pid, signal))
+    }
+
+    /// Sends `signal` to `pid`, which may have ended meanwhile: an agent's checks and hooks do all the time.
+    fn signal_one(&self, pid: Pid, signal: Signal) -> Result<()> {
+        match kill(pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => {
+                Err(error).with_context(|| format!("send {signal} to process {pid} of {}", self.name))
+            }
         }
-        Ok(())
     }
 
     /// Kills the process and all its descendants, and waits until they are no more. None of them does anything about the
     /// others' end: children are stopped before, and parents killed before, which works at once.
     pub fn kill_tree(&self) -> Result<()> {
         let tree = self.tree();
-        self.signal_tree(Signal::SIGSTOP)?;
+        tree.iter().try_for_each(|pid| self.signal_one(*pid, Signal::SIGSTOP))?;
         for pid in tree.iter().rev() {
-            kill(*pid, Signal::SIGKILL).with_context(|| format!("kill process {pid} of {}", self.name))?;
+            self.signal_one(*pid, Signal::SIGKILL)?;
         }
         let end = Instant::now() + Duration::from_secs(5);
         while !tree.iter().copied().all(has_ended) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
 use baton::control::protocol::TrackerStatus;
-use baton_tests::lab::{Host, Lab, Nginx, Settings, VIP, output, pause, wait_until};
+use baton_tests::lab::{Host, Lab, Settings, output, pause, wait_until};
 
 use super::support::{
     LEASE_US, SOON, WATCH, assert_moved, assert_sole_owner, router, wait_for_active, wait_for_next_in_line,
@@ -18,38 +18,6 @@ use super::support::{
 /// So that a test need not wait.
 const OFTEN: &str = "interval_ms = 20\n";
 const PREEMPTING: Settings = Settings { preempt: true, ..Settings::USUAL };
-
-#[test]
-fn a_killed_nginx_moves_the_vip_and_nothing_is_lost() -> Result<()> {
-    with_pair(MacMode::Virtual, |lab, _| {
-        let mut servers = Vec::new();
-        for host in Host::NODES {
-            servers.push(Nginx::start(lab, host, VIP)?);
-            let pid = lab.host_directory(host).join("nginx/pid");
-            let url = format!("http://{VIP}:80/");
-            track(lab, host, &format!("{OFTEN}process = \"{}\"\nhttp = \"{url}\"\n", pid.display()))?;
-        }
-        wait_for_tracker(lab, Host::B, "good")?;
-        wait_for_next_in_line(lab, Host::B)?;
-        let (outcome, _) = watch(lab, || {
-            drop(servers.swap_remove(0));
-            Ok(())
-        })?;
-        assert_moved(&outcome, Host::B, LEASE_US);
-        assert_eq!(outcome.lost_probes, 0, "{outcome:?}");
-        let failing = tracker(lab, Host::A)?;
-        assert_eq!(failing.state, "failing");
-        assert!(failing.detail.as_ref().is_some_and(|detail| detail.contains("has ended")), "{failing:?}");
-        assert_eq!(router(lab, Host::A)?.effective_priority, 1);
-
-        let _again = Nginx::start(lab, Host::A, VIP)?;
-        wait_for_tracker(lab, Host::A, "good")?;
-        assert_eq!(router(lab, Host::A)?.effective_priority, 254);
-        let page = lab.run(Host::Client, "curl", &["-sf", "--max-time", "1", &format!("http://{VIP}/")])?;
-        assert_eq!(page.trim(), "node b", "no preemption");
-        Ok(())
-    })
-}
 
 #[test]
 fn the_vip_stays_where_it_is_when_every_node_fails_and_goes_to_the_first_that_recovers() -> Result<()> {

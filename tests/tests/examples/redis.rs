@@ -1,0 +1,177 @@
+//! `agent/examples/redis`: Redis replicates, the VIP is where it takes writes, and what a client was told is stored is there
+//! after a move.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use baton_tests::lab::{Host, Lab, Process, VIP, output, wait_until};
+use nix::sys::signal::Signal;
+
+use super::files::Differing;
+use super::nodes::{SOON, hand_over, start_agent, wait_active, wait_failing, wait_fit, with_example};
+use super::writer::write_during;
+
+const ON_B: [Differing; 1] = [("\nreplicaof 192.0.2.2 ", "\nreplicaof 192.0.2.1 ")];
+
+#[test]
+fn a_handover_loses_no_key_and_the_former_writer_becomes_the_replica() -> Result<()> {
+    with_redis(|lab, _| {
+        let mut last = 0;
+        for from in Host::NODES {
+            last = write_during(last + 1, |key| set(lab, key), || hand_over(lab, from))?;
+            ensure!(keys(lab, from.other())? == last, "{} keys of {last}", keys(lab, from.other())?);
+            wait_keys(lab, from, last)?;
+            ensure!(role(lab, from)? == "slave", "two writers");
+            wait_fit(lab, from)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_new_writer_waits_until_it_has_all_that_the_old_one_has_taken() -> Result<()> {
+    with_redis(|lab, servers| {
+        // More than the new writer could take in before it is told to be one, had nobody waited.
+        for host in Host::NODES {
+            // On a disk it takes its time.
+            redis(lab, host, &["CONFIG", "SET", "appendonly", "no"])?;
+        }
+        let script =
+            "local much = string.rep('x', 1000000) for key = 1, 100 do redis.call('SET', key, much) end";
+        servers[1].signal_tree(Signal::SIGSTOP)?;
+        output(application(lab).args(["EVAL", script, "0"]))?;
+        hand_over(lab, Host::A)?;
+        servers[1].signal_tree(Signal::SIGCONT)?;
+        wait_until("node b to take writes", SOON, || Ok(set(lab, 101)))?;
+        ensure!(keys(lab, Host::B)? == 101, "{} keys of 101", keys(lab, Host::B)?);
+        wait_keys(lab, Host::A, 101)
+    })
+}
+
+#[test]
+fn a_killed_writer_is_replaced_with_all_that_was_replicated_and_comes_back_as_a_replica() -> Result<()> {
+    with_redis(|lab, servers| {
+        let last = write_during(1, |key| set(lab, key), || Ok(()))?;
+        wait_keys(lab, Host::B, last)?;
+        servers[0].kill_tree()?;
+        wait_active(lab, Host::B)?;
+        let last = write_during(last + 1, |key| set(lab, key), || Ok(()))?;
+        ensure!(keys(lab, Host::B)? == last, "{} keys of {last}", keys(lab, Host::B)?);
+
+        servers[0] = start_server(lab, Host::A)?;
+        do_as_told(lab, Host::A)?;
+        wait_fit(lab, Host::A)?;
+        wait_keys(lab, Host::A, last)?;
+        ensure!(role(lab, Host::A)? == "slave" && role(lab, Host::B)? == "master", "two writers");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_lone_writer_that_is_restarted_keeps_its_keys_and_takes_writes_again() -> Result<()> {
+    with_redis(|lab, servers| {
+        servers.remove(1).kill_tree()?;
+        wait_failing(lab, Host::B, "redis")?;
+        let last = write_during(1, |key| set(lab, key), || Ok(()))?;
+        servers[0].stop(SOON)?;
+        servers[0] = start_server(lab, Host::A)?;
+        ensure!(role(lab, Host::A)? == "slave", "it takes writes before it is told to");
+        do_as_told(lab, Host::A)?;
+        wait_fit(lab, Host::A)?;
+        let last = write_during(last + 1, |key| set(lab, key), || Ok(()))?;
+        ensure!(keys(lab, Host::A)? == last, "{} keys of {last}", keys(lab, Host::A)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_second_writer_is_kept_from_serving_until_it_is_a_replica_again() -> Result<()> {
+    with_redis(|lab, _| {
+        redis(lab, Host::B, &["REPLICAOF", "NO", "ONE"])?;
+        wait_failing(lab, Host::B, "redis-role")?;
+        do_as_told(lab, Host::B)?;
+        wait_fit(lab, Host::B)
+    })
+}
+
+/// Runs `test` with node a taking writes and node b as its replica, set up as the example's README says.
+fn with_redis(test: impl FnOnce(&Lab, &mut Vec<Process>) -> Result<()>) -> Result<()> {
+    with_example("redis", &ON_B, |lab| {
+        let (mut servers, mut agents) = (Vec::new(), Vec::new());
+        for host in Host::NODES {
+            servers.push(start_server(lab, host)?);
+            agents.push(start_agent(lab, host)?);
+            wait_fit(lab, host)?;
+            wait_active(lab, Host::A)?;
+        }
+        test(lab, &mut servers)
+    })
+}
+
+fn start_server(lab: &Lab, host: Host) -> Result<Process> {
+    let root = root(lab, host);
+    for directory in ["run/redis", "var/lib/redis"] {
+        fs::create_dir_all(root.join(directory))?;
+    }
+    let path = root.display();
+    let text = format!(
+        "pidfile {path}/run/redis/redis-server.pid\ndir {path}/var/lib/redis\ninclude {path}/etc/baton/redis/redis.conf\n"
+    );
+    let file = root.join("redis.conf");
+    fs::write(&file, text)?;
+    let server =
+        Process::start(lab.command(host, "redis-server").arg(&file), &root.join("var/log/redis.log"))?;
+    wait_until(&format!("Redis on node {}", host.name()), SOON, || {
+        Ok(redis(lab, host, &["PING"]).is_ok_and(|answer| answer == "PONG"))
+    })?;
+    Ok(server)
+}
+
+/// What systemd does after a start of the server.
+fn do_as_told(lab: &Lab, host: Host) -> Result<()> {
+    let script = root(lab, host).join("etc/baton/redis/role");
+    let addresses = [host.address().to_string(), host.other().address().to_string()];
+    output(lab.command(host, script).args(addresses)).map(drop)
+}
+
+/// What the server on `host` answers to `words`, as its administrator.
+fn redis(lab: &Lab, host: Host, words: &[&str]) -> Result<String> {
+    let answer = output(
+        lab.command(host, "redis-cli").args(["-e", "-a", "change-me", "--no-auth-warning"]).args(words),
+    )?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Writes a key through the VIP; whether the client was told that it is stored.
+fn set(lab: &Lab, key: u32) -> bool {
+    output(application(lab).args(["SET", &key.to_string(), "stored"]))
+        .is_ok_and(|answer| answer.trim() == "OK")
+}
+
+/// A client of the VIP, which has yet to be told what to ask.
+fn application(lab: &Lab) -> Command {
+    let mut command = lab.command(Host::Client, "timeout");
+    command.args(["2", "redis-cli", "-e", "-a", "change-me", "--no-auth-warning", "-h", &VIP.to_string()]);
+    command
+}
+
+fn keys(lab: &Lab, host: Host) -> Result<u32> {
+    Ok(redis(lab, host, &["DBSIZE"])?.parse()?)
+}
+
+fn wait_keys(lab: &Lab, host: Host, wanted: u32) -> Result<()> {
+    let what = format!("node {} to have {wanted} keys", host.name());
+    wait_until(&what, SOON, || Ok(keys(lab, host)? == wanted))
+}
+
+/// What the server on `host` is: `master` or `slave`.
+fn role(lab: &Lab, host: Host) -> Result<String> {
+    let answer = redis(lab, host, &["ROLE"])?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
+}
+
+fn root(lab: &Lab, host: Host) -> PathBuf {
+    lab.host_directory(host)
+}
