@@ -152,9 +152,8 @@ impl Interval {
     }
 
     /// The interval in whole seconds, if it is such an interval that VRRPv2 can name.
-    pub fn seconds(self) -> Option<u8> {
-        // The longest is 40 s.
-        if self.0.is_multiple_of(100) { u8::try_from(self.0 / 100).ok() } else { None }
+    pub const fn seconds(self) -> Option<u16> {
+        if self.0.is_multiple_of(100) { Some(self.0 / 100) } else { None }
     }
 
     /// So many times the interval, as far as an advertisement can tell it; at least once.

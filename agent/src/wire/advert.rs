@@ -176,7 +176,9 @@ fn interval(header: &[u8; MESSAGE_HEADER], expected: &Expected) -> Result<Interv
     match expected.version {
         // 5.2.6: the four bits before the interval are reserved, ignored on reception.
         Version::V3 => Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low])),
-        Version::V2 { .. } => Some(expected.interval).filter(|interval| interval.seconds() == Some(low)),
+        Version::V2 { .. } => {
+            Some(expected.interval).filter(|interval| interval.seconds() == Some(low.into()))
+        }
     }
     .ok_or(Discard::Interval)
 }
@@ -272,8 +274,8 @@ impl Outgoing<'_> {
 
     /// The two octets behind the count, and what stands behind the addresses.
     fn fields(&self) -> ([u8; 2], Option<[u8; MESSAGE_PASSWORD]>) {
-        // One that VRRPv2 cannot name is refused in the configuration.
-        let seconds = self.interval.seconds().unwrap_or(1);
+        // One that VRRPv2 cannot name is refused in the configuration, and none is longer than 40 s.
+        let [_, seconds] = self.interval.seconds().unwrap_or(1).to_be_bytes();
         match self.version {
             Version::V3 => (self.interval.centiseconds().to_be_bytes(), None),
             Version::V2 { password: None } => ([NO_AUTHENTICATION, seconds], Some([0; MESSAGE_PASSWORD])),

@@ -41,7 +41,7 @@ fn hooks_are_told_of_role_changes_in_their_order_and_a_slow_one_holds_nothing_up
 fn a_second_signal_ends_an_agent_in_order_whose_hook_still_runs() -> Result<()> {
     with_pair(MacMode::Virtual, |lab, pair| {
         let number = lab.host_directory(Host::A).join("hook");
-        let script = format!("echo $$ >{}; exec sleep 60", number.display());
+        let script = format!("echo $$$$ >{}; exec sleep 60", number.display());
         let file = lab.host_directory(Host::A).join("baton.toml");
         let without_hooks = fs::read_to_string(&file)?;
         add_hooks(
