@@ -34,10 +34,9 @@ fn a_handover_loses_no_committed_row_and_leaves_one_writer_and_one_replica() -> 
             ensure!(sql(lab, from, "SELECT @@read_only")? == "1", "two writers");
             wait_fit(lab, from)?;
         }
-        // A second writer, whatever has made it one, is kept from serving until it is a replica again.
+        // A second writer, whatever has made it one, is made a replica again.
         sql(lab, Host::B, "SET GLOBAL read_only = 0")?;
-        wait_failing(lab, Host::B, "mariadb-role")?;
-        do_as_told(lab, Host::B)?;
+        wait_until("node b to take no writes", SOON, || Ok(sql(lab, Host::B, "SELECT @@read_only")? == "1"))?;
         wait_fit(lab, Host::B)
     })
 }
@@ -51,9 +50,26 @@ fn a_new_writer_waits_until_it_has_all_that_the_old_one_has_committed() -> Resul
         output(&mut application(lab, rows))?;
         hand_over(lab, Host::A)?;
         servers[1].signal_tree(Signal::SIGCONT)?;
-        wait_until("node b to take writes", SOON, || Ok(insert(lab, 201)))?;
-        ensure!(self::rows(lab, Host::B)? == 201, "{} rows of 201", self::rows(lab, Host::B)?);
+        wait_until("a writer at the VIP", SOON, || Ok(insert(lab, 201)))?;
+        wait_rows(lab, Host::B, 201)?;
         wait_rows(lab, Host::A, 201)
+    })
+}
+
+#[test]
+fn a_vip_that_comes_back_while_the_other_node_is_being_promoted_has_a_writer() -> Result<()> {
+    with_mariadb(|lab, servers| {
+        servers[1].signal_tree(Signal::SIGSTOP)?;
+        hand_over(lab, Host::A)?;
+        hand_over(lab, Host::B)?;
+        servers[1].signal_tree(Signal::SIGCONT)?;
+        // Whoever of the two hooks is the last: node a takes writes, node b is its replica.
+        wait_until("node a to take writes alone", SOON, || {
+            let read_only = |host| sql(lab, host, "SELECT @@read_only");
+            Ok(read_only(Host::A)? == "0" && read_only(Host::B)? == "1" && insert(lab, 1))
+        })?;
+        wait_rows(lab, Host::B, 1)?;
+        wait_fit(lab, Host::B)
     })
 }
 
@@ -73,9 +89,7 @@ fn a_killed_writer_is_replaced_with_all_that_it_has_sent_and_comes_back_as_a_rep
         ensure!(rows(lab, Host::B)? == last, "{} rows of {last}", rows(lab, Host::B)?);
 
         servers[0] = start_server(lab, Host::A)?;
-        ensure!(sql(lab, Host::A, "SELECT @@read_only")? == "1", "it takes writes before it is told to");
-        wait_failing(lab, Host::A, "mariadb-role")?;
-        do_as_told(lab, Host::A)?;
+        ensure!(sql(lab, Host::A, "SELECT @@read_only")? == "1", "it takes writes and has not been told to");
         wait_fit(lab, Host::A)?;
         wait_rows(lab, Host::A, last)?;
         ensure!(sql(lab, Host::B, "SELECT @@read_only")? == "0", "nobody takes writes");
@@ -98,7 +112,6 @@ fn a_row_that_was_not_replicated_is_lost_and_who_has_it_is_kept_from_serving() -
         ensure!(rows(lab, Host::B)? == replicated + 1, "{} rows", rows(lab, Host::B)?);
 
         servers[0] = start_server(lab, Host::A)?;
-        do_as_told(lab, Host::A)?;
         wait_until("node a to find that it has diverged", SOON, || {
             Ok(sql(lab, Host::A, "SHOW SLAVE STATUS\\G")?.contains("\n1236\n"))
         })?;
@@ -165,13 +178,6 @@ fn start_server(lab: &Lab, host: Host) -> Result<Process> {
         Ok(sql(lab, host, "DO 1").is_ok())
     })?;
     Ok(server)
-}
-
-/// What systemd does after a start of the server.
-fn do_as_told(lab: &Lab, host: Host) -> Result<()> {
-    let script = root(lab, host).join("etc/baton/mysql/role");
-    let addresses = [host.address().to_string(), host.other().address().to_string()];
-    output(lab.command(host, script).args(addresses)).map(drop)
 }
 
 /// Has the server on `host` do `statements`, as its administrator.
