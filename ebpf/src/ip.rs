@@ -15,8 +15,10 @@ pub(crate) const IPV6: usize = 40;
 pub(crate) const SOURCE: usize = 8;
 pub(crate) const DESTINATION: usize = 24;
 
-/// More fragments to come, or not the first of them.
-const FRAGMENT: u16 = 0x3fff;
+/// More fragments to come, or not the first of them. Don't Fragment is no such bit.
+pub(crate) const FRAGMENT: u16 = 0x3fff;
+/// TTL or Hop Limit of what comes from the same link: as sent, for a router would have taken one off.
+pub(crate) const HOPS: u8 = 255;
 /// The longest IPv4 header in 32-bit words.
 const MAX_IPV4_WORDS: usize = 15;
 

@@ -148,7 +148,7 @@ pub(crate) fn availability(slot: u32, asker: Ip) -> Availability {
     if flags & LEAVING != 0 && successor == asker.halves().map(u64::from_ne_bytes) {
         return Availability::Offered;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 3 * 40.95 s, is below 2^32 us")]
+    #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 100 * 40.95 s, is below 2^32 us")]
     Availability::Up((left_ns / 1000) as u32)
 }
 

@@ -6,7 +6,7 @@ use baton_common::vrid::Family;
 
 use crate::checksum::Sum;
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link, is_group};
-use crate::ip::{DESTINATION, IPV6, Ip, Packet, SOURCE, pseudo_header};
+use crate::ip::{DESTINATION, HOPS, IPV6, Ip, Packet, SOURCE, pseudo_header};
 use crate::maps;
 use crate::packet::Frame;
 
@@ -24,7 +24,6 @@ const SOURCE_MAC: u8 = 1;
 const TARGET_MAC: u8 = 2;
 /// Options of a solicitation that are looked at; nobody sends more than two.
 const MAX_OPTIONS: usize = 4;
-const HOPS: u8 = 255;
 
 /// Router: what leads to the VIP is one (RFC 9568 8.2.2). Override: it is here, whatever was known before.
 const ROUTER_OVERRIDE: u8 = 0xa0;
@@ -76,7 +75,7 @@ pub(crate) fn received(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     }
     let slot = maps::slot_of_vip(link.vlan, Ip::read(frame, at + TARGET)?)?;
     let packet = Packet::parse::<{ Family::Ipv6 as u8 }>(frame, link)?;
-    // What is not sound is not answered, nor is a solicitation from nobody, by whoever owns the VIP.
+    // What is not sound is not answered by anybody.
     let is_sound = code == 0
         && packet.hops == HOPS
         && !is_group(frame.get::<6>(ETH_SOURCE)?)

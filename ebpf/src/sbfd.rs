@@ -12,7 +12,7 @@ use baton_common::vrid::Family;
 
 use crate::checksum::Sum;
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link, is_group};
-use crate::ip::{DESTINATION, IPV4, IPV6, Ip, Packet, SOURCE};
+use crate::ip::{DESTINATION, FRAGMENT, HOPS, IPV4, IPV6, Ip, Packet, SOURCE};
 use crate::maps::{self, Availability};
 use crate::packet::Frame;
 
@@ -22,12 +22,8 @@ pub(crate) const PROTOCOL: u8 = 17;
 const UDP: usize = 8;
 /// IPv4, five words of header.
 const VERSION_AND_LENGTH: u8 = 0x45;
-/// Don't Fragment may be set, nothing else: neither a fragment nor one of several.
-const FRAGMENT: u16 = 0x3fff;
 /// The bits of a Control packet's first octet that are its version.
 const VERSION_MASK: u8 = 0xe0;
-/// As sent; less has crossed a router (RFC 5881 5, which RFC 7881 leaves open).
-const HOPS: u8 = 255;
 
 /// The shortest interval that this host takes probes in, in us (RFC 7880 7.2.2): a probe costs some 50 ns.
 const REQUIRED_MIN_RX_US: u32 = 50;
@@ -90,6 +86,7 @@ impl Sbfd {
         ip.at = link.payload + header::<FAMILY>(frame, link)?;
         // 0/8 and 127/8 are on no wire.
         let is_nobody = FAMILY == Family::Ipv4 as u8 && matches!(ip.source.ipv4()[0], 0 | 127);
+        // RFC 5881 5, which RFC 7881 leaves open.
         if ip.hops != HOPS || ip.source == ip.destination || is_nobody || ip.source == Ip::NONE {
             return None;
         }
@@ -111,7 +108,8 @@ impl Sbfd {
             return None;
         }
         // RFC 768: over IPv4 a sender need not make a checksum. RFC 8200 8.1: over IPv6 he must.
-        let has_checksum = FAMILY == Family::Ipv6 as u8 || [udp[6], udp[7]] != [0, 0];
+        let checksum = [udp[6], udp[7]];
+        let needs_one = FAMILY == Family::Ipv6 as u8;
         let packet = Self {
             ip,
             ports: [udp[0], udp[1], udp[2], udp[3]],
@@ -120,8 +118,9 @@ impl Sbfd {
             my_discriminator,
             your_discriminator: [udp[16], udp[17], udp[18], udp[19]],
         };
-        let is_zero = [udp[6], udp[7]] == [0, 0];
-        (!has_checksum || !is_zero && packet.sum(frame)?.is_correct()).then_some(packet)
+        let is_sound =
+            if checksum == [0, 0] { !needs_one } else { packet.sum(frame)?.is_correct() };
+        is_sound.then_some(packet)
     }
 
     /// The sum over the datagram and its pseudo-header.

@@ -8,7 +8,7 @@ use baton_common::vrid::Family;
 
 use crate::checksum::Sum;
 use crate::classify::{ETH_SOURCE, Link};
-use crate::ip::{Ip, Packet};
+use crate::ip::{HOPS, Ip, Packet};
 use crate::maps::{self, Advert};
 use crate::packet::Frame;
 
@@ -18,7 +18,6 @@ pub(crate) const GROUP6: Ip = Ip::of([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 /// The IP protocol number (RFC 9568 5.1.1.4).
 pub(crate) const PROTOCOL: u8 = 112;
 
-const HOPS: u8 = 255;
 const VERSION_2: u8 = 2;
 const ADVERTISEMENT: u8 = 1;
 /// The message without addresses (RFC 9568 5.1).
