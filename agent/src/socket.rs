@@ -1,17 +1,21 @@
 //! The sockets beside AF_XDP. The packet socket is the second mouth and makes the NIC accept what it would filter:
 //! the virtual MACs and the multicast groups. The VRRP socket is the second ear and the group's member towards
-//! snooping switches. Both work where AF_XDP is refused, and while a restart leaves its queues deaf.
+//! snooping switches. Both work where AF_XDP is refused, and while a restart leaves its queues deaf. The peer socket speaks to
+//! unicast peers.
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use baton_common::vrid::Family;
 use nix::cmsg_space;
 use nix::sys::socket::sockopt::{Ipv6RecvHopLimit, Ipv6RecvPacketInfo};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recv, recvmsg, send, setsockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, recv, recvmsg, send, sendto,
+    setsockopt,
+};
 
 /// Ethernet addresses of the VRRP groups (RFC 1112 6.4, RFC 2464 7).
 const GROUP_MACS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0x12], [0x33, 0x33, 0x00, 0x00, 0x00, 0x12]];
@@ -90,6 +94,56 @@ impl PacketSocket {
     /// The interface is down, or its queue is full.
     pub fn transmit(&self, frame: &[u8]) -> io::Result<()> {
         send(self.0.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
+        Ok(())
+    }
+}
+
+/// Sends whole IP packets of one family through the kernel, which knows the neighbours and the routes of the interface.
+pub struct PeerSocket {
+    fd: OwnedFd,
+    family: Family,
+    /// Index of the interface.
+    scope: u32,
+}
+
+impl PeerSocket {
+    /// A socket on `interface`, which has the index `index`.
+    ///
+    /// # Errors
+    ///
+    /// CAP_NET_RAW is missing, the interface is gone, or the kernel has no IPv6.
+    pub fn open(family: Family, interface: &str, index: u32) -> io::Result<Self> {
+        let domain = match family {
+            Family::Ipv4 => libc::AF_INET,
+            Family::Ipv6 => libc::AF_INET6,
+        };
+        // Of this protocol a socket receives nothing, and what it sends has its header.
+        let fd = raw_socket(domain, libc::IPPROTO_RAW)?;
+        set_bytes(&fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_bytes())?;
+        Ok(Self { fd, family, scope: index })
+    }
+
+    /// The family that it sends.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Sends `packet`, header included, to `peer`.
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the peer, or the interface is down.
+    pub fn transmit(&self, packet: &[u8], peer: IpAddr) -> io::Result<()> {
+        match peer {
+            IpAddr::V4(peer) => self.send(packet, &SockaddrIn::from(SocketAddrV4::new(peer, 0))),
+            IpAddr::V6(peer) => {
+                self.send(packet, &SockaddrIn6::from(SocketAddrV6::new(peer, 0, 0, self.scope)))
+            }
+        }
+    }
+
+    fn send(&self, packet: &[u8], to: &dyn SockaddrLike) -> io::Result<()> {
+        sendto(self.fd.as_raw_fd(), packet, to, MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -28,6 +28,8 @@ pub const ANSWERS: &str = "ANSWERS";
 pub const STANDBYS: &str = "STANDBYS";
 /// One [`crate::ownership::Service`] per slot, memory-mapped. The XDP program is its only writer.
 pub const SERVICES: &str = "SERVICES";
+/// [`PeerKey`] to the same slot: from whom advertisements are accepted that come by unicast.
+pub const PEERS: &str = "PEERS";
 /// AF_XDP socket per receive queue. Not pinned: nothing whose loss matters may depend on it.
 pub const XSKS: &str = "XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
@@ -42,6 +44,8 @@ pub const TCX_EGRESS_PROGRAM: &str = "baton_egress";
 
 /// Virtual routers per interface: 255 per address family, and one slot to spare each.
 pub const MAX_ROUTERS: u32 = 512;
+/// Unicast peers of a virtual router.
+pub const MAX_PEERS: u32 = 8;
 /// Virtual addresses per interface.
 pub const MAX_VIPS: u32 = 8192;
 /// Receive queues per interface.
@@ -105,8 +109,10 @@ pub struct Router {
     pub version: u8,
     /// The authentication type of VRRPv2: [`NO_AUTHENTICATION`] or [`PASSWORD`].
     pub authentication: u8,
-    /// Always zero.
-    pub _pad: [u8; 2],
+    /// 1 if advertisements come by unicast, from those in [`PEERS`]; 0 if they come to the group.
+    pub is_unicast: u8,
+    /// The lowest TTL, or Hop Limit, that is accepted.
+    pub least_hops: u8,
     /// The Advertisement_Interval in seconds, which VRRPv2 wants to be the same on all routers.
     pub interval_s: u32,
     /// The password of VRRPv2, filled up with zeroes.
@@ -147,8 +153,19 @@ pub struct DiscriminatorKey {
     pub _pad: [u8; 3],
 }
 
+/// A unicast peer of a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct PeerKey {
+    /// The slot of the virtual router.
+    pub slot: u32,
+    /// The address that the peer's advertisements come from.
+    pub address: Address,
+}
+
 const _: () = assert!(size_of::<Device>() == 40);
 const _: () = assert!(size_of::<RouterKey>() == 8);
 const _: () = assert!(size_of::<Router>() == 40);
 const _: () = assert!(size_of::<VipKey>() == 20);
 const _: () = assert!(size_of::<DiscriminatorKey>() == 12);
+const _: () = assert!(size_of::<PeerKey>() == 20);

@@ -27,7 +27,11 @@ pub enum Verdict {
     VrrpOwn,
     /// Discarded: IP header of the advertisement broken (length, checksum, fragment, source address).
     VrrpIpHeader,
-    /// Discarded: TTL or Hop Limit not 255 (RFC 9568 5.1.1.3, 5.1.2.3).
+    /// Discarded: advertisement to the group of a virtual router that has unicast peers, or by unicast where there are none.
+    VrrpDestination,
+    /// Discarded: advertisement by unicast from somebody who is no peer.
+    VrrpNotPeer,
+    /// Discarded: TTL or Hop Limit not 255 (RFC 9568 5.1.1.3, 5.1.2.3), or below what is configured for unicast peers.
     VrrpTtl,
     /// Discarded: not the version of VRRP that the virtual router speaks.
     VrrpVersion,
@@ -71,7 +75,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Other,
         Self::LinkControl,
         Self::ArpAnswered,
@@ -83,6 +87,8 @@ impl Verdict {
         Self::VrrpUnknownRouter,
         Self::VrrpOwn,
         Self::VrrpIpHeader,
+        Self::VrrpDestination,
+        Self::VrrpNotPeer,
         Self::VrrpTtl,
         Self::VrrpVersion,
         Self::VrrpAuthentication,
@@ -128,6 +134,8 @@ impl Verdict {
             Self::VrrpUnknownRouter => "vrrp-unknown-router",
             Self::VrrpOwn => "vrrp-own",
             Self::VrrpIpHeader => "vrrp-ip-header",
+            Self::VrrpDestination => "vrrp-destination",
+            Self::VrrpNotPeer => "vrrp-not-peer",
             Self::VrrpTtl => "vrrp-ttl",
             Self::VrrpVersion => "vrrp-version",
             Self::VrrpAuthentication => "vrrp-authentication",

@@ -122,8 +122,8 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
         return Some(vip::received(frame, slot));
     }
-    if protocol == sbfd::PROTOCOL && destination == Ip::of(maps::device()?.ipv4) {
-        return sbfd::received::<{ Family::Ipv4 as u8 }>(ctx, link);
+    if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv4) {
+        return to_this_host::<{ Family::Ipv4 as u8 }>(ctx, link, protocol);
     }
     None
 }
@@ -146,10 +146,20 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
         return Some(vip::received(frame, slot));
     }
-    if protocol == sbfd::PROTOCOL && destination == Ip::of(maps::device()?.ipv6) {
-        return sbfd::received::<{ Family::Ipv6 as u8 }>(ctx, link);
+    if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv6) {
+        return to_this_host::<{ Family::Ipv6 as u8 }>(ctx, link, protocol);
     }
     None
+}
+
+/// What has this host's own address.
+#[inline(always)]
+fn to_this_host<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -> Option<Verdict> {
+    if protocol == vrrp::PROTOCOL {
+        Some(vrrp::received::<FAMILY>(ctx, link))
+    } else {
+        sbfd::received::<FAMILY>(ctx, link)
+    }
 }
 
 /// Frames that a virtual router's MAC address drew here and that are none of its business: it is no gateway.

@@ -56,6 +56,8 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::VipAnnounced
         | Verdict::VrrpOwn
         | Verdict::VrrpIpHeader
+        | Verdict::VrrpDestination
+        | Verdict::VrrpNotPeer
         | Verdict::VrrpTtl
         | Verdict::VrrpVersion
         | Verdict::VrrpAuthentication

@@ -7,7 +7,8 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use baton_common::maps::{
-    Device, DiscriminatorKey, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, Router, RouterKey, VipKey, VlanId,
+    Device, DiscriminatorKey, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, PeerKey, Router, RouterKey,
+    VipKey, VlanId,
 };
 use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -42,6 +43,9 @@ static STANDBYS: Array<Standby> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMA
 
 #[map]
 static SERVICES: Array<Service> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
+
+#[map]
+static PEERS: HashMap<PeerKey, u32> = HashMap::with_max_entries(MAX_ROUTERS * MAX_PEERS, 0);
 
 #[map]
 pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -81,6 +85,13 @@ pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static 
 pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
     // SAFETY: as in `router`.
     unsafe { VIPS.get(VipKey { vlan, address: address.address() }) }.copied()
+}
+
+/// Whether the host at `address` is a unicast peer of the virtual router at `slot`. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn is_peer(slot: u32, address: Ip) -> bool {
+    // SAFETY: as in `router`.
+    unsafe { PEERS.get(PeerKey { slot, address: address.address() }) }.is_some()
 }
 
 /// The ownership cell of a virtual router and what is left of its lease in ns, if this host owns it at this moment. This

@@ -118,8 +118,7 @@ impl Sbfd {
             my_discriminator,
             your_discriminator: [udp[16], udp[17], udp[18], udp[19]],
         };
-        let is_sound =
-            if checksum == [0, 0] { !needs_one } else { packet.sum(frame)?.is_correct() };
+        let is_sound = if checksum == [0, 0] { !needs_one } else { packet.sum(frame)?.is_correct() };
         is_sound.then_some(packet)
     }
 

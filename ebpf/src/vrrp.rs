@@ -8,7 +8,7 @@ use baton_common::vrid::Family;
 
 use crate::checksum::Sum;
 use crate::classify::{ETH_SOURCE, Link};
-use crate::ip::{HOPS, Ip, Packet};
+use crate::ip::{Ip, Packet};
 use crate::maps::{self, Advert};
 use crate::packet::Frame;
 
@@ -28,7 +28,7 @@ const PASSWORD: usize = 8;
 const MAX_WORDS4: usize = (HEADER + 255 * 4 + PASSWORD) / 4;
 const MAX_WORDS6: usize = (HEADER + 90 * 16) / 4;
 
-/// The verdict about a packet of protocol 112 to the group of its family.
+/// The verdict about a packet of protocol 112 to the group of its family, or to this host's own address.
 #[inline(never)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Verdict {
     judge::<FAMILY>(&Frame::received(ctx), link).unwrap_or_else(|broken| broken)
@@ -49,7 +49,14 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
     if packet.source == Ip::of(router.primary) {
         return Err(Verdict::VrrpOwn);
     }
-    if packet.hops != HOPS {
+    let is_unicast = packet.destination != if FAMILY == Family::Ipv6 as u8 { GROUP6 } else { GROUP4 };
+    if is_unicast != (router.is_unicast != 0) {
+        return Err(Verdict::VrrpDestination);
+    }
+    if is_unicast && !maps::is_peer(router.slot, packet.source) {
+        return Err(Verdict::VrrpNotPeer);
+    }
+    if packet.hops < router.least_hops {
         return Err(Verdict::VrrpTtl);
     }
     if message[0] >> 4 != router.version {
@@ -66,7 +73,8 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
     if addresses == 0 || packet.length != HEADER + of_one * addresses + rest {
         return Err(Verdict::VrrpLength);
     }
-    if packet.family == Family::Ipv6 {
+    // keepalived wants no such address of unicast peers.
+    if packet.family == Family::Ipv6 && !is_unicast {
         let first = Ip::read(frame, packet.at + HEADER).ok_or(Verdict::VrrpLength)?;
         if !first.is_link_local() {
             return Err(Verdict::VrrpAddress);

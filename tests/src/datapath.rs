@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
-use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey, VlanId};
+use baton_common::maps::{self, Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey, VlanId};
 use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
@@ -133,7 +133,8 @@ impl Datapath {
             primary: address::to_map(primary),
             version: 3,
             authentication: maps::NO_AUTHENTICATION,
-            _pad: [0; 2],
+            is_unicast: 0,
+            least_hops: 255,
             interval_s: 1,
             password: [0; 8],
         };
@@ -144,6 +145,12 @@ impl Datapath {
     pub fn set_router(&mut self, vlan: VlanId, vrid: u8, family: Family, router: Router) {
         let key = RouterKey { vlan, vrid, family: family as u8, _pad: [0; 2] };
         self.hash(maps::ROUTERS).insert(Plain(key), Plain(router), 0).expect("ROUTERS has room");
+    }
+
+    /// Configures a unicast peer of the virtual router at `slot`.
+    pub fn add_peer(&mut self, slot: u32, address: impl Into<IpAddr>) {
+        let address = address::to_map(address.into());
+        self.hash(maps::PEERS).insert(Plain(PeerKey { slot, address }), slot, 0).expect("PEERS has room");
     }
 
     /// Configures a virtual address of the virtual router at `slot`.

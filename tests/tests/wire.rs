@@ -28,6 +28,8 @@ const VIRTUAL_MAC: [u8; 6] = [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33];
 
 #[path = "wire/families.rs"]
 mod families;
+#[path = "wire/unicast.rs"]
+mod unicast;
 #[path = "wire/version2.rs"]
 mod version2;
 
@@ -178,9 +180,8 @@ fn frames_of_other_protocols_are_none_of_the_parser_s_business() {
     assert_eq!(foreign, 68);
 }
 
-/// Unicast peers are not supported: whoever sends to one is talking to somebody else.
 #[test]
-fn unicast_advertisements_are_none_of_the_parser_s_business() {
+fn unicast_advertisements_to_another_host_are_none_of_the_parser_s_business() {
     for name in ["vrrp3-v4-std-unicast-p100", "vrrp3-v4-ph-unicast-ttl64", "real-ka227-v3-uni-advert"] {
         let heard = parse_frame(&frames::octets(name), configured(AUTO)).map(|_| ());
         assert_eq!(heard, Err(Discard::NotVrrp), "{name}");
@@ -258,6 +259,8 @@ fn a_discarded_frame_is_counted_as_the_data_plane_counts_it() {
         (Discard::UnknownRouter(52), Verdict::VrrpUnknownRouter),
         (Discard::Own, Verdict::VrrpOwn),
         (Discard::IpHeader, Verdict::VrrpIpHeader),
+        (Discard::Destination, Verdict::VrrpDestination),
+        (Discard::NotPeer, Verdict::VrrpNotPeer),
         (Discard::Ttl(254), Verdict::VrrpTtl),
         (Discard::Version(2), Verdict::VrrpVersion),
         (Discard::Authentication, Verdict::VrrpAuthentication),
@@ -439,14 +442,14 @@ proptest! {
 }
 
 /// VRID 51 is configured on every link, as in the frames.
-fn configured(checksum: ChecksumMode) -> impl Fn(VlanId, Family, Vrid) -> Option<Expected> {
+fn configured(checksum: ChecksumMode) -> impl Fn(VlanId, Family, Vrid) -> Option<Expected<'static>> {
     move |_, _, vrid| {
         (vrid.get() == 51).then(|| expected(IpAddr::from([192, 0, 2, 99]), Version::V3, checksum))
     }
 }
 
-fn expected(primary: IpAddr, version: Version, checksum: ChecksumMode) -> Expected {
-    Expected { primary, version, interval: interval(100), checksum }
+fn expected(primary: IpAddr, version: Version, checksum: ChecksumMode) -> Expected<'static> {
+    Expected::multicast(primary, version, interval(100), checksum)
 }
 
 /// Whether a vector is a valid VRRPv3 advertisement over IPv4 to the group, for VRID 51.

@@ -30,6 +30,9 @@ pub(super) struct Draft {
     pub(super) version: Option<Version>,
     /// Each with its place.
     pub(super) vips: Vec<(Spot, IpAddr)>,
+    /// Each with its place.
+    pub(super) peers: Vec<(Spot, IpAddr)>,
+    pub(super) least_hops: Option<u8>,
     /// The names of its trackers, each with its place.
     pub(super) trackers: Vec<(Spot, String)>,
 }
@@ -51,6 +54,8 @@ impl Draft {
             checksum: self.checksum?,
             version: self.version?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
+            peers: self.peers.into_iter().map(|(_, peer)| peer).collect(),
+            least_hops: self.least_hops?,
             trackers: self.trackers.iter().filter_map(index).collect(),
         })
     }

@@ -162,6 +162,10 @@ pub struct RouterConfig {
     pub version: Version,
     /// The virtual addresses, 1 to 4000, of one family. Over IPv6 the first is link-local.
     pub vips: Vec<IpAddr>,
+    /// Who is advertised to, and heard, by unicast, this host perhaps among them; nobody if adverts go to the group.
+    pub peers: Vec<IpAddr>,
+    /// The lowest TTL, or Hop Limit, that an advert may come with.
+    pub least_hops: u8,
     /// The indices of its trackers.
     pub trackers: Vec<usize>,
 }

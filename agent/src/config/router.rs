@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use baton_common::maps::MAX_PEERS;
 use baton_common::vrid::Vrid;
 
 use super::document::Map;
@@ -13,6 +14,7 @@ use super::section::Section;
 use super::shape::{Boolean, List, Maybe, Number, Tabular, Text, Word};
 use super::{MacMode, text};
 use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version};
+use crate::wire::HOPS;
 
 pub(super) static ROUTER: Key<List<Tabular>> = Key {
     name: "router",
@@ -40,6 +42,8 @@ static TABLE: Table = Table {
         &CHECKSUM,
         &PASSWORD,
         &VIPS,
+        &PEERS,
+        &LEAST_HOPS,
         &TRACK,
     ],
 };
@@ -166,8 +170,23 @@ static VIPS: Key<List<Text<IpAddr>>> = Key {
         most: 4000,
         item: "vip",
         remedy: Some("write it without a prefix length, such as \"192.0.2.100\" or \"2001:db8::100\""),
-        shape: text::VIP,
+        shape: text::ADDRESS,
     },
+};
+static PEERS: Key<List<Text<IpAddr>>> = Key {
+    name: "peers",
+    meaning: "The nodes that are advertised to, and heard, by unicast instead of the multicast group; this one may be among them.",
+    remedy: "write the addresses of up to 8 nodes, such as peers = [\"192.0.2.2\", \"192.0.2.3\"], or leave it out for multicast",
+    default: Some("[]"),
+    shape: List { least: 0, most: MAX_PEERS as usize, item: "peer", remedy: None, shape: text::ADDRESS },
+};
+static LEAST_HOPS: Key<Number<u8>> = Key {
+    name: "least_hops",
+    meaning: "The lowest TTL, or Hop Limit, with which adverts of unicast peers are accepted.",
+    remedy: "write 1 to 255, with `peers` only: 255 is what has crossed no router",
+    // RFC 9568 5.1.1.3, 5.1.2.3.
+    default: Some("255"),
+    shape: Number { least: 1, most: 255, step: 1, meaning: |hops| u8::try_from(hops).ok() },
 };
 static TRACK: Key<List<Text<String>>> = Key {
     name: "track",
@@ -181,7 +200,9 @@ static TRACK: Key<List<Text<String>>> = Key {
 pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
     let spot = table.0;
     let mut section = Section::open(&TABLE, table, findings);
-    let vips = vips(&mut section);
+    let peers = section.read(&PEERS).unwrap_or_default();
+    let vips = vips(&mut section, !peers.is_empty());
+    check_peers(&mut section, &peers, &vips);
     let (priority, preempt) = (section.read(&PRIORITY), section.read(&PREEMPT));
     let interval = section.read(&INTERVAL_MS);
     Draft {
@@ -199,6 +220,8 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         mac: section.read(&MAC),
         checksum: section.read(&CHECKSUM),
         vips,
+        least_hops: least_hops(&mut section, !peers.is_empty()),
+        peers,
         trackers: section.read(&TRACK).unwrap_or_default(),
     }
 }
@@ -208,7 +231,7 @@ fn millis(millis: u32) -> Option<Duration> {
 }
 
 /// The addresses that are right, each with its place, and of one family.
-fn vips(section: &mut Section<'_>) -> Vec<(Spot, IpAddr)> {
+fn vips(section: &mut Section<'_>, is_unicast: bool) -> Vec<(Spot, IpAddr)> {
     let vips = section.read(&VIPS).unwrap_or_default();
     let Some(&(at, first)) = vips.first() else { return vips };
     if let Some((at, vip)) = vips.iter().find(|(_, vip)| vip.is_ipv4() != first.is_ipv4()) {
@@ -216,12 +239,45 @@ fn vips(section: &mut Section<'_>) -> Vec<(Spot, IpAddr)> {
         section.note(*at, format!("vip {vip} is of another family than {first}"), remedy);
     }
     if let IpAddr::V6(address) = first
+        && !is_unicast
         && !address.is_unicast_link_local()
     {
         let remedy = "RFC 9568 5.2.9: put a link-local address of the virtual router first, such as \"fe80::51\", on all nodes the same";
         section.note(at, format!("the first vip, {address}, is not link-local"), remedy);
     }
     vips
+}
+
+/// Notes peers that adverts about `vips` cannot go to.
+fn check_peers(section: &mut Section<'_>, peers: &[(Spot, IpAddr)], vips: &[(Spot, IpAddr)]) {
+    for (index, &(at, peer)) in peers.iter().enumerate() {
+        let has = |addresses: &[(Spot, IpAddr)]| addresses.iter().any(|(_, address)| *address == peer);
+        if has(&peers[..index]) {
+            section.note(at, format!("peer {peer} is named twice"), "remove one of the two");
+        }
+        if has(vips) {
+            let remedy = "write the address that the node has of its own";
+            section.note(at, format!("peer {peer} is a vip"), remedy);
+        }
+        if vips.first().is_some_and(|(_, vip)| vip.is_ipv4() != peer.is_ipv4()) {
+            let remedy = "write addresses of the family of the vips";
+            section.note(at, format!("peer {peer} is of another family than the vips"), remedy);
+        } else if let IpAddr::V6(address) = peer
+            && !address.is_unicast_link_local()
+        {
+            let remedy = "adverts come from the link-local address: write the peers', such as \"fe80::2\"";
+            section.note(at, format!("peer {peer} is not link-local"), remedy);
+        }
+    }
+}
+
+/// Multicast crosses no router.
+fn least_hops(section: &mut Section<'_>, is_unicast: bool) -> Option<u8> {
+    let hops = section.read(&LEAST_HOPS)?;
+    if hops != HOPS && !is_unicast {
+        section.add(section.spot_of(&LEAST_HOPS), "least_hops without peers", &LEAST_HOPS);
+    }
+    Some(hops)
 }
 
 /// The version, which must go with the rest.

@@ -46,8 +46,8 @@ pub(super) const INTERFACE: Text<String> = Text {
     },
 };
 
-/// A virtual address.
-pub(super) const VIP: Text<IpAddr> = Text {
+/// An address that one host can have.
+pub(super) const ADDRESS: Text<IpAddr> = Text {
     pattern: r"^[0-9A-Fa-f.:]+$",
     meaning: |text| {
         let usable = |address: &IpAddr| {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use baton_common::maps::{self, Device, DiscriminatorKey, Router, RouterKey, VipKey};
+use baton_common::maps::{self, Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::sbfd;
 
 use super::plain::Plain;
@@ -29,6 +29,10 @@ pub struct Entry {
     pub interval_s: u32,
     /// The password of VRRPv2.
     pub password: [u8; 8],
+    /// From whom advertisements come by unicast; nobody if they come to the group.
+    pub peers: Vec<IpAddr>,
+    /// The lowest TTL, or Hop Limit, that is accepted.
+    pub least_hops: u8,
     /// This host's primary address.
     pub primary: IpAddr,
     /// The MAC that stands for the addresses.
@@ -74,6 +78,13 @@ impl Plan {
         })
     }
 
+    fn peers(&self) -> impl Iterator<Item = (Plain<PeerKey>, u32)> {
+        self.entries.iter().flat_map(|(entry, slot)| {
+            let key = |peer: &IpAddr| PeerKey { slot: *slot, address: address::to_map(*peer) };
+            entry.peers.iter().map(move |peer| (Plain(key(peer)), *slot))
+        })
+    }
+
     fn discriminators(&self) -> impl Iterator<Item = (Plain<DiscriminatorKey>, u32)> {
         self.entries.iter().map(|(entry, slot)| {
             let RouterKey { vlan, vrid, family, .. } = entry.key;
@@ -89,6 +100,7 @@ pub(super) struct Contents {
     routers: Vec<(RouterKey, Router)>,
     vips: Vec<(Plain<VipKey>, u32)>,
     discriminators: Vec<(Plain<DiscriminatorKey>, u32)>,
+    peers: Vec<(Plain<PeerKey>, u32)>,
     /// The MACs that the start may write, each with its slot.
     macs: Vec<(u32, [u8; 6])>,
 }
@@ -102,6 +114,7 @@ impl Contents {
             routers: routers(bpf)?,
             vips: slots(bpf, maps::VIPS)?,
             discriminators: slots(bpf, maps::DISCRIMINATORS)?,
+            peers: slots(bpf, maps::PEERS)?,
             macs: plan.slots().map(|slot| (slot, cells.mac(slot))).collect(),
         })
     }
@@ -109,6 +122,7 @@ impl Contents {
     /// Adds it to what the maps contain, so that the programs fence its addresses before they are bound again.
     pub(super) fn write(&self, bpf: &mut Ebpf) -> Result<(), DatapathError> {
         write_device(bpf, self.device)?;
+        write_slots(bpf, maps::PEERS, self.peers.iter().copied())?;
         write_routers(bpf, self.routers.iter().copied())?;
         write_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
         write_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())
@@ -119,6 +133,7 @@ impl Contents {
         prune_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
         prune_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())?;
         prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
+        prune_slots(bpf, maps::PEERS, self.peers.iter().copied())?;
         self.macs.iter().for_each(|&(slot, mac)| cells.set_mac(slot, mac));
         Ok(())
     }
@@ -137,13 +152,24 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     write_device(bpf, plan.device)?;
     plan.entries.iter().for_each(|(entry, slot)| cells.set_mac(*slot, entry.mac));
     let router = |(entry, slot): &(Entry, u32)| {
-        let Entry { key, checksums, version, authentication, interval_s, password, primary, .. } = *entry;
-        let primary = address::to_map(primary);
-        let _pad = [0; 2];
-        let router =
-            Router { slot: *slot, checksums, primary, version, authentication, _pad, interval_s, password };
+        let Entry { key, checksums, version, authentication, interval_s, password, least_hops, .. } = *entry;
+        let primary = address::to_map(entry.primary);
+        let is_unicast = u8::from(!entry.peers.is_empty());
+        let router = Router {
+            slot: *slot,
+            checksums,
+            primary,
+            version,
+            authentication,
+            is_unicast,
+            least_hops,
+            interval_s,
+            password,
+        };
         (key, router)
     };
+    // Before the router that they are of, which would hear nobody.
+    write_slots(bpf, maps::PEERS, plan.peers())?;
     write_routers(bpf, plan.entries.iter().map(router))?;
     write_slots(bpf, maps::VIPS, plan.vips())?;
     write_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())
@@ -153,7 +179,8 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
 pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
     prune_slots(bpf, maps::VIPS, plan.vips())?;
     prune_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())?;
-    prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())
+    prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())?;
+    prune_slots(bpf, maps::PEERS, plan.peers())
 }
 
 /// Fails when the addresses of `plan` have no room beside those that the maps contain.

@@ -38,11 +38,12 @@ use crate::host::netlink::XdpMode;
 use crate::vrrp::Ownership;
 
 /// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
-pub const PINNED_MAPS: [&str; 10] = [
+pub const PINNED_MAPS: [&str; 11] = [
     maps::DEVICE,
     maps::ROUTERS,
     maps::VIPS,
     maps::DISCRIMINATORS,
+    maps::PEERS,
     maps::OWNERSHIP,
     maps::MAILBOXES,
     maps::ANSWERS,

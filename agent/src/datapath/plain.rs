@@ -1,7 +1,7 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::maps::{Device, DiscriminatorKey, Router, RouterKey, VipKey};
+use baton_common::maps::{Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 
@@ -20,6 +20,8 @@ unsafe impl Pod for Plain<Router> {}
 unsafe impl Pod for Plain<VipKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<DiscriminatorKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<PeerKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Ownership> {}
 // SAFETY: as above.

@@ -5,10 +5,11 @@
 
 use super::command::{Event, News, Place};
 use super::port::Port;
-use super::transmitter::Renewal;
+use super::transmitter::{NotSent, Renewal};
 use crate::clock;
 use crate::recorder::Record;
 use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
+use crate::wire::Mac;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
 /// they fit into the ring beside the advertisements, and no timer waits for long.
@@ -43,8 +44,7 @@ impl Port {
             self.outcomes.push((index, Input::TransmitFailed));
             return;
         }
-        let build = |frame: &mut [u8]| router.advertisement(standing, checksum).build(frame);
-        match self.transmitter.send(renewal, build) {
+        match self.advertise(index, router.mac(), standing, checksum, renewal) {
             Ok(left) => {
                 self.routers[index].stages.transmitted = Some(clock::now());
                 self.has_left(left);
@@ -52,9 +52,28 @@ impl Port {
             Err(_) => self.outcomes.push((index, Input::TransmitFailed)),
         }
         for _ in 0..more {
-            let router = &self.routers[index];
-            let build = |frame: &mut [u8]| router.advertisement(standing, checksum).build(frame);
-            let _ = self.transmitter.send(None, build);
+            let mac = self.routers[index].mac();
+            let _ = self.advertise(index, mac, standing, checksum, None);
+        }
+    }
+
+    /// Sends an advertisement from `mac` to whoever this virtual router advertises to. By unicast the kernel sends, from the
+    /// interface's own MAC.
+    fn advertise(
+        &mut self,
+        index: usize,
+        mac: Mac,
+        standing: Standing,
+        checksum: Checksum,
+        renewal: Option<Renewal>,
+    ) -> Result<Option<Renewal>, NotSent> {
+        let router = &self.routers[index];
+        let advertisement = router.advertisement_from(mac, standing, checksum);
+        match router.unicast() {
+            [] => self.transmitter.send(renewal, |frame| advertisement.build(frame)),
+            peers => self
+                .transmitter
+                .send_to(peers, renewal, |peer, packet| advertisement.build_packet(peer, packet)),
         }
     }
 
@@ -63,8 +82,7 @@ impl Port {
     pub(super) fn concede(&mut self, index: usize, checksum: Checksum) {
         let router = &self.routers[index];
         let standing = Standing::Active(router.core.parameters().priority);
-        let advertisement = router.advertisement_from(self.device_mac, standing, checksum);
-        let _ = self.transmitter.send(None, |frame| advertisement.build(frame));
+        let _ = self.advertise(index, self.device_mac, standing, checksum, None);
     }
 
     /// Whether the data plane serves at `now`.

@@ -38,6 +38,8 @@ impl Inbox {
             Err(Discard::NotVrrp | Discard::UnknownRouter(_) | Discard::Own) => return,
             Err(
                 Discard::IpHeader
+                | Discard::Destination
+                | Discard::NotPeer
                 | Discard::Ttl(_)
                 | Discard::Version(_)
                 | Discard::Authentication

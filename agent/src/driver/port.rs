@@ -256,7 +256,8 @@ impl Port {
 
     fn read_sockets(&mut self, waiter: &Waiter) {
         let Self { transmitter, vrrp_sockets, routers, inbox, .. } = self;
-        let find = |vlan, family, vrid: Vrid| -> Option<Expected> {
+        let routers: &[Router] = routers;
+        let find = |vlan, family, vrid: Vrid| -> Option<Expected<'_>> {
             routers.iter().find(|router| router.is(vlan, family, vrid)).map(Router::expected)
         };
         for ring in transmitter.rings() {

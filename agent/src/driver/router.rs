@@ -36,6 +36,9 @@ pub struct Router {
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
     mac: Mac,
+    /// Who is advertised to by unicast; nobody if adverts go to the group.
+    unicast: Vec<IpAddr>,
+    least_hops: u8,
     vips: Vec<IpAddr>,
     /// What advertisements name of them, for comparison with another router's list, whose order means nothing.
     sorted_advertised: Vec<IpAddr>,
@@ -74,6 +77,8 @@ impl Router {
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
             mac: entry.mac,
+            unicast: entry.peers.clone(),
+            least_hops: entry.least_hops,
             vips: config.vips.clone(),
             sorted_advertised,
         }
@@ -98,6 +103,8 @@ impl Router {
             authentication,
             interval_s: config.interval.seconds().map_or(0, u32::from),
             password,
+            peers: config.peers.iter().copied().filter(|peer| *peer != primary).collect(),
+            least_hops: config.least_hops,
             primary,
             mac: match config.mac {
                 MacMode::Virtual => config.vrid.virtual_mac(family),
@@ -122,16 +129,25 @@ impl Router {
         self.mac
     }
 
-    /// The frame that says priority 0 for it.
+    /// Who is advertised to by unicast; nobody if adverts go to the group.
+    pub fn unicast(&self) -> &[IpAddr] {
+        &self.unicast
+    }
+
+    /// What says priority 0 for it: the packet to `peer`, or the frame to the group.
     ///
     /// # Errors
     ///
     /// It has no addresses, or too many.
-    pub fn farewell(&self, checksum: Checksum) -> Result<Vec<u8>, BuildError> {
-        let mut frame = vec![0; MAX_ADVERTISEMENT_FRAME];
-        let length = self.advertisement(Standing::Leaving, checksum).build(&mut frame)?;
-        frame.truncate(length);
-        Ok(frame)
+    pub fn farewell(&self, checksum: Checksum, peer: Option<IpAddr>) -> Result<Vec<u8>, BuildError> {
+        let mut buffer = vec![0; MAX_ADVERTISEMENT_FRAME];
+        let advertisement = self.advertisement(Standing::Leaving, checksum);
+        let length = match peer {
+            Some(peer) => advertisement.build_packet(peer, &mut buffer)?,
+            None => advertisement.build(&mut buffer)?,
+        };
+        buffer.truncate(length);
+        Ok(buffer)
     }
 
     pub(super) fn is(&self, vlan: VlanId, family: Family, vrid: Vrid) -> bool {
@@ -150,10 +166,12 @@ impl Router {
         self.core.role() == Role::Backup || self.core.leaving()
     }
 
-    pub(super) fn expected(&self) -> Expected {
+    pub(super) fn expected(&self) -> Expected<'_> {
         let parameters = self.core.parameters();
         Expected {
             primary: parameters.primary,
+            peers: &self.unicast,
+            least_hops: self.least_hops,
             version: parameters.version,
             interval: parameters.interval,
             checksum: parameters.checksum,

@@ -1,11 +1,13 @@
 //! How frames leave: through the AF_XDP ring, and past it through the packet socket where there is no ring yet or it does
-//! not take the frame.
+//! not take the frame. What goes to unicast peers leaves through the kernel, which knows the way to them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::rings::Rings;
+use crate::address;
 use crate::clock;
-use crate::socket::PacketSocket;
+use crate::socket::{PacketSocket, PeerSocket};
 use crate::vrrp::Instant;
 use crate::wire::{BuildError, MAX_ADVERTISEMENT_FRAME};
 use crate::xsk::Ring;
@@ -23,6 +25,8 @@ pub struct Renewal {
 pub struct Transmitter {
     rings: Option<Rings>,
     packet: PacketSocket,
+    /// One for each family that has virtual routers with unicast peers.
+    peers: Vec<PeerSocket>,
     frame: [u8; MAX_ADVERTISEMENT_FRAME],
     /// When a ring last took a frame.
     queued: Instant,
@@ -31,14 +35,14 @@ pub struct Transmitter {
 /// How long a completion is worth waking up for. A driver without a carrier may keep a frame for hours.
 const COMPLETION_PATIENCE: Duration = Duration::from_millis(10);
 
-/// Neither way out took the frame.
+/// No way out took the frame.
 #[derive(Debug)]
 pub(super) struct NotSent;
 
 impl Transmitter {
-    /// Sends through `packet`, until there are rings.
-    pub fn new(packet: PacketSocket) -> Self {
-        Self { rings: None, packet, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
+    /// Sends through `packet`, until there are rings, and through `peers` to unicast peers.
+    pub fn new(packet: PacketSocket, peers: Vec<PeerSocket>) -> Self {
+        Self { rings: None, packet, peers, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
     }
 
     /// Sends through the first of `rings` from here on, and through the packet socket where that fails.
@@ -92,5 +96,24 @@ impl Transmitter {
         }
         self.packet.transmit(frame).map_err(|_| NotSent)?;
         Ok(renewal)
+    }
+
+    /// Builds a packet for each of `peers` and sends it. What is to be renewed is returned if there is a way to one of them.
+    pub(super) fn send_to(
+        &mut self,
+        peers: &[IpAddr],
+        renewal: Option<Renewal>,
+        build: impl Fn(IpAddr, &mut [u8]) -> Result<usize, BuildError>,
+    ) -> Result<Option<Renewal>, NotSent> {
+        let mut sent = Err(NotSent);
+        for peer in peers {
+            let length = build(*peer, &mut self.frame).map_err(|_| NotSent)?;
+            let packet = self.frame.get(..length).ok_or(NotSent)?;
+            let socket = self.peers.iter().find(|socket| socket.family() == address::family(*peer));
+            if socket.is_some_and(|socket| socket.transmit(packet, *peer).is_ok()) {
+                sent = Ok(renewal);
+            }
+        }
+        sent
     }
 }

@@ -1,7 +1,7 @@
 //! What the guardian has to know to act in the agent's place, as the agent tells it before the election begins: one line
 //! of JSON.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -43,15 +43,17 @@ pub struct RouterBriefing {
     pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.
     pub virtual_mac: Option<Mac>,
-    /// Its advertisement with priority 0, once for each checksum that it may have to make, the usual one first.
+    /// Its advertisement with priority 0, for each checksum that it may have to make, the usual one first, and each peer.
     pub farewells: Vec<Farewell>,
 }
 
-/// A frame that says priority 0.
+/// What says priority 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Farewell {
     /// Its checksum flavour, as mailboxes name it ([`baton_common::ownership::Mailbox::checksum`]).
     pub checksum: u8,
-    /// The frame.
-    pub frame: Vec<u8>,
+    /// To whom: a unicast peer, or the group.
+    pub peer: Option<IpAddr>,
+    /// The packet to the peer, or the frame to the group.
+    pub octets: Vec<u8>,
 }

@@ -3,15 +3,20 @@
 //! Nothing here allocates or waits. The leases become shorter, never longer, and only while they are as the agent, or this
 //! guardian after it, has left them: a new agent's lease is none of its business.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use baton_common::vrid::Family;
 
-use super::briefing::{InterfaceBriefing, RouterBriefing};
+use super::briefing::{Farewell, InterfaceBriefing, RouterBriefing};
 use super::linger::Linger;
+use crate::address;
 use crate::clock;
 use crate::datapath::{Leases, Mailboxes, Pins};
-use crate::socket::PacketSocket;
+use crate::socket::{PacketSocket, PeerSocket};
 use crate::vrrp::{DownAdverts, FAREWELLS, Instant, Interval};
 
 /// An interface and its virtual routers.
@@ -19,6 +24,7 @@ pub(super) struct Ward {
     leases: Leases,
     mailboxes: Mailboxes,
     socket: PacketSocket,
+    peers: Vec<PeerSocket>,
     routers: Vec<Router>,
 }
 
@@ -43,8 +49,13 @@ impl Ward {
         for vip in routers.iter().flat_map(|router| &router.solicited) {
             socket.accept_solicitations(index, *vip).context("adding a group to the NIC's filter")?;
         }
+        let told = routers.iter().flat_map(|router| &router.farewells).filter_map(|farewell| farewell.peer);
+        let families: BTreeSet<Family> = told.map(address::family).collect();
+        let peers = families.into_iter().map(|family| PeerSocket::open(family, &name, index));
+        let peers = peers.collect::<io::Result<_>>().context("opening a socket for unicast peers")?;
         let routers = routers.into_iter().map(Router::new).collect::<anyhow::Result<_>>()?;
-        Ok(Self { leases: Leases::pinned(&pins)?, mailboxes: Mailboxes::pinned(&pins)?, socket, routers })
+        let (leases, mailboxes) = (Leases::pinned(&pins)?, Mailboxes::pinned(&pins)?);
+        Ok(Self { leases, mailboxes, socket, peers, routers })
     }
 
     /// Ends the leases of what the agent has owned by the end of a linger. Answers with how many there are.
@@ -70,11 +81,13 @@ impl Ward {
                 continue;
             }
             let heard = self.mailboxes.read(router.briefing.slot).checksum;
-            let known = router.briefing.farewells.iter().find(|farewell| farewell.checksum == heard);
-            if let Some(farewell) = known.or(router.briefing.farewells.first()) {
-                // Without it, peers that do not probe learn from the silence.
+            for farewell in router.farewells(heard) {
                 for _ in 0..FAREWELLS {
-                    let _ = self.socket.transmit(&farewell.frame);
+                    // Without it, peers that do not probe learn from the silence.
+                    let _ = match farewell.peer {
+                        None => self.socket.transmit(&farewell.octets),
+                        Some(peer) => transmit_to(&self.peers, &farewell.octets, peer),
+                    };
                 }
             }
         }
@@ -100,4 +113,17 @@ impl Router {
             DownAdverts::new(briefing.down_adverts).context("too few adverts to be missed, or too many")?;
         Ok(Self { briefing, interval, adverts, linger: None })
     }
+
+    /// The farewells with the checksum that was `heard` last, or the usual one.
+    fn farewells(&self, heard: u8) -> impl Iterator<Item = &Farewell> {
+        let all = &self.briefing.farewells;
+        let known = all.iter().find(|farewell| farewell.checksum == heard).or(all.first());
+        let checksum = known.map(|farewell| farewell.checksum);
+        all.iter().filter(move |farewell| Some(farewell.checksum) == checksum)
+    }
+}
+
+fn transmit_to(sockets: &[PeerSocket], packet: &[u8], peer: IpAddr) -> io::Result<()> {
+    let socket = sockets.iter().find(|socket| socket.family() == address::family(peer));
+    socket.map_or(Ok(()), |socket| socket.transmit(packet, peer))
 }

@@ -12,6 +12,7 @@ mod sysctls;
 pub mod veth;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use baton_common::vrid::Family;
@@ -43,13 +44,25 @@ pub enum HostError {
         /// Of which family one is missing.
         family: Family,
     },
+    /// Unicast adverts would go to nobody.
+    #[error(
+        "router {interface} vrid {vrid}: the only one of `peers` is this host ({primary}); add the other nodes"
+    )]
+    NoPeer {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// This host's address.
+        primary: IpAddr,
+    },
     /// The kernel would answer for a VIP by itself.
     #[error(
         "{vip} is an address of {interface}, where the kernel answers for it on every node; take it off (`ip address show dev {interface}`): baton binds it on lo"
     )]
     VipOnInterface {
         /// The address.
-        vip: std::net::IpAddr,
+        vip: IpAddr,
         /// Where it is.
         interface: String,
     },

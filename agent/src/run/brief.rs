@@ -44,20 +44,29 @@ fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, B
         ChecksumMode::Auto(Checksum::Rfc9568) => (Checksum::Rfc9568, Some(Checksum::Pseudo)),
         ChecksumMode::Auto(Checksum::Pseudo) => (Checksum::Pseudo, Some(Checksum::Rfc9568)),
     };
-    let farewell = |checksum| {
-        let flag = match checksum {
-            Checksum::Rfc9568 => ACCEPT_RFC9568,
-            Checksum::Pseudo => ACCEPT_PSEUDO,
-        };
-        let checksum_flag = u8::try_from(flag).unwrap_or_default();
-        Ok(Farewell { checksum: checksum_flag, frame: router.farewell(checksum)? })
-    };
+    let farewells =
+        [Some(first), second].into_iter().flatten().flat_map(|checksum| farewells(router, checksum));
     Ok(RouterBriefing {
         slot: router.slot(),
         interval_cs: parameters.interval.centiseconds(),
         down_adverts: parameters.down_adverts.get(),
         solicited: router.vips().iter().filter_map(super::ipv6).collect(),
         virtual_mac: Some(router.mac()).filter(|mac| *mac != interface.mac),
-        farewells: [Some(first), second].into_iter().flatten().map(farewell).collect::<Result<_, _>>()?,
+        farewells: farewells.collect::<Result<_, _>>()?,
     })
+}
+
+/// What says priority 0 with `checksum`: to the group, or to each unicast peer.
+fn farewells(router: &Router, checksum: Checksum) -> impl Iterator<Item = Result<Farewell, BuildError>> {
+    let flag = match checksum {
+        Checksum::Rfc9568 => ACCEPT_RFC9568,
+        Checksum::Pseudo => ACCEPT_PSEUDO,
+    };
+    let flag = u8::try_from(flag).unwrap_or_default();
+    let group = router.unicast().is_empty().then_some(None);
+    let peers = router.unicast().iter().copied().map(Some);
+    group
+        .into_iter()
+        .chain(peers)
+        .map(move |peer| Ok(Farewell { checksum: flag, peer, octets: router.farewell(checksum, peer)? }))
 }

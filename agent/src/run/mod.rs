@@ -107,7 +107,14 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
             bail!(HostError::NotEthernet(name.to_owned()));
         }
         for router in config.routers_on(name) {
-            primary(config, &interface, router.family())?;
+            let primary = primary(config, &interface, router.family())?;
+            if !router.peers.is_empty() && router.peers.iter().all(|peer| *peer == primary) {
+                bail!(HostError::NoPeer {
+                    interface: interface.name.clone(),
+                    vrid: router.vrid.get(),
+                    primary
+                });
+            }
         }
         interfaces.push(interface);
     }

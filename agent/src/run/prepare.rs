@@ -24,7 +24,7 @@ use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
-use crate::socket::{PacketSocket, Solicitations, VrrpSocket};
+use crate::socket::{PacketSocket, PeerSocket, Solicitations, VrrpSocket};
 
 /// Events that may wait for the log.
 const EVENTS: usize = 1024;
@@ -177,6 +177,11 @@ impl Opening<'_> {
         let families: BTreeSet<Family> = configs.iter().map(RouterConfig::family).collect();
         let vrrp_sockets = families.into_iter().map(|family| VrrpSocket::open(family, name, *index));
         let vrrp_sockets = vrrp_sockets.collect::<Result<_, _>>().context("opening a VRRP socket")?;
+        let told = configs.iter().filter(|config| !config.peers.is_empty());
+        let told: BTreeSet<Family> = told.map(RouterConfig::family).collect();
+        let peer_sockets = told.into_iter().map(|family| PeerSocket::open(family, name, *index));
+        let peer_sockets =
+            peer_sockets.collect::<Result<_, _>>().context("opening a socket for unicast peers")?;
         let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
         tracing::info!(interface = name, %xdp, queues, adopted, "data plane up");
         let served = ServedPort {
@@ -193,7 +198,7 @@ impl Opening<'_> {
         };
         let parts = PortParts {
             index: self.index,
-            transmitter: Transmitter::new(packet),
+            transmitter: Transmitter::new(packet, peer_sockets),
             vrrp_sockets,
             solicitations,
             ethtool,

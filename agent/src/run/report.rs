@@ -18,16 +18,25 @@ use crate::vrrp::{Reason, learned_interval};
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Advertisements that no sound peer sends, each with what is usually behind it.
-const DISCARDS: [(Verdict, &str); 8] = [
+const DISCARDS: [(Verdict, &str); 11] = [
     // XDP sees what comes in: an advertisement of this host is not among it.
     (
         Verdict::VrrpOwn,
         "our own address as source: two hosts have the same primary address, or the network sends our frames back",
     ),
     (Verdict::VrrpIpHeader, "a broken IPv4 header"),
-    (Verdict::VrrpTtl, "a TTL that is not 255: it was routed here, or forged"),
+    (
+        Verdict::VrrpDestination,
+        "by unicast where there are no peers, or to the group where there are: give both sides `peers`",
+    ),
+    (Verdict::VrrpNotPeer, "by unicast from somebody who is not among the `peers`"),
+    (
+        Verdict::VrrpTtl,
+        "a TTL that is too low: it was routed here, or forged; keepalived's IPv6 peers need `unicast_ttl 255`",
+    ),
     (Verdict::VrrpVersion, "another version of VRRP: set `vrrp_version 3` in keepalived"),
     (Verdict::VrrpType, "an unknown VRRP type"),
+    (Verdict::VrrpAuthentication, "VRRPv2 with another authentication type or password"),
     (Verdict::VrrpLength, "a length that does not fit the address count; authentication of VRRPv2 perhaps"),
     (Verdict::VrrpInterval, "the interval 0"),
     (Verdict::VrrpChecksum, "a checksum of another flavour, or a wrong one: set checksum = \"auto\""),

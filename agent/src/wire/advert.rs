@@ -7,7 +7,7 @@ use baton_common::vrid::{Family, Vrid};
 
 use super::checksum::{PROTOCOL, matching, message_sum};
 use super::discard::Discard;
-use super::ip::{self, CS6, HOPS, IPV6_HEADER, Outline};
+use super::ip::{self, CS6, HOPS, Header, IPV6_HEADER, Outline};
 use super::link::{self, BuildError, IPV4, IPV6, Mac};
 use crate::address;
 use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing, Version};
@@ -37,15 +37,32 @@ pub const fn max_addresses(family: Family) -> usize {
 
 /// What the parser has to know of a configured virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct Expected<'a> {
     /// This host's primary address: what comes from it is our own.
     pub primary: IpAddr,
+    /// Who may send by unicast; nobody if adverts come to the group.
+    pub peers: &'a [IpAddr],
+    /// The lowest TTL, or Hop Limit: [`HOPS`](super::HOPS), but for unicast peers that are further away.
+    pub least_hops: u8,
     /// The version of VRRP.
     pub version: Version,
     /// Advertisement_Interval, which is the same on all routers in VRRPv2.
     pub interval: Interval,
     /// Which checksums are accepted of VRRPv3 over IPv4.
     pub checksum: ChecksumMode,
+}
+
+impl Expected<'_> {
+    /// The same of a virtual router whose adverts come to the group.
+    #[must_use]
+    pub const fn multicast(
+        primary: IpAddr,
+        version: Version,
+        interval: Interval,
+        checksum: ChecksumMode,
+    ) -> Self {
+        Self { primary, peers: &[], least_hops: HOPS, version, interval, checksum }
+    }
 }
 
 /// A checked advertisement and where it belongs.
@@ -90,9 +107,9 @@ const fn group(family: Family) -> (IpAddr, Mac) {
 }
 
 /// Parses an Ethernet frame without FCS. `find` answers what is configured for a virtual router.
-pub fn parse_frame(
+pub fn parse_frame<'e>(
     frame: &[u8],
-    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected>,
+    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected<'e>>,
 ) -> Result<Received<'_>, Discard> {
     match link::split(frame) {
         Some((vlan, IPV4, packet)) => parse_datagram(packet, Family::Ipv4, vlan, find),
@@ -102,27 +119,37 @@ pub fn parse_frame(
 }
 
 /// Parses an IP packet of `family`, header included, that came over `vlan`. The checks have the order of the XDP program's.
-pub fn parse_datagram(
+pub fn parse_datagram<'e>(
     packet: &[u8],
     family: Family,
     vlan: VlanId,
-    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected>,
+    find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected<'e>>,
 ) -> Result<Received<'_>, Discard> {
     let (ether_type, (group, _)) = (if family == Family::Ipv4 { IPV4 } else { IPV6 }, group(family));
-    if ip::peek(ether_type, packet) != Some((PROTOCOL, group)) {
+    let Some((PROTOCOL, destination)) = ip::peek(ether_type, packet) else {
         return Err(Discard::NotVrrp);
-    }
-    let ip::Packet { source, destination, hops, payload: message } =
+    };
+    let is_unicast = destination != group;
+    let ip::Packet { source, hops, payload: message, .. } =
         ip::parse(ether_type, packet).ok_or(Discard::IpHeader)?;
     let (header, rest) = message.split_first_chunk::<MESSAGE_HEADER>().ok_or(Discard::Length)?;
     let [version_type, vrid, priority, count, ..] = *header;
     let unknown = Discard::UnknownRouter(vrid);
     let vrid = Vrid::new(vrid).ok_or(unknown)?;
     let expected = find(vlan, family, vrid).ok_or(unknown)?;
+    if is_unicast && destination != expected.primary {
+        return Err(Discard::NotVrrp);
+    }
     if source == expected.primary {
         return Err(Discard::Own);
     }
-    if hops != HOPS {
+    if is_unicast == expected.peers.is_empty() {
+        return Err(Discard::Destination);
+    }
+    if is_unicast && !expected.peers.contains(&source) {
+        return Err(Discard::NotPeer);
+    }
+    if hops < expected.least_hops {
         return Err(Discard::Ttl(hops));
     }
     if version_type >> 4 != number(expected.version) {
@@ -132,6 +159,10 @@ pub fn parse_datagram(
         return Err(Discard::Type(version_type & 0xf));
     }
     let addresses = addresses(rest, family, count, expected.version)?;
+    // keepalived wants no such address of unicast peers.
+    if family == Family::Ipv6 && !is_unicast && !begins_link_local(addresses) {
+        return Err(Discard::Address);
+    }
     let interval = interval(header, &expected)?;
     authenticate(header, message, expected.version)?;
     // Only VRRPv3 over IPv4 has two.
@@ -163,15 +194,16 @@ fn addresses(rest: &[u8], family: Family, count: u8, version: Version) -> Result
     if count == 0 || rest.len() != length + behind {
         return Err(Discard::Length);
     }
-    let addresses = rest.get(..length).ok_or(Discard::Length)?;
-    let is_link_local = |octets: &[u8; 16]| Ipv6Addr::from(*octets).is_unicast_link_local();
-    if family == Family::Ipv6 && !addresses.first_chunk().is_some_and(is_link_local) {
-        return Err(Discard::Address);
-    }
-    Ok(addresses)
+    rest.get(..length).ok_or(Discard::Length)
 }
 
-fn interval(header: &[u8; MESSAGE_HEADER], expected: &Expected) -> Result<Interval, Discard> {
+/// Whether the first of these IPv6 addresses is link-local.
+fn begins_link_local(addresses: &[u8]) -> bool {
+    let is_link_local = |octets: &[u8; 16]| Ipv6Addr::from(*octets).is_unicast_link_local();
+    addresses.first_chunk().is_some_and(is_link_local)
+}
+
+fn interval(header: &[u8; MESSAGE_HEADER], expected: &Expected<'_>) -> Result<Interval, Discard> {
     let [.., high, low, _, _] = *header;
     match expected.version {
         // 5.2.6: the four bits before the interval are reserved, ignored on reception.
@@ -220,27 +252,47 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Writes the frame into the beginning of `buffer` and answers with its length.
+    /// Writes the frame to the group into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let family = address::family(self.source);
-        let count = match u8::try_from(self.addresses.len()) {
-            Ok(count @ 1..) if usize::from(count) <= max_addresses(family) => count,
-            Ok(_) | Err(_) => return Err(BuildError::AddressCount(self.addresses.len())),
-        };
-        let (destination, to) = group(family);
-        let outline = Outline {
-            to,
-            from: self.mac,
-            vlan: self.vlan,
-            source: self.source,
-            destination,
-            protocol: PROTOCOL,
-            class: CS6,
-        };
+        let (destination, to) = group(address::family(self.source));
+        let outline = Outline { to, from: self.mac, vlan: self.vlan, header: self.header(destination) };
+        let (message, length) = ip::start(buffer, &outline, self.length()?)?;
+        self.write(message, destination)?;
+        Ok(length)
+    }
+
+    /// Writes the packet to `peer` into the beginning of `buffer` and answers with its length. The link's header is the business
+    /// of whoever knows the way there.
+    pub fn build_packet(&self, peer: IpAddr, buffer: &mut [u8]) -> Result<usize, BuildError> {
+        let (message, length) = ip::start_packet(buffer, &self.header(peer), self.length()?)?;
+        self.write(message, peer)?;
+        Ok(length)
+    }
+
+    fn header(&self, destination: IpAddr) -> Header {
+        Header { source: self.source, destination, protocol: PROTOCOL, class: CS6 }
+    }
+
+    /// The number of addresses, if an advertisement can name so many.
+    fn count(&self) -> Result<u8, BuildError> {
+        match u8::try_from(self.addresses.len()) {
+            Ok(count @ 1..) if usize::from(count) <= max_addresses(address::family(self.source)) => Ok(count),
+            Ok(_) | Err(_) => Err(BuildError::AddressCount(self.addresses.len())),
+        }
+    }
+
+    /// Octets of the message.
+    fn length(&self) -> Result<usize, BuildError> {
+        let addresses = octets(address::family(self.source)) * usize::from(self.count()?);
+        let (_, password) = self.fields();
+        Ok(MESSAGE_HEADER + addresses + password.map_or(0, |octets| octets.len()))
+    }
+
+    /// Writes the message to `destination`, which has [`Self::length`] octets.
+    fn write(&self, message: &mut [u8], destination: IpAddr) -> Result<(), BuildError> {
+        let (family, count) = (address::family(self.source), self.count()?);
         let length = octets(family) * usize::from(count);
         let (fields, password) = self.fields();
-        let (message, frame_length) =
-            ip::start(buffer, &outline, MESSAGE_HEADER + length + password.map_or(0, |octets| octets.len()))?;
         let (header, rest) = message.split_at_mut(MESSAGE_HEADER);
         let (addresses, behind) = rest.split_at_mut(length);
         let [high, low] = fields;
@@ -269,7 +321,7 @@ impl Outgoing<'_> {
         };
         let sum = message_sum(checksum, self.source, destination, message);
         message[6..8].copy_from_slice(&sum.field());
-        Ok(frame_length)
+        Ok(())
     }
 
     /// The two octets behind the count, and what stands behind the addresses.

@@ -6,7 +6,8 @@ use thiserror::Error;
 /// Why a frame was discarded, split as the data plane's counters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Discard {
-    /// Not an IP packet of protocol 112 to the group of its family behind at most two VLANs' tags: none of our business.
+    /// Not an IP packet of protocol 112 to the group of its family or to this host, behind at most two VLANs' tags: none of our
+    /// business.
     #[error("not a VRRP frame")]
     NotVrrp,
     /// No virtual router of that VLAN and VRID is configured.
@@ -18,8 +19,14 @@ pub enum Discard {
     /// The IP header is broken: length, checksum, fragment or source address.
     #[error("broken IP header")]
     IpHeader,
-    /// RFC 9568 5.1.1.3 and 5.1.2.3: it has crossed a router.
-    #[error("TTL or Hop Limit {0}, not 255")]
+    /// To the group where there are unicast peers, or by unicast where there are none.
+    #[error("multicast to a router with unicast peers, or unicast to one without")]
+    Destination,
+    /// By unicast, from somebody who is no peer.
+    #[error("not from a peer")]
+    NotPeer,
+    /// RFC 9568 5.1.1.3 and 5.1.2.3: it has crossed a router. Unicast peers may be allowed to be further away.
+    #[error("TTL or Hop Limit {0}, too low")]
     Ttl(u8),
     /// Another version of VRRP than the virtual router speaks.
     #[error("version {0}")]
@@ -53,6 +60,8 @@ impl Discard {
             Self::UnknownRouter(_) => Verdict::VrrpUnknownRouter,
             Self::Own => Verdict::VrrpOwn,
             Self::IpHeader => Verdict::VrrpIpHeader,
+            Self::Destination => Verdict::VrrpDestination,
+            Self::NotPeer => Verdict::VrrpNotPeer,
             Self::Ttl(_) => Verdict::VrrpTtl,
             Self::Version(_) => Verdict::VrrpVersion,
             Self::Authentication => Verdict::VrrpAuthentication,

@@ -18,6 +18,7 @@ pub use advert::{Expected, Outgoing, Received, max_addresses, parse_datagram, pa
 pub use announcement::{Announcement, announcements};
 pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
+pub use ip::HOPS;
 pub use link::{BuildError, Mac};
 pub use neighbour::UnsolicitedNa;
 pub use sbfd::SbfdProbe;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use baton_common::maps::VlanId;
 
 use super::checksum::Sum;
-use super::ip::{self, Outline};
+use super::ip::{self, Header, Outline};
 use super::link::{BuildError, Mac};
 
 const ICMPV6: u8 = 58;
@@ -33,15 +33,9 @@ pub struct UnsolicitedNa {
 impl UnsolicitedNa {
     /// Writes the frame into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let outline = Outline {
-            to: ALL_NODES_MAC,
-            from: self.mac,
-            vlan: self.vlan,
-            source: IpAddr::V6(self.address),
-            destination: IpAddr::V6(ALL_NODES),
-            protocol: ICMPV6,
-            class: 0,
-        };
+        let (source, destination) = (IpAddr::V6(self.address), IpAddr::V6(ALL_NODES));
+        let header = Header { source, destination, protocol: ICMPV6, class: 0 };
+        let outline = Outline { to: ALL_NODES_MAC, from: self.mac, vlan: self.vlan, header };
         let (message, length) = ip::start(buffer, &outline, MESSAGE)?;
         message.fill(0);
         message[0] = ADVERTISEMENT;
@@ -49,7 +43,7 @@ impl UnsolicitedNa {
         message[8..24].copy_from_slice(&self.address.octets());
         message[24..26].copy_from_slice(&[TARGET_MAC, 1]);
         message[26..].copy_from_slice(&self.mac);
-        let sum = Sum::pseudo_header(outline.source, outline.destination, ICMPV6, MESSAGE).add(message);
+        let sum = Sum::pseudo_header(source, destination, ICMPV6, MESSAGE).add(message);
         message[2..4].copy_from_slice(&sum.field());
         Ok(length)
     }

@@ -7,7 +7,7 @@ use baton_common::maps::VlanId;
 use baton_common::sbfd::{CONTROL, DEMAND, POLL, PORT, STATE_DOWN, STATE_UP, TRAILER, VERSION_1};
 
 use super::checksum::Sum;
-use super::ip::{self, CS6, Outline};
+use super::ip::{self, CS6, Header, Outline};
 use super::link::{BuildError, Mac};
 
 /// Octets of a UDP header.
@@ -51,15 +51,8 @@ pub struct SbfdProbe {
 impl SbfdProbe {
     /// Writes the frame into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let outline = Outline {
-            to: self.peer_mac,
-            from: self.mac,
-            vlan: self.vlan,
-            source: self.source,
-            destination: self.peer,
-            protocol: UDP,
-            class: CS6,
-        };
+        let header = Header { source: self.source, destination: self.peer, protocol: UDP, class: CS6 };
+        let outline = Outline { to: self.peer_mac, from: self.mac, vlan: self.vlan, header };
         let (udp, len) = ip::start(buffer, &outline, DATAGRAM)?;
         udp.fill(0);
         udp[..2].copy_from_slice(&self.port.to_be_bytes());

@@ -282,7 +282,7 @@ impl Host {
     pub(super) fn read(&self, frame: &[u8]) -> Advertisement<Ipv4Addr> {
         let parameters = self.router.parameters();
         let Parameters { version, interval, checksum, primary, .. } = *parameters;
-        let expected = Expected { primary: primary.into(), version, interval, checksum };
+        let expected = Expected::multicast(primary.into(), version, interval, checksum);
         let find = |_, _, vrid| (vrid == parameters.vrid).then_some(expected);
         let advertisement =
             parse_frame(frame, find).expect("hosts of the LAN send valid frames").advertisement;

@@ -50,13 +50,14 @@ fn the_maps_are_what_the_contract_says() {
         (maps::ROUTERS, [HASH, 8, 40, 512, 0]),
         (maps::VIPS, [HASH, 20, 4, 8192, 0]),
         (maps::DISCRIMINATORS, [HASH, 12, 4, 512, 0]),
+        (maps::PEERS, [HASH, 20, 4, 4096, 0]),
         (maps::OWNERSHIP, [ARRAY, 4, 40, 512, MMAPABLE]),
         (maps::MAILBOXES, [ARRAY, 4, 64, 512, MMAPABLE]),
         (maps::ANSWERS, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::STANDBYS, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::SERVICES, [ARRAY, 4, 16, 512, MMAPABLE]),
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 31, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 33, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");

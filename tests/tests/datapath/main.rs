@@ -11,6 +11,7 @@ mod random;
 mod sbfd;
 mod setup;
 mod tc;
+mod unicast;
 mod vectors;
 mod version2;
 mod veth;

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use baton::wire::{SbfdProbe, UnsolicitedNa};
-use baton_common::maps::{VlanId, mapped};
+use baton_common::maps::VlanId;
 use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 use baton_common::verdict::Verdict::{
     EgressNd, NdAnswered, NdNotOwner, Other, SbfdAdminDown, SbfdAnswer, SbfdDiscarded, SbfdUp, VipAnnounced,
 };
 use baton_common::vrid::Family;
-use baton_tests::datapath::{FOREVER, TC_ACT_SHOT, TCX_NEXT, XDP_DROP, XDP_PASS, XDP_TX};
+use baton_tests::datapath::{TC_ACT_SHOT, TCX_NEXT, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames::{self, tagged, with};
 
 use super::setup::{DEVICE_MAC, PRIMARY6, Role, SLOT6, VIRTUAL_MAC6, host, outcome};

@@ -320,10 +320,9 @@ fn action(verdict: Verdict) -> u32 {
         Other | LinkControl | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
-        | VrrpIpHeader | VrrpTtl | VrrpVersion | VrrpType | VrrpLength | VrrpInterval | VrrpChecksum
-        | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner | VirtualMacNotOwner | VirtualMacNotVip => {
-            XDP_DROP
-        }
+        | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
+        | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner
+        | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
         EgressArp | EgressNd | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
 }
@@ -380,8 +379,10 @@ fn an_unconfigured_host_lets_everything_pass() {
             VrrpIpHeader => VrrpIpHeader,
             // Without a whole header of VRRP there is no VRID to ask for.
             VrrpLength if frame.len() < SHORTEST + headers(&frame) + 8 => VrrpLength,
-            VrrpReceived | VrrpUnknownRouter | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
-            | VrrpInterval | VrrpChecksum | VrrpAddress | VrrpAuthentication => VrrpUnknownRouter,
+            VrrpReceived | VrrpUnknownRouter | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion
+            | VrrpType | VrrpLength | VrrpInterval | VrrpChecksum | VrrpAddress | VrrpAuthentication => {
+                VrrpUnknownRouter
+            }
             LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
             | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner

@@ -21,7 +21,8 @@ fn verdict(name: &str, password: Option<[u8; 8]>, interval_s: u32) -> Verdict {
         primary: mapped(PRIMARY),
         version: 2,
         authentication,
-        _pad: [0; 2],
+        is_unicast: 0,
+        least_hops: 255,
         interval_s,
         password: password.unwrap_or_default(),
     };

@@ -51,11 +51,11 @@ fn assert_checksum_of_rfc(lab: &Lab, host: Host) -> Result<()> {
 }
 
 fn parse(frame: &[u8], checksum: Checksum) -> Result<std::net::IpAddr, Discard> {
-    let expected = Expected {
-        primary: Host::Client.address().into(),
-        version: Version::V3,
-        interval: Interval::from_centiseconds(1).expect("not 0"),
-        checksum: ChecksumMode::Only(checksum),
-    };
+    let expected = Expected::multicast(
+        Host::Client.address().into(),
+        Version::V3,
+        Interval::from_centiseconds(1).expect("not 0"),
+        ChecksumMode::Only(checksum),
+    );
     parse_frame(frame, |_, _, _| Some(expected)).map(|received| received.advertisement.source)
 }

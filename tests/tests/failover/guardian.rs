@@ -193,12 +193,12 @@ fn lease(lab: &Lab, host: Host) -> Result<Ownership> {
 
 /// The sender and the priority of the advertisement in `frame`, if it is one.
 fn advertisement(frame: &[u8]) -> Option<(IpAddr, u8)> {
-    let expected = Expected {
-        primary: Host::Client.address().into(),
-        version: Version::V3,
-        interval: Interval::from_centiseconds(1).expect("not 0"),
-        checksum: ChecksumMode::Auto(Checksum::Pseudo),
-    };
+    let expected = Expected::multicast(
+        Host::Client.address().into(),
+        Version::V3,
+        Interval::from_centiseconds(1).expect("not 0"),
+        ChecksumMode::Auto(Checksum::Pseudo),
+    );
     let received = parse_frame(frame, |_, _, _| Some(expected)).ok()?.advertisement;
     Some((received.source, received.standing.octet()))
 }

@@ -99,12 +99,12 @@ fn adverts_are_heard_through_a_raw_socket_as_well() -> Result<()> {
         let source = lab.namespace(Host::Client).within(|| {
             let index = if_nametoindex("eth0")?;
             let mut socket = baton::socket::VrrpSocket::open(Family::Ipv6, "eth0", index)?;
-            let expected = Expected {
-                primary: Host::Client.address6().into(),
-                version: Version::V3,
-                interval: Interval::from_centiseconds(1).context("not 0")?,
-                checksum: ChecksumMode::Auto(Checksum::Pseudo),
-            };
+            let expected = Expected::multicast(
+                Host::Client.address6().into(),
+                Version::V3,
+                Interval::from_centiseconds(1).context("not 0")?,
+                ChecksumMode::Auto(Checksum::Pseudo),
+            );
             let mut heard = None;
             wait_until("an advert", SOON, || {
                 let mut buffer = [0; 2048];

@@ -39,5 +39,6 @@ mod support;
 mod three;
 mod trackers;
 mod two_routers;
+mod unicast;
 mod upkeep;
 mod vips_astray;

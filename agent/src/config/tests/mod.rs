@@ -89,6 +89,15 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
         (added("version = 4"), (5, 11), "version 4 is out of range", "write 3, or 2"),
         (added("password = \"secret\""), (5, 12), "password without version = 2", "with version = 2"),
+        (added("least_hops = 64"), (5, 14), "least_hops without peers", "with `peers` only"),
+        (added("peers = [\"192.0.2.1\", \"192.0.2.1\"]"), (5, 23), "192.0.2.1 is named twice", "remove one"),
+        (added("peers = [\"192.0.2.100\"]"), (5, 10), "peer 192.0.2.100 is a vip", "of its own"),
+        (
+            added("peers = [\"fe80::2\"]"),
+            (5, 10),
+            "fe80::2 is of another family",
+            "of the family of the vips",
+        ),
         (added("version = 2\npassword = \"too long to be one\""), (6, 12), "has 18 octets", "1 to 8 octets"),
         (
             added("version = 2\ninterval_ms = 1500"),
@@ -238,6 +247,8 @@ fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
     };
     let config = with("[\"fe80::51\", \"2001:db8::100\"]", "").expect("valid");
     assert_eq!((config.routers[0].family(), config.routers[0].vips.len()), (Family::Ipv6, 2));
+    let unicast = with("[\"2001:db8::100\"]", "peers = [\"fe80::2\"]").expect("valid among unicast peers");
+    assert_eq!((unicast.routers[0].peers.len(), unicast.routers[0].least_hops), (1, 255));
     let both = format!("{MINIMAL}{}", MINIMAL.replace("\"192.0.2.100\"", "\"fe80::51\""));
     assert_eq!(parse(&both).expect("one VRID for each family").routers.len(), 2);
     for (vips, more, what) in [
@@ -246,6 +257,7 @@ fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
         ("[\"192.0.2.100\", \"fe80::51\"]", "", "vip fe80::51 is of another family than 192.0.2.100"),
         ("[\"::ffff:192.0.2.100\"]", "", "\"::ffff:192.0.2.100\" is not a unicast IPv4 or IPv6 address"),
         ("[\"fe80::51\"]", "version = 2", "version 2 has no IPv6"),
+        ("[\"2001:db8::100\"]", "peers = [\"2001:db8::2\"]", "peer 2001:db8::2 is not link-local"),
     ] {
         let problems = with(vips, more).expect_err(vips);
         assert!(problems[0].what.contains(what), "{problems:?}");
@@ -404,7 +416,7 @@ fn an_object_that_is_added_is_told_with_all_of_its_keys() {
         (&told["kind"], &told["name"], &told["change"]),
         (&"router".into(), &"eth0 vrid 51".into(), &"added".into())
     );
-    assert_eq!(keys.len(), 13);
+    assert_eq!(keys.len(), 15);
     assert!(keys.contains(&serde_json::json!({"key": "priority", "old": null, "new": 100})), "{keys:?}");
     assert!(
         keys.contains(&serde_json::json!({"key": "vips", "old": null, "new": ["192.0.2.100"]})),

@@ -1,0 +1,106 @@
+//! Advertisements of unicast peers.
+
+use std::net::IpAddr;
+
+use baton_common::maps::{NO_AUTHENTICATION, Router};
+use baton_common::verdict::Verdict::{
+    self, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
+};
+use baton_common::vrid::Family;
+use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS};
+use baton_tests::frames;
+
+use super::setup::{BOTH, DEVICE_MAC, SLOT, SLOT6, outcome};
+
+/// Who sends the frames, and to whom.
+const SENDER: [u8; 4] = [192, 0, 2, 1];
+const US: [u8; 4] = [192, 0, 2, 2];
+const SENDER6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1];
+const US6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2];
+
+/// A host with a virtual router of each family that has `peers`, and takes adverts with that TTL or more.
+fn host(peers: &[IpAddr], least_hops: u8) -> Datapath {
+    let mut host = Datapath::load();
+    let us6: std::net::Ipv6Addr = US6.into();
+    host.set_device(DEVICE_MAC, US, us6.octets());
+    for (slot, family, primary) in
+        [(SLOT, Family::Ipv4, IpAddr::from(US)), (SLOT6, Family::Ipv6, IpAddr::from(US6))]
+    {
+        let router = Router {
+            slot,
+            checksums: BOTH,
+            primary: baton::address::to_map(primary),
+            version: 3,
+            authentication: NO_AUTHENTICATION,
+            is_unicast: u8::from(!peers.is_empty()),
+            least_hops,
+            interval_s: 1,
+            password: [0; 8],
+        };
+        host.set_router(0, 51, family, router);
+        peers.iter().for_each(|peer| host.add_peer(slot, *peer));
+    }
+    host
+}
+
+fn assert_verdict(host: &Datapath, name: &str, verdict: Verdict) {
+    let frame = frames::octets(name);
+    let action = if matches!(verdict, VrrpReceived | VrrpUnknownRouter) { XDP_PASS } else { XDP_DROP };
+    assert_eq!(host.receive(&frame), outcome(action, verdict, &frame), "{name}");
+}
+
+/// T-012.
+#[test]
+fn adverts_of_a_peer_are_heard_with_their_own_destination_in_the_checksum() {
+    let host = host(&[SENDER.into(), SENDER6.into()], 255);
+    for name in ["vrrp3-v4-ph-unicast-p100", "vrrp3-v4-std-unicast-p100", "real-ka227-v3-uni-advert"] {
+        assert_verdict(&host, name, VrrpReceived);
+        assert_eq!(host.mailbox(SLOT).priority, 100, "{name}");
+    }
+    assert_verdict(&host, "vrrp3-v4-ph-unicast-p0", VrrpReceived);
+    assert_eq!(host.mailbox(SLOT).priority, 0);
+    assert_verdict(&host, "vrrp3-v6-unicast-p100", VrrpReceived);
+    assert_eq!(host.mailbox(SLOT6).priority, 100);
+    // As keepalived did up to 1.3.6.
+    assert_verdict(&host, "vrrp3-v4-ph-unicast-oldcsum-p100", VrrpChecksum);
+}
+
+/// T-089.
+#[test]
+fn adverts_of_strangers_are_discarded() {
+    let host = host(&[[192, 0, 2, 9].into(), SENDER6.into()], 255);
+    assert_verdict(&host, "vrrp3-v4-ph-unicast-p100", VrrpNotPeer);
+    assert_eq!(host.mailbox(SLOT).arrived_ns, 0);
+    // That address is a peer's, but of the other virtual router.
+    assert_verdict(&host, "vrrp3-v6-unicast-p100", VrrpReceived);
+}
+
+/// T-090.
+#[test]
+fn the_group_and_unicast_are_two_elections() {
+    let unicast = host(&[SENDER.into()], 255);
+    for name in ["vrrp3-v4-ph-p100", "vrrp3-v6-p100"] {
+        assert_verdict(&unicast, name, VrrpDestination);
+    }
+    let multicast = host(&[], 255);
+    for name in ["vrrp3-v4-ph-unicast-p100", "vrrp3-v6-unicast-p100"] {
+        assert_verdict(&multicast, name, VrrpDestination);
+    }
+}
+
+/// T-091.
+#[test]
+fn a_peer_may_be_further_away_if_it_is_configured() {
+    let peers = [SENDER.into()];
+    for (least_hops, verdict) in [(255, VrrpTtl), (65, VrrpTtl), (64, VrrpReceived), (1, VrrpReceived)] {
+        assert_verdict(&host(&peers, least_hops), "vrrp3-v4-ph-unicast-ttl64", verdict);
+    }
+}
+
+/// T-095: what is not for us may be for another implementation, and the agent's socket keeps the kernel from objecting.
+#[test]
+fn unicast_for_another_virtual_router_passes() {
+    let mut host = Datapath::load();
+    host.set_device(DEVICE_MAC, US, [0; 16]);
+    assert_verdict(&host, "vrrp3-v4-ph-unicast-p100", VrrpUnknownRouter);
+}
