@@ -9,7 +9,7 @@ use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 
 use super::findings::{Findings, Spot};
-use super::{MacMode, RouterConfig, TrackerConfig};
+use super::{MacMode, RouterConfig, TrackerConfig, group};
 use crate::address;
 use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Version};
 
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     /// Each with its place.
     pub(super) peers: Vec<(Spot, IpAddr)>,
     pub(super) least_hops: Option<u8>,
+    /// The name of its group, with its place.
+    pub(super) group: Option<(Spot, String)>,
     /// The names of its trackers, each with its place.
     pub(super) trackers: Vec<(Spot, String)>,
 }
@@ -56,6 +58,7 @@ impl Draft {
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
             peers: self.peers.into_iter().map(|(_, peer)| peer).collect(),
             least_hops: self.least_hops?,
+            group: self.group.map(|(_, group)| group),
             trackers: self.trackers.iter().filter_map(index).collect(),
         })
     }
@@ -65,6 +68,7 @@ impl Draft {
 pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
     collisions(drafts, findings);
     capacity(drafts, findings);
+    group::check(drafts, findings);
 }
 
 /// Notes names of trackers that nobody has, or two, and trackers that a router names twice. Each tracker

@@ -15,7 +15,7 @@ use super::router::{ROUTER, router};
 use super::runtime::{RUNTIME, runtime};
 use super::section::Section;
 use super::track::{TRACK, tracker};
-use super::{Config, HookConfig, Runtime, TrackerConfig};
+use super::{Config, HookConfig, RouterConfig, Runtime, TrackerConfig, group};
 
 pub(super) static TABLE: Table = Table {
     name: "the file",
@@ -92,7 +92,9 @@ fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
     draft::check(&routers, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
-    let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
-    let routers = routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
+    let mut trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
+    let mut routers: Vec<RouterConfig> =
+        routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
+    group::tie(&mut routers, &mut trackers);
     Some(Config { path: path.to_owned(), runtime: runtime?, routers, trackers, hooks, objects })
 }

@@ -16,6 +16,7 @@ mod draft;
 mod environment;
 mod file;
 mod findings;
+mod group;
 mod hook;
 mod include;
 mod key;
@@ -166,7 +167,9 @@ pub struct RouterConfig {
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that an advert may come with.
     pub least_hops: u8,
-    /// The indices of its trackers.
+    /// The group that it moves with.
+    pub group: Option<String>,
+    /// The indices of its trackers, those of its group among them.
     pub trackers: Vec<usize>,
 }
 

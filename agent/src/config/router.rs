@@ -44,6 +44,7 @@ static TABLE: Table = Table {
         &VIPS,
         &PEERS,
         &LEAST_HOPS,
+        &GROUP,
         &TRACK,
     ],
 };
@@ -188,6 +189,13 @@ static LEAST_HOPS: Key<Number<u8>> = Key {
     default: Some("255"),
     shape: Number { least: 1, most: 255, step: 1, meaning: |hops| u8::try_from(hops).ok() },
 };
+static GROUP: Key<Maybe<Text<String>>> = Key {
+    name: "group",
+    meaning: "The name of the routers that this one moves with, such as those on both sides of a gateway.",
+    remedy: "write a name of letters, digits, - _ ., the same for all routers of the group",
+    default: None,
+    shape: Maybe(text::NAME),
+};
 static TRACK: Key<List<Text<String>>> = Key {
     name: "track",
     meaning: "The names of [[track]] tables: what must be in order for this node to serve.",
@@ -222,6 +230,7 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         vips,
         least_hops: least_hops(&mut section, !peers.is_empty()),
         peers,
+        group: section.read(&GROUP).flatten().map(|group| (section.spot_of(&GROUP), group)),
         trackers: section.read(&TRACK).unwrap_or_default(),
     }
 }

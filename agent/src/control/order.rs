@@ -28,14 +28,26 @@ impl Server {
     /// Hands over what is chosen and waits until every one has a successor or has come back.
     pub(super) async fn hand_over(&self, chosen: Chosen<'_>, to: Option<IpAddr>) -> Response {
         let Some(before) = self.snapshot().await else { return stuck() };
-        let places: Vec<Place> = self
+        let chosen: Vec<Place> = self
             .places(&before, chosen)
-            .filter_map(|(place, state)| (state.role == Role::Active).then_some(place))
+            .map(|(place, _)| place)
             .filter(|place| to.is_none_or(|to| self.is_of_family(*place, to)))
+            .collect();
+        let places: Vec<Place> = self
+            .places(&before, Chosen::default())
+            .filter(|(place, state)| state.role == Role::Active && self.moves_with(*place, &chosen))
+            .map(|(place, _)| place)
             .collect();
         if places.is_empty() {
             return Response::Error(
                 "this host is Active for no such virtual router; see `baton status`".to_owned(),
+            );
+        }
+        if to.is_some() && places.iter().any(|place| self.group_of(*place).is_some()) {
+            return Response::Error(
+                "a router of a group moves with the others, and whoever succeeds them has another address for each; hand \
+                 over without --to"
+                    .to_owned(),
             );
         }
         if let Some(to) = to.filter(|to| places.iter().any(|place| !self.may_name(*place, *to))) {
@@ -206,6 +218,16 @@ impl Server {
                     })
                     .map(move |(router, (_, state))| (Place { port, router }, state))
             })
+    }
+
+    /// Whether the virtual router at `place` is one of `others`, or in a group with one.
+    fn moves_with(&self, place: Place, others: &[Place]) -> bool {
+        let group = self.group_of(place);
+        others.iter().any(|other| *other == place || (group.is_some() && self.group_of(*other) == group))
+    }
+
+    fn group_of(&self, place: Place) -> Option<&str> {
+        self.served(place).and_then(|(_, router)| router.config.group.as_deref())
     }
 
     fn is_of_family(&self, place: Place, address: IpAddr) -> bool {

@@ -12,6 +12,7 @@ mod failed_restart;
 mod failed_start;
 mod flap;
 mod generic;
+mod groups;
 mod guardian;
 mod hooks;
 mod interrupted;

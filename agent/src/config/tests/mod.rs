@@ -320,6 +320,39 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
+fn a_group_has_all_that_its_members_track_and_their_links() {
+    let member = |interface: &str, vrid: u8, track: &str| {
+        MINIMAL
+            .replace("eth0", interface)
+            .replace("51", &vrid.to_string())
+            .replace("192.0.2.100", &format!("192.0.2.{vrid}"))
+            + &format!("group = \"edge\"\ntrack = [{track}]\n")
+    };
+    let tracker = "[[track]]\nname = \"web\"\ntcp = \"127.0.0.1:80\"\n";
+    let alone = MINIMAL.replace("51", "7").replace("192.0.2.100", "192.0.2.7");
+    let text = member("eth0", 51, "\"web\"") + &member("eth1", 52, "") + &alone + tracker;
+    let config = parse(&text).expect("valid");
+    let names: Vec<&str> = config.trackers.iter().map(|tracker| tracker.name.as_str()).collect();
+    assert_eq!(names, ["web", "link of eth0", "link of eth1"]);
+    let tracked: Vec<_> = config.routers.iter().map(|router| router.trackers.clone()).collect();
+    assert_eq!(tracked, [vec![0, 1, 2], vec![0, 1, 2], vec![]]);
+    // On one link each of them loses it with the others.
+    let config = parse(&(member("eth0", 51, "\"web\"") + &member("eth0", 52, "") + tracker)).expect("valid");
+    assert_eq!((config.trackers.len(), &config.routers[1].trackers[..]), (1, &[0][..]));
+
+    let other = member("eth1", 52, "") + "priority = 7\npreempt = false\n";
+    let problems = parse(&(member("eth0", 51, "") + &other)).expect_err("two priorities");
+    let said: Vec<_> = problems.iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "another priority than the router of group \"edge\" on line 5",
+            "another preempt than the router of group \"edge\" on line 5"
+        ]
+    );
+}
+
+#[test]
 fn a_link_has_every_vrid_once() {
     let second = |interface: &str| MINIMAL.replace("eth0", interface).replace("192.0.2.100", "192.0.2.101");
     let problems = parse(&format!("{MINIMAL}{}", second("eth0"))).expect_err("twice on a link");
