@@ -63,6 +63,17 @@ use Given::{
     WeightFails,
 };
 
+const VERSION_2: Version = Version::V2 { password: None };
+
+/// T-081: in VRRPv2 Skew_Time is a part of a second.
+#[test]
+fn the_skew_of_version_2_does_not_grow_with_the_interval() {
+    let (priority, interval) = (Priority::new(100).expect("not 0"), centiseconds(300));
+    assert_eq!(skew_time(priority, interval, VERSION_2), Duration::from_nanos(609_375_000));
+    let down = active_down_interval(priority, interval, DownAdverts::RFC, VERSION_2);
+    assert_eq!(down, Duration::from_nanos(9_609_375_000));
+}
+
 /// T-033.
 #[test]
 fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
@@ -77,9 +88,13 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
     ];
     for (octet, interval, skew, down) in table {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
-        assert_eq!(skew_time(priority, interval), Duration::from_nanos(skew), "{octet} {interval:?}");
         assert_eq!(
-            active_down_interval(priority, interval, DownAdverts::RFC),
+            skew_time(priority, interval, Version::V3),
+            Duration::from_nanos(skew),
+            "{octet} {interval:?}"
+        );
+        assert_eq!(
+            active_down_interval(priority, interval, DownAdverts::RFC, Version::V3),
             Duration::from_nanos(down),
             "{octet} {interval:?}"
         );
@@ -96,10 +111,10 @@ fn a_lease_has_run_out_before_any_backup_takes_over() {
         for interval in [1, 2, 100, 4095].map(centiseconds) {
             for priority in (1..=255).filter_map(Priority::new) {
                 let lease = lease_interval(interval, adverts);
-                assert!(
-                    lease < active_down_interval(priority, interval, adverts),
-                    "{adverts:?} {interval:?}"
-                );
+                for version in [Version::V3, VERSION_2] {
+                    let down = active_down_interval(priority, interval, adverts, version);
+                    assert!(lease < down, "{adverts:?} {interval:?} {version:?}");
+                }
             }
         }
     }

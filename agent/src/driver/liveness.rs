@@ -11,7 +11,7 @@ use crate::clock;
 use crate::datapath::Answers;
 use crate::sbfd::{Peers, Probe, Step, has_given_way};
 use crate::stall::StallWatch;
-use crate::vrrp::{Failure, Input, Instant, active_down_interval};
+use crate::vrrp::{Failure, Input, Instant, Parameters, active_down_interval};
 use crate::wire::SbfdProbe;
 
 /// The peers of one interface that are watched, and the cells that their answers arrive in.
@@ -174,8 +174,8 @@ impl Port {
         if failure == Failure::Unreachable {
             // As long as its lease can run, it is able to prove that it is alive.
             let parameters = core.parameters();
-            let until =
-                now + active_down_interval(parameters.priority, parameters.interval, parameters.down_adverts);
+            let Parameters { priority, interval, down_adverts, version, .. } = *parameters;
+            let until = now + active_down_interval(priority, interval, down_adverts, version);
             self.liveness.peers.convict(index, peer, until);
         }
         self.feed(index, Input::ActiveFailed { failure, next_in_line }, now);

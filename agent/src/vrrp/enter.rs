@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::action::{Action, Actions, Transition};
 use super::router::{Parameters, VirtualRouter};
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger};
+use super::timers::{
+    LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger, skew_time,
+};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
 
 /// What is known of the Active router.
@@ -154,8 +156,14 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
-        let Parameters { priority, down_adverts, .. } = self.parameters;
-        active_down_interval(priority, active_adver_interval, down_adverts)
+        let Parameters { priority, down_adverts, version, .. } = self.parameters;
+        active_down_interval(priority, active_adver_interval, down_adverts, version)
+    }
+
+    /// How long it leaves the role to better Backups.
+    pub(super) fn skew_time(&self, active_adver_interval: Interval) -> Duration {
+        let Parameters { priority, version, .. } = self.parameters;
+        skew_time(priority, active_adver_interval, version)
     }
 
     /// What an advertisement of the Active router tells.

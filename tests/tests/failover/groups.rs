@@ -43,7 +43,10 @@ fn what_one_of_them_tracks_moves_both() -> Result<()> {
 fn a_handover_of_one_of_them_is_one_of_both() -> Result<()> {
     with_group(|lab, _| {
         let told = output(lab.baton(Host::A, "handover")?.args(["--vrid", "52"]))?;
-        ensure!(told.contains("eth0 vrid 51: handed over") && told.contains("eth1 vrid 52: handed over"), "{told}");
+        ensure!(
+            told.contains("eth0 vrid 51: handed over") && told.contains("eth1 vrid 52: handed over"),
+            "{told}"
+        );
         wait_owner(lab, Host::B)?;
         let refused = lab.baton(Host::B, "handover")?.args(["--to", "10.77.0.1"]).output()?;
         let said = String::from_utf8_lossy(&refused.stderr);
