@@ -7,7 +7,9 @@ use nix::net::if_::if_nametoindex;
 use nix::unistd::User;
 use serde_json::Value as Json;
 
+use crate::address;
 use crate::config::{Config, Object, Problem};
+use crate::host::forwarding;
 
 /// All that is suspicious in `config` on this host, in the order of its objects.
 pub fn review(config: &Config) -> Vec<Problem> {
@@ -15,6 +17,7 @@ pub fn review(config: &Config) -> Vec<Problem> {
         [
             no_interface(object),
             slow_by_default(object),
+            no_forwarding(object),
             unused(object, config),
             no_program(object),
             no_user(object),
@@ -46,6 +49,15 @@ fn slow_by_default(object: &Object) -> Option<Problem> {
             "write interval_ms = 10, or 1000 if that is meant, the same on all nodes",
         )
     })
+}
+
+/// A gateway whose host routes nothing.
+fn no_forwarding(object: &Object) -> Option<Problem> {
+    let interface = text(object, "interface").filter(|_| text(object, "delivery") == Some("gateway"))?;
+    let vip = object.settings.get("vips")?.value.get(0)?.as_str()?.parse().ok()?;
+    let sysctl = forwarding::missing(interface, address::family(vip))?;
+    let what = format!("delivery is \"gateway\", but the kernel routes nothing from {interface}");
+    Some(problem(object, "delivery", what, &format!("set {sysctl}=1, and in /etc/sysctl.d too")))
 }
 
 /// A tracker on which no virtual router depends.

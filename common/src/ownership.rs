@@ -20,8 +20,10 @@ pub struct Ownership {
     pub flags: u32,
     /// The MAC that stands for the VIPs in ARP and neighbour discovery: the virtual MAC, or the device's own for `mac = "interface"`.
     pub mac: [u8; 6],
+    /// What the owner's kernel gets: [`GATEWAY`] and [`NOT_ACCEPTED`], or with neither the traffic to the VIPs alone.
+    pub delivery: u8,
     /// Always zero.
-    pub _pad: [u8; 2],
+    pub _pad: u8,
     /// With [`LEAVING`]: the primary address of the only router that may succeed, or zero for any.
     pub successor: Address,
 }
@@ -29,6 +31,12 @@ pub struct Ownership {
 /// Flag in [`Ownership::flags`]: this host serves on for the rest of the lease and wants to be succeeded. Probes are told
 /// that it is out of service (S-BFD AdminDown), or only those of [`Ownership::successor`].
 pub const LEAVING: u32 = 1;
+
+/// Flag in [`Ownership::delivery`]: packets to the virtual MAC that are for others, too. This host is the gateway of whoever
+/// sends them.
+pub const GATEWAY: u8 = 1;
+/// Flag in [`Ownership::delivery`]: no traffic to the VIPs (RFC 9568 6.1, Accept_Mode False).
+pub const NOT_ACCEPTED: u8 = 2;
 
 /// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).
 ///

@@ -61,10 +61,15 @@ pub enum Verdict {
     VipDelivered,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
     VipNotOwner,
+    /// Traffic to an owned VIP that is no address to be reached at (Accept_Mode False): dropped.
+    VipNotAccepted,
     /// Frame to the virtual MAC of a virtual router that this host does not own: dropped.
     VirtualMacNotOwner,
-    /// Frame to an owned virtual MAC that is not for one of its VIPs: dropped, this host is no gateway.
+    /// Frame to an owned virtual MAC that is not for one of its VIPs: dropped, this host is no gateway or it is no IP.
     VirtualMacNotVip,
+    /// Packet to an owned virtual MAC for somebody else, on a gateway: destination MAC rewritten to the device's, passed to the
+    /// kernel, which routes it.
+    GatewayDelivered,
     /// Egress: the kernel tried to say ARP for a VIP, with a MAC or at a time that is not its to use: dropped.
     EgressArp,
     /// Egress: the kernel tried to tell a neighbour of a VIP, with a MAC or at a time that is not its to use: dropped.
@@ -75,7 +80,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Other,
         Self::LinkControl,
         Self::ArpAnswered,
@@ -104,8 +109,10 @@ impl Verdict {
         Self::SbfdDiscarded,
         Self::VipDelivered,
         Self::VipNotOwner,
+        Self::VipNotAccepted,
         Self::VirtualMacNotOwner,
         Self::VirtualMacNotVip,
+        Self::GatewayDelivered,
         Self::EgressArp,
         Self::EgressNd,
         Self::EgressVirtualMac,
@@ -151,8 +158,10 @@ impl Verdict {
             Self::SbfdDiscarded => "sbfd-discarded",
             Self::VipDelivered => "vip-delivered",
             Self::VipNotOwner => "vip-not-owner",
+            Self::VipNotAccepted => "vip-not-accepted",
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",
             Self::VirtualMacNotVip => "virtual-mac-not-vip",
+            Self::GatewayDelivered => "gateway-delivered",
             Self::EgressArp => "egress-arp",
             Self::EgressNd => "egress-nd",
             Self::EgressVirtualMac => "egress-virtual-mac",

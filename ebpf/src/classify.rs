@@ -93,8 +93,11 @@ pub(crate) fn received(ctx: &XdpContext) -> Verdict {
         ETHERTYPE_ARP => arp::received(ctx, &link),
         _ => None,
     };
-    let frame = &Frame::received(ctx);
-    verdict.or_else(|| to_virtual_mac(frame, &link)).unwrap_or_else(|| other(frame))
+    let frame = &mut Frame::received(ctx);
+    match verdict.or_else(|| to_virtual_mac(frame, &link)) {
+        Some(verdict) => verdict,
+        None => other(frame),
+    }
 }
 
 /// What is nothing of ours: frames for the bridge itself, which no bridge forwards (802.1Q 8.6.3), and Cisco's like them, are
@@ -120,7 +123,7 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
         return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
     }
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
-        return Some(vip::received(frame, slot));
+        return Some(vip::received(frame, slot, false));
     }
     if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv4) {
         return to_this_host::<{ Family::Ipv4 as u8 }>(ctx, link, protocol);
@@ -144,7 +147,9 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
         return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
     }
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
-        return Some(vip::received(frame, slot));
+        // RFC 9568 6.1: whatever Accept_Mode is.
+        let is_discovery = protocol == nd::PROTOCOL && nd::is_discovery(frame, link);
+        return Some(vip::received(frame, slot, is_discovery));
     }
     if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv6) {
         return to_this_host::<{ Family::Ipv6 as u8 }>(ctx, link, protocol);
@@ -162,13 +167,19 @@ fn to_this_host<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -
     }
 }
 
-/// Frames that a virtual router's MAC address drew here and that are none of its business: it is no gateway.
+/// Frames that a virtual router's MAC address drew here and that are not for its VIPs. A gateway has packets of either family
+/// routed (RFC 9568 6.4.3): neighbours may know it by the address of one and use it for both.
 #[inline(always)]
-fn to_virtual_mac(frame: &Frame<'_>, link: &Link) -> Option<Verdict> {
+fn to_virtual_mac(frame: &mut Frame<'_>, link: &Link) -> Option<Verdict> {
     let (family, vrid) = Vrid::of_virtual_mac(*frame.get(ETH_DESTINATION)?)?;
-    let router = maps::router(link.vlan, family, vrid.get())?;
-    Some(match maps::owner_mac(router.slot) {
-        Some(_) => Verdict::VirtualMacNotVip,
-        None => Verdict::VirtualMacNotOwner,
-    })
+    let slot = maps::router(link.vlan, family, vrid.get())?.slot;
+    let Some(owner) = maps::owner(slot) else {
+        return Some(Verdict::VirtualMacNotOwner);
+    };
+    if !owner.is_gateway() || !matches!(link.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) {
+        return Some(Verdict::VirtualMacNotVip);
+    }
+    frame.set(ETH_DESTINATION, &maps::device_mac()?)?;
+    maps::note_service(slot);
+    Some(Verdict::GatewayDelivered)
 }

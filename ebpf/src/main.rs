@@ -37,13 +37,22 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
     let verdict = classify::received(&ctx);
     maps::count(verdict);
     // Ordinary traffic and the pulse between the hosts cause no events.
-    if !matches!(verdict, Verdict::Other | Verdict::VipDelivered | Verdict::SbfdUp | Verdict::SbfdAnswer) {
+    if !matches!(
+        verdict,
+        Verdict::Other
+            | Verdict::VipDelivered
+            | Verdict::GatewayDelivered
+            | Verdict::SbfdUp
+            | Verdict::SbfdAnswer
+    ) {
         report(&ctx, verdict);
     }
     match verdict {
-        Verdict::Other | Verdict::LinkControl | Verdict::VrrpUnknownRouter | Verdict::VipDelivered => {
-            xdp_action::XDP_PASS
-        }
+        Verdict::Other
+        | Verdict::LinkControl
+        | Verdict::VrrpUnknownRouter
+        | Verdict::VipDelivered
+        | Verdict::GatewayDelivered => xdp_action::XDP_PASS,
         Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => {
             xdp_action::XDP_TX
         }
@@ -70,6 +79,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::SbfdUnknown
         | Verdict::SbfdDiscarded
         | Verdict::VipNotOwner
+        | Verdict::VipNotAccepted
         | Verdict::VirtualMacNotOwner
         | Verdict::VirtualMacNotVip
         | Verdict::EgressArp

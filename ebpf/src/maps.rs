@@ -10,7 +10,7 @@ use baton_common::maps::{
     Device, DiscriminatorKey, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, PeerKey, Router, RouterKey,
     VipKey, VlanId,
 };
-use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
+use baton_common::ownership::{GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
@@ -108,12 +108,42 @@ fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
     (now < lease_until_ns).then(|| (cell, lease_until_ns - now))
 }
 
+/// What this host, which owns a virtual router, is to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    /// The MAC address that stands for the VIPs.
+    pub(crate) mac: [u8; 6],
+    delivery: u8,
+}
+
+impl Owner {
+    /// Whether it routes what others send through the virtual router.
+    #[inline(always)]
+    pub(crate) fn is_gateway(self) -> bool {
+        self.delivery & GATEWAY != 0
+    }
+
+    /// Whether it can be reached at the VIPs.
+    #[inline(always)]
+    pub(crate) fn accepts(self) -> bool {
+        self.delivery & NOT_ACCEPTED == 0
+    }
+}
+
+/// What this host is to a virtual router, if it owns it.
+#[inline(always)]
+pub(crate) fn owner(slot: u32) -> Option<Owner> {
+    let (cell, _) = owned(slot)?;
+    // SAFETY: as in `owned`; both were set before the lease.
+    let (mac, delivery) =
+        unsafe { (read_volatile(addr_of!((*cell).mac)), read_volatile(addr_of!((*cell).delivery))) };
+    Some(Owner { mac, delivery })
+}
+
 /// The MAC address that stands for the VIPs of a virtual router, if this host owns it.
 #[inline(always)]
 pub(crate) fn owner_mac(slot: u32) -> Option<[u8; 6]> {
-    let (cell, _) = owned(slot)?;
-    // SAFETY: as in `owned`; the MAC was set before the lease.
-    Some(unsafe { read_volatile(addr_of!((*cell).mac)) })
+    owner(slot).map(|owner| owner.mac)
 }
 
 /// Notes that a frame to a VIP was accepted, if it is the first since this host took the virtual router over.

@@ -58,6 +58,12 @@ impl Claim {
     }
 }
 
+/// Whether an ICMPv6 packet solicits or advertises a neighbour.
+#[inline(always)]
+pub(crate) fn is_discovery(frame: &Frame<'_>, link: &Link) -> bool {
+    frame.get::<1>(link.payload + IPV6).is_some_and(|[kind]| matches!(*kind, SOLICITATION | ADVERTISEMENT))
+}
+
 /// The verdict about a received ICMPv6 packet; `None` if it is no neighbour discovery about a VIP. A solicitation for an owned
 /// VIP is turned into its answer.
 #[inline(never)]

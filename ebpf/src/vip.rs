@@ -6,10 +6,11 @@ use crate::classify::{ETH_DESTINATION, is_group};
 use crate::maps;
 use crate::packet::Frame;
 
-/// The verdict about a frame whose destination is a VIP of the virtual router at `slot`.
+/// The verdict about a frame whose destination is a VIP of the virtual router at `slot`, which must not be dropped by an owner
+/// if it is neighbour discovery.
 #[inline(always)]
-pub(crate) fn received(frame: &mut Frame<'_>, slot: u32) -> Verdict {
-    let verdict = judge(frame, slot);
+pub(crate) fn received(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
+    let verdict = judge(frame, slot, is_discovery);
     if verdict == Verdict::VipDelivered {
         maps::note_service(slot);
     }
@@ -17,19 +18,23 @@ pub(crate) fn received(frame: &mut Frame<'_>, slot: u32) -> Verdict {
 }
 
 #[inline(always)]
-fn judge(frame: &mut Frame<'_>, slot: u32) -> Verdict {
-    let Some(mac) = maps::owner_mac(slot) else {
+fn judge(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
+    let Some(owner) = maps::owner(slot) else {
         return Verdict::VipNotOwner;
     };
     let (Some(&destination), Some(device_mac)) = (frame.get::<6>(ETH_DESTINATION), maps::device_mac()) else {
         return Verdict::Other;
     };
-    if is_group(&destination) || destination == device_mac {
-        return Verdict::VipDelivered;
-    }
-    if destination != mac {
+    let is_readdressed = !is_group(&destination) && destination != device_mac;
+    if is_readdressed && destination != owner.mac {
         // Somebody else's frame, seen because a switch floods it or the interface is promiscuous.
         return Verdict::Other;
+    }
+    if !owner.accepts() && !is_discovery {
+        return Verdict::VipNotAccepted;
+    }
+    if !is_readdressed {
+        return Verdict::VipDelivered;
     }
     match frame.set(ETH_DESTINATION, &device_mac) {
         Some(()) => Verdict::VipDelivered,

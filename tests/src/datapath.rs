@@ -164,6 +164,12 @@ impl Datapath {
         self.set_cell(slot, Ownership { lease_until_ns, epoch: 1, mac, ..Ownership::default() });
     }
 
+    /// The same, with what the owner's kernel gets.
+    pub fn set_delivery(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6], delivery: u8) {
+        let cell = Ownership { lease_until_ns, epoch: 1, mac, delivery, ..Ownership::default() };
+        self.set_cell(slot, cell);
+    }
+
     /// The same for a router that wants to be succeeded.
     pub fn set_leaving(&mut self, slot: u32, lease_until_ns: u64, mac: [u8; 6]) {
         self.set_cell(

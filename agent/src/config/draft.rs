@@ -9,7 +9,7 @@ use baton_common::maps::MAX_VIPS;
 use baton_common::vrid::Vrid;
 
 use super::findings::{Findings, Spot};
-use super::{MacMode, RouterConfig, TrackerConfig, group};
+use super::{Bind, Delivery, MacMode, RouterConfig, TrackerConfig, group};
 use crate::address;
 use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Version};
 
@@ -26,6 +26,9 @@ pub(super) struct Draft {
     pub(super) preempt_delay: Option<Duration>,
     pub(super) startup_hold: Option<Duration>,
     pub(super) mac: Option<MacMode>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) accept: Option<bool>,
+    pub(super) bind: Option<Bind>,
     pub(super) checksum: Option<ChecksumMode>,
     pub(super) version: Option<Version>,
     /// Each with its place.
@@ -53,6 +56,9 @@ impl Draft {
             preempt_delay: self.preempt_delay?,
             startup_hold: self.startup_hold?,
             mac: self.mac?,
+            delivery: self.delivery?,
+            accept: self.accept?,
+            bind: self.bind?,
             checksum: self.checksum?,
             version: self.version?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),

@@ -157,6 +157,12 @@ pub struct RouterConfig {
     pub startup_hold: Duration,
     /// Which MAC stands for the addresses.
     pub mac: MacMode,
+    /// Where packets to the virtual router go.
+    pub delivery: Delivery,
+    /// Accept_Mode, as it is written; see [`Self::accepts`].
+    pub accept: bool,
+    /// When the addresses are on `lo`, as it is written; see [`Self::is_bound`].
+    pub bind: Bind,
     /// Which VRRPv3 checksums are sent and accepted.
     pub checksum: ChecksumMode,
     /// Which VRRP it speaks.
@@ -249,7 +255,35 @@ pub enum MacMode {
     Interface,
 }
 
+/// When the addresses of a virtual router are on `lo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// On every node, whoever is Active.
+    Always,
+    /// While this host is Active.
+    WhileActive,
+}
+
+/// Where packets to a virtual router go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Those to its addresses to this host, others nowhere.
+    Host,
+    /// Those to its addresses to this host, others to whom they are for: it is the default gateway of the segment.
+    Gateway,
+}
+
 impl RouterConfig {
+    /// Whether the Active Router can be reached at the addresses: their owner always can (RFC 9568 6.4.3).
+    pub fn accepts(&self) -> bool {
+        self.accept || self.priority == Priority::ADDRESS_OWNER
+    }
+
+    /// Whether its addresses are on `lo` at the times of `bind`. Nobody reaches those of a router that does not accept.
+    pub fn is_bound(&self, bind: Bind) -> bool {
+        self.accepts() && self.bind == bind
+    }
+
     /// The family of its addresses.
     pub fn family(&self) -> Family {
         self.vips.first().map_or(Family::Ipv4, |vip| address::family(*vip))
@@ -280,6 +314,11 @@ impl Config {
             }
         }
         names
+    }
+
+    /// The virtual routers that are gateways.
+    pub fn gateways(&self) -> impl Iterator<Item = &RouterConfig> {
+        self.routers.iter().filter(|router| router.delivery == Delivery::Gateway)
     }
 
     /// The virtual routers on `interface`.

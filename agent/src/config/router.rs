@@ -12,7 +12,7 @@ use super::findings::{Findings, Spot};
 use super::key::{Key, Table};
 use super::section::Section;
 use super::shape::{Boolean, List, Maybe, Number, Tabular, Text, Word};
-use super::{MacMode, text};
+use super::{Bind, Delivery, MacMode, text};
 use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version};
 use crate::wire::HOPS;
 
@@ -39,6 +39,9 @@ static TABLE: Table = Table {
         &PREEMPT_DELAY_MS,
         &STARTUP_HOLD_MS,
         &MAC,
+        &DELIVERY,
+        &ACCEPT,
+        &BIND,
         &CHECKSUM,
         &PASSWORD,
         &VIPS,
@@ -146,6 +149,28 @@ static MAC: Key<Word<MacMode>> = Key {
     default: Some("\"virtual\""),
     shape: Word(&[("virtual", MacMode::Virtual), ("interface", MacMode::Interface)]),
 };
+static DELIVERY: Key<Word<Delivery>> = Key {
+    name: "delivery",
+    meaning: "Where packets to the virtual router go: those to its addresses to this host; of a gateway those to its MAC for others, too.",
+    remedy: "write \"host\", or \"gateway\" for the default gateway of the segment",
+    default: Some("\"host\""),
+    shape: Word(&[("host", Delivery::Host), ("gateway", Delivery::Gateway)]),
+};
+static ACCEPT: Key<Boolean> = Key {
+    name: "accept",
+    meaning: "Accept_Mode: whether the Active Router can be reached at the addresses. The router that owns them always can.",
+    remedy: "write true, or false for a gateway that only routes",
+    // RFC 9568 6.1 has False; services listen on most addresses of ours.
+    default: Some("true"),
+    shape: Boolean,
+};
+static BIND: Key<Word<Bind>> = Key {
+    name: "bind",
+    meaning: "When the addresses are on lo: always, so that services can listen before they are needed, or while this node is Active. They are never with accept = false.",
+    remedy: "write \"always\", or \"while-active\" for services that must not see the addresses elsewhere",
+    default: Some("\"always\""),
+    shape: Word(&[("always", Bind::Always), ("while-active", Bind::WhileActive)]),
+};
 static CHECKSUM: Key<Word<ChecksumMode>> = Key {
     name: "checksum",
     meaning: "Which checksums of VRRPv3 over IPv4 are sent and accepted; auto accepts both and sends what a peer uses.",
@@ -226,6 +251,9 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         preempt_delay: preempt_delay(&mut section, priority, preempt),
         startup_hold: section.read(&STARTUP_HOLD_MS),
         mac: section.read(&MAC),
+        delivery: section.read(&DELIVERY),
+        accept: section.read(&ACCEPT),
+        bind: section.read(&BIND),
         checksum: section.read(&CHECKSUM),
         vips,
         least_hops: least_hops(&mut section, !peers.is_empty()),

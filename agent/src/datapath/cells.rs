@@ -102,6 +102,18 @@ impl Ownerships {
         unsafe { (&raw const (*self.0.cell(slot)).mac).read_volatile() }
     }
 
+    /// Sets what the owner's kernel gets.
+    pub fn set_delivery(&self, slot: u32, delivery: u8) {
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw mut (*self.0.cell(slot)).delivery).write_volatile(delivery) };
+    }
+
+    /// What the owner's kernel gets.
+    pub(super) fn delivery(&self, slot: u32) -> u8 {
+        // SAFETY: as in `set_mac`.
+        unsafe { (&raw const (*self.0.cell(slot)).delivery).read_volatile() }
+    }
+
     /// Counts one more takeover of `slot`.
     pub fn next_epoch(&self, slot: u32) {
         let cell = self.0.cell(slot);
@@ -133,7 +145,7 @@ impl Ownerships {
     }
 }
 
-/// Cells that the XDP program writes and this process reads, one per slot.
+/// Cells that the XDP program writes, or the driver, and others only read, one per slot.
 pub struct Cells<T>(Mapping<T>);
 
 /// What was last heard.
@@ -142,6 +154,8 @@ pub type Mailboxes = Cells<Mailbox>;
 pub type Answers = Cells<Answer>;
 /// When the addresses were first of use.
 pub type Services = Cells<Service>;
+/// What this host owns, for those that have no say in it.
+pub type Tenures = Cells<ownership::Ownership>;
 
 impl<T: Copy> Cells<T>
 where
@@ -156,6 +170,13 @@ where
         // SAFETY: the pointer is to a live cell, aligned for its type, and any bytes are a valid `T`, which is a type of the
         // contract. A torn read is allowed for by the types' contracts.
         unsafe { self.0.cell(slot).read_volatile() }
+    }
+}
+
+impl Tenures {
+    /// Whether this host owns the virtual router at `slot`, as the XDP program decides it.
+    pub fn is_owned(&self, slot: u32, now: Instant) -> bool {
+        now < Instant::from_nanos(self.read(slot).lease_until_ns)
     }
 }
 

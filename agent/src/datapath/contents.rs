@@ -37,6 +37,8 @@ pub struct Entry {
     pub primary: IpAddr,
     /// The MAC that stands for the addresses.
     pub mac: [u8; 6],
+    /// What the owner's kernel gets, as flags of [`baton_common::ownership`].
+    pub delivery: u8,
     /// The virtual addresses.
     pub vips: Vec<IpAddr>,
 }
@@ -101,8 +103,8 @@ pub(super) struct Contents {
     vips: Vec<(Plain<VipKey>, u32)>,
     discriminators: Vec<(Plain<DiscriminatorKey>, u32)>,
     peers: Vec<(Plain<PeerKey>, u32)>,
-    /// The MACs that the start may write, each with its slot.
-    macs: Vec<(u32, [u8; 6])>,
+    /// The MACs and deliveries that the start may write, each with its slot.
+    cells: Vec<(u32, [u8; 6], u8)>,
 }
 
 impl Contents {
@@ -115,7 +117,7 @@ impl Contents {
             vips: slots(bpf, maps::VIPS)?,
             discriminators: slots(bpf, maps::DISCRIMINATORS)?,
             peers: slots(bpf, maps::PEERS)?,
-            macs: plan.slots().map(|slot| (slot, cells.mac(slot))).collect(),
+            cells: plan.slots().map(|slot| (slot, cells.mac(slot), cells.delivery(slot))).collect(),
         })
     }
 
@@ -134,7 +136,10 @@ impl Contents {
         prune_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())?;
         prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
         prune_slots(bpf, maps::PEERS, self.peers.iter().copied())?;
-        self.macs.iter().for_each(|&(slot, mac)| cells.set_mac(slot, mac));
+        for &(slot, mac, delivery) in &self.cells {
+            cells.set_mac(slot, mac);
+            cells.set_delivery(slot, delivery);
+        }
         Ok(())
     }
 }
@@ -150,7 +155,10 @@ pub(super) fn routers(bpf: &Ebpf) -> Result<Vec<(RouterKey, Router)>, DatapathEr
 /// long as its addresses are bound.
 pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(), DatapathError> {
     write_device(bpf, plan.device)?;
-    plan.entries.iter().for_each(|(entry, slot)| cells.set_mac(*slot, entry.mac));
+    for (entry, slot) in &plan.entries {
+        cells.set_mac(*slot, entry.mac);
+        cells.set_delivery(*slot, entry.delivery);
+    }
     let router = |(entry, slot): &(Entry, u32)| {
         let Entry { key, checksums, version, authentication, interval_s, password, least_hops, .. } = *entry;
         let primary = address::to_map(entry.primary);

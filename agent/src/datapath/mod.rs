@@ -24,7 +24,7 @@ use baton_common::verdict::Verdict;
 
 use attach::Links;
 pub use attach::refuse_foreign_pins;
-pub use cells::{Answers, Mailboxes, Ownerships, Services};
+pub use cells::{Answers, Mailboxes, Ownerships, Services, Tenures};
 use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
@@ -169,6 +169,15 @@ impl Datapath {
     /// The map cannot be mapped into memory.
     pub fn ownerships(&self) -> Result<Ownerships, DatapathError> {
         Ownerships::map(self.array(maps::OWNERSHIP)?)
+    }
+
+    /// The ownership cells, for somebody who looks whether this host owns.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be mapped into memory.
+    pub fn tenures(&self) -> Result<Tenures, DatapathError> {
+        Tenures::map(self.array(maps::OWNERSHIP)?)
     }
 
     /// The mailboxes.

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId};
-use baton_common::ownership::Mailbox;
+use baton_common::ownership::{GATEWAY, Mailbox, NOT_ACCEPTED};
 use baton_common::vrid::{Family, Vrid};
 
 use super::command::{MAX_PEERS, PeerSnapshot};
 use crate::address;
 use crate::announce::Announcer;
-use crate::config::{MacMode, RouterConfig};
+use crate::config::{Delivery, MacMode, RouterConfig};
 use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
@@ -110,6 +110,7 @@ impl Router {
                 MacMode::Virtual => config.vrid.virtual_mac(family),
                 MacMode::Interface => device_mac,
             },
+            delivery: delivery(config),
             vips: config.vips.clone(),
         }
     }
@@ -274,6 +275,15 @@ impl Router {
         };
         Some((arrived, advertisement))
     }
+}
+
+/// What the owner's kernel gets, as flags for the data plane.
+fn delivery(config: &RouterConfig) -> u8 {
+    let others = match config.delivery {
+        Delivery::Host => 0,
+        Delivery::Gateway => GATEWAY,
+    };
+    others | if config.accepts() { 0 } else { NOT_ACCEPTED }
 }
 
 /// The checksum flavour that the mailbox's advertisement had.

@@ -1,4 +1,4 @@
-//! VIPs are bound on `lo` of every node, so that services can listen before they are needed, and the kernel is kept
+//! VIPs are bound on `lo` of every node unless told otherwise, so that services can listen before they are needed, and the kernel is kept
 //! from speaking for them. What was changed is recorded in `host.json`, so that another run can take it back.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use super::sysctls::{self, Change};
 struct Record {
     /// Interfaces that Baton's programs are on.
     interfaces: BTreeSet<String>,
-    /// Addresses that Baton bound on `lo`.
+    /// Addresses that Baton bound on `lo`, or binds there at times.
     bound: BTreeSet<IpAddr>,
     /// Sysctl files with the value they had before.
     sysctls: BTreeMap<PathBuf, String>,
@@ -88,26 +88,47 @@ impl<'a> HostChanges<'a> {
         self.save()
     }
 
-    /// Keeps the kernel quiet about addresses of `lo`, then binds `vips` there. Each change is recorded before it is made.
+    /// Keeps the kernel quiet about addresses of `lo`, then binds `vips` there. Each change is recorded before it is made, and
+    /// those that are to be made while this host is Active, to `temporary`.
     ///
     /// # Errors
     ///
     /// A sysctl cannot be written or an address not bound.
-    pub fn bind(&mut self, vips: &[IpAddr]) -> Result<(), HostError> {
+    pub fn bind(&mut self, vips: &[IpAddr], temporary: &[IpAddr]) -> Result<(), HostError> {
         for rule in &sysctls::RULES {
             for change in rule.changes()? {
+                if change.before > change.value {
+                    // An operator's choice, which is more than the usual 0.
+                    let Change { path, before, value } = &change;
+                    let path = path.display();
+                    tracing::warn!(%path, before, value, "sysctl let the kernel speak for addresses of lo; set until baton is detached");
+                }
                 self.set_sysctl(change)?;
             }
         }
         // One that was there before Baton belongs to the operator and stays when Baton goes.
         let present = self.netlink.loopback_addresses()?;
         let missing: Vec<IpAddr> = vips.iter().copied().filter(|vip| !present.contains(vip)).collect();
-        self.record.bound.extend(&missing);
+        self.record.bound.extend(missing.iter().chain(temporary));
         self.save()?;
         missing.into_iter().try_for_each(|vip| {
             self.steps.push(Step::Bound(vip));
             self.netlink.bind(vip)
         })
+    }
+
+    /// Keeps the kernel from sending redirects to the hosts behind `gateways`, interfaces. Each change is recorded before it is
+    /// made.
+    ///
+    /// # Errors
+    ///
+    /// A sysctl cannot be written.
+    pub fn stop_redirects(&mut self, gateways: &[&str]) -> Result<(), HostError> {
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let changes = sysctls::REDIRECTS.changes_on(gateways)?;
+        changes.into_iter().try_for_each(|change| self.set_sysctl(change))
     }
 
     /// Unbinds what an earlier run bound and is not among `vips`. To be called while the fence still knows them.
@@ -200,11 +221,6 @@ impl<'a> HostChanges<'a> {
 
     fn set_sysctl(&mut self, change: Change) -> Result<(), HostError> {
         let Change { path, before, value } = change;
-        if before > value {
-            // An operator's choice, which is more than the usual 0.
-            let path = path.display();
-            tracing::warn!(%path, before, value, "sysctl let the kernel speak for addresses of lo; set until baton is detached");
-        }
         self.steps.push(Step::Set(path.clone(), before.to_string()));
         // One that an earlier run has recorded was changed by somebody since.
         self.record.sysctls.insert(path.clone(), before.to_string());

@@ -137,21 +137,7 @@ impl Netlink {
     ///
     /// The kernel refuses it.
     pub fn unbind(&self, vip: IpAddr) -> Result<(), HostError> {
-        let message = match vip {
-            IpAddr::V4(vip) => {
-                AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build()
-            }
-            IpAddr::V6(vip) => {
-                AddressMessageBuilder::<Ipv6Addr>::new().index(LOOPBACK).address(vip, 128).build()
-            }
-        };
-        match self.runtime.block_on(self.handle.address().del(message).execute()) {
-            Ok(()) => Ok(()),
-            Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => {
-                Ok(())
-            }
-            Err(source) => Err(HostError::Netlink { what: format!("taking {vip} off lo"), source }),
-        }
+        self.runtime.block_on(unbind(&self.handle, vip))
     }
 }
 
@@ -205,6 +191,15 @@ impl KernelWatch {
     /// The kernel refuses it.
     pub async fn bind(&self, vip: IpAddr) -> Result<(), HostError> {
         bind(&self.handle, vip).await
+    }
+
+    /// Takes `vip` off the loopback interface, as [`Netlink::unbind`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub async fn unbind(&self, vip: IpAddr) -> Result<(), HostError> {
+        unbind(&self.handle, vip).await
     }
 
     /// The interface called `name`, or `None` when it is gone.
@@ -275,6 +270,18 @@ async fn bind(handle: &Handle, vip: IpAddr) -> Result<(), HostError> {
         Ok(()) => Ok(()),
         Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EEXIST => Ok(()),
         Err(source) => Err(HostError::Netlink { what: format!("binding {vip} on lo"), source }),
+    }
+}
+
+async fn unbind(handle: &Handle, vip: IpAddr) -> Result<(), HostError> {
+    let message = match vip {
+        IpAddr::V4(vip) => AddressMessageBuilder::<Ipv4Addr>::new().index(LOOPBACK).address(vip, 32).build(),
+        IpAddr::V6(vip) => AddressMessageBuilder::<Ipv6Addr>::new().index(LOOPBACK).address(vip, 128).build(),
+    };
+    match handle.address().del(message).execute().await {
+        Ok(()) => Ok(()),
+        Err(rtnetlink::Error::NetlinkError(message)) if message.raw_code() == -libc::EADDRNOTAVAIL => Ok(()),
+        Err(source) => Err(HostError::Netlink { what: format!("taking {vip} off lo"), source }),
     }
 }
 

@@ -1,6 +1,6 @@
-//! The two sysctls that keep the kernel quiet about addresses of `lo`. Of `conf/all` and an interface's own value the
-//! kernel takes the larger one, which is not always the stricter one. They must be right for every interface: one that
-//! Baton does not know, or that comes later, may be on the same segment.
+//! The two sysctls that keep the kernel quiet about addresses of `lo`, and the one that keeps a gateway from sending its hosts
+//! elsewhere. Of `conf/all` and an interface's own value the kernel takes the larger one, which is not always the stricter one.
+//! The two must be right for every interface: one that Baton does not know, or that comes later, may be on the same segment.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use super::HostError;
 /// Has a directory for every interface, for `all`, and for `default`, which later interfaces begin with.
 const DIRECTORY: &str = "/proc/sys/net/ipv4/conf";
 
-/// Both sysctls. A value without a meaning makes the kernel as talkative as 0.
+/// The two. A value without a meaning makes the kernel as talkative as 0.
 pub(super) const RULES: [Rule; 2] = [
     // 1: answer only for addresses of the interface that was asked; 2: and only to its subnet; 8: never. With 3 the kernel
     // answers for addresses of global scope, which those on `lo` are.
@@ -19,6 +19,10 @@ pub(super) const RULES: [Rule; 2] = [
     // 2: never ask with an address of `lo` as the sender. With 1 the kernel does where the subnets agree.
     Rule { name: "arp_announce", least: 2, quiet: &[2] },
 ];
+
+/// ICMP redirects. They would come from this host's own address, which is no gateway of anybody's (RFC 9568 8.1.1), and name a
+/// router that the VIP does not follow.
+pub(super) const REDIRECTS: Rule = Rule { name: "send_redirects", least: 0, quiet: &[0] };
 
 /// A sysctl, and which of its values keep the kernel quiet.
 pub(super) struct Rule {
@@ -55,6 +59,22 @@ impl Rule {
         Ok(self.corrections(&directory.join("all").join(self.name), found))
     }
 
+    /// What has to change for the kernel to keep quiet on `interfaces`, whatever it does on others that have a value of their own.
+    ///
+    /// # Errors
+    ///
+    /// A value cannot be read.
+    pub(super) fn changes_on(&self, interfaces: &[&str]) -> Result<Vec<Change>, HostError> {
+        let directory = Path::new(DIRECTORY);
+        let paths: Vec<PathBuf> = std::iter::once(&"all")
+            .chain(interfaces)
+            .map(|interface| directory.join(interface).join(self.name))
+            .collect();
+        let mut changes = self.changes()?;
+        changes.retain(|change| paths.contains(&change.path));
+        Ok(changes)
+    }
+
     fn corrections(&self, all: &Path, found: Vec<(PathBuf, i32)>) -> Vec<Change> {
         let of_all = found.iter().find(|(path, _)| path == all).map_or(0, |(_, value)| *value);
         let effective = if self.quiet.contains(&of_all) { of_all } else { self.least };
@@ -85,7 +105,8 @@ fn read(path: &Path) -> Result<Option<i32>, HostError> {
 ///
 /// The kernel refuses it.
 pub(super) fn restore(path: &Path, before: &str) -> Result<(), HostError> {
-    let ours = RULES.iter().find(|rule| path.ends_with(rule.name)).map(|rule| rule.least);
+    let rules = RULES.iter().chain([&REDIRECTS]);
+    let ours = rules.into_iter().find(|rule| path.ends_with(rule.name)).map(|rule| rule.least);
     let present = read(path)?;
     if present.is_some() && present != ours {
         tracing::info!(path = %path.display(), value = present, "sysctl was changed since; left as it is");
@@ -125,7 +146,7 @@ mod tests {
 
     #[test]
     fn values_that_keep_the_kernel_quiet_stay_and_others_are_corrected() {
-        let [ignore, announce] = &RULES;
+        let ([ignore, announce], redirects) = (&RULES, &REDIRECTS);
         for (rule, before, after) in [
             (ignore, (0, 0), (1, 0)),
             (ignore, (1, 0), (1, 0)),
@@ -143,6 +164,10 @@ mod tests {
             (announce, (2, 2), (2, 2)),
             (announce, (3, 0), (2, 0)),
             (announce, (2, 3), (2, 2)),
+            (redirects, (1, 1), (0, 0)),
+            (redirects, (1, 0), (0, 0)),
+            (redirects, (0, 1), (0, 0)),
+            (redirects, (0, 0), (0, 0)),
         ] {
             assert_eq!(corrected(rule, before.0, before.1), after, "{} {before:?}", rule.name);
         }

@@ -26,7 +26,7 @@ use self::locks::Claim;
 use self::serve::Serving;
 use self::undo::Undo;
 use crate::address;
-use crate::config::Config;
+use crate::config::{Bind, Config, RouterConfig};
 use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::driver::End;
@@ -58,6 +58,9 @@ pub fn run(config: &Config, line: Line, predecessor: Option<&Predecessor>) -> an
                 let _ = predecessor.tell(&Progress::Serving);
             }
             let end = serving.until_ended(line, &locks, &config.runtime.pins);
+            if let Ok(End::Stopped) = end {
+                unbind_temporary(config, &netlink);
+            }
             if let Ok(End::PassedOn) = end {
                 locks.keep_locked();
             } else {
@@ -129,11 +132,31 @@ fn primary(config: &Config, interface: &Interface, family: Family) -> Result<IpA
     interface.addresses.iter().find(own).copied().ok_or_else(missing)
 }
 
-/// The virtual addresses of the configuration that services can listen on. Link-local ones lead to this host and no
-/// further: the kernel knows them by their interface, and would not find them on `lo`.
+/// The virtual addresses of the configuration that services could listen on.
 fn vips(config: &Config) -> Vec<IpAddr> {
-    let all = config.routers.iter().flat_map(|router| router.vips.iter().copied());
-    all.filter(|vip| !ipv6(vip).is_some_and(|vip| vip.is_unicast_link_local())).collect()
+    config.routers.iter().flat_map(bindable).collect()
+}
+
+/// The virtual addresses of the configuration that are on `lo` at the times of `bind`.
+fn bound(config: &Config, bind: Bind) -> Vec<IpAddr> {
+    config.routers.iter().filter(|router| router.is_bound(bind)).flat_map(bindable).collect()
+}
+
+/// The addresses of `router` that services could listen on. Link-local ones lead to this host and no further: the kernel knows
+/// them by their interface, and would not find them on `lo`.
+fn bindable(router: &RouterConfig) -> impl Iterator<Item = IpAddr> {
+    let vips = router.vips.iter().copied();
+    vips.filter(|vip| !ipv6(vip).is_some_and(|vip| vip.is_unicast_link_local()))
+}
+
+/// Takes the addresses off `lo` that are there while this host is Active. The election has ended. What fails is left to the
+/// next run.
+fn unbind_temporary(config: &Config, netlink: &Netlink) {
+    for vip in bound(config, Bind::WhileActive) {
+        if let Err(error) = netlink.unbind(vip) {
+            tracing::warn!(%error, "the VIP stays on lo");
+        }
+    }
 }
 
 fn ipv6(address: &IpAddr) -> Option<Ipv6Addr> {

@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 
 use super::af_xdp::PendingRings;
 use super::undo::Undo;
+use super::vips::{Temporary, Vips};
 use super::watch::Watched;
 use crate::address;
-use crate::config::{Config, RouterConfig};
+use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
 use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan};
@@ -36,6 +37,7 @@ pub(super) struct Ready<'a> {
     pub(super) listener: UnixListener,
     pub(super) watch: KernelWatch,
     pub(super) watched: Vec<Watched>,
+    pub(super) vips: Vips,
     pub(super) parts: Vec<PortParts>,
     pub(super) served: Vec<ServedPort>,
     pub(super) pending_rings: Vec<PendingRings>,
@@ -62,7 +64,7 @@ pub(super) fn prepare<'a>(
     }
     let (sender, events) = mpsc::channel(EVENTS);
     let (mut parts, mut served, mut pending_rings) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut watched, mut plans) = (Vec::new(), Vec::new());
+    let (mut watched, mut plans, mut temporary) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
         watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
@@ -70,6 +72,8 @@ pub(super) fn prepare<'a>(
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         pending_rings.push(PendingRings::new(&interface.name, port_served.queues, datapath.take_sockets()?));
+        let routers = config.routers_on(&interface.name).zip(plan.slots());
+        temporary.push(Temporary::new(routers, datapath.tenures()?));
         parts.push(port_parts);
         served.push(port_served);
         plans.push(plan);
@@ -87,19 +91,25 @@ pub(super) fn prepare<'a>(
         undo.socket = Some(draft);
         (listener, KernelWatch::open().context("opening a netlink socket")?)
     };
-    Ok((Ready { config, runtime, listener, watch, watched, parts, served, pending_rings, events }, plans))
+    let vips = Vips::new(super::vips(config), super::bound(config, Bind::Always), temporary);
+    Ok((
+        Ready { config, runtime, listener, watch, watched, vips, parts, served, pending_rings, events },
+        plans,
+    ))
 }
 
 /// Goes over to the configuration: the fence learns the new addresses, they are bound behind it, those that are configured
 /// no more are unbound, the fence forgets them, our programs take over from an earlier run's, and whoever wants to talk to the
 /// agent finds this one. What was owned before is served all the while.
 pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> anyhow::Result<()> {
-    let vips = super::vips(config);
+    let [always, temporary] = [Bind::Always, Bind::WhileActive].map(|bind| super::bound(config, bind));
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
         datapath.configure(plan)?;
     }
-    undo.changes.bind(&vips)?;
-    undo.changes.unbind_others(&vips)?;
+    let gateways: Vec<&str> = config.gateways().map(|router| router.interface.as_str()).collect();
+    undo.changes.stop_redirects(&gateways)?;
+    undo.changes.bind(&always, &temporary)?;
+    undo.changes.unbind_others(&[always, temporary].concat())?;
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
         datapath.prune(plan)?;
     }

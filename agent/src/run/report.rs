@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_common::verdict::Verdict;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::holds::Holds;
 use super::hooks::{Change, Queues};
+use crate::config::RouterConfig;
 use crate::control::server::{ServedRouter, Server};
 use crate::driver::{Event, News};
+use crate::host::forwarding;
 use crate::recorder::Record;
 use crate::vrrp::{Reason, learned_interval};
 
@@ -66,12 +68,14 @@ impl Allowance {
     }
 }
 
-/// Writes what the election thread reports to the log, and tells it to hooks and listeners.
+/// Writes what the election thread reports to the log, and tells it to hooks and listeners; role changes also to who waits for
+/// `moves`.
 pub(super) async fn log_events(
     mut events: mpsc::Receiver<Event>,
     server: Arc<Server>,
     hooks: Queues,
     holds: Holds,
+    moves: Arc<Notify>,
 ) {
     let mut peers = Allowance { left: PEER_LINES, since: Instant::now() };
     while let Some(event) = events.recv().await {
@@ -82,6 +86,7 @@ pub(super) async fn log_events(
         let (interface, vrid, family) = (port.interface.as_str(), config.vrid.get(), config.family());
         match event.news {
             News::Transition { record: Record { transition, .. }, epoch } => {
+                moves.notify_one();
                 hooks.tell(&Change { interface: interface.to_owned(), vrid, family, epoch, transition });
                 let family = family.name();
                 let (from, to, reason) = (transition.from, transition.to, transition.reason);
@@ -119,6 +124,18 @@ pub(super) fn warn_of_no_link(interface: &str) {
         interface,
         "no carrier, or its primary address is missing; its virtual routers wait: look at `ip address show dev {interface}`"
     );
+}
+
+/// Says what a gateway lacks that drops what it is to route.
+pub(super) fn warn_of_no_forwarding(gateway: &RouterConfig) {
+    let (interface, vrid) = (gateway.interface.as_str(), gateway.vrid.get());
+    if let Some(sysctl) = forwarding::missing(interface, gateway.family()) {
+        tracing::warn!(
+            interface,
+            vrid,
+            "delivery = \"gateway\", but the kernel routes nothing from this interface: set {sysctl}=1, and in /etc/sysctl.d too"
+        );
+    }
 }
 
 /// Warns of advertisements for our virtual routers that the data plane discards.

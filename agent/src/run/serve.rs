@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{RwLock, oneshot, watch as channel};
+use tokio::sync::{Notify, RwLock, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
 use super::af_xdp::{self, PendingRings};
@@ -19,7 +19,6 @@ use super::holds::Holds;
 use super::hooks::{self, Hooks};
 use super::locks::Locks;
 use super::prepare::Ready;
-use super::vips::Vips;
 use super::{report, restart, watch};
 use crate::config::SbfdChoice;
 use crate::control::events::Events;
@@ -53,7 +52,8 @@ pub(super) fn start(
     notice: Notice,
     predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
-    let Ready { config, runtime, listener, watch, watched, parts, served, pending_rings, events } = ready;
+    let Ready { config, runtime, listener, watch, watched, vips, parts, served, pending_rings, events } =
+        ready;
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -61,6 +61,7 @@ pub(super) fn start(
     for (port, _) in served.iter().zip(&parts).filter(|(_, parts)| !parts.usable) {
         report::warn_of_no_link(&port.interface);
     }
+    config.gateways().for_each(report::warn_of_no_forwarding);
     let trackers = config.trackers.iter().map(Tracker::new).collect::<Result<Vec<_>, _>>();
     let trackers = trackers.context("making the trackers ready")?;
     let hooks = Hooks::new(&config.hooks).context("making the hooks ready")?;
@@ -88,13 +89,13 @@ pub(super) fn start(
     });
     let (queues, hooks) = hooks.begin(&runtime);
     let holds = Holds::begin(&runtime, &server);
-    runtime.spawn(report::log_events(events, Arc::clone(&server), queues, holds));
+    let moves = Arc::new(Notify::new());
+    runtime.spawn(report::log_events(events, Arc::clone(&server), queues, holds, Arc::clone(&moves)));
     runtime.spawn(report::warn_of_discards(Arc::clone(&server)));
     let telling = Arc::clone(&server);
     runtime.spawn(async move { telling.tell_of_trackers().await });
-    let vips = Vips::new(super::vips(config));
     let mut alone = JoinSet::new();
-    alone.spawn_on(watch::watch(watch, watched, vips, remote.clone()), runtime.handle());
+    alone.spawn_on(watch::watch(watch, watched, vips, moves, remote.clone()), runtime.handle());
     if let Some(address) = config.runtime.metrics {
         // At once: tasks run only when this agent serves, and the one before it may have left by then.
         let listening = {

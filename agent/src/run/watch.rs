@@ -1,9 +1,11 @@
 //! What the kernel tells about the interfaces, passed on to the election thread, and about the VIPs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::vips::Vips;
 use crate::datapath::{DatapathError, Hook};
@@ -27,8 +29,15 @@ pub(super) struct Watched {
     pub(super) programs: [(Hook, u32); 3],
 }
 
-/// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong.
-pub(super) async fn watch(mut watch: KernelWatch, watched: Vec<Watched>, mut vips: Vips, remote: Remote) {
+/// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong, which may
+/// be elsewhere after each of `moves`.
+pub(super) async fn watch(
+    mut watch: KernelWatch,
+    watched: Vec<Watched>,
+    mut vips: Vips,
+    moves: Arc<Notify>,
+    remote: Remote,
+) {
     let mut lost = vec![false; watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {
@@ -62,8 +71,12 @@ pub(super) async fn watch(mut watch: KernelWatch, watched: Vec<Watched>, mut vip
             Ok(Err(error)) => tracing::warn!(%error, "the VIPs are not kept on lo"),
             Err(_) => tracing::warn!("the kernel does not tell the addresses"),
         }
-        // Either way it is time to look again.
-        let _ = timeout(INTERVAL, watch.changed()).await;
+        // Whatever it was, it is time to look again.
+        tokio::select! {
+            () = watch.changed() => {}
+            () = moves.notified() => {}
+            () = sleep(INTERVAL) => {}
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod snapshot;
 mod sweep;
 mod system;
 mod topology;
+mod upstream;
 mod witness;
 
 use std::fs;
@@ -56,6 +57,7 @@ pub use signals::{catch_signals, check_interrupted, pause};
 pub use snapshot::{Snapshot, differences};
 pub use sweep::leftovers;
 pub use system::{System, Variant};
+pub use upstream::Upstream;
 pub use witness::{Testimony, Witness};
 
 /// The IPv6 VIPs: the link-local address of the virtual router, and one that services listen on.

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Host, Lab, Process, Recording, binary, wait_until};
+use super::{Host, Lab, Namespace, Process, Recording, binary, wait_until};
 
 /// The port of the echo service on the VIP.
 const ECHO_PORT: u16 = 7;
@@ -60,16 +60,22 @@ pub struct Echo {
 impl Echo {
     /// Starts the service for `vip` on `host`.
     pub fn start(lab: &Lab, host: Host, vip: Ipv4Addr) -> Result<Self> {
-        let mut command = lab.command(host, binary("prober")?);
-        command.args(["echo", "--bind", &format!("{vip}:{ECHO_PORT}"), "--node", host.name()]);
         let log = lab.host_directory(host).join("echo.log");
-        Ok(Self { process: Process::start(&mut command, &log)? })
+        let process = Process::start(&mut echo_service(lab.namespace(host), host, vip)?, &log)?;
+        Ok(Self { process })
     }
 
     /// Leaves it running after this process.
     pub fn detach(self) {
         self.process.detach();
     }
+}
+
+/// An echo service in `namespace` at `address`, which answers as `node`.
+pub(super) fn echo_service(namespace: &Namespace, node: Host, address: Ipv4Addr) -> Result<Command> {
+    let mut command = namespace.command(binary("prober")?);
+    command.args(["echo", "--bind", &format!("{address}:{ECHO_PORT}"), "--node", node.name()]);
+    Ok(command)
 }
 
 /// A prober at work in the client.

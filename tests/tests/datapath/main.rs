@@ -4,6 +4,7 @@
 
 mod arp;
 mod events;
+mod gateway;
 mod layout;
 mod lease;
 mod neighbour;

@@ -317,12 +317,12 @@ fn expected(name: &str, length: usize) -> &'static Row {
 /// What each verdict means for the frame. Redirection has no socket to go to: the kernel gets the advert.
 fn action(verdict: Verdict) -> u32 {
     match verdict {
-        Other | LinkControl | VipDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
+        Other | LinkControl | VipDelivered | GatewayDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
         | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner
-        | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
+        | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
         EgressArp | EgressNd | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
 }
@@ -386,7 +386,8 @@ fn an_unconfigured_host_lets_everything_pass() {
             LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
             | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
-            | VirtualMacNotOwner | VirtualMacNotVip | EgressArp | EgressNd | EgressVirtualMac => Other,
+            | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip | GatewayDelivered | EgressArp
+            | EgressNd | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }

@@ -13,7 +13,7 @@ use baton_tests::lab::{Host, Lab, Nginx, Process, VIP, VIPS6, VRID, leftovers, o
 use nix::net::if_::if_nametoindex;
 use nix::sys::signal::Signal;
 
-use super::support::SOON;
+use super::support::{SOON, router6_table};
 
 /// The virtual MAC of VRID 51 for IPv6.
 const MAC: &str = "00:00:5e:00:02:33";
@@ -137,13 +137,7 @@ fn with_both_families(test: impl FnOnce(&Lab, &mut Agents) -> Result<()>) -> Res
     lab.enable_ipv6()?;
     for host in Host::NODES {
         let file = lab.configure_baton(host, MacMode::Virtual, 10, &[VIP])?;
-        let priority = if host == Host::A { 254 } else { 253 };
-        let [link_local, vip] = VIPS6;
-        let table = format!(
-            "\n[[router]]\ninterface = \"eth0\"\nvrid = {VRID}\npriority = {priority}\ninterval_ms = 10\n\
-             preempt = false\nvips = [\"{link_local}\", \"{vip}\"]\n"
-        );
-        fs::write(&file, fs::read_to_string(&file)? + &table)?;
+        fs::write(&file, fs::read_to_string(&file)? + &router6_table(host, ""))?;
     }
     let first = lab.start_baton(Host::A)?;
     wait_until("node a to own both", SOON, || Ok(owners(&lab)? == [Host::A]))?;

@@ -12,7 +12,7 @@ use baton::clock;
 use baton::config::MacMode;
 use baton::control::protocol::{RouterStatus, Status};
 use baton_tests::lab::{
-    Echo, Host, Lab, Outcome, Pair, Prober, Process, Recording, Router, Settings, VIP, VRID, analyse,
+    Echo, Host, Lab, Outcome, Pair, Prober, Process, Recording, Router, Settings, VIP, VIPS6, VRID, analyse,
     differences, leftovers, output, pause, wait_until,
 };
 use baton_tests::random::Random;
@@ -112,6 +112,16 @@ pub(super) fn reconfigure(lab: &Lab, from: &str, to: &str) -> Result<PathBuf> {
     ensure!(text.contains(from), "the configuration has no `{from}`");
     fs::write(&file, text.replace(from, to))?;
     Ok(file)
+}
+
+/// The table of the IPv6 router of `host`, with `more` lines.
+pub(super) fn router6_table(host: Host, more: &str) -> String {
+    let priority = if host == Host::A { 254 } else { 253 };
+    let [link_local, vip] = VIPS6;
+    format!(
+        "\n[[router]]\ninterface = \"eth0\"\nvrid = {VRID}\npriority = {priority}\ninterval_ms = 10\npreempt = false\n\
+         {more}vips = [\"{link_local}\", \"{vip}\"]\n"
+    )
 }
 
 /// The first virtual router of `host`.

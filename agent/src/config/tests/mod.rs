@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use baton_common::vrid::Family;
 
-use super::{Check, Config, HookConfig, HttpTarget, MacMode, Problem, file};
+use super::{Bind, Check, Config, Delivery, HookConfig, HttpTarget, MacMode, Problem, file};
 use crate::vrrp::{Checksum, ChecksumMode, Role};
 
 pub(super) const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
@@ -34,6 +34,7 @@ fn the_minimal_file_gets_the_defaults_of_the_rfc() {
     assert_eq!(router.preempt_delay, Duration::ZERO);
     assert_eq!(router.startup_hold, Duration::from_secs(35));
     assert_eq!(router.mac, MacMode::Virtual);
+    assert_eq!((router.delivery, router.accepts(), router.bind), (Delivery::Host, true, Bind::Always));
     assert_eq!(router.checksum, ChecksumMode::Auto(Checksum::Pseudo));
     assert_eq!(config.runtime.directory, PathBuf::from("/run/baton"));
     assert_eq!((config.runtime.realtime_priority, config.runtime.metrics), (50, None));
@@ -118,6 +119,9 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("priority = 255\npreempt_delay_ms = 5"), (6, 20), "priority 255", "not the owner"),
         (added("checksum = \"none\""), (5, 12), "checksum \"none\" is unknown", "pseudo"),
         (added("mac = \"Virtual\""), (5, 7), "mac \"Virtual\" is unknown", "\"virtual\""),
+        (added("delivery = \"kernel\""), (5, 12), "delivery \"kernel\" is unknown", "\"gateway\""),
+        (added("bind = \"never\""), (5, 8), "bind \"never\" is unknown", "\"while-active\""),
+        (added("accept = 0"), (5, 10), "accept is of type integer", "true, or false"),
         (added("priority = \"${NONE}\""), (5, 12), "no variable NONE", "Environment="),
         (replaced("192.0.2.100", "${NONE}"), (4, 9), "no variable NONE", "${NONE:-default}"),
         (added("priority = \"${VIP}\""), (5, 12), "priority \"192.0.2.7\" is no integer", "2 to 254"),
@@ -299,6 +303,19 @@ fn a_hook_is_read_with_its_defaults() {
     assert_eq!(config.hooks, [plain, full]);
 }
 
+/// RFC 9568 6.4.3: the owner of the addresses accepts whatever Accept_Mode is.
+#[test]
+fn a_gateway_may_accept_nothing_for_itself_unless_it_owns_the_addresses() {
+    for (priority, accepts) in [(254, false), (255, true)] {
+        let lines = format!("delivery = \"gateway\"\naccept = false\npriority = {priority}\n");
+        let config = parse(&format!("{MINIMAL}{lines}")).expect("valid");
+        let said: Vec<_> =
+            config.gateways().map(|router| (router.accepts(), router.is_bound(Bind::Always))).collect();
+        assert_eq!(said, [(accepts, accepts)]);
+    }
+    assert_eq!(parse(MINIMAL).expect("valid").gateways().count(), 0);
+}
+
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let text = "[runtime]\ndirectory = \"\"\n[[router]]\ninterface = \"eth0\"\nvrid = 0\nmac = \"Virtual\"\n\
@@ -449,7 +466,7 @@ fn an_object_that_is_added_is_told_with_all_of_its_keys() {
         (&told["kind"], &told["name"], &told["change"]),
         (&"router".into(), &"eth0 vrid 51".into(), &"added".into())
     );
-    assert_eq!(keys.len(), 15);
+    assert_eq!(keys.len(), 18);
     assert!(keys.contains(&serde_json::json!({"key": "priority", "old": null, "new": 100})), "{keys:?}");
     assert!(
         keys.contains(&serde_json::json!({"key": "vips", "old": null, "new": ["192.0.2.100"]})),
