@@ -1,8 +1,11 @@
 //! Addresses that are on `lo` only while their node is Active.
 
+use std::fs;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Fault, Host, Lab, Pair, Settings, VIP, output, wait_until};
+use baton_tests::lab::{Fault, Host, Lab, Pair, Process, Settings, VIP, output, pause, wait_until};
 use nix::sys::signal::Signal;
 
 use super::support::{SOON, assert_sole_owner, wait_for_guardian, with_settings};
@@ -71,9 +74,22 @@ fn the_vip_stays_bound_over_a_restart_of_the_owner() -> Result<()> {
     with_temporary_vips(|lab, pair| {
         wait_bound_by(lab, Some(Host::A))?;
         wait_for_guardian(lab, Host::A)?;
+        let log = lab.host_directory(Host::A).join("addresses");
+        let _monitor = Process::start(lab.command(Host::A, "ip").args(["monitor", "address"]), &log)?;
+        let said = || Ok::<_, anyhow::Error>(fs::read_to_string(&log)?);
+        let lo = |verb: &str, address: &str| lab.run(Host::A, "ip", &["address", verb, address, "dev", "lo"]);
+        wait_until("the monitor to hear", SOON, || {
+            lo("add", "10.79.0.1/32")?;
+            lo("delete", "10.79.0.1/32")?;
+            Ok(said()?.contains("10.79.0.1"))
+        })?;
         output(&mut lab.baton(Host::A, "restart")?)?;
         wait_for_guardian(lab, Host::A)?;
         assert_sole_owner(pair, Host::A)?;
+        // The agent has looked by then: it does each second.
+        pause(Duration::from_millis(1500))?;
+        let said = said()?;
+        ensure!(!said.contains(&VIP.to_string()), "{said}");
         wait_bound_by(lab, Some(Host::A))
     })
 }
