@@ -9,6 +9,7 @@ mod dialect;
 mod dialects;
 mod frr;
 mod keepalived;
+mod tshark;
 
 use std::fs;
 use std::time::Duration;
