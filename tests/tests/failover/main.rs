@@ -14,6 +14,7 @@ mod flap;
 mod generic;
 mod guardian;
 mod hooks;
+mod interface;
 mod interrupted;
 mod ipv6;
 mod log;

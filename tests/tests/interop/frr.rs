@@ -47,6 +47,23 @@ fn baton_stays_backup_beside_frr_and_takes_over_when_it_stops() -> Result<()> {
     })
 }
 
+/// T-097.
+#[test]
+fn a_better_baton_takes_over_from_frr_once() -> Result<()> {
+    with_lab(MacMode::Virtual, |lab| {
+        let file = lab.host_directory(Host::A).join("baton.toml");
+        fs::write(&file, fs::read_to_string(&file)?.replace("preempt = false\n", ""))?;
+        let _frr = frr(lab)?;
+        lab.wait_served_by(VIP, Host::B, LONG)?;
+        let _baton = lab.start_baton(Host::A)?;
+        lab.wait_served_by(VIP, Host::A, LONG)?;
+        pause(A_WHILE)?;
+        let epoch = lab.baton_status(Host::A)?.routers[0].epoch;
+        assert_eq!((epoch, Frr::owns(lab, Host::B)?, lab.ask(VIP)?), (1, false, Some(Host::A)));
+        Ok(())
+    })
+}
+
 #[test]
 fn the_role_goes_to_frr_and_back_over_ipv6_however_each_of_them_ends() -> Result<()> {
     there_and_back(3, INTERVAL_MS, &VIPS6.map(IpAddr::from))

@@ -1,8 +1,10 @@
 //! Debian's keepalived on node b.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Host, Keepalived, Lab, Process, VIP, output, pause, wait_until};
+use baton_tests::lab::{Host, Keepalived, Lab, Process, VIP, output, pause, vips, wait_until};
 use nix::sys::signal::Signal;
 
 use super::{
@@ -100,6 +102,21 @@ fn baton_takes_over_when_keepalived_is_killed() -> Result<()> {
         lab.run(Host::B, "ip", &["address", "del", &format!("{VIP}/32"), "dev", "eth0"])?;
         lab.forget_neighbours()?;
         lab.wait_served_by(VIP, Host::A, SOON)
+    })
+}
+
+/// T-093: its adverts count, and the operator is told.
+#[test]
+fn baton_stays_backup_beside_a_keepalived_with_other_addresses() -> Result<()> {
+    with_lab(MacMode::Virtual, |lab| {
+        let _keepalived = Keepalived { vips: vips(2), ..keepalived() }.start(lab, Host::B)?;
+        lab.wait_served_by(VIP, Host::B, LONG)?;
+        let _baton = baton_backup(lab)?;
+        let router = lab.baton_status(Host::A)?.routers.remove(0);
+        assert_eq!(router.peers.iter().map(|peer| peer.same_vips).collect::<Vec<_>>(), [false]);
+        let log = fs::read_to_string(lab.baton_log(Host::A))?;
+        assert_eq!(log.matches("peer has other vips; make the lists equal").count(), 1, "{log}");
+        Ok(())
     })
 }
 
