@@ -77,9 +77,13 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
     ];
     for (octet, interval, skew, down) in table {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
-        assert_eq!(skew_time(priority, interval), Duration::from_nanos(skew), "{octet} {interval:?}");
         assert_eq!(
-            active_down_interval(priority, interval, DownAdverts::RFC),
+            skew_time(Version::V3, priority, interval),
+            Duration::from_nanos(skew),
+            "{octet} {interval:?}"
+        );
+        assert_eq!(
+            active_down_interval(Version::V3, priority, interval, DownAdverts::RFC),
             Duration::from_nanos(down),
             "{octet} {interval:?}"
         );
@@ -96,10 +100,12 @@ fn a_lease_has_run_out_before_any_backup_takes_over() {
         for interval in [1, 2, 100, 4095].map(centiseconds) {
             for priority in (1..=255).filter_map(Priority::new) {
                 let lease = lease_interval(interval, adverts);
-                assert!(
-                    lease < active_down_interval(priority, interval, adverts),
-                    "{adverts:?} {interval:?}"
-                );
+                for version in [Version::V3, Version::V2 { password: None }] {
+                    assert!(
+                        lease < active_down_interval(version, priority, interval, adverts),
+                        "{version:?} {adverts:?} {interval:?}"
+                    );
+                }
             }
         }
     }
@@ -187,6 +193,20 @@ fn priority_0_teaches_no_interval() {
     feed(&mut router, Startup, ms(0.0));
     router.handle(Input::Advertisement(advertisement(0, HIGHER, 4095)), ms(1000.0));
     assert_eq!(router.deadline(), Some(ms(1609.375)));
+}
+
+/// T-081, RFC 3768 6.1: beside others that count so, the better router would come too late.
+#[test]
+fn skew_time_of_version_2_is_a_part_of_a_second_whatever_the_interval() {
+    let version = Version::V2 { password: None };
+    let interval = centiseconds(300);
+    let mut router = VirtualRouter::new(Parameters { version, interval, ..parameters(100, LOCAL) }, None);
+    feed(&mut router, Startup, ms(0.0));
+    assert_eq!(router.deadline(), Some(ms(9609.375)));
+    router.handle(Input::Advertisement(advertisement(200, HIGHER, 300)), ms(3000.0));
+    assert_eq!(router.deadline(), Some(ms(12609.375)));
+    router.handle(Input::Advertisement(advertisement(0, HIGHER, 300)), ms(4000.0));
+    assert_eq!(router.deadline(), Some(ms(4609.375)));
 }
 
 /// T-041.

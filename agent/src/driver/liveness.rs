@@ -174,8 +174,13 @@ impl Port {
         if failure == Failure::Unreachable {
             // As long as its lease can run, it is able to prove that it is alive.
             let parameters = core.parameters();
-            let until =
-                now + active_down_interval(parameters.priority, parameters.interval, parameters.down_adverts);
+            let until = now
+                + active_down_interval(
+                    parameters.version,
+                    parameters.priority,
+                    parameters.interval,
+                    parameters.down_adverts,
+                );
             self.liveness.peers.convict(index, peer, until);
         }
         self.feed(index, Input::ActiveFailed { failure, next_in_line }, now);

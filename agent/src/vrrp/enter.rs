@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::action::{Action, Actions, Transition};
 use super::router::{Parameters, VirtualRouter};
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger};
+use super::timers::{
+    LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger, skew_time,
+};
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
 
 /// What is known of the Active router.
@@ -154,8 +156,12 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
-        let Parameters { priority, down_adverts, .. } = self.parameters;
-        active_down_interval(priority, active_adver_interval, down_adverts)
+        let Parameters { version, priority, down_adverts, .. } = self.parameters;
+        active_down_interval(version, priority, active_adver_interval, down_adverts)
+    }
+
+    pub(super) fn skew_time(&self, active_adver_interval: Interval) -> Duration {
+        skew_time(self.parameters.version, self.parameters.priority, active_adver_interval)
     }
 
     /// What an advertisement of the Active router tells.

@@ -6,7 +6,7 @@ use super::action::{Action, Actions, Failure, Input};
 use super::enter::Known;
 use super::router::VirtualRouter;
 use super::state::{Active, Backup, Leaving, State, Task};
-use super::timers::{LINGER_MARGIN, linger, skew_time};
+use super::timers::{LINGER_MARGIN, linger};
 use super::types::{Advertisement, Fitness, Instant, Ownership, Priority, Reason, Standing};
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -68,11 +68,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
                 // With the interval learned earlier: a priority-0 advertisement teaches none.
-                let (priority, interval) = (self.parameters.priority, backup.active_adver_interval);
+                let interval = backup.active_adver_interval;
                 let wait = match self.fitness {
-                    Fitness::Fit => skew_time(priority, interval),
+                    Fitness::Fit => self.skew_time(interval),
                     // Not in the RFC: whoever is fit goes first, and then the one that asks, when its linger is over.
-                    Fitness::Unknown | Fitness::Failing => linger(interval) + skew_time(priority, interval),
+                    Fitness::Unknown | Fitness::Failing => linger(interval) + self.skew_time(interval),
                 };
                 self.state = State::Backup(Backup {
                     active_down_timer: now + wait,
@@ -143,7 +143,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             let known = Known { router: backup.active, interval };
             self.state = State::Backup(self.following(known, backup, now));
         } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
-            let active_down_timer = backup.active_down_timer.min(now + skew_time(priority, interval));
+            let active_down_timer = backup.active_down_timer.min(now + self.skew_time(interval));
             self.state = State::Backup(Backup { active_down_timer, ..backup });
         } else if was_unknown
             && fitness == Fitness::Fit
@@ -178,7 +178,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             self.become_active(cause, now, actions);
             return;
         }
-        let wait = now + skew_time(self.parameters.priority, backup.active_adver_interval);
+        let wait = now + self.skew_time(backup.active_adver_interval);
         if wait < backup.active_down_timer {
             self.state = State::Backup(Backup { active_down_timer: wait, cause, ..backup });
         }

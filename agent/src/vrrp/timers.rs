@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::types::{Interval, Priority};
+use super::types::{Interval, Priority, Version};
 
 /// Advertisements that a Backup misses before it takes over, the 3 in Active_Down_Interval (RFC 9568 6.1), and intervals that
 /// an Active router owns its addresses for. The same on all routers: a Backup waits for so many intervals and its Skew_Time,
@@ -66,20 +66,26 @@ pub fn learned_interval(own: Interval, advertised: Interval) -> Interval {
     advertised.min(own.times(LEARNED_TIMES).max(LEARNED_ALWAYS))
 }
 
-/// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1).
+/// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1); in VRRPv2 (256 - Priority) / 256 seconds,
+/// whatever the interval (RFC 3768 6.1). A router that waited by another rule than its peers would not be waited for.
 #[must_use]
-pub fn skew_time(priority: Priority, active_adver_interval: Interval) -> Duration {
-    active_adver_interval.duration() * (256 - u32::from(priority.get())) / 256
+pub fn skew_time(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
+    let whole = match version {
+        Version::V3 => active_adver_interval.duration(),
+        Version::V2 { .. } => Duration::from_secs(1),
+    };
+    whole * (256 - u32::from(priority.get())) / 256
 }
 
 /// Active_Down_Interval = 3 * Active_Adver_Interval + Skew_Time (RFC 9568 6.1), with the number of `adverts` instead of the 3.
 #[must_use]
 pub fn active_down_interval(
+    version: Version,
     priority: Priority,
     active_adver_interval: Interval,
     adverts: DownAdverts,
 ) -> Duration {
-    adverts.times(active_adver_interval) + skew_time(priority, active_adver_interval)
+    adverts.times(active_adver_interval) + skew_time(version, priority, active_adver_interval)
 }
 
 /// The lease that one transmitted advertisement is worth.

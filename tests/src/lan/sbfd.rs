@@ -148,7 +148,12 @@ impl Lan {
         if failure == Failure::Unreachable {
             let parameters = host.router.parameters();
             let until = self.now
-                + active_down_interval(parameters.priority, parameters.interval, parameters.down_adverts);
+                + active_down_interval(
+                    parameters.version,
+                    parameters.priority,
+                    parameters.interval,
+                    parameters.down_adverts,
+                );
             host.peers.convict(0, peer, until);
         }
         if next_in_line {
