@@ -5,6 +5,7 @@
 pub mod datapath;
 pub mod empty;
 pub mod frames;
+pub mod fuzz;
 pub mod lab;
 pub mod lan;
 pub mod mounts;

@@ -29,7 +29,7 @@ const BUILD_PACKAGES: [&str; 16] = [
     "binutils",
 ];
 /// What the lab, the demo and the suites run.
-const LAB_PACKAGES: [&str; 12] = [
+const LAB_PACKAGES: [&str; 13] = [
     "bind9-dnsutils",
     "bpftool",
     "curl",
@@ -42,6 +42,7 @@ const LAB_PACKAGES: [&str; 12] = [
     "nginx-light",
     "procps",
     "redis-server",
+    "tshark",
 ];
 /// The linker of the BPF object; the version that knows the LLVM of Debian's rustc.
 const BPF_LINKER: &str = "0.13.0";

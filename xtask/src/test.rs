@@ -29,10 +29,12 @@ struct Suite {
 
 /// Suites that make labs run one test at a time: with two on a machine of two cores, each would disturb the other's
 /// clock.
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 11] = [
     Suite { name: "unit", args: &["--workspace", "--exclude", "baton-ebpf", "--lib", "--bins"] },
     Suite { name: "election", args: &["--package", "baton-tests", "--test", "election"] },
     Suite { name: "wire", args: &["--package", "baton-tests", "--test", "wire"] },
+    Suite { name: "checklist", args: &["--package", "baton-tests", "--test", "checklist"] },
+    Suite { name: "fuzz", args: &["--package", "baton-tests", "--test", "fuzz"] },
     Suite { name: "simulation", args: &["--package", "baton-tests", "--test", "simulation"] },
     Suite { name: "datapath", args: &["--package", "baton-tests", "--test", "datapath"] },
     Suite { name: "afxdp", args: &["--package", "baton-tests", "--test", "afxdp"] },

@@ -1,7 +1,7 @@
 //! FRR's VRRP on a node: zebra, vrrpd, and the macvlan with the virtual MAC that both want made by hand.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,8 +30,9 @@ impl Frr {
         PathBuf::from(DAEMONS).join(name)
     }
 
-    /// Makes the macvlan with all addresses on `host` and starts zebra, which has to run before vrrpd does.
-    pub fn prepare(lab: &Lab, host: Host, vips: &[Ipv4Addr]) -> Result<Process> {
+    /// Makes the macvlan with all addresses, which are of one family, on `host` and starts zebra, which has to run before
+    /// vrrpd does.
+    pub fn prepare(lab: &Lab, host: Host, vips: &[IpAddr]) -> Result<Process> {
         let directory = directory(lab, host);
         if directory.exists() {
             // A socket of the zebra before would be taken for this one's.
@@ -43,7 +44,9 @@ impl Frr {
         let group = Group::from_name("frr")?.context("no group `frr`: is the package frr installed?")?;
         chown(&directory, Some(user.uid), Some(group.gid))?;
         lab.namespace(host).set("net/ipv4/conf/all/arp_ignore", "1")?;
-        let mac = mac_text([0, 0, 0x5e, 0, 1, VRID]);
+        lab.namespace(host).set("net/ipv6/conf/default/accept_dad", "0")?;
+        let family = if vips.iter().all(IpAddr::is_ipv4) { 1 } else { 2 };
+        let mac = mac_text([0, 0, 0x5e, 0, family, VRID]);
         let kind = ["type", "macvlan", "mode", "bridge"];
         lab.run(
             host,
@@ -52,8 +55,7 @@ impl Frr {
         )
         .context("make a macvlan")?;
         let batch = directory.join("addresses");
-        let lines: String =
-            vips.iter().map(|vip| format!("address add {vip}/32 dev {INTERFACE}\n")).collect();
+        let lines: String = vips.iter().map(|vip| format!("address add {vip} dev {INTERFACE}\n")).collect();
         fs::write(&batch, lines)?;
         lab.run(host, "ip", &["-batch", &batch.to_string_lossy()])?;
         lab.run(host, "ip", &["link", "set", INTERFACE, "up"])?;
@@ -62,14 +64,20 @@ impl Frr {
         Ok(zebra)
     }
 
-    /// Starts vrrpd on `host` and waits until it takes part. Addresses that its advert has no room for are on the macvlan and
-    /// move with it.
-    pub fn start(lab: &Lab, host: Host, settings: &Settings, vips: &[Ipv4Addr]) -> Result<Process> {
+    /// Starts vrrpd on `host`, for that version of VRRP, and waits until it takes part. Addresses that its advert has no room
+    /// for are on the macvlan and move with it.
+    pub fn start(
+        lab: &Lab,
+        host: Host,
+        version: u8,
+        settings: &Settings,
+        vips: &[IpAddr],
+    ) -> Result<Process> {
         let log = Self::log_file(lab, host);
         if log.exists() {
             fs::remove_file(&log)?;
         }
-        let mut vrrpd = Self::daemon(lab, host, "vrrpd", &configuration(host, settings, vips))?;
+        let mut vrrpd = Self::daemon(lab, host, "vrrpd", &configuration(host, version, settings, vips))?;
         wait_until(&format!("vrrpd to begin (see {})", log.display()), Duration::from_secs(10), || {
             ensure!(vrrpd.is_running(), "vrrpd on node {} ended", host.name());
             Ok(fs::read_to_string(&log)?.contains(BEGINS))
@@ -110,14 +118,17 @@ fn directory(lab: &Lab, host: Host) -> PathBuf {
     lab.host_directory(host).join("frr")
 }
 
-fn configuration(host: Host, settings: &Settings, vips: &[Ipv4Addr]) -> String {
+fn configuration(host: Host, version: u8, settings: &Settings, vips: &[IpAddr]) -> String {
     let Settings { interval_ms, preempt, .. } = settings;
     let router = format!("vrrp {VRID}");
     let preempt = if *preempt { String::new() } else { format!(" no {router} preempt\n") };
-    let addresses: String =
-        vips.iter().take(MOST_ADDRESSES).map(|vip| format!(" {router} ip {vip}\n")).collect();
+    let address = |vip: &IpAddr| match vip {
+        IpAddr::V4(vip) => format!(" {router} ip {vip}\n"),
+        IpAddr::V6(vip) => format!(" {router} ipv6 {vip}\n"),
+    };
+    let addresses: String = vips.iter().take(MOST_ADDRESSES).map(address).collect();
     format!(
-        "interface eth0\n {router} version 3\n {router} priority {}\n {router} advertisement-interval {interval_ms}\n\
+        "interface eth0\n {router} version {version}\n {router} priority {}\n {router} advertisement-interval {interval_ms}\n\
          {preempt}{addresses}",
         priority(host)
     )
@@ -130,7 +141,12 @@ mod tests {
 
     #[test]
     fn what_an_advert_has_no_room_for_is_left_to_the_macvlan() {
-        let text = configuration(Host::B, &Settings::USUAL, &vips(300));
+        let text = configuration(
+            Host::B,
+            3,
+            &Settings::USUAL,
+            &vips(300).into_iter().map(IpAddr::from).collect::<Vec<_>>(),
+        );
         let expected = "interface eth0\n vrrp 51 version 3\n vrrp 51 priority 253\n vrrp 51 advertisement-interval 10\n \
                         no vrrp 51 preempt\n vrrp 51 ip 10.77.0.100\n vrrp 51 ip 10.77.128.1\n";
         assert!(text.starts_with(expected), "{text}");

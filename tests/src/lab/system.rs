@@ -1,6 +1,6 @@
 //! The systems under test, and what each of them needs on a node.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ impl System {
                 lab.namespace(host).set("net/ipv4/conf/all/arp_ignore", "1")?;
                 Ok(None)
             }
-            Self::Frr => Frr::prepare(lab, host, vips).map(Some),
+            Self::Frr => Frr::prepare(lab, host, &any_family(vips)).map(Some),
         }
     }
 
@@ -128,7 +128,7 @@ impl System {
         match self {
             Self::Baton(_) => lab.start_baton(host),
             Self::Keepalived(tuning) => Keepalived::with(host, vips, settings, tuning).start(lab, host),
-            Self::Frr => Frr::start(lab, host, settings, vips),
+            Self::Frr => Frr::start(lab, host, 3, settings, &any_family(vips)),
         }
     }
 
@@ -206,4 +206,8 @@ impl System {
         ensure!(agent.is_running(), "{} on node {} ended: {}", self.name(), host.name(), ended());
         Ok(())
     }
+}
+
+fn any_family(vips: &[Ipv4Addr]) -> Vec<IpAddr> {
+    vips.iter().copied().map(IpAddr::from).collect()
 }

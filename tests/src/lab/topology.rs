@@ -151,6 +151,18 @@ impl Lab {
         self.run_on_switch("ip", &[&["link", "set", BRIDGE], &tree[..]].concat()).map(drop)
     }
 
+    /// The switch asks from now on who listens to which group, each second, and forgets after three who does not answer.
+    /// What nobody has asked for it brings nowhere.
+    pub fn snoop(&self) -> Result<()> {
+        // It asks in IPv6 from an address of its own.
+        self.switch().set("net/ipv6/conf/all/disable_ipv6", "0")?;
+        let snooping = ["mcast_snooping", "1", "mcast_querier", "1", "mcast_mld_version", "2"];
+        let times = ["mcast_query_interval", "100", "mcast_query_response_interval", "50"];
+        let memory = ["mcast_membership_interval", "300", "mcast_startup_query_interval", "50"];
+        let arguments = [&["link", "set", BRIDGE, "type", "bridge"][..], &snooping, &times, &memory].concat();
+        self.run_on_switch("ip", &arguments).map(drop)
+    }
+
     fn set_port_program(&self, host: Host, program: &str) -> Result<()> {
         let pin = self.directory().join("bpf").join(program);
         let pin = pin.to_string_lossy();

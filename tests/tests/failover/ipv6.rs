@@ -9,7 +9,7 @@ use baton::control::protocol::RouterStatus;
 use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
 use baton::wire::{Expected, parse_datagram};
 use baton_common::vrid::Family;
-use baton_tests::lab::{Host, Lab, Nginx, Process, VIP, VIPS6, VRID, leftovers, output, wait_until};
+use baton_tests::lab::{Host, Lab, Nginx, Process, VIP, VIPS6, VRID, leftovers, output, pause, wait_until};
 use nix::net::if_::if_nametoindex;
 use nix::sys::signal::Signal;
 
@@ -88,6 +88,33 @@ fn nobody_else_gets_the_vip() -> Result<()> {
             })?;
             lab.run(Host::Client, "ip", &["address", "del", &format!("{address}/{length}"), "dev", "eth0"])?;
         }
+        wait_served_by(lab, Host::A)
+    })
+}
+
+/// T-137, T-141. The group of IPv4 is everybody's (RFC 4541 2.1.2); of IPv6 a switch brings to a port what was asked for there.
+#[test]
+fn a_switch_that_asks_who_listens_goes_on_bringing_adverts() -> Result<()> {
+    with_both_families(|lab, _| {
+        let epoch =
+            |lab: &Lab| Ok::<_, anyhow::Error>([router6(lab, Host::A)?.epoch, router6(lab, Host::B)?.epoch]);
+        let before = epoch(lab)?;
+        lab.snoop()?;
+        let members = || lab.run_on_switch("bridge", &["mdb", "show"]);
+        // Of VRRP, and of those who ask for the VIPs.
+        let groups = ["ff02::12", "ff02::1:ff00:100"];
+        let is_member = |table: &str, host: Host| {
+            groups.iter().all(|group| table.contains(&format!("port {} grp {group} ", host.port())))
+        };
+        wait_until("the switch to know who listens", SOON, || {
+            let table = members()?;
+            Ok(is_member(&table, Host::A) && is_member(&table, Host::B))
+        })?;
+        // Several times what it remembers an answer for.
+        pause(Duration::from_secs(8))?;
+        let table = members()?;
+        ensure!(is_member(&table, Host::B) && !is_member(&table, Host::Client), "{table}");
+        assert_eq!((owners(lab)?, epoch(lab)?), (vec![Host::A], before));
         wait_served_by(lab, Host::A)
     })
 }

@@ -16,6 +16,7 @@ mod generic;
 mod groups;
 mod guardian;
 mod hooks;
+mod interface;
 mod interrupted;
 mod ipv6;
 mod log;

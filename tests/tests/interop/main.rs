@@ -1,18 +1,22 @@
-//! Baton beside other implementations: VRRPv3 with the pseudo-header checksum that they send by default, and in `dialects`
-//! VRRPv3 over IPv6 and VRRPv2. Baton runs on node a
-//! (priority 254), the other on node b (253); nobody preempts.
+//! Baton beside other implementations: VRRPv3 with the pseudo-header checksum that they send by default; in `dialects` and
+//! `contests` also with the interface's MAC, over IPv6, and in VRRPv2. Baton runs on node a (priority 254), the other on node
+//! b (253), and nobody preempts, where nothing else is said.
 //!
 //! Needs root, keepalived, FRR, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod contests;
+mod dialect;
 mod dialects;
 mod frr;
 mod keepalived;
+mod tshark;
 
+use std::fs;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::{Echo, Host, Lab, Process, VIP, leftovers, pause, wait_until};
+use baton_tests::lab::{Echo, Host, Keepalived, Lab, Process, VIP, leftovers, pause, wait_until};
 
 const INTERVAL_MS: u16 = 100;
 /// Ten times the longest Active_Down_Interval of the two.
@@ -60,4 +64,18 @@ fn baton_backup(lab: &Lab) -> Result<Process> {
 fn role(lab: &Lab) -> String {
     let status = lab.baton_status(Host::A);
     status.ok().and_then(|status| Some(status.routers.into_iter().next()?.role)).unwrap_or_default()
+}
+
+/// What the keepalived on `host` has said.
+fn keepalived_log(lab: &Lab, host: Host) -> Result<String> {
+    Ok(fs::read_to_string(Keepalived::log_file(lab, host))?)
+}
+
+/// Asserts that the keepalived on `host` found nothing wrong with what Baton sent.
+fn assert_no_protest(lab: &Lab, host: Host) -> Result<()> {
+    let log = keepalived_log(lab, host)?;
+    for word in ["nvalid", "mismatch", "expected", "hecksum", "bogus", "dropped", "received an"] {
+        ensure!(!log.contains(word), "keepalived says `{word}`:\n{log}");
+    }
+    Ok(())
 }

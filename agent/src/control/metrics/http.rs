@@ -15,7 +15,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,7 +40,7 @@ where
     M: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Option<String>> + Send + 'static,
 {
-    let page = Arc::new(Page { make, last: Mutex::new(None) });
+    let page = Page::new(make);
     let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS);
     loop {
         match listener.accept().await {
@@ -62,8 +63,9 @@ where
 }
 
 /// Answers one request.
-async fn converse<M, F>(stream: TcpStream, page: Arc<Page<M>>)
+pub(super) async fn converse<S, M, F>(stream: S, page: Arc<Page<M>>)
 where
+    S: AsyncRead + AsyncWrite + Unpin,
     M: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Option<String>> + Send + 'static,
 {
@@ -106,7 +108,7 @@ where
 }
 
 /// The page, and when it was made last.
-struct Page<M> {
+pub(super) struct Page<M> {
     make: M,
     last: Mutex<Option<(Instant, Bytes)>>,
 }
@@ -116,6 +118,11 @@ where
     M: Fn() -> F,
     F: Future<Output = Option<String>>,
 {
+    /// One that has yet to be made.
+    pub(super) fn new(make: M) -> Arc<Self> {
+        Arc::new(Self { make, last: Mutex::new(None) })
+    }
+
     async fn get(self: Arc<Self>) -> Option<Bytes> {
         let mut last = self.last.lock().await;
         if let Some((made, text)) = &*last
@@ -135,6 +142,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
 

@@ -4,11 +4,13 @@
 mod http;
 mod text;
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 
@@ -55,6 +57,16 @@ pub async fn serve(address: SocketAddr, listening: io::Result<TcpListener>, serv
         async move { server.scrape().await.and_then(|scrape| text::text(scrape).ok()) }
     };
     http::serve(listener, page).await;
+}
+
+/// Answers the one request that comes over `stream`, with what `make` makes where that is asked for.
+pub async fn answer<S, M, F>(stream: S, make: M)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Option<String>> + Send + 'static,
+{
+    http::converse(stream, http::Page::new(make)).await;
 }
 
 /// Listens at `address`; whoever asks waits until there is somebody to [`serve`]. With SO_REUSEPORT an agent that is about to

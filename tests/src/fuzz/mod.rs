@@ -1,0 +1,27 @@
+//! What strangers, operators and other versions of the program can say, from any octets: nothing of it makes the agent or a
+//! command panic, and what is understood is understood in one way. `tests/fuzz` hunts with these targets, and the suite
+//! `fuzz` replays the corpus that is kept there and mutations of it.
+
+mod advert;
+mod configuration;
+mod control;
+mod http;
+mod mutation;
+
+pub use advert::advert;
+pub use configuration::configuration;
+pub use control::{answer, request};
+pub use http::http;
+pub use mutation::mutate;
+
+/// A target: its name, which is that of its corpus too, and what it does with any octets. It says whether they were understood.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
+
+/// All targets.
+pub const TARGETS: [Target; 5] = [
+    ("advert", advert),
+    ("answer", answer),
+    ("configuration", configuration),
+    ("http", http),
+    ("request", request),
+];
