@@ -189,7 +189,8 @@ impl<'lab> Crowd<'lab> {
     /// Whether the agent of `owner` has a guardian, and the other node watches it for all of them.
     fn is_ready(&self, owner: Host) -> Result<bool> {
         if !self.system.is_baton() {
-            return Ok(true);
+            // keepalived says nothing about when it takes part, but that is done by a child.
+            return Ok(self.agent(owner.other())?.tree().len() > 1);
         }
         let is_watching = |router: &RouterStatus| router.watch.as_ref().is_some_and(|watch| watch.up);
         let watching = self.routers(owner.other())?.iter().filter(|router| is_watching(router)).count();

@@ -17,6 +17,7 @@ mod hooks;
 mod interrupted;
 mod ipv6;
 mod log;
+mod many_routers;
 mod many_vips;
 mod metrics;
 mod mounts;
