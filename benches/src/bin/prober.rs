@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _};
 use std::path::PathBuf;
 
@@ -139,10 +139,6 @@ impl Client {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a UDP socket")?;
         setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
         socket.set_nonblocking(true)?;
-        // With one to ask it hears nobody else.
-        if let [target] = targets[..] {
-            socket.connect(SocketAddr::V4(target))?;
-        }
         let arp = ArpSocket::open(interface, *targets.first().context("whom to ask")?.ip())?;
         Ok(Self { socket, targets, arp, recording, sent: 0, asked: 0 })
     }

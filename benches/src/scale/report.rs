@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use baton_tests::lab::Prober;
 use serde::Serialize;
 
 use super::cost::{NodeCost, ScaleCost};
 use super::measure::{Measured, Series};
 use super::plan::{Conditions, SYSTEMS};
-use super::round::Round;
+use super::round::{EVERY, Round};
 use crate::report::span;
 use crate::row::Row;
 use crate::series::{self, Stress};
@@ -67,7 +66,7 @@ pub struct Course {
 const METHOD: [&str; 5] = [
     "Two nodes, a client and a switch (a bridge) for each link in network namespaces of one machine. Systems take turns; each \
      turn has a lab of its own. A link has at most 255 virtual routers, IPv4, one address each, priority 254/253.",
-    "A client sends a UDP probe every 50 us, to all addresses by turns, so that one is asked each 50 us times their number: no \
+    "A client sends a UDP probe every 200 us, to all addresses by turns, so that one is asked each 200 us times their number: no \
      figure of an address is better than that. It knows their hardware addresses before. The service that answers listens on \
      all addresses; prober and service run with real-time priority (SCHED_FIFO 60), above every system under test.",
     "Moved, from the event: when the other node had the first probe to the first, the median and the last address. Leases: \
@@ -172,7 +171,7 @@ impl ScaleRow {
         Ok(Some(Self {
             row: Row::of_crowd(system, fault.name(), known, rounds.len() as u64, &seen)?,
             conditions: *conditions,
-            probe_interval_us: Prober::EVERY.as_micros() as u64 * u64::from(conditions.routers),
+            probe_interval_us: u64::try_from(EVERY.as_micros())? * u64::from(conditions.routers),
             unserved: rounds
                 .iter()
                 .map(|round: &Round| (round.outcomes.len() - round.served_us.len()) as u64)

@@ -18,6 +18,8 @@ const MOVE: Duration = Duration::from_secs(12);
 /// How long a client watches beyond that and before, and how often at least each address is asked meanwhile.
 const WATCH: Duration = Duration::from_millis(300);
 const TURNS: u32 = 3;
+/// The distance of the probes. Those of the failover benchmark would take the cores that the agents of a thousand need.
+pub(super) const EVERY: Duration = Duration::from_micros(200);
 /// The longest recording of one round.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,9 +43,9 @@ pub(super) fn run(lab: &Lab, crowd: &mut Crowd<'_>, fault: Fault) -> Result<Roun
     let owner = crowd.settle()?;
     let vips = introduce(lab, crowd, owner)?;
     let steal_before_us = machine::steal_us()?;
-    let prober = Prober::start_round(lab, &vips, Prober::EVERY, LIMIT)?;
+    let prober = Prober::start_round(lab, &vips, EVERY, LIMIT)?;
     let count = u32::try_from(vips.len()).context("a number of addresses")?;
-    let watch = WATCH.max(TURNS * count * Prober::EVERY);
+    let watch = WATCH.max(TURNS * count * EVERY);
     pause(watch)?;
     let event_ns = crowd.inject(fault, owner)?.as_nanos();
     let successor = owner.other();
