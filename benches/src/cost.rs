@@ -32,17 +32,13 @@ pub fn measure(pair: &Pair<'_>, span: Duration) -> Result<Cost> {
     let before = [ticks(&trees[0])?, ticks(&trees[1])?];
     pause(span)?;
     let after = [ticks(&trees[0])?, ticks(&trees[1])?];
-    let hertz = u64::try_from(sysconf(SysconfVar::CLK_TCK)?.context("the kernel has a clock tick")?)?;
-    let permille = |at: usize| {
-        let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
-        (after[at] - before[at]) * 1_000_000 / hertz / milliseconds
-    };
+    let permille = |at: usize| permille(after[at] - before[at], span);
     Ok(Cost {
         system: pair.system().name(),
         binary_bytes: fs::metadata(systems::program(pair.system())?)?.len(),
         rss_bytes: trees[0].iter().map(|pid| resident(*pid)).sum::<Result<u64>>()?,
-        active_cpu_permille: permille(0),
-        backup_cpu_permille: permille(1),
+        active_cpu_permille: permille(0)?,
+        backup_cpu_permille: permille(1)?,
     })
 }
 
@@ -59,7 +55,15 @@ pub fn describe(cost: &Cost) -> String {
     )
 }
 
-fn ticks(tree: &[Pid]) -> Result<u64> {
+/// Clock ticks during `span`, in thousandths of one core.
+pub(crate) fn permille(ticks: u64, span: Duration) -> Result<u64> {
+    let hertz = u64::try_from(sysconf(SysconfVar::CLK_TCK)?.context("the kernel has a clock tick")?)?;
+    let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    Ok(ticks * 1_000_000 / hertz / milliseconds)
+}
+
+/// The CPU time of processes, in clock ticks.
+pub(crate) fn ticks(tree: &[Pid]) -> Result<u64> {
     let of = |pid: &Pid| -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("an agent's process ended")?;
         let (_, fields) = text.rsplit_once(')').context("a stat file names the process")?;
@@ -69,9 +73,21 @@ fn ticks(tree: &[Pid]) -> Result<u64> {
     tree.iter().map(of).sum()
 }
 
-fn resident(pid: Pid) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).context("an agent's process ended")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has memory")?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is a number")?;
+/// Resident memory of a process.
+pub(crate) fn resident(pid: Pid) -> Result<u64> {
+    kibibytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// The same, with each page divided among the processes that share it.
+pub(crate) fn proportional(pid: Pid) -> Result<u64> {
+    kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// The octets that a line of `file` tells in KiB.
+fn kibibytes(file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(file).context("an agent's process ended")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).context("a process has memory")?;
+    let kibibytes: u64 =
+        line.trim().trim_end_matches(" kB").parse().with_context(|| format!("{name} is a number"))?;
     Ok(kibibytes * 1024)
 }

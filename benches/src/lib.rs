@@ -11,6 +11,7 @@ pub mod realtime;
 pub mod report;
 pub mod rounds;
 pub mod row;
+pub mod scale;
 pub mod series;
 pub mod stats;
 pub mod systems;

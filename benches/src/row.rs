@@ -95,6 +95,18 @@ impl Row {
         Ok(Self { seconds: Some(seconds), flood: Some(flood), ..row })
     }
 
+    /// The row of many addresses that moved together in so many `rounds`: its distributions are over all of them in all rounds,
+    /// and `moved` counts them.
+    pub(crate) fn of_crowd(
+        system: &'static str,
+        kind: &'static str,
+        conditions: Conditions,
+        rounds: u64,
+        seen: &[(Outcome, u64)],
+    ) -> Result<Self> {
+        Ok(Self { rounds, ..Self::new(system, kind, conditions, seen)? })
+    }
+
     fn new(system: &'static str, kind: &'static str, conditions: Conditions, seen: &[Seen]) -> Result<Self> {
         let quantiles = |value: fn(&Seen) -> u64| -> Result<Quantiles> {
             Ok(Distribution::of(seen.iter().map(value))?.quantiles())

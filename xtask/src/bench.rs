@@ -20,6 +20,12 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Many virtual routers under one agent, beside keepalived with as many, in one run. `-- --help` lists the options.
+    Scale {
+        /// Options of the benchmark: `--quick`, `--routers`, `--intervals`, `--kinds`, `--turns N`, `--json FILE`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Parser, builder and election (criterion), and the XDP program's ns per frame and verdict.
     Micro,
 }
@@ -28,13 +34,16 @@ enum What {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     need_root("measuring")?;
     match &args.what {
-        What::Failover { options } => {
-            build::with_tools()?;
-            become_command(&mut command(&built("failover").display().to_string(), options))
-        }
+        What::Failover { options } => run_program("failover", options),
+        What::Scale { options } => run_program("scale", options),
         What::Micro => {
             setup::run()?;
             step(&mut cargo(["bench", "--locked", "--package", "baton-benches", "--benches"]))
         }
     }
+}
+
+fn run_program(name: &str, options: &[String]) -> anyhow::Result<()> {
+    build::with_tools()?;
+    become_command(&mut command(&built(name).display().to_string(), options))
 }

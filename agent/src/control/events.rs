@@ -9,20 +9,20 @@ use crate::clock;
 use crate::driver::{self, News, Snapshot};
 use crate::track::State;
 
-/// Events that a reader may be behind.
+/// Events that a reader may be behind, at the least, and of each virtual router: all may move at once.
 const BACKLOG: usize = 256;
+const BACKLOG_OF_ROUTER: usize = 4;
 
 /// Where events go, whether somebody listens or not.
 #[derive(Debug)]
 pub struct Events(broadcast::Sender<Event>);
 
-impl Default for Events {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
-    }
-}
-
 impl Events {
+    /// For what happens to so many virtual routers.
+    pub fn of(routers: usize) -> Self {
+        Self(broadcast::Sender::new(BACKLOG.max(BACKLOG_OF_ROUTER * routers)))
+    }
+
     /// Tells all who listen.
     fn tell(&self, event: Event) {
         // Perhaps nobody does.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::protocol::{Outcome, Reloaded, Response, Restarted};
 use super::server::{RESTARTING, Server, stuck};
@@ -16,6 +16,11 @@ use crate::vrrp::{Reason, Role};
 
 /// How often a move in progress is looked at.
 const MOVE_POLL: Duration = Duration::from_millis(2);
+/// Virtual routers that are handed over at once. A thousand would want several thousand frames of either node, and what has not
+/// found a successor after an interval comes back.
+const AT_ONCE: usize = 64;
+/// How many times longer than the answer took the election is left alone after it.
+const MOVE_REST: u32 = 9;
 
 /// The virtual routers that an order is about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,10 +60,15 @@ impl Server {
                 "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
             ));
         }
-        self.order(Command::Handover { routers: places.clone(), to }, &places, |state| {
-            handover_outcome(state, to)
-        })
-        .await
+        let mut outcomes = Vec::new();
+        for places in places.chunks(AT_ONCE) {
+            let command = Command::Handover { routers: places.to_vec(), to };
+            match self.order(command, places, |state| handover_outcome(state, to)).await {
+                Ok(more) => outcomes.extend(more),
+                Err(refusal) => return refusal,
+            }
+        }
+        Response::Outcomes(outcomes)
     }
 
     /// Hands everything over and takes this host out of the election. It outlasts a restart of the agent when nothing has
@@ -66,7 +76,8 @@ impl Server {
     pub(super) async fn drain(&self) -> Response {
         let Some(before) = self.snapshot().await else { return stuck() };
         let places: Vec<Place> = self.places(&before, Chosen::default()).map(|(place, _)| place).collect();
-        let response = self.order(Command::Drain, &places, drain_outcome).await;
+        let outcomes = self.order(Command::Drain, &places, drain_outcome).await;
+        let response = outcomes.map_or_else(|refusal| refusal, Response::Outcomes);
         if let Response::Outcomes(outcomes) = &response
             && outcomes.iter().all(|outcome| outcome.done)
             && let Err(error) = self.drained.set()
@@ -84,7 +95,8 @@ impl Server {
         if places.is_empty() {
             return Response::Error("this host is not drained".to_owned());
         }
-        let response = self.order(Command::Undrain, &places, |_| (true, "takes part again".to_owned())).await;
+        let outcomes = self.order(Command::Undrain, &places, |_| (true, "takes part again".to_owned())).await;
+        let response = outcomes.map_or_else(|refusal| refusal, Response::Outcomes);
         if let Response::Outcomes(_) = response
             && let Err(error) = self.drained.clear()
         {
@@ -166,39 +178,41 @@ impl Server {
         command: Command,
         places: &[Place],
         judge: impl Fn(&RouterSnapshot) -> (bool, String),
-    ) -> Response {
+    ) -> Result<Vec<Outcome>, Response> {
         // Nothing is waited for between this look and the command, and a restart looks for what is under way.
         if self.restarting.load(Ordering::Relaxed) {
-            return Response::Error(RESTARTING.to_owned());
+            return Err(Response::Error(RESTARTING.to_owned()));
         }
         if self.remote.send(command).is_err() {
-            return stuck();
+            return Err(stuck());
         }
-        let mut outcomes = Vec::new();
-        for place in places {
-            let Some(state) = self.settled(*place).await else { return stuck() };
-            let Some((port, router)) = self.served(*place) else { return stuck() };
-            let (done, detail) = judge(&state);
-            outcomes.push(Outcome {
+        let states = self.settled(places).await.ok_or_else(stuck)?;
+        let outcome = |(place, state): (&Place, &RouterSnapshot)| {
+            let (port, router) = self.served(*place)?;
+            let (done, detail) = judge(state);
+            Some(Outcome {
                 interface: port.interface.clone(),
                 vrid: router.config.vrid.get(),
                 family: router.config.family().name().to_owned(),
                 done,
                 detail,
-            });
-        }
-        Response::Outcomes(outcomes)
+            })
+        };
+        places.iter().zip(&states).map(outcome).collect::<Option<_>>().ok_or_else(stuck)
     }
 
-    /// A virtual router when it is leaving no more.
-    async fn settled(&self, place: Place) -> Option<RouterSnapshot> {
+    /// The virtual routers at `places` when none of them is leaving any more.
+    async fn settled(&self, places: &[Place]) -> Option<Vec<RouterSnapshot>> {
         loop {
+            let asked = Instant::now();
             let snapshot = self.snapshot().await?;
-            let state = snapshot.ports.get(place.port)?.routers.get(place.router)?;
-            if !state.leaving {
-                return Some(*state);
+            let state = |place: &Place| snapshot.ports.get(place.port)?.routers.get(place.router).copied();
+            let states: Vec<RouterSnapshot> = places.iter().map(state).collect::<Option<_>>()?;
+            if !states.iter().any(|state| state.leaving) {
+                return Some(states);
             }
-            sleep(MOVE_POLL).await;
+            // An answer about a thousand is milliseconds of the election, which has them to move.
+            sleep(MOVE_POLL + MOVE_REST * asked.elapsed()).await;
         }
     }
 

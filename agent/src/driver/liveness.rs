@@ -46,14 +46,20 @@ impl Liveness {
 impl Port {
     /// Probes the Active routers that this host is Backup to, and tells its virtual routers what is wrong with them.
     pub(super) fn watch_peers(&mut self, stall: Option<&StallWatch>) {
-        self.choose_peers();
+        let now = clock::now();
+        if std::mem::take(&mut self.regroup) {
+            self.choose_peers();
+        } else if self.liveness.peers.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         for index in 0..self.liveness.peers.watches().len() {
             self.hear_answers(index);
             self.probe(index, stall);
         }
     }
 
-    /// A session for every virtual router that is Backup to a peer, with that peer.
+    /// A session for every virtual router that is Backup to a peer, with that peer; one that cannot be had now is asked for
+    /// again after the next advertisement.
     fn choose_peers(&mut self) {
         for (index, router) in self.routers.iter().enumerate() {
             let active = router.core.active_router();

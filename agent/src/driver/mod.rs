@@ -79,6 +79,8 @@ impl Driver {
     /// routers that this host is Backup to are watched as `profile` says; `stall` knows whether this host's CPUs run.
     pub fn run(&mut self, profile: Option<Profile>, stall: Option<&StallWatch>, takes_over: bool) -> End {
         self.started = clock::now();
+        let links = self.ports.iter().map(Port::links).sum();
+        let profile = profile.map(|profile| profile.among(links));
         for port in &mut self.ports {
             port.take_up_leases(profile, takes_over);
         }
@@ -96,8 +98,7 @@ impl Driver {
             self.execute_commands();
             for port in &mut self.ports {
                 port.watch_peers(stall);
-                port.fire_timers();
-                port.announce();
+                port.keep_time();
                 port.renew();
             }
         }
@@ -111,8 +112,8 @@ impl Driver {
         self.ending.filter(|_| is_over)
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.ports.iter().filter_map(Port::deadline).min()
+    fn deadline(&mut self) -> Option<Instant> {
+        self.ports.iter_mut().filter_map(Port::deadline).min()
     }
 
     fn execute_commands(&mut self) {

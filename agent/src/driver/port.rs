@@ -87,6 +87,12 @@ pub struct Port {
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
     pub(super) outcomes: Vec<(usize, Input<IpAddr>)>,
+    /// The earliest deadline of the virtual routers, and whether one of them was fed since it was found: a look at hundreds of
+    /// them is too much for every wake-up.
+    due: Option<Instant>,
+    fed: bool,
+    /// Whether one was fed since the peers were chosen.
+    pub(super) regroup: bool,
 }
 
 impl Port {
@@ -128,7 +134,15 @@ impl Port {
             drained,
             inbox,
             outcomes,
+            due: None,
+            fed: true,
+            regroup: true,
         }
+    }
+
+    /// How many S-BFD sessions' worth of rhythm it can have: adverts of each family come from another address.
+    pub(super) fn links(&self) -> usize {
+        self.vrrp_sockets.len()
     }
 
     /// The descriptors of the ways in that there are from the beginning.
@@ -204,15 +218,19 @@ impl Port {
         self.routers.iter().all(|router| router.core.role() == Role::Initialize)
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
         let now = clock::now();
         let completion = self.transmitter.is_sending(now).then(|| now + COMPLETION_POLL);
-        self.routers
-            .iter()
-            .filter_map(Router::deadline)
-            .chain(completion)
-            .chain(self.liveness.peers.deadline())
-            .min()
+        self.due().into_iter().chain(completion).chain(self.liveness.peers.deadline()).min()
+    }
+
+    /// When the next of the virtual routers wants to be called.
+    fn due(&mut self) -> Option<Instant> {
+        if self.fed {
+            self.due = self.routers.iter().filter_map(Router::deadline).min();
+            self.fed = false;
+        }
+        self.due
     }
 
     pub(super) fn set_usable(&mut self, usable: bool, now: Instant) {
@@ -276,10 +294,19 @@ impl Port {
         }
     }
 
+    /// Does what the virtual routers' deadlines are for.
+    pub(super) fn keep_time(&mut self) {
+        if self.due().is_some_and(|due| due <= clock::now()) {
+            self.fire_timers();
+            self.announce();
+            self.fed = true;
+        }
+    }
+
     /// Fires the timers that are due. Whoever waits for another router's word looks into the mailbox first: an
     /// advertisement that XDP has stamped may not have been read yet, because the ring is full or this thread was not
     /// scheduled.
-    pub(super) fn fire_timers(&mut self) {
+    fn fire_timers(&mut self) {
         for index in 0..self.routers.len() {
             let now = clock::now();
             if self.is_due(index, now)
@@ -319,6 +346,7 @@ impl Port {
     /// Feeds one input and carries out all its actions, in their order.
     pub(super) fn feed(&mut self, index: usize, input: Input<IpAddr>, now: Instant) {
         let Some(router) = self.routers.get_mut(index) else { return };
+        (self.fed, self.regroup) = (true, true);
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
         let has_failed = matches!(input, Input::ActiveFailed { .. });

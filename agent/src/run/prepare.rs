@@ -27,8 +27,9 @@ use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
 use crate::socket::{PacketSocket, PeerSocket, Solicitations, VrrpSocket};
 
-/// Events that may wait for the log.
+/// Events that may wait for the log and the hooks, at the least, and of each virtual router: all may move at once.
 const EVENTS: usize = 1024;
+const EVENTS_OF_ROUTER: usize = 8;
 
 /// Everything that the election and its service need.
 pub(super) struct Ready<'a> {
@@ -62,7 +63,7 @@ pub(super) fn prepare<'a>(
     for interface in examined {
         undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log)?);
     }
-    let (sender, events) = mpsc::channel(EVENTS);
+    let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
     let (mut parts, mut served, mut pending_rings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut watched, mut plans, mut temporary) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {

@@ -79,7 +79,7 @@ pub(super) fn start(
         ports: served,
         config: config.clone(),
         opinions: seen,
-        events: Events::default(),
+        events: Events::of(config.routers.len()),
         remote: remote.clone(),
         guardian: AtomicU32::new(0),
         restarts: restart,

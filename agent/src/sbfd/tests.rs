@@ -25,6 +25,16 @@ fn watch() -> Watch<u8> {
     watch
 }
 
+#[test]
+fn many_links_share_the_probes_of_one_by_the_fastest_profile() {
+    let interval = |profile: Profile, links| profile.among(links).interval.as_micros();
+    assert_eq!([1, 2, 4, 8].map(|links| interval(Profile::FAST, links)), [100, 100, 200, 400]);
+    assert_eq!([1, 2].map(|links| interval(Profile::FASTEST, links)), [50, 100]);
+    assert_eq!(interval(Profile::RELAXED, 8), 500);
+    let patience = |profile: Profile| (profile.patience, profile.multiplier);
+    assert_eq!(patience(Profile::FAST.among(8)), patience(Profile::FAST));
+}
+
 /// The probe that is due at `now`.
 fn probe(watch: &mut Watch<u8>, now: Instant) -> Probe {
     match watch.poll(now, || NEVER, |_| true) {

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _};
 use std::path::PathBuf;
 
@@ -43,9 +43,9 @@ enum Verb {
     },
     /// Send probes and ARP requests until SIGTERM, then write what came back.
     Probe {
-        /// Address and port to ask.
-        #[arg(long)]
-        target: SocketAddrV4,
+        /// Addresses and ports to ask, by turns; the first one by ARP, too.
+        #[arg(long, value_delimiter = ',', required = true)]
+        target: Vec<SocketAddrV4>,
         /// Interface for the ARP requests.
         #[arg(long, default_value = "eth0")]
         interface: String,
@@ -112,6 +112,7 @@ fn bind_free(address: SocketAddrV4) -> Result<UdpSocket> {
 /// A client at work.
 struct Client {
     socket: UdpSocket,
+    targets: Vec<SocketAddrV4>,
     arp: ArpSocket,
     recording: Recording,
     sent: usize,
@@ -121,7 +122,7 @@ struct Client {
 impl Client {
     /// A client with room for all that `span` nanoseconds hold, in memory that is there before the first probe.
     fn open(
-        target: SocketAddrV4,
+        targets: Vec<SocketAddrV4>,
         interface: &str,
         every_ns: u64,
         arp_every_ns: u64,
@@ -138,9 +139,8 @@ impl Client {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a UDP socket")?;
         setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).context("enlarge the receive buffer")?;
         socket.set_nonblocking(true)?;
-        socket.connect(SocketAddr::V4(target))?;
-        let arp = ArpSocket::open(interface, *target.ip())?;
-        Ok(Self { socket, arp, recording, sent: 0, asked: 0 })
+        let arp = ArpSocket::open(interface, *targets.first().context("whom to ask")?.ip())?;
+        Ok(Self { socket, targets, arp, recording, sent: 0, asked: 0 })
     }
 
     /// Probes for `span` nanoseconds or until a signal comes, and gives what was seen.
@@ -181,7 +181,9 @@ impl Client {
     fn probe(&mut self, now: u64) {
         if let Some(probe) = self.recording.probes.get_mut(self.sent) {
             probe.sent_ns = now;
-            let _ = self.socket.send(&(self.sent as u64).to_le_bytes());
+            let _ = self
+                .socket
+                .send_to(&(self.sent as u64).to_le_bytes(), self.targets[self.sent % self.targets.len()]);
             self.sent += 1;
             if self.sent == STARTED {
                 println!("probing");

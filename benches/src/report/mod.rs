@@ -27,7 +27,7 @@ fn has_two_owners(row: &Row) -> bool {
 }
 
 /// A span in the unit that one would say it in, with three digits.
-fn span(us: u64) -> String {
+pub(crate) fn span(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..10_000 => format!("{:.2} ms", us as f64 / 1e3),

@@ -1,5 +1,6 @@
 //! Baton on a node: its configuration, its commands and what it says of itself.
 
+use std::fmt::Display;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -70,19 +71,23 @@ impl Lab {
         settings: &Settings,
         routers: &[Router<'_>],
     ) -> Result<PathBuf> {
+        let tables: String =
+            routers.iter().map(|router| router_table("eth0", router, mac, settings)).collect();
+        self.write_baton(host, settings, &tables)
+    }
+
+    /// Writes a configuration of `host` with the `[[router]]` tables in `tables`, and gives its path.
+    pub(super) fn write_baton(&self, host: Host, settings: &Settings, tables: &str) -> Result<PathBuf> {
         let pins = self.directory().join("bpf").join(host.name());
         fs::create_dir_all(&pins)?;
         fs::create_dir_all(self.host_directory(host))?;
-        let mut text = format!(
-            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\nsbfd = \"{sbfd}\"\n{xdp}",
+        let text = format!(
+            "[runtime]\ndirectory = \"{directory}\"\npins = \"{pins}\"\nrealtime_priority = 50\nsbfd = \"{sbfd}\"\n{xdp}{tables}",
             directory = self.host_directory(host).display(),
             pins = pins.display(),
             sbfd = settings.sbfd,
             xdp = xdp_line(settings.xdp),
         );
-        for router in routers {
-            text += &router_table(router, mac, settings);
-        }
         let file = configuration(self, host);
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         Ok(file)
@@ -98,7 +103,13 @@ const fn xdp_line(xdp: XdpChoice) -> &'static str {
     }
 }
 
-fn router_table(router: &Router<'_>, mac: MacMode, settings: &Settings) -> String {
+/// The `[[router]]` table of `router` on `interface`.
+pub(super) fn router_table<A: Display>(
+    interface: &str,
+    router: &Router<'_, A>,
+    mac: MacMode,
+    settings: &Settings,
+) -> String {
     let Router { vrid, priority, vips } = router;
     let Settings { interval_ms, checksum, more, .. } = settings;
     let mac = match mac {
@@ -109,7 +120,7 @@ fn router_table(router: &Router<'_>, mac: MacMode, settings: &Settings) -> Strin
     let preempt = if settings.preempt { "" } else { "preempt = false\n" };
     let vips = vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
     format!(
-        "\n[[router]]\ninterface = \"eth0\"\nvrid = {vrid}\npriority = {priority}\ninterval_ms = {interval_ms}\n\
+        "\n[[router]]\ninterface = \"{interface}\"\nvrid = {vrid}\npriority = {priority}\ninterval_ms = {interval_ms}\n\
          {preempt}{more}mac = \"{mac}\"\nchecksum = \"{checksum}\"\nvips = [{vips}]\n"
     )
 }

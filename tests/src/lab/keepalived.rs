@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Host, Lab, Process, Settings, VRID};
+use super::{Host, Lab, Member, Process, Settings, VRID};
 
 /// The addresses that an advert has room for: their number is one octet.
 const MOST_IN_ADVERT: usize = 255;
@@ -151,6 +151,25 @@ fn block(name: &str, vips: &[Ipv4Addr]) -> String {
     format!("  {name} {{\n{addresses}  }}\n")
 }
 
+/// The configuration of `host` with many virtual routers: [`Tuning::Fast`] with an advert each `interval_ms`.
+pub(super) fn crowd_configuration(host: Host, interval_ms: u16, members: &[Member]) -> String {
+    let (whole, hundredths) = (interval_ms / 1000, interval_ms % 1000 / 10);
+    let instance = |(number, Member { link, vrid, vips }): (usize, &Member)| {
+        let (interface, priority) = (link.interface(), priority(host));
+        let addresses: String = vips.iter().map(|vip| format!("    {vip}/32 dev {interface}\n")).collect();
+        format!(
+            "vrrp_instance baton{number} {{\n  state BACKUP\n  nopreempt\n  advert_int {whole}.{hundredths:02}\n  \
+             interface {interface}\n  virtual_router_id {vrid}\n  priority {priority}\n  virtual_ipaddress {{\n{addresses}  \
+             }}\n}}\n"
+        )
+    };
+    let instances: String = members.iter().enumerate().map(instance).collect();
+    format!(
+        "global_defs {{\n  router_id {}\n  vrrp_version 3\n  vrrp_rt_priority 50\n  vrrp_rlimit_rttime 10000000\n}}\n{instances}",
+        host.name()
+    )
+}
+
 /// The priority of `host`, the same for every system that is tuned: a goes before b.
 pub(super) const fn priority(host: Host) -> u8 {
     match host {
@@ -180,6 +199,15 @@ mod tests {
             "global_defs {\n  router_id b\n}\nvrrp_instance baton {\n  interface eth0\n  virtual_router_id 51\n  \
              priority 99\n  virtual_ipaddress {\n    10.77.0.100/32 dev eth0\n  }\n}\n"
         );
+    }
+
+    #[test]
+    fn each_of_many_has_an_instance_of_its_own() {
+        let members = Member::spread(256).expect("two links");
+        let text = crowd_configuration(Host::B, 1000, &members);
+        assert_eq!(text.matches("  advert_int 1.00\n").count(), 256);
+        assert!(text.contains("  interface eth1\n  virtual_router_id 1\n  priority 253\n"), "{text}");
+        assert!(text.ends_with("  virtual_ipaddress {\n    10.78.128.128/32 dev eth1\n  }\n}\n"), "{text}");
     }
 
     #[test]

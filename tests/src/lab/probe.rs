@@ -96,6 +96,11 @@ impl Prober {
 
     /// Like [`Prober::start`], with a probe each `every`. At every fifth it also asks by ARP.
     pub fn start_every(lab: &Lab, vip: Ipv4Addr, every: Duration, limit: Duration) -> Result<Self> {
+        Self::start_round(lab, &[vip], every, limit)
+    }
+
+    /// Like [`Prober::start_every`], with the probes to all of `vips` by turns; ARP asks for the first.
+    pub fn start_round(lab: &Lab, vips: &[Ipv4Addr], every: Duration, limit: Duration) -> Result<Self> {
         let file = lab.directory().join("recording");
         let mut command = lab.command(Host::Client, binary("prober")?);
         command.args(["probe", "--interface", "eth0"]);
@@ -103,7 +108,7 @@ impl Prober {
         command.args(["--arp-every-us", &(5 * every).as_micros().to_string()]);
         command.args([
             "--target",
-            &format!("{vip}:{ECHO_PORT}"),
+            &vips.iter().map(|vip| format!("{vip}:{ECHO_PORT}")).collect::<Vec<_>>().join(","),
             "--seconds",
             &limit.as_secs().max(1).to_string(),
         ]);

@@ -145,7 +145,8 @@ pub fn output(command: &mut Command) -> Result<String> {
     let words = words();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("start `{words}`"))?;
     if !output.status.success() {
-        bail!("`{words}`: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+        bail!("`{words}`: {}: {}", output.status, String::from_utf8_lossy(said).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

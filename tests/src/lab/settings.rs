@@ -39,15 +39,15 @@ impl Settings {
     pub const DEFAULTS: Self = Self { interval_ms: 1000, preempt: true, ..Self::USUAL };
 }
 
-/// A virtual router on one node.
+/// A virtual router on one node. `A` is the address type of the family.
 #[derive(Clone, Copy, Debug)]
-pub struct Router<'a> {
+pub struct Router<'a, A = Ipv4Addr> {
     /// Its identifier.
     pub vrid: u8,
     /// The node's priority in its election.
     pub priority: u8,
     /// Its addresses.
-    pub vips: &'a [Ipv4Addr],
+    pub vips: &'a [A],
 }
 
 impl<'a> Router<'a> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::{Host, Lab, mac_text, wait_until};
+use super::{Host, Lab, Link, mac_text, wait_until};
 use crate::empty::{EmptyProgram, Kind};
 
+/// The switch of the first link.
 const BRIDGE: &str = "br0";
 /// The pins of the programs for switch ports.
 const PASS: &str = "xdp-pass";
@@ -25,21 +26,24 @@ impl Lab {
         EmptyProgram::load(Kind::Xdp)?.pin(&bpf.join(PASS))?;
         EmptyProgram::load_dropping()?.pin(&bpf.join(DROP))?;
 
-        self.run_on_switch(
-            "ip",
-            &["link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0"],
-        )?;
-        // An IGMP snooping switch without a querier floods anyway, after a while; VRRP shall not wait for it.
-        self.run_on_switch("ip", &["link", "set", BRIDGE, "type", "bridge", "mcast_snooping", "0"])?;
-        self.run_on_switch("ip", &["link", "set", BRIDGE, "up"])?;
+        self.add_switch(Link::FIRST)?;
         for host in Host::ALL {
-            self.connect_host(host).with_context(|| format!("connect {}", host.name()))?;
+            self.connect_host(Link::FIRST, host).with_context(|| format!("connect {}", host.name()))?;
         }
         // The nodes have talked to the client before: what is measured is the move, not their first ARP request.
         for host in Host::NODES {
             self.introduce(host, Host::Client)?;
         }
         Ok(())
+    }
+
+    pub(super) fn add_switch(&self, link: Link) -> Result<()> {
+        let bridge = link.bridge();
+        let plain = ["type", "bridge", "stp_state", "0", "forward_delay", "0"];
+        self.run_on_switch("ip", &[&["link", "add", &bridge], &plain[..]].concat())?;
+        // An IGMP snooping switch without a querier floods anyway, after a while; VRRP shall not wait for it.
+        self.run_on_switch("ip", &["link", "set", &bridge, "type", "bridge", "mcast_snooping", "0"])?;
+        self.run_on_switch("ip", &["link", "set", &bridge, "up"]).map(drop)
     }
 
     /// Makes `host` learn the hardware address of `peer`.
@@ -56,24 +60,25 @@ impl Lab {
         })
     }
 
-    fn connect_host(&self, host: Host) -> Result<()> {
-        let (port, inside) = (host.port(), self.namespace(host).name());
+    pub(super) fn connect_host(&self, link: Link, host: Host) -> Result<()> {
+        let (port, inside) = (link.port(host), self.namespace(host).name());
+        let (interface, mac) = (link.interface(), mac_text(link.mac(host)));
         // Several queues on both ends, as a NIC would have; the device is born inside the namespaces.
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
-        let near = ["link", "add", port];
-        let far = ["type", "veth", "peer", "name", "eth0", "address", &mac_text(host.mac()), "netns", inside];
+        let near = ["link", "add", &port];
+        let far = ["type", "veth", "peer", "name", &interface, "address", &mac, "netns", inside];
         self.run_on_switch("ip", &[&near[..], &queues[..], &far[..], &queues[..]].concat())?;
         // Otherwise a VLAN tag travels as metadata, invisible to XDP.
-        self.run_on_switch("ethtool", &["-K", port, "txvlan", "off"])?;
-        self.run(host, "ethtool", &["-K", "eth0", "txvlan", "off"])?;
-        self.set_port_program(host, PASS)?;
-        self.run_on_switch("ip", &["link", "set", port, "master", BRIDGE, "up"])?;
+        self.run_on_switch("ethtool", &["-K", &port, "txvlan", "off"])?;
+        self.run(host, "ethtool", &["-K", &interface, "txvlan", "off"])?;
+        self.set_port_program(&port, PASS)?;
+        self.run_on_switch("ip", &["link", "set", &port, "master", &link.bridge(), "up"])?;
         for key in ["all", "default"] {
             self.namespace(host).set(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
         }
-        let address = format!("{}/16", host.address());
-        self.run(host, "ip", &["address", "add", &address, "dev", "eth0"])?;
-        self.run(host, "ip", &["link", "set", "eth0", "up"])?;
+        let address = format!("{}/16", link.address(host));
+        self.run(host, "ip", &["address", "add", &address, "dev", &interface])?;
+        self.run(host, "ip", &["link", "set", &interface, "up"])?;
         Ok(())
     }
 
@@ -119,12 +124,12 @@ impl Lab {
 
     /// Loses all that `host` sends, and nothing of what is sent to it, without anybody noticing.
     pub fn mute(&self, host: Host) -> Result<()> {
-        self.set_port_program(host, DROP)
+        self.set_port_program(host.port(), DROP)
     }
 
     /// Mends what [`Lab::mute`] cut.
     pub fn unmute(&self, host: Host) -> Result<()> {
-        self.set_port_program(host, PASS)
+        self.set_port_program(host.port(), PASS)
     }
 
     /// Loses all that is sent to `host`, and nothing of what it sends, without anybody noticing.
@@ -163,11 +168,10 @@ impl Lab {
         self.run_on_switch("ip", &arguments).map(drop)
     }
 
-    fn set_port_program(&self, host: Host, program: &str) -> Result<()> {
+    fn set_port_program(&self, port: &str, program: &str) -> Result<()> {
         let pin = self.directory().join("bpf").join(program);
         let pin = pin.to_string_lossy();
-        self.run_on_switch("ip", &["-force", "link", "set", "dev", host.port(), "xdpdrv", "pinned", &*pin])
-            .map(drop)
+        self.run_on_switch("ip", &["-force", "link", "set", "dev", port, "xdpdrv", "pinned", &*pin]).map(drop)
     }
 
     /// Takes the switch port of `host` down, so that the host loses its carrier. Space these by 2 s or more: the

@@ -20,6 +20,7 @@ mod interface;
 mod interrupted;
 mod ipv6;
 mod log;
+mod many_routers;
 mod many_vips;
 mod metrics;
 mod mounts;

@@ -122,7 +122,7 @@ fn a_restart_keeps_the_metrics_served() -> Result<()> {
 }
 
 /// Lets the agent of `host` serve them, by a restart.
-fn serve_metrics(lab: &Lab, host: Host) -> Result<()> {
+pub(super) fn serve_metrics(lab: &Lab, host: Host) -> Result<()> {
     let file = lab.host_directory(host).join("baton.toml");
     let text = fs::read_to_string(&file)?;
     fs::write(&file, text.replacen("[runtime]\n", &format!("[runtime]\nmetrics = \"{ADDRESS}\"\n"), 1))?;
@@ -131,7 +131,7 @@ fn serve_metrics(lab: &Lab, host: Host) -> Result<()> {
 }
 
 /// The page of `host`.
-fn page(lab: &Lab, host: Host) -> Result<String> {
+pub(super) fn page(lab: &Lab, host: Host) -> Result<String> {
     lab.namespace(host).within(ask)
 }
 
