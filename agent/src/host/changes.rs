@@ -1,5 +1,5 @@
-//! VIPs are bound on `lo` of every node unless told otherwise, so that services can listen before they are needed, and the kernel is kept
-//! from speaking for them. What was changed is recorded in `host.json`, so that another run can take it back.
+//! VIPs are bound on `lo` of every node unless told otherwise, so that services can listen before they are needed, and the
+//! kernel is kept from speaking for them. What was changed is recorded in `host.json`, so that another run can take it back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
