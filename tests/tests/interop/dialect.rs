@@ -2,7 +2,7 @@
 //! under one Baton and one keepalived.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,9 +28,9 @@ pub(super) struct Dialect {
     pub(super) vips: Vec<IpAddr>,
     /// What stands for the addresses at Baton.
     mac: MacMode,
-    /// Keys of Baton's `[[router]]` beside the usual ones.
+    /// Keys of Baton's `[[router]]` beside the usual ones; NODES are the addresses of both.
     baton: &'static str,
-    /// Lines of keepalived's instance beside the usual ones.
+    /// Lines of keepalived's instance beside the usual ones; PEER is Baton's address.
     keepalived: &'static str,
 }
 
@@ -51,6 +51,8 @@ impl Dialect {
 
     fn router(&self, priority: u8, preempt: bool) -> String {
         let Self { vrid, baton, .. } = self;
+        let nodes = Host::NODES.map(|host| format!("\"{}\"", self.address(host))).join(", ");
+        let baton = baton.replace("NODES", &nodes);
         let vips = self.vips.iter().map(|vip| format!("\"{vip}\"")).collect::<Vec<_>>().join(", ");
         format!(
             "\n[[router]]\ninterface = \"eth0\"\nvrid = {vrid}\npriority = {priority}\npreempt = {preempt}\n\
@@ -58,8 +60,18 @@ impl Dialect {
         )
     }
 
-    fn instance(&self, priority: u8, preempt: bool) -> String {
-        let Self { vrid, keepalived, .. } = self;
+    /// What adverts of `host` come from; over IPv6 the link-local address, which is made of the MAC (RFC 4291 A).
+    fn address(&self, host: Host) -> IpAddr {
+        if self.vip().is_ipv4() {
+            return host.address().into();
+        }
+        let [a, b, c, d, e, f] = host.mac();
+        IpAddr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+    }
+
+    fn instance(&self, priority: u8, preempt: bool, baton: Host) -> String {
+        let vrid = self.vrid;
+        let keepalived = self.keepalived.replace("PEER", &self.address(baton).to_string());
         let nopreempt = if preempt { "" } else { "  nopreempt\n" };
         let vips: String =
             self.vips.iter().map(|vip| format!("    {} dev eth0\n", with_length(*vip))).collect();
@@ -74,7 +86,7 @@ impl Dialect {
 }
 
 /// All dialects.
-pub(super) fn dialects() -> [Dialect; 5] {
+pub(super) fn dialects() -> [Dialect; 8] {
     let vip = |last| vec![IpAddr::from(Ipv4Addr::new(10, 77, 0, last))];
     [
         Dialect {
@@ -117,6 +129,31 @@ pub(super) fn dialects() -> [Dialect; 5] {
             baton: "version = 2\npassword = \"s3cret12\"\n",
             keepalived: "  version 2\n  advert_int 1\n  authentication {\n    auth_type PASS\n    auth_pass s3cret12\n  }\n",
         },
+        Dialect {
+            name: "v3-unicast",
+            vrid: 65,
+            vips: vip(165),
+            mac: MacMode::Virtual,
+            baton: "interval_ms = 100\npeers = [NODES]\n",
+            keepalived: "  version 3\n  advert_int 0.1\n  unicast_peer {\n    PEER\n  }\n",
+        },
+        Dialect {
+            name: "v3-unicast-ipv6",
+            vrid: 65,
+            vips: vec![IpAddr::from(Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, 0x165))],
+            mac: MacMode::Virtual,
+            baton: "interval_ms = 100\npeers = [NODES]\n",
+            // By itself it takes the kernel's Hop Limit.
+            keepalived: "  version 3\n  advert_int 0.1\n  unicast_ttl 255\n  unicast_peer {\n    PEER\n  }\n",
+        },
+        Dialect {
+            name: "v2-unicast",
+            vrid: 66,
+            vips: vip(166),
+            mac: MacMode::Virtual,
+            baton: "version = 2\npeers = [NODES]\n",
+            keepalived: "  version 2\n  advert_int 1\n  unicast_peer {\n    PEER\n  }\n",
+        },
     ]
 }
 
@@ -132,7 +169,7 @@ pub(super) struct MixedPair<'lab> {
     pub(super) lab: &'lab Lab,
     /// Where Baton runs.
     pub(super) baton: Host,
-    dialects: [Dialect; 5],
+    dialects: [Dialect; 8],
 }
 
 /// Runs `test` on a lab with the configurations of a Baton on `baton` and of a keepalived on the other node in place.
@@ -164,7 +201,7 @@ impl MixedPair<'_> {
             dialects.iter().map(|dialect| dialect.router(priorities.baton, preempt)).collect();
         fs::write(&file, fs::read_to_string(&file)? + &routers)?;
         let instances: String =
-            dialects.iter().map(|dialect| dialect.instance(priorities.keepalived, preempt)).collect();
+            dialects.iter().map(|dialect| dialect.instance(priorities.keepalived, preempt, *baton)).collect();
         let configuration = format!("global_defs {{\n  router_id {}\n}}\n{instances}", keepalived.name());
         fs::write(lab.host_directory(keepalived).join("wanted.conf"), configuration).map_err(Into::into)
     }
