@@ -86,11 +86,11 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
         }
         Errand::Schema => print(&pretty(&baton::config::schema())?)?,
         Errand::Status(Question { config, json }) => {
-            let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
+            let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
         Errand::Explain(config) => {
-            let Response::Status(status) = ask(&config, &Request::Status)? else { bail!(OTHER_ANSWER) };
+            let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
         }
         Errand::Events(ConfigPath { path }) => {
@@ -99,16 +99,18 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
         Errand::Handover { question, vrid, interface, to } => {
             return order(&question, &Request::Handover { vrid, interface, to });
         }
-        Errand::Drain(question) => return order(&question, &Request::Drain),
-        Errand::Resume(question) => return order(&question, &Request::Resume),
+        Errand::Drain(question) => return order(&question, &Request::Drain {}),
+        Errand::Resume(question) => return order(&question, &Request::Resume {}),
         Errand::Restart(Question { config, json }) => {
-            let Response::Restarted(restarted) = ask(&config, &Request::Restart)? else {
+            let Response::Restarted(restarted) = ask(&config, &Request::Restart {})? else {
                 bail!(OTHER_ANSWER)
             };
             print(&if json { pretty(&restarted)? } else { render::restarted(restarted) })?;
         }
         Errand::Reload(Question { config, json }) => {
-            let Response::Reloaded(reloaded) = ask(&config, &Request::Reload)? else { bail!(OTHER_ANSWER) };
+            let Response::Reloaded(reloaded) = ask(&config, &Request::Reload {})? else {
+                bail!(OTHER_ANSWER)
+            };
             print(&if json { pretty(&reloaded)? } else { render::reloaded(&reloaded) })?;
         }
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,

@@ -64,7 +64,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Response, ClientError> {
 ///
 /// No agent listens, it does not answer in time, or it has ended.
 pub fn listen(path: &Path, mut tell: impl FnMut(&str) -> io::Result<bool>) -> Result<(), ClientError> {
-    let mut lines = say(path, &Request::Events)?;
+    let mut lines = say(path, &Request::Events {})?;
     while let Some(line) = hear(&mut lines)? {
         // The first one has come in time.
         lines.get_ref().set_read_timeout(None)?;
@@ -83,9 +83,9 @@ fn say(path: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientEr
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
     stream.set_read_timeout(Some(match request {
-        Request::Status | Request::Events | Request::Resume => PATIENCE,
-        Request::Handover { .. } | Request::Drain => HANDOVER_PATIENCE,
-        Request::Restart | Request::Reload => RESTART_PATIENCE,
+        Request::Status {} | Request::Events {} | Request::Resume {} => PATIENCE,
+        Request::Handover { .. } | Request::Drain {} => HANDOVER_PATIENCE,
+        Request::Restart {} | Request::Reload {} => RESTART_PATIENCE,
     }))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Difference;
 
-/// A question or an order.
+/// A question or an order. Each has braces, or serde would let it have keys that it does not know: an order to drain one
+/// virtual router would drain all.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Describe yourself.
-    Status,
+    Status {},
     /// Tell what is, and then whatever happens, an [`Event`] on each line, until the connection ends.
-    Events,
+    Events {},
     /// Give virtual routers to a Backup and go on as Backup.
     Handover {
         /// Only this VRID; without it, every virtual router that this host is Active for.
@@ -25,13 +26,13 @@ pub enum Request {
         to: Option<IpAddr>,
     },
     /// Give everything to Backups and take no part until [`Resume`](Self::Resume).
-    Drain,
+    Drain {},
     /// Take part again.
-    Resume,
+    Resume {},
     /// Go over to the program and the configuration that are on the disk.
-    Restart,
+    Restart {},
     /// Go over to the configuration that is on the disk, if it is another than that of the agent.
-    Reload,
+    Reload {},
 }
 
 /// The answer.
@@ -320,4 +321,19 @@ pub struct TransitionStatus {
     pub transmitted_ns: Option<u64>,
     /// The first gratuitous ARP or neighbour advertisement was handed to the wire.
     pub announced_ns: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_with_a_key_that_it_does_not_have_is_refused() {
+        for command in ["status", "events", "handover", "drain", "resume", "restart", "reload"] {
+            let plain = format!("{{\"command\":\"{command}\"}}");
+            assert!(serde_json::from_str::<Request>(&plain).is_ok(), "{plain}");
+            let more = format!("{{\"command\":\"{command}\",\"router\":51}}");
+            assert!(serde_json::from_str::<Request>(&more).is_err(), "{more}");
+        }
+    }
 }

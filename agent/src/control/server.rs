@@ -266,18 +266,18 @@ enum Answer {
 impl Server {
     async fn answer(&self, request: Request) -> Answer {
         Answer::Line(match request {
-            Request::Status => match self.snapshot().await {
+            Request::Status {} => match self.snapshot().await {
                 Some(snapshot) => Response::Status(status(self, &snapshot)),
                 None => stuck(),
             },
-            Request::Events => return Answer::Lines,
+            Request::Events {} => return Answer::Lines,
             Request::Handover { vrid, interface, to } => {
                 self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await
             }
-            Request::Drain => self.drain().await,
-            Request::Resume => self.resume().await,
-            Request::Restart => self.restart().await,
-            Request::Reload => self.reload().await,
+            Request::Drain {} => self.drain().await,
+            Request::Resume {} => self.resume().await,
+            Request::Restart {} => self.restart().await,
+            Request::Reload {} => self.reload().await,
         })
     }
 
