@@ -77,7 +77,7 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
     };
     ensure!(plan.turns > 0, "--turns wants at least 1");
     ensure!(plan.counts.iter().all(|count| (1..=MOST).contains(count)), "--routers wants 1 to {MOST}");
-    let is_possible = |interval: &u16| (10..=40_950).contains(interval) && interval % 10 == 0;
+    let is_possible = |interval: &u16| (10..=40_950).contains(interval) && interval.is_multiple_of(10);
     ensure!(plan.intervals_ms.iter().all(is_possible), "--intervals wants multiples of 10, 10 to 40950");
     Ok(plan)
 }

@@ -55,8 +55,8 @@ impl Plan {
         let (routers, interval) = (u32::from(routers), Duration::from_millis(interval_ms.into()));
         let per_router = Duration::from_millis(3);
         let rounds = u32::try_from(self.faults.len()).unwrap_or(u32::MAX);
-        let round = Duration::from_millis(2500) + 4 * interval + routers * per_router;
-        COST + Duration::from_secs(3) + 8 * interval + routers * per_router + rounds * round
+        let round = Duration::from_millis(1500) + 4 * interval + routers * per_router;
+        COST + Duration::from_secs(2) + 6 * interval + routers * per_router + rounds * round
     }
 
     /// About how long everything takes.

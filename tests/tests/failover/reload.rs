@@ -16,10 +16,15 @@ use baton_tests::lab::{
 use baton_tests::repetitions::repeat;
 use nix::sys::signal::Signal;
 
-use super::support::{SOON, WATCH, reconfigure, refused, router, start_alone, wait_for_guardian, with_pair};
+use super::support::{
+    EVERY_100_MS, SOON, WATCH, reconfigure, refused, router, start_alone, wait_for_guardian, with_pair,
+    with_settings,
+};
 
 /// Longer than the reloads of a round take.
 const LONG: Duration = Duration::from_secs(120);
+/// The distance of the probes. Those of a measurement take both cores, and the agents that start want them.
+const EVERY: Duration = Duration::from_micros(200);
 /// Rounds of a usual run, and reloads of a round.
 const ROUNDS: u64 = 2;
 const RELOADS: u8 = 10;
@@ -102,7 +107,7 @@ fn a_mistake_is_refused_with_all_places_and_nothing_changes() -> Result<()> {
 
 #[test]
 fn reloads_again_and_again_under_traffic_lose_nothing_and_change_no_role() -> Result<()> {
-    with_pair(MacMode::Virtual, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         again_and_again("reloads", lab, pair, |lab, priority| {
             reconfigure_priority(lab, priority)?;
             let Reloaded { differences, pid } = reload(lab, Host::A)?;
@@ -114,7 +119,7 @@ fn reloads_again_and_again_under_traffic_lose_nothing_and_change_no_role() -> Re
 
 #[test]
 fn hangups_again_and_again_under_traffic_lose_nothing_and_change_no_role() -> Result<()> {
-    with_pair(MacMode::Virtual, |lab, pair| {
+    with_settings(MacMode::Virtual, EVERY_100_MS, |lab, pair| {
         let guardian = pair.agent(Host::A)?.pid();
         again_and_again("hangups", lab, pair, |lab, priority| {
             // It has to know the agent that it is to tell.
@@ -162,7 +167,8 @@ fn again_and_again(
                 assert_eq!(
                     (router.role.as_str(), router.epoch, router.priority),
                     ("Active", epoch, priority),
-                    "{router:?}"
+                    "{router:?}, woken so late: {:?}",
+                    lab.baton_status(Host::A)?.election_lateness
                 );
             }
             Ok(())
@@ -176,7 +182,7 @@ fn again_and_again(
 /// Asserts that no probe is lost and no role changes while `work` is done.
 fn unnoticed(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Outcome> {
     let changes = router(lab, Host::B)?.transitions.len();
-    let prober = Prober::start(lab, VIP, LONG)?;
+    let prober = Prober::start_every(lab, VIP, EVERY, LONG)?;
     let before = clock::now().as_nanos();
     work()?;
     pause(WATCH)?;
@@ -188,7 +194,7 @@ fn unnoticed(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Outcome> {
 
 fn reconfigure_priority(lab: &Lab, priority: u8) -> Result<()> {
     let router = Router { vrid: VRID, priority, vips: &[VIP] };
-    lab.configure_routers(Host::A, MacMode::Virtual, &Settings::USUAL, &[router]).map(drop)
+    lab.configure_routers(Host::A, MacMode::Virtual, &EVERY_100_MS, &[router]).map(drop)
 }
 
 fn reload(lab: &Lab, host: Host) -> Result<Reloaded> {
