@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton::config::MacMode;
-use baton_tests::lab::Pair;
-use baton_tests::lab::{Fault, Host, Lab, Settings, Upstream, VIP, differences, output, wait_until};
+use baton_tests::lab::{Fault, Host, Lab, Pair, Settings, Upstream, VIP, differences, output, wait_until};
 
 use super::support::{
-    LEASE_US, SOON, assert_moved, assert_sole_owner, reconfigure, refused, router6_table, start_alone,
-    watch_vip, with_settings,
+    LEASE_US, SOON, assert_moved, assert_sole_owner, reconfigure, refused, router, router6_table,
+    start_alone, wait_for_guardian, watch_vip, with_settings,
 };
 
 const GATEWAY: Settings =
@@ -64,6 +63,46 @@ fn a_gateway_that_dies_is_succeeded() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn a_restart_of_the_gateway_loses_nothing() -> Result<()> {
+    with_gateways(|lab, _| {
+        wait_for_guardian(lab, Host::A)?;
+        let (outcome, _) =
+            watch_vip(lab, Upstream::ADDRESS, || output(&mut lab.baton(Host::A, "restart")?).map(drop))?;
+        assert_eq!((outcome.after, outcome.flips, outcome.lost_probes), (Some(Host::A), 0, 0), "{outcome:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_reload_makes_an_owner_a_gateway_and_unmakes_it() -> Result<()> {
+    let lab = Lab::up()?;
+    let _upstream = Upstream::start(&lab, Host::A)?;
+    lab.set_forwarding(Host::A, true)?;
+    lab.route_through_vip()?;
+    reconfigure(&lab, LINE, LINE)?;
+    let _agent = start_alone(&lab)?;
+    wait_for_guardian(&lab, Host::A)?;
+    let epoch = router(&lab, Host::A)?.epoch;
+    for (more, routes, is_bound) in [
+        ("", false, true),
+        ("delivery = \"gateway\"\n", true, true),
+        ("delivery = \"gateway\"\naccept = false\n", true, false),
+        ("accept = false\n", false, false),
+        ("", false, true),
+    ] {
+        reconfigure(&lab, LINE, &format!("{more}{LINE}"))?;
+        output(&mut lab.baton(Host::A, "reload")?)?;
+        let answer = if routes { Some(Host::A) } else { None };
+        assert_eq!(lab.ask(Upstream::ADDRESS)?, answer, "{more}");
+        let addresses = lab.run(Host::A, "ip", &["address", "show", "dev", "lo"])?;
+        assert_eq!(addresses.contains(&VIP.to_string()), is_bound, "{more}: {addresses}");
+        assert_eq!(router(&lab, Host::A)?.epoch, epoch, "it has lost its role: {more}");
+        wait_for_guardian(&lab, Host::A)?;
+    }
+    Ok(())
 }
 
 /// The node whose lease has lapsed would route on: its kernel does not know.
