@@ -18,7 +18,7 @@ use crate::vrrp::{Reason, Role};
 const MOVE_POLL: Duration = Duration::from_millis(2);
 /// Virtual routers that are handed over at once. A thousand would want several thousand frames of either node, and what has not
 /// found a successor after an interval comes back.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// How many times longer than the answer took the election is left alone after it.
 const MOVE_REST: u32 = 9;
 

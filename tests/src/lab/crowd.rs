@@ -15,9 +15,7 @@ use nix::sys::signal::{Signal, kill};
 
 use super::baton::router_table;
 use super::keepalived::{crowd_configuration, priority};
-use super::{
-    Fault, Host, Keepalived, Lab, Link, Process, Router, Settings, System, output, pause, wait_until,
-};
+use super::{Fault, Host, Keepalived, Lab, Link, Process, Router, Settings, System, pause, wait_until};
 
 /// The longest time that an agent may take to start with all of them, and to end.
 const START: Duration = Duration::from_secs(60);
@@ -140,7 +138,7 @@ impl<'lab> Crowd<'lab> {
         let agent = *self.agent(victim)?.tree().first().context("an agent has a process")?;
         let began = clock::now();
         match (fault, self.system) {
-            (Fault::Planned, System::Baton(_)) => drop(output(&mut self.lab.baton(victim, "handover")?)?),
+            (Fault::Planned, System::Baton(_)) => self.hand_over(victim)?,
             (Fault::Planned, System::Keepalived(_) | System::Frr) => {
                 self.agent(victim)?.signal(Signal::SIGTERM)?;
             }
@@ -161,7 +159,13 @@ impl<'lab> Crowd<'lab> {
     pub fn restore(&mut self) -> Result<()> {
         let Some((fault, victim)) = self.fault.take() else { return Ok(()) };
         match (fault, self.system) {
-            (Fault::Planned, System::Baton(_)) => Ok(()),
+            (Fault::Planned, System::Baton(_)) => wait_until("the rest to be handed over", SETTLE, || {
+                let rest = self.owned(victim)?;
+                if rest > 0 {
+                    self.hand_over(victim)?;
+                }
+                Ok(rest == 0)
+            }),
             (Fault::Planned, System::Keepalived(_) | System::Frr)
             | (Fault::AgentDeath | Fault::DeathOfAll, _) => self.restart(victim),
             (Fault::AgentHang, _) => self.agent(victim)?.signal_tree(Signal::SIGCONT),
@@ -178,6 +182,14 @@ impl<'lab> Crowd<'lab> {
             }
             self.system.clean(self.lab, host)?;
         }
+        Ok(())
+    }
+
+    /// Hands over what `host` has. That some of it stays, for which the command has an exit code, is a result.
+    fn hand_over(&self, host: Host) -> Result<()> {
+        let output = self.lab.baton(host, "handover")?.output().context("start `baton handover`")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(said.is_empty(), "`baton handover`: {}", said.trim());
         Ok(())
     }
 
