@@ -225,7 +225,13 @@ fn come_back(lab: &Lab, pair: &mut Pair<'_>) -> Result<()> {
             kill(Pid::from_raw(i32::try_from(status.pid)?), Signal::SIGTERM)?;
             wait_until("the end of an agent without a guardian", SOON, || Ok(!socket.exists()))?;
         }
-        pair.restart(Host::A)?;
+        // A process of the restart that was killed may not have ended yet, and keeps others out until then.
+        let mut last = Ok(());
+        wait_until("node a to start again", SOON, || {
+            last = pair.restart(Host::A).map(drop);
+            Ok(last.is_ok())
+        })
+        .or(last)?;
     }
     move_to_a(lab, pair)
 }

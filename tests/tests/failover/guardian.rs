@@ -165,14 +165,14 @@ fn a_hangup_is_passed_on_and_changes_nothing_where_the_configuration_has_not() -
 #[test]
 fn an_agent_that_starts_within_the_linger_does_not_resume_and_keeps_what_it_then_takes() -> Result<()> {
     let lab = Lab::up()?;
-    lab.configure_baton(Host::A, MacMode::Virtual, 1000, &[VIP])?;
+    lab.configure_baton(Host::A, MacMode::Virtual, 2000, &[VIP])?;
     let mut dead = start_alone(&lab)?;
     let process = format!("/proc/{}", lab.baton_status(Host::A)?.pid);
     lab.signal_agent(Host::A, Signal::SIGKILL)?;
     wait_until("the agent's end", SOON, || Ok(!fs::exists(&process)?))?;
     let mut agent = lab.start_baton(Host::A)?;
     wait_until("a new agent", SOON, || Ok(lab.baton_status(Host::A).is_ok()))?;
-    ensure!(dead.is_running(), "the linger of a second was over too soon to tell anything");
+    ensure!(dead.is_running(), "the linger of two seconds was over too soon to tell anything");
     let status = lab.baton_status(Host::A)?;
     assert_eq!(status.routers[0].transitions[0].reason, "startup");
     wait_until("the new agent to become Active", SOON, || {
