@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::protocol::{Outcome, Reloaded, Response, Restarted};
 use super::server::{RESTARTING, Server, stuck};
@@ -19,8 +19,6 @@ const MOVE_POLL: Duration = Duration::from_millis(2);
 /// Virtual routers that are handed over at once. A thousand would want several thousand frames of either node, and what has not
 /// found a successor after an interval comes back.
 const AT_ONCE: usize = 32;
-/// How many times longer than the answer took the election is left alone after it.
-const MOVE_REST: u32 = 9;
 
 /// The virtual routers that an order is about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,15 +58,13 @@ impl Server {
                 "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
             ));
         }
-        let mut outcomes = Vec::new();
         for places in places.chunks(AT_ONCE) {
             let command = Command::Handover { routers: places.to_vec(), to };
-            match self.order(command, places, |state| handover_outcome(state, to)).await {
-                Ok(more) => outcomes.extend(more),
-                Err(refusal) => return refusal,
+            if let Err(refusal) = self.carry_out(command, places).await {
+                return refusal;
             }
         }
-        Response::Outcomes(outcomes)
+        self.outcomes(&places, |state| handover_outcome(state, to)).await
     }
 
     /// Hands everything over and takes this host out of the election. It outlasts a restart of the agent when nothing has
@@ -76,8 +72,7 @@ impl Server {
     pub(super) async fn drain(&self) -> Response {
         let Some(before) = self.snapshot().await else { return stuck() };
         let places: Vec<Place> = self.places(&before, Chosen::default()).map(|(place, _)| place).collect();
-        let outcomes = self.order(Command::Drain, &places, drain_outcome).await;
-        let response = outcomes.map_or_else(|refusal| refusal, Response::Outcomes);
+        let response = self.order(Command::Drain, &places, drain_outcome).await;
         if let Response::Outcomes(outcomes) = &response
             && outcomes.iter().all(|outcome| outcome.done)
             && let Err(error) = self.drained.set()
@@ -95,8 +90,7 @@ impl Server {
         if places.is_empty() {
             return Response::Error("this host is not drained".to_owned());
         }
-        let outcomes = self.order(Command::Undrain, &places, |_| (true, "takes part again".to_owned())).await;
-        let response = outcomes.map_or_else(|refusal| refusal, Response::Outcomes);
+        let response = self.order(Command::Undrain, &places, |_| (true, "takes part again".to_owned())).await;
         if let Response::Outcomes(_) = response
             && let Err(error) = self.drained.clear()
         {
@@ -154,12 +148,9 @@ impl Server {
     }
 
     async fn replace(&self) -> Response {
-        loop {
-            let Some(snapshot) = self.snapshot().await else { return stuck() };
-            if !snapshot.ports.iter().flat_map(|port| &port.routers).any(|router| router.leaving) {
-                break;
-            }
-            sleep(MOVE_POLL).await;
+        let all: Vec<Place> = self.routers().map(|(place, _, _)| place).collect();
+        if self.settled(&all).await.is_none() {
+            return stuck();
         }
         let (reply, outcome) = oneshot::channel();
         if self.restarts.try_send(reply).is_err() {
@@ -172,13 +163,21 @@ impl Server {
         }
     }
 
-    /// Gives `command` to the election thread and waits for what came of it at `places`.
+    /// Gives `command` to the election thread, waits until it is carried out at `places`, and tells what came of it.
     async fn order(
         &self,
         command: Command,
         places: &[Place],
         judge: impl Fn(&RouterSnapshot) -> (bool, String),
-    ) -> Result<Vec<Outcome>, Response> {
+    ) -> Response {
+        match self.carry_out(command, places).await {
+            Ok(()) => self.outcomes(places, judge).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Gives `command` to the election thread, and waits until nothing at `places` is under way any more.
+    async fn carry_out(&self, command: Command, places: &[Place]) -> Result<(), Response> {
         // Nothing is waited for between this look and the command, and a restart looks for what is under way.
         if self.restarting.load(Ordering::Relaxed) {
             return Err(Response::Error(RESTARTING.to_owned()));
@@ -186,8 +185,18 @@ impl Server {
         if self.remote.send(command).is_err() {
             return Err(stuck());
         }
-        let states = self.settled(places).await.ok_or_else(stuck)?;
-        let outcome = |(place, state): (&Place, &RouterSnapshot)| {
+        self.settled(places).await.ok_or_else(stuck)
+    }
+
+    /// What `judge` thinks of the virtual routers at `places`.
+    async fn outcomes(
+        &self,
+        places: &[Place],
+        judge: impl Fn(&RouterSnapshot) -> (bool, String),
+    ) -> Response {
+        let Some(snapshot) = self.snapshot().await else { return stuck() };
+        let outcome = |place: &Place| {
+            let state = snapshot.ports.get(place.port)?.routers.get(place.router)?;
             let (port, router) = self.served(*place)?;
             let (done, detail) = judge(state);
             Some(Outcome {
@@ -198,22 +207,15 @@ impl Server {
                 detail,
             })
         };
-        places.iter().zip(&states).map(outcome).collect::<Option<_>>().ok_or_else(stuck)
+        places.iter().map(outcome).collect::<Option<_>>().map_or_else(stuck, Response::Outcomes)
     }
 
-    /// The virtual routers at `places` when none of them is leaving any more.
-    async fn settled(&self, places: &[Place]) -> Option<Vec<RouterSnapshot>> {
-        loop {
-            let asked = Instant::now();
-            let snapshot = self.snapshot().await?;
-            let state = |place: &Place| snapshot.ports.get(place.port)?.routers.get(place.router).copied();
-            let states: Vec<RouterSnapshot> = places.iter().map(state).collect::<Option<_>>()?;
-            if !states.iter().any(|state| state.leaving) {
-                return Some(states);
-            }
-            // An answer about a thousand is milliseconds of the election, which has them to move.
-            sleep(MOVE_POLL + MOVE_REST * asked.elapsed()).await;
+    /// Waits until none of the virtual routers at `places` is leaving any more.
+    async fn settled(&self, places: &[Place]) -> Option<()> {
+        while self.is_any_leaving(places).await? {
+            sleep(MOVE_POLL).await;
         }
+        Some(())
     }
 
     fn places<'a>(

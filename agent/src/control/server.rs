@@ -300,6 +300,14 @@ impl Server {
         let _ = timeout(ANSWER_PATIENCE, self.answering.write()).await;
     }
 
+    /// Whether one of the virtual routers at `places` waits for a successor; `None` when the election thread is
+    /// [stuck](STUCK).
+    pub(super) async fn is_any_leaving(&self, places: &[Place]) -> Option<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.remote.send(Command::AnyLeaving { routers: places.to_vec(), reply }).ok()?;
+        timeout(DRIVER_PATIENCE, answer).await.ok()?.ok()
+    }
+
     /// What the election thread says of itself; `None` when it is [stuck](STUCK).
     pub(super) async fn snapshot(&self) -> Option<Snapshot> {
         let with_room = |port: &ServedPort| PortSnapshot {

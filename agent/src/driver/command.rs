@@ -78,6 +78,14 @@ pub enum Command {
         /// Index of the port.
         port: usize,
     },
+    /// Say whether one of these virtual routers waits for a successor: a short answer, beside [`Status`](Self::Status), for
+    /// somebody who asks again and again.
+    AnyLeaving {
+        /// The virtual routers.
+        routers: Vec<Place>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
     /// Describe yourself.
     Status {
         /// One snapshot per port, with room for its routers.

@@ -167,6 +167,14 @@ impl Driver {
                     port.feed_all(Input::DatapathLost, now);
                 }
             }
+            Command::AnyLeaving { routers, reply } => {
+                let is_leaving = |place: &Place| {
+                    let router = self.ports.get(place.port).and_then(|port| port.routers.get(place.router));
+                    router.is_some_and(|router| router.core.leaving())
+                };
+                // As below.
+                let _ = reply.send(routers.iter().any(is_leaving));
+            }
             Command::Status { mut into, reply } => {
                 for (port, snapshot) in self.ports.iter().zip(&mut into) {
                     port.describe(snapshot);
