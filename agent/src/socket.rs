@@ -17,6 +17,8 @@ use nix::sys::socket::{
     setsockopt,
 };
 
+use crate::address;
+
 /// Ethernet addresses of the VRRP groups (RFC 1112 6.4, RFC 2464 7).
 const GROUP_MACS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0x12], [0x33, 0x33, 0x00, 0x00, 0x00, 0x12]];
 /// The VRRP multicast groups (RFC 9568 5.1.1.2 and 5.1.2.2).
@@ -123,11 +125,6 @@ impl PeerSocket {
         Ok(Self { fd, family, scope: index })
     }
 
-    /// The family that it sends.
-    pub fn family(&self) -> Family {
-        self.family
-    }
-
     /// Sends `packet`, header included, to `peer`.
     ///
     /// # Errors
@@ -145,6 +142,33 @@ impl PeerSocket {
     fn send(&self, packet: &[u8], to: &dyn SockaddrLike) -> io::Result<()> {
         sendto(self.fd.as_raw_fd(), packet, to, MsgFlags::MSG_DONTWAIT)?;
         Ok(())
+    }
+}
+
+/// The peer sockets of an interface, one for each family that has unicast peers.
+pub struct PeerSockets(Vec<PeerSocket>);
+
+impl PeerSockets {
+    /// Sockets for `families`, which may be named again and again, on `interface`, which has the index `index`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeerSocket::open`].
+    pub fn open(families: impl Iterator<Item = Family>, interface: &str, index: u32) -> io::Result<Self> {
+        let families: BTreeSet<Family> = families.collect();
+        let sockets = families.into_iter().map(|family| PeerSocket::open(family, interface, index));
+        sockets.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Sends `packet`, header included, to `peer`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeerSocket::transmit`], or there is no socket for the peer's family.
+    pub fn transmit(&self, packet: &[u8], peer: IpAddr) -> io::Result<()> {
+        let of_family = |socket: &&PeerSocket| socket.family == address::family(peer);
+        let socket = self.0.iter().find(of_family).ok_or(io::ErrorKind::NotFound)?;
+        socket.transmit(packet, peer)
     }
 }
 

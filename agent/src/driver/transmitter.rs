@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::rings::Rings;
-use crate::address;
 use crate::clock;
-use crate::socket::{PacketSocket, PeerSocket};
+use crate::socket::{PacketSocket, PeerSockets};
 use crate::vrrp::Instant;
 use crate::wire::{BuildError, MAX_ADVERTISEMENT_FRAME};
 use crate::xsk::Ring;
@@ -25,8 +24,7 @@ pub struct Renewal {
 pub struct Transmitter {
     rings: Option<Rings>,
     packet: PacketSocket,
-    /// One for each family that has virtual routers with unicast peers.
-    peers: Vec<PeerSocket>,
+    peers: PeerSockets,
     frame: [u8; MAX_ADVERTISEMENT_FRAME],
     /// When a ring last took a frame.
     queued: Instant,
@@ -41,7 +39,7 @@ pub(super) struct NotSent;
 
 impl Transmitter {
     /// Sends through `packet`, until there are rings, and through `peers` to unicast peers.
-    pub fn new(packet: PacketSocket, peers: Vec<PeerSocket>) -> Self {
+    pub fn new(packet: PacketSocket, peers: PeerSockets) -> Self {
         Self { rings: None, packet, peers, frame: [0; MAX_ADVERTISEMENT_FRAME], queued: Instant::default() }
     }
 
@@ -109,8 +107,7 @@ impl Transmitter {
         for peer in peers {
             let length = build(*peer, &mut self.frame).map_err(|_| NotSent)?;
             let packet = self.frame.get(..length).ok_or(NotSent)?;
-            let socket = self.peers.iter().find(|socket| socket.family() == address::family(*peer));
-            if socket.is_some_and(|socket| socket.transmit(packet, *peer).is_ok()) {
+            if self.peers.transmit(packet, *peer).is_ok() {
                 sent = Ok(renewal);
             }
         }

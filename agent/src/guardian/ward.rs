@@ -3,20 +3,16 @@
 //! Nothing here allocates or waits. The leases become shorter, never longer, and only while they are as the agent, or this
 //! guardian after it, has left them: a new agent's lease is none of its business.
 
-use std::collections::BTreeSet;
-use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use baton_common::vrid::Family;
 
 use super::briefing::{Farewell, InterfaceBriefing, RouterBriefing};
 use super::linger::Linger;
 use crate::address;
 use crate::clock;
 use crate::datapath::{Leases, Mailboxes, Pins};
-use crate::socket::{PacketSocket, PeerSocket};
+use crate::socket::{PacketSocket, PeerSockets};
 use crate::vrrp::{DownAdverts, FAREWELLS, Instant, Interval};
 
 /// An interface and its virtual routers.
@@ -24,7 +20,7 @@ pub(super) struct Ward {
     leases: Leases,
     mailboxes: Mailboxes,
     socket: PacketSocket,
-    peers: Vec<PeerSocket>,
+    peers: PeerSockets,
     routers: Vec<Router>,
 }
 
@@ -50,9 +46,8 @@ impl Ward {
             socket.accept_solicitations(index, *vip).context("adding a group to the NIC's filter")?;
         }
         let told = routers.iter().flat_map(|router| &router.farewells).filter_map(|farewell| farewell.peer);
-        let families: BTreeSet<Family> = told.map(address::family).collect();
-        let peers = families.into_iter().map(|family| PeerSocket::open(family, &name, index));
-        let peers = peers.collect::<io::Result<_>>().context("opening a socket for unicast peers")?;
+        let peers = PeerSockets::open(told.map(address::family), &name, index)
+            .context("opening a socket for unicast peers")?;
         let routers = routers.into_iter().map(Router::new).collect::<anyhow::Result<_>>()?;
         let (leases, mailboxes) = (Leases::pinned(&pins)?, Mailboxes::pinned(&pins)?);
         Ok(Self { leases, mailboxes, socket, peers, routers })
@@ -86,7 +81,7 @@ impl Ward {
                     // Without it, peers that do not probe learn from the silence.
                     let _ = match farewell.peer {
                         None => self.socket.transmit(&farewell.octets),
-                        Some(peer) => transmit_to(&self.peers, &farewell.octets, peer),
+                        Some(peer) => self.peers.transmit(&farewell.octets, peer),
                     };
                 }
             }
@@ -121,9 +116,4 @@ impl Router {
         let checksum = known.map(|farewell| farewell.checksum);
         all.iter().filter(move |farewell| Some(farewell.checksum) == checksum)
     }
-}
-
-fn transmit_to(sockets: &[PeerSocket], packet: &[u8], peer: IpAddr) -> io::Result<()> {
-    let socket = sockets.iter().find(|socket| socket.family() == address::family(peer));
-    socket.map_or(Ok(()), |socket| socket.transmit(packet, peer))
 }

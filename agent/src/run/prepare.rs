@@ -25,7 +25,7 @@ use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
-use crate::socket::{PacketSocket, PeerSocket, Solicitations, VrrpSocket};
+use crate::socket::{PacketSocket, PeerSockets, Solicitations, VrrpSocket};
 
 /// Events that may wait for the log and the hooks, at the least, and of each virtual router: all may move at once.
 const EVENTS: usize = 1024;
@@ -189,10 +189,8 @@ impl Opening<'_> {
         let vrrp_sockets = families.into_iter().map(|family| VrrpSocket::open(family, name, *index));
         let vrrp_sockets = vrrp_sockets.collect::<Result<_, _>>().context("opening a VRRP socket")?;
         let told = configs.iter().filter(|config| !config.peers.is_empty());
-        let told: BTreeSet<Family> = told.map(RouterConfig::family).collect();
-        let peer_sockets = told.into_iter().map(|family| PeerSocket::open(family, name, *index));
-        let peer_sockets =
-            peer_sockets.collect::<Result<_, _>>().context("opening a socket for unicast peers")?;
+        let peers = PeerSockets::open(told.map(RouterConfig::family), name, *index)
+            .context("opening a socket for unicast peers")?;
         let (xdp, adopted) = (self.datapath.mode(), self.datapath.adopted());
         tracing::info!(interface = name, %xdp, queues, adopted, "data plane up");
         let served = ServedPort {
@@ -209,7 +207,7 @@ impl Opening<'_> {
         };
         let parts = PortParts {
             index: self.index,
-            transmitter: Transmitter::new(packet, peer_sockets),
+            transmitter: Transmitter::new(packet, peers),
             vrrp_sockets,
             solicitations,
             ethtool,
