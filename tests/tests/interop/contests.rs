@@ -19,6 +19,8 @@ use super::dialect::{
 const EQUAL: Priorities = Priorities { baton: 200, keepalived: 200 };
 /// Longer than the second sweep of announcements takes to follow the first.
 const SWEEPS: Duration = Duration::from_millis(500);
+/// How long after a takeover its frequent announcements are over, and a won conflict begins a schedule of its own.
+const SETTLED: Duration = Duration::from_millis(1500);
 
 #[test]
 fn after_a_partition_the_better_one_alone_is_active_and_announces_again() -> Result<()> {
@@ -60,6 +62,7 @@ fn heals(pair: &MixedPair<'_>, winner: Host) -> Result<()> {
     })?;
     lab.cut(Host::A)?;
     pair.wait_owned_by(Host::A, all)?;
+    pause(SETTLED)?;
     let client = lab.namespace(Host::Client).within(|| Ok(Listener::open("eth0", Hears::Everything)?))?;
     lab.heal(Host::A)?;
     pair.wait_owned_by(winner, 0)?;
