@@ -16,6 +16,8 @@ use baton_tests::lan::{Conditions, Disturbance, Lan, text};
 
 #[path = "election/delays.rs"]
 mod delays;
+#[path = "election/groups.rs"]
+mod groups;
 #[path = "election/table.rs"]
 mod table;
 #[path = "election/trackers.rs"]
@@ -52,15 +54,17 @@ enum Given {
     OutOfServiceButOther,
     Transmitted,
     TransmitFailed,
+    GroupReady,
+    GroupMoved,
     LeaseLapsed,
     DatapathLost,
 }
 
 use Given::{
-    DatapathLost, Drain, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed, LinkDown, OutOfService,
-    OutOfServiceButOther, Recovers, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer,
-    TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther,
-    WeightFails,
+    DatapathLost, Drain, GroupMoved, GroupReady, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed,
+    LinkDown, OutOfService, OutOfServiceButOther, Recovers, Shutdown, Startup, StartupWithLapsedLease,
+    StartupWithLease, Timer, TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable,
+    UnreachableButOther, WeightFails,
 };
 
 const VERSION_2: Version = Version::V2 { password: None };
@@ -482,6 +486,8 @@ fn feed(router: &mut VirtualRouter<Ipv4Addr>, given: Given, at: Instant) -> Stri
         OutOfServiceButOther => failed(Failure::OutOfService, false),
         Transmitted => Input::Transmitted(at),
         TransmitFailed => Input::TransmitFailed,
+        GroupReady => Input::GroupReady,
+        GroupMoved => Input::GroupMoved,
         LeaseLapsed => Input::LeaseLapsed,
         DatapathLost => Input::DatapathLost,
     };

@@ -62,6 +62,7 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
         "succeeded" => "another router took over when this one was told to hand over, to drain or to stop, or its \
                         trackers failed"
             .to_owned(),
+        "group-moved" => "another router took over from a member of its group, and the others follow".to_owned(),
         "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
                            transmit; somebody may have taken over meanwhile"
             .to_owned(),
@@ -79,6 +80,11 @@ fn prospect(router: &RouterStatus) -> String {
             std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
             router.effective_priority
         ),
+        "Backup" if router.ready => {
+            "It would be Active, and waits for its group: other members hear an Active router that they have to leave the \
+             role to. `baton status` shows which."
+                .to_owned()
+        }
         "Backup" if router.deaf => {
             "It has heard no frame since it came up: the switch port may let none through yet (spanning tree). With the \
              first one it begins to wait for adverts, without one after `startup_hold_ms`."
@@ -220,6 +226,14 @@ eth0 vrid 51 is Active since 2 min.
         );
     }
 
+    #[test]
+    fn a_backup_that_waits_for_its_group_says_so() {
+        let mut status = example();
+        let router = &mut status.routers[0];
+        (router.role, router.ready) = ("Backup".to_owned(), true);
+        assert!(prospect(router).contains("waits for its group"), "{}", prospect(router));
+    }
+
     /// All that a role can change for; a handover that begins or is refused changes none.
     #[test]
     fn no_reason_is_left_unexplained() {
@@ -239,6 +253,7 @@ eth0 vrid 51 is Active since 2 min.
             HigherPriority,
             Drained,
             Succeeded,
+            GroupMoved,
             LeaseLapsed,
             DatapathLost,
         ] {

@@ -235,6 +235,8 @@ pub struct RouterStatus {
     pub preempt_delay_left_ms: u64,
     /// Whether it has heard nothing since it came up, and is held back for it.
     pub deaf: bool,
+    /// Whether it would be Active but for others of its group, to which another router is Active.
+    pub ready: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// What is left of the lease; 0 when this host does not own the addresses.

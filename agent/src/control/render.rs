@@ -74,6 +74,7 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     let note = match router {
         RouterStatus { leaving: true, .. } => ", serving until a successor speaks",
         RouterStatus { yielded: true, .. } => ", handed over and not preempting",
+        RouterStatus { ready: true, .. } => ", waiting for its group",
         RouterStatus { deaf: true, .. } => ", no frame heard yet",
         RouterStatus { drained: true, .. } => ", until `baton resume`",
         RouterStatus { .. } => "",
@@ -276,6 +277,7 @@ pub(super) mod tests {
             down_timer_adverts: 3,
             leaving: false,
             yielded: false,
+            ready: false,
             preempt_delay_left_ms: 0,
             deaf: false,
             drained: false,

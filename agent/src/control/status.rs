@@ -79,6 +79,7 @@ fn router_status(
         yielded: seen.yielded,
         preempt_delay_left_ms: seen.preempts_from.map_or(0, |from| millis(from.saturating_since(now))),
         deaf: seen.deaf,
+        ready: seen.ready,
         drained: seen.drained,
         lease_left_us: u64::try_from(seen.lease.saturating_since(now).as_micros()).unwrap_or(u64::MAX),
         vips: config.vips.clone(),

@@ -141,6 +141,7 @@ impl Port {
         if router.core.role() != Role::Active || router.core.leaving() {
             router.announcer.stop();
         }
+        router.lost |= transition.is_loss();
         let record = Record { transition, stages: router.stages };
         router.recorder.push(record);
         let epoch = self.ownerships.epoch(router.slot);

@@ -158,6 +158,8 @@ pub struct RouterSnapshot {
     pub preempts_from: Option<Instant>,
     /// Whether it has heard nothing since it came up, and is held back for it.
     pub deaf: bool,
+    /// Whether it would be Active but for others of its group.
+    pub ready: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,
     /// End of the lease as it stands in the map.

@@ -18,6 +18,7 @@
 
 mod actions;
 mod command;
+mod group;
 mod inbox;
 mod lateness;
 mod liveness;
@@ -44,12 +45,14 @@ use crate::clock;
 use crate::sbfd::Profile;
 use crate::stall::StallWatch;
 use crate::vrrp::{Input, Instant};
+use group::Group;
 use lateness::Lateness;
 use wait::Waiter;
 
 /// The election thread's state: the interfaces with their virtual routers.
 pub struct Driver {
     ports: Vec<Port>,
+    groups: Vec<Group>,
     commands: Receiver<Command>,
     waiter: Waiter,
     ending: Option<End>,
@@ -65,6 +68,7 @@ impl Driver {
             port.sockets().for_each(|fd| waiter.watch(fd));
         }
         Self {
+            groups: Group::all(&ports),
             ports,
             commands: commands.queue,
             waiter,
@@ -100,6 +104,9 @@ impl Driver {
                 port.watch_peers(stall);
                 port.keep_time();
                 port.renew();
+            }
+            for group in &mut self.groups {
+                group.keep_together(&mut self.ports);
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::host::ethtool::Ethtool;
 use crate::recorder::Stages;
 use crate::sbfd::Profile;
 use crate::socket::{Solicitations, VrrpSocket};
-use crate::vrrp::{Action, Advertisement, Input, Instant, Ownership, Role, Standing};
+use crate::vrrp::{Action, Actions, Advertisement, Input, Instant, Ownership, Role, Standing};
 use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
 
 /// Packets that the VRRP socket is read for in one round, like a ring's batch.
@@ -345,30 +345,49 @@ impl Port {
 
     /// Feeds one input and carries out all its actions, in their order.
     pub(super) fn feed(&mut self, index: usize, input: Input<IpAddr>, now: Instant) {
-        let Some(router) = self.routers.get_mut(index) else { return };
+        let Some(router) = self.routers.get(index) else { return };
+        // What was owned before must not have lapsed since the core has looked at the clock: a Backup may have taken over.
+        let owned = router.core.lease_until().is_some() || matches!(input, Input::StartupWithLease(_));
+        let mut lapsed = false;
+        for action in self.ask(index, input, now) {
+            match action {
+                Action::SetOwnership(ownership)
+                    if ownership != Ownership::Released && owned && !self.owns(index, clock::now()) =>
+                {
+                    lapsed = true;
+                }
+                // The lease of a group is one for all.
+                Action::SetOwnership(Ownership::Held(_)) if owned && self.routers[index].group.is_some() => {}
+                action => self.carry_out(index, action),
+            }
+        }
+        if lapsed {
+            self.feed(index, Input::LeaseLapsed, clock::now());
+        }
+    }
+
+    /// What the core wants done about one input.
+    pub(super) fn ask(&mut self, index: usize, input: Input<IpAddr>, now: Instant) -> Actions {
+        let router = &mut self.routers[index];
         (self.fed, self.regroup) = (true, true);
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
         let has_failed = matches!(input, Input::ActiveFailed { .. });
         let answered = has_failed.then(|| self.liveness.answered(index)).flatten();
         router.stages = Stages { heard, answered, decided: now, ..Stages::default() };
-        // What was owned before must not have lapsed since the core has looked at the clock: a Backup may have taken over.
-        let owned = router.core.lease_until().is_some() || matches!(input, Input::StartupWithLease(_));
-        let mut lapsed = false;
-        for action in router.core.handle(input, now) {
-            match action {
-                Action::SetOwnership(Ownership::Held(_)) if owned && !self.owns(index, clock::now()) => {
-                    lapsed = true;
-                }
-                Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
-                Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
-                Action::Concede { checksum } => self.concede(index, checksum),
-                Action::Announce => self.routers[index].announcer.start(now),
-                Action::Report(transition) => self.report(index, transition),
+        router.core.handle(input, now)
+    }
+
+    pub(super) fn carry_out(&mut self, index: usize, action: Action) {
+        match action {
+            Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
+            Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
+            Action::Concede { checksum } => self.concede(index, checksum),
+            Action::Announce => {
+                let router = &mut self.routers[index];
+                router.announcer.start(router.stages.decided);
             }
-        }
-        if lapsed {
-            self.feed(index, Input::LeaseLapsed, clock::now());
+            Action::Report(transition) => self.report(index, transition),
         }
     }
 
@@ -393,6 +412,7 @@ impl Port {
             yielded: router.core.yielded(),
             preempts_from: router.core.preempts_from(),
             deaf: router.core.deaf(),
+            ready: router.core.ready(),
             drained: router.core.drained(),
             lease: self.ownerships.lease(router.slot),
             epoch: self.ownerships.epoch(router.slot),

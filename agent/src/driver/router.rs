@@ -39,6 +39,10 @@ pub struct Router {
     /// Who is advertised to by unicast; nobody if adverts go to the group.
     unicast: Vec<IpAddr>,
     least_hops: u8,
+    /// The group that it moves with.
+    pub(super) group: Option<String>,
+    /// Whether the others of the group are to hear that the role was lost.
+    pub(super) lost: bool,
     vips: Vec<IpAddr>,
     /// What advertisements name of them, for comparison with another router's list, whose order means nothing.
     sorted_advertised: Vec<IpAddr>,
@@ -68,8 +72,9 @@ impl Router {
             version: config.version,
         };
         let core = VirtualRouter::new(parameters, flavour(mailbox));
+        let core = if config.trackers.is_empty() { core } else { core.tracked() };
         Self {
-            core: if config.trackers.is_empty() { core } else { core.tracked() },
+            core: if config.group.is_some() { core.grouped() } else { core },
             slot,
             announcer: Announcer::new(config.mac),
             recorder: Recorder::default(),
@@ -79,6 +84,8 @@ impl Router {
             mac: entry.mac,
             unicast: entry.peers.clone(),
             least_hops: entry.least_hops,
+            group: config.group.clone(),
+            lost: false,
             vips: config.vips.clone(),
             sorted_advertised,
         }

@@ -48,6 +48,10 @@ pub enum Input<A> {
     Transmitted(Instant),
     /// An advertisement could not be sent.
     TransmitFailed,
+    /// All routers of the group are Active or [ready](super::VirtualRouter::ready) to be.
+    GroupReady,
+    /// Another host has taken the role over from a member of the group.
+    GroupMoved,
     /// The lease had run out before its renewal could be stored, which was not done therefore.
     LeaseLapsed,
     /// The data plane is gone from the interface: ownership cannot be exercised.
@@ -103,6 +107,11 @@ impl Transition {
     pub fn is_takeover(self) -> bool {
         self.to == Role::Active && self.from != Role::Active && self.reason != Reason::Resumed
     }
+
+    /// Whether this host has left the role to another, or has to fear that another has it.
+    pub fn is_loss(self) -> bool {
+        self.from == Role::Active && self.to == Role::Backup
+    }
 }
 
 /// The most actions that one input can cause: a router that becomes Active takes the map, advertises, announces and
@@ -120,6 +129,12 @@ impl Actions {
     /// No actions.
     pub(super) const fn none() -> Self {
         Self { items: [None; MAX_ACTIONS], len: 0 }
+    }
+
+    /// The action at `step`, if there are so many.
+    #[must_use]
+    pub fn get(&self, step: usize) -> Option<Action> {
+        self.items.get(step).copied().flatten()
     }
 
     /// Adds `action` behind the others.

@@ -33,6 +33,22 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.enter(State::Active(active), reason, now, actions);
     }
 
+    /// A Backup's wait is over. Not in the RFC: one of a group is ready from now on, until it hears an Active router that it
+    /// listens to.
+    pub(super) fn take_role(
+        &mut self,
+        backup: Backup<A>,
+        reason: Reason,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        if self.grouped {
+            self.state = State::Backup(Backup { cause: reason, ready: true, ..backup });
+        } else {
+            self.become_active(reason, now, actions);
+        }
+    }
+
     /// Not in the RFC: XDP stopped serving when the lease ran out, and a Backup may have taken over since. Only the wait of a
     /// Backup can tell.
     pub(super) fn lapse(&mut self, now: Instant, actions: &mut Actions) {
@@ -82,8 +98,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Task::Handover => Reason::Handover,
             Task::Relief => Reason::TrackerFailed,
             Task::Drain => Reason::Drained,
+            Task::Follow => Reason::GroupMoved,
         };
-        let leaving = Leaving { patience_until: now + patience, lease_until, task, successor };
+        let leaving =
+            Leaving { patience_until: now + patience, lease_until, task, successor, for_good: false };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 
@@ -147,6 +165,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             yielded,
             preempts_from,
             deaf: false,
+            ready: false,
         }
     }
 

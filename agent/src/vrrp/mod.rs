@@ -8,11 +8,12 @@
 //! What goes beyond the RFC is Baton's and says so at its place: the lease ([`lease_interval`]), the linger of a
 //! planned move ([`LINGER_MARGIN`]), the successor that is named ([`Input::Handover`]), the drain, the Backup that has
 //! handed over ([`VirtualRouter::yielded`]), the delay of a preemption ([`VirtualRouter::preempts_from`]), the hold of a
-//! router that is [deaf](VirtualRouter::deaf), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
+//! router that is [deaf](VirtualRouter::deaf), groups ([`is_group_ready`]), what trackers say ([`Fitness`]), and the takeover from an Active router that is known not to serve
 //! ([`Input::ActiveFailed`]).
 
 mod action;
 mod enter;
+mod group;
 mod router;
 mod state;
 mod table;
@@ -20,6 +21,7 @@ mod timers;
 mod types;
 
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
+pub use group::{is_group_ready, shared_lease};
 pub use router::{Parameters, VirtualRouter};
 pub use timers::{
     DownAdverts, FAREWELLS, LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger,

@@ -42,6 +42,7 @@ pub struct Parameters<A> {
 pub struct VirtualRouter<A> {
     pub(super) parameters: Parameters<A>,
     pub(super) fitness: Fitness,
+    pub(super) grouped: bool,
     pub(super) state: State<A>,
     pub(super) heard: Option<Checksum>,
     pub(super) changed: Option<(Instant, Reason)>,
@@ -52,13 +53,19 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     #[must_use]
     pub const fn new(parameters: Parameters<A>, heard: Option<Checksum>) -> Self {
         let state = State::Initialize { drained: false };
-        Self { parameters, fitness: Fitness::Fit, state, heard, changed: None }
+        Self { parameters, fitness: Fitness::Fit, grouped: false, state, heard, changed: None }
     }
 
     /// The same with trackers, which have not looked yet.
     #[must_use]
     pub const fn tracked(self) -> Self {
         Self { fitness: Fitness::Unknown, ..self }
+    }
+
+    /// The same in a group, without which it takes no role: [`is_group_ready`](super::is_group_ready) knows when.
+    #[must_use]
+    pub const fn grouped(self) -> Self {
+        Self { grouped: true, ..self }
     }
 
     /// What the operator decided, with the priority that the trackers leave of it.
@@ -139,6 +146,18 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     #[must_use]
     pub const fn deaf(&self) -> bool {
         matches!(self.state, State::Backup(Backup { deaf: true, .. }))
+    }
+
+    /// Whether this is a Backup whose wait is over, and that takes the role as soon as all of its group can.
+    #[must_use]
+    pub const fn ready(&self) -> bool {
+        matches!(self.state, State::Backup(Backup { ready: true, .. }))
+    }
+
+    /// Whether it is Active and means to stay so.
+    #[must_use]
+    pub const fn serves(&self) -> bool {
+        matches!(self.state, State::Active(_))
     }
 
     /// Whether a successor has been asked for and the linger of a planned move runs.

@@ -8,7 +8,7 @@ use super::types::{Instant, Interval, Reason, Role};
 ///                          Startup, priority 255
 ///        +----------------------------------------------------------------+
 ///        |                                                                v
-///  +------------+  Startup   +---------+  Active_Down_Timer         +----------+  Adver_Timer,
+///  +------------+  Startup   +---------+  Active_Down_Timer (*)     +----------+  Adver_Timer,
 ///  |            |----------->|         |--------------------------->|          |  weaker or leaving peer:
 ///  | Initialize |  Shutdown, | Backup  |  ActiveFailed              |  Active  |  advertise, stay
 ///  |            |<-----------|         |<---------------------------|          |
@@ -25,6 +25,8 @@ use super::types::{Instant, Interval, Reason, Role};
 ///    +----------------------------------------------------------------+
 ///                   LinkDown, DatapathLost (from Active)
 /// ```
+///
+/// (*) A router of a group is ready then, and becomes Active with [`GroupReady`](super::Input::GroupReady).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State<A> {
     /// Waiting for Startup; nothing is sent or heard.
@@ -57,6 +59,8 @@ pub(super) struct Backup<A> {
     pub(super) preempts_from: Instant,
     /// Nothing has been heard since Startup, and Active_Down_Timer includes the hold.
     pub(super) deaf: bool,
+    /// The wait is over, and the router takes the role as soon as all of its group can.
+    pub(super) ready: bool,
 }
 
 /// What an Active router keeps.
@@ -79,6 +83,8 @@ pub(super) struct Leaving<A> {
     pub(super) task: Task,
     /// The only router that was asked. Priority 0 has not been said then: the others know of nothing.
     pub(super) successor: Option<A>,
+    /// The rest of its group has gone meanwhile: it follows whether or not somebody takes over.
+    pub(super) for_good: bool,
 }
 
 /// Why a router leaves.
@@ -92,6 +98,8 @@ pub(super) enum Task {
     Relief,
     /// The operator wants this host out: Initialize, drained, follows, or Active again when nobody takes over.
     Drain,
+    /// The rest of its group is on another host: Backup follows.
+    Follow,
 }
 
 impl<A> State<A> {
@@ -108,7 +116,7 @@ impl<A> State<A> {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Initialize { .. } => None,
-            Self::Backup(backup) => Some(backup.active_down_timer),
+            Self::Backup(backup) => Some(backup.active_down_timer).filter(|_| !backup.ready),
             Self::Active(active) => Some(active.adver_timer.min(active.lease_until)),
             Self::Leaving(leaving) => Some(leaving.patience_until),
         }

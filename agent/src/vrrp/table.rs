@@ -26,13 +26,17 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::StartupWithLease(lease_until) if now < lease_until => {
                 self.take_up_lease(lease_until, now, actions)
             }
-            Input::Startup | Input::StartupWithLease(_)
-                if self.parameters.priority == Priority::ADDRESS_OWNER && self.fitness == Fitness::Fit =>
-            {
+            Input::Startup | Input::StartupWithLease(_) if self.is_fit_owner() && !self.grouped => {
                 self.become_active(Reason::AddressOwner, now, actions);
             }
             Input::Startup | Input::StartupWithLease(_) => {
                 self.start_as_backup(now, actions);
+                // It waits for nobody but its group.
+                if self.is_fit_owner()
+                    && let State::Backup(backup) = self.state
+                {
+                    self.take_role(Backup { deaf: false, ..backup }, Reason::AddressOwner, now, actions);
+                }
             }
             Input::Shutdown
             | Input::Handover { .. }
@@ -44,6 +48,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed
+            | Input::GroupReady
+            | Input::GroupMoved
             | Input::LeaseLapsed
             | Input::DatapathLost => {}
         }
@@ -62,7 +68,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Drain => self.become_drained(Reason::Drained, now, actions),
             Input::LinkDown => self.become_initialize(Reason::LinkDown, now, actions),
             Input::DatapathLost => self.become_initialize(Reason::DatapathLost, now, actions),
-            Input::Timer if now >= backup.active_down_timer => self.become_active(backup.cause, now, actions),
+            Input::Timer if now >= backup.active_down_timer && !backup.ready => {
+                self.take_role(backup, backup.cause, now, actions);
+            }
+            Input::GroupReady if backup.ready => self.become_active(backup.cause, now, actions),
             Input::Tracked { priority, fitness } => {
                 self.become_fit_or_not(backup, priority, fitness, now, actions)
             }
@@ -105,6 +114,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed
+            | Input::GroupReady
+            | Input::GroupMoved
             | Input::LeaseLapsed => {}
         }
     }
@@ -119,6 +130,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.fitness == Fitness::Fit
             && priority < self.parameters.priority
             && (preempt || priority == Priority::LAST_RESORT)
+    }
+
+    fn is_fit_owner(&self) -> bool {
+        self.parameters.priority == Priority::ADDRESS_OWNER && self.fitness == Fitness::Fit
     }
 
     /// What a Backup waits for depends on what its trackers say.
@@ -145,13 +160,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
             let active_down_timer = backup.active_down_timer.min(now + self.skew_time(interval));
             self.state = State::Backup(Backup { active_down_timer, ..backup });
-        } else if was_unknown
-            && fitness == Fitness::Fit
-            && priority == Priority::ADDRESS_OWNER
-            && backup.active.is_none()
-        {
+        } else if was_unknown && self.is_fit_owner() && backup.active.is_none() {
             // 6.4.1, as soon as the trackers have looked.
-            self.become_active(Reason::AddressOwner, now, actions);
+            self.take_role(backup, Reason::AddressOwner, now, actions);
         }
     }
 
@@ -175,7 +186,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Failure::OutOfService => Reason::ActiveOutOfService,
         };
         if next_in_line {
-            self.become_active(cause, now, actions);
+            self.take_role(backup, cause, now, actions);
             return;
         }
         let wait = now + self.skew_time(backup.active_adver_interval);
@@ -191,6 +202,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Shutdown => self.leave(active.lease_until, Task::Shutdown, None, now, actions),
             Input::Handover { to } => self.leave(active.lease_until, Task::Handover, to, now, actions),
             Input::Drain => self.leave(active.lease_until, Task::Drain, None, now, actions),
+            Input::GroupMoved => self.leave(active.lease_until, Task::Follow, None, now, actions),
             Input::Tracked { priority, fitness } => {
                 let fails = fitness == Fitness::Failing && self.fitness != Fitness::Failing;
                 let differs = priority != self.parameters.priority;
@@ -262,6 +274,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::FrameHeard
             | Input::Timer
             | Input::ActiveFailed { .. }
+            | Input::GroupReady
             | Input::TransmitFailed => {}
         }
     }
@@ -296,9 +309,11 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Handover { to: None } if leaving.task == Task::Relief => {
                 self.leave_for_good(leaving, Task::Handover, Reason::Handover, now, actions);
             }
-            Input::Drain if matches!(leaving.task, Task::Handover | Task::Relief) => {
+            Input::Drain if matches!(leaving.task, Task::Handover | Task::Relief | Task::Follow) => {
                 self.leave_for_good(leaving, Task::Drain, Reason::Drained, now, actions);
             }
+            // Nobody speaks to this member, perhaps, and the others have gone.
+            Input::GroupMoved => self.state = State::Leaving(Leaving { for_good: true, ..leaving }),
             Input::LinkDown => self.drop_out(leaving.task, Reason::LinkDown, now, actions),
             Input::DatapathLost => self.drop_out(leaving.task, Reason::DatapathLost, now, actions),
             // Another router that leaves is no successor.
@@ -314,6 +329,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             | Input::ActiveFailed { .. }
             | Input::Transmitted(_)
             | Input::TransmitFailed
+            | Input::GroupReady
             | Input::LeaseLapsed => {}
         }
     }
@@ -336,24 +352,22 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
 
     /// Nobody has spoken during the linger.
     fn linger_over(&mut self, leaving: Leaving<A>, now: Instant, actions: &mut Actions) {
-        match leaving.task {
-            Task::Shutdown => {
-                actions.push(Action::SetOwnership(Ownership::Released));
-                self.go(leaving.task, Reason::Shutdown, self.unknown(), now, actions);
-            }
+        let reason = match leaving.task {
+            Task::Shutdown => Reason::Shutdown,
+            Task::Follow => Reason::GroupMoved,
             // This host was stalled: somebody may have taken over long ago.
-            Task::Handover | Task::Relief | Task::Drain if now >= leaving.lease_until => {
-                actions.push(Action::SetOwnership(Ownership::Released));
-                self.go(leaving.task, Reason::LeaseLapsed, self.unknown(), now, actions);
-            }
+            Task::Handover | Task::Relief | Task::Drain if now >= leaving.lease_until => Reason::LeaseLapsed,
+            Task::Handover | Task::Relief | Task::Drain if leaving.for_good => Reason::GroupMoved,
             // The others were not asked when its trackers failed.
             Task::Handover if leaving.successor.is_some() && self.fitness == Fitness::Failing => {
-                self.leave(leaving.lease_until, Task::Relief, None, now, actions);
+                return self.leave(leaving.lease_until, Task::Relief, None, now, actions);
             }
             Task::Handover | Task::Relief | Task::Drain => {
-                self.become_active(Reason::HandoverRefused, now, actions);
+                return self.become_active(Reason::HandoverRefused, now, actions);
             }
-        }
+        };
+        actions.push(Action::SetOwnership(Ownership::Released));
+        self.go(leaving.task, reason, self.unknown(), now, actions);
     }
 
     /// Goes where the task leads.
@@ -361,7 +375,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         match task {
             Task::Shutdown => self.become_initialize(reason, now, actions),
             Task::Handover => self.become_backup(reason, active, true, now, actions),
-            Task::Relief => self.become_backup(reason, active, false, now, actions),
+            Task::Relief | Task::Follow => self.become_backup(reason, active, false, now, actions),
             Task::Drain => self.become_drained(reason, now, actions),
         }
     }
@@ -370,7 +384,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     fn drop_out(&mut self, task: Task, reason: Reason, now: Instant, actions: &mut Actions) {
         actions.push(Action::SetOwnership(Ownership::Released));
         match task {
-            Task::Shutdown | Task::Handover | Task::Relief => self.become_initialize(reason, now, actions),
+            Task::Shutdown | Task::Handover | Task::Relief | Task::Follow => {
+                self.become_initialize(reason, now, actions);
+            }
             Task::Drain => self.become_drained(reason, now, actions),
         }
     }

@@ -272,6 +272,8 @@ pub enum Reason {
     TrackerFailed,
     /// A successor spoke up after this router had said priority 0.
     Succeeded,
+    /// Another host has taken over from a member of its group, and all of a group are on one host.
+    GroupMoved,
     /// The lease ran out before it was renewed: this host was stalled, or could not transmit.
     LeaseLapsed,
     /// The data plane was taken off the interface.
@@ -280,7 +282,7 @@ pub enum Reason {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Startup,
         Self::Resumed,
         Self::Shutdown,
@@ -297,6 +299,7 @@ impl Reason {
         Self::HigherPriority,
         Self::TrackerFailed,
         Self::Succeeded,
+        Self::GroupMoved,
         Self::LeaseLapsed,
         Self::DatapathLost,
     ];
@@ -321,6 +324,7 @@ impl fmt::Display for Reason {
             Self::HigherPriority => "higher-priority",
             Self::TrackerFailed => "tracker-failed",
             Self::Succeeded => "succeeded",
+            Self::GroupMoved => "group-moved",
             Self::LeaseLapsed => "lease-lapsed",
             Self::DatapathLost => "datapath-lost",
         })

@@ -53,6 +53,8 @@ pub fn input<A: Debug>(input: &Input<A>) -> String {
         }
         Input::Transmitted(begun) => format!("sent at {}", time(*begun)),
         Input::TransmitFailed => "transmit failed".into(),
+        Input::GroupReady => "group ready".into(),
+        Input::GroupMoved => "group moved".into(),
         Input::LeaseLapsed => "lease lapsed".into(),
         Input::Tracked { priority, fitness } => format!("tracked: {fitness:?}, priority {}", priority.get()),
         Input::DatapathLost => "datapath lost".into(),

@@ -6,9 +6,10 @@ use baton::vrrp::{Parameters, VirtualRouter};
 use baton_tests::lan::text;
 
 use super::Given::{
-    self, DatapathLost, Drain, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed, LinkDown, OutOfService,
-    OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease, StartupWithLease, Timer, TimerDue,
-    TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable, UnreachableButOther, WeightFails,
+    self, DatapathLost, Drain, GroupMoved, GroupReady, Handover, HandoverTo, Hears, HearsFrame, LeaseLapsed,
+    LinkDown, OutOfService, OutOfServiceButOther, Shutdown, Startup, StartupWithLapsedLease,
+    StartupWithLease, Timer, TimerDue, TrackersFail, TransmitFailed, Transmitted, Undrain, Unreachable,
+    UnreachableButOther, WeightFails,
 };
 use super::{HIGHER, LOCAL, LOWER, feed, ms, parameters};
 
@@ -16,7 +17,7 @@ use super::{HIGHER, LOCAL, LOWER, feed, ms, parameters};
 type Situation = (&'static str, &'static [(Given, f64)], f64);
 
 /// The columns: every input, and those whose outcome depends on what they carry in every flavour.
-const INPUTS: [(&str, Given); 27] = [
+const INPUTS: [(&str, Given); 29] = [
     ("startup", Startup),
     ("startup with lease", StartupWithLease),
     ("startup with lapsed lease", StartupWithLapsedLease),
@@ -42,15 +43,19 @@ const INPUTS: [(&str, Given); 27] = [
     ("out of service, not next", OutOfServiceButOther),
     ("transmitted", Transmitted),
     ("transmit failed", TransmitFailed),
+    ("group ready", GroupReady),
+    ("group moved", GroupMoved),
     ("lease lapsed", LeaseLapsed),
     ("datapath lost", DatapathLost),
 ];
 
 /// The row of a router that is held back for five seconds as long as it hears nothing; no other row has a hold.
 const DEAF: &str = "Backup that is deaf";
+/// The row of a router of a group; no other row has one.
+const READY: &str = "Backup that is ready";
 
 /// The rows: a router of priority 100 and interval 100 cs in every state and sub-state.
-const SITUATIONS: [Situation; 14] = [
+const SITUATIONS: [Situation; 16] = [
     ("Initialize", &[], 1000.0),
     ("Initialize, drained", &[(Startup, 0.0), (Drain, 500.0)], 1000.0),
     ("Backup", &[(Startup, 0.0)], 1000.0),
@@ -58,6 +63,7 @@ const SITUATIONS: [Situation; 14] = [
     ("Backup to a known router", &[(Startup, 0.0), (Hears(200, HIGHER), 500.0)], 1000.0),
     ("Backup after priority 0", &[(Startup, 0.0), (Hears(0, HIGHER), 1000.0)], 1200.0),
     ("Backup about to preempt", &[(Startup, 0.0), (Hears(50, HIGHER), 1000.0)], 1200.0),
+    (READY, &[(Startup, 0.0), (Timer, 4000.0)], 4500.0),
     (
         "Backup yielded",
         &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0), (Hears(50, HIGHER), 4600.0)],
@@ -69,6 +75,7 @@ const SITUATIONS: [Situation; 14] = [
     ("Leaving for handover", &[(Startup, 0.0), (Timer, 4000.0), (Handover, 4500.0)], 5000.0),
     ("Leaving for handover to one", &[(Startup, 0.0), (Timer, 4000.0), (HandoverTo(HIGHER), 4500.0)], 5000.0),
     ("Leaving for drain", &[(Startup, 0.0), (Timer, 4000.0), (Drain, 4500.0)], 5000.0),
+    ("Leaving with the group", &[(Startup, 0.0), (Timer, 4000.0), (GroupMoved, 4500.0)], 5000.0),
 ];
 
 #[test]
@@ -85,7 +92,8 @@ fn every_cell_of_the_state_table_acts_as_written() {
 /// Leads a router into a situation, feeds it the cell's input, and tells what it does and where it ends up.
 fn cell(name: &str, before: &[(Given, f64)], given: Given, at: f64) -> String {
     let startup_hold = Duration::from_secs(if name == DEAF { 5 } else { 0 });
-    let mut router = VirtualRouter::new(Parameters { startup_hold, ..parameters(100, LOCAL) }, None);
+    let router = VirtualRouter::new(Parameters { startup_hold, ..parameters(100, LOCAL) }, None);
+    let mut router = if name == READY { router.grouped() } else { router };
     for (input, at) in before {
         feed(&mut router, *input, ms(*at));
     }
@@ -94,22 +102,23 @@ fn cell(name: &str, before: &[(Given, f64)], given: Given, at: f64) -> String {
         _ => ms(at),
     };
     let actions = feed(&mut router, given, at);
-    let flags = match (router.leaving(), router.yielded(), router.drained(), router.deaf()) {
-        (true, _, _, _) => " leaving",
-        (_, true, _, _) => " yielded",
-        (_, _, true, _) => " drained",
-        (_, _, _, true) => " deaf",
-        (false, false, false, false) => "",
-    };
+    let flags = [
+        (router.leaving(), " leaving"),
+        (router.yielded(), " yielded"),
+        (router.drained(), " drained"),
+        (router.deaf(), " deaf"),
+        (router.ready(), " ready"),
+    ];
+    let flags: String = flags.into_iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).collect();
     let deadline = router.deadline().map_or_else(|| "never".to_owned(), text::time);
     format!("{actions} => {}{flags}, {deadline}", router.role())
 }
 
 /// What every cell of a row does: actions, the role that follows, and its deadline in ms.
-type Row = (&'static str, [(&'static str, &'static str); 27]);
+type Row = (&'static str, [(&'static str, &'static str); 29]);
 
 /// The state table.
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 16] = [
     (
         "Initialize",
         [
@@ -141,6 +150,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Initialize, never"),
             ("transmitted", "nothing => Initialize, never"),
             ("transmit failed", "nothing => Initialize, never"),
+            ("group ready", "nothing => Initialize, never"),
+            ("group moved", "nothing => Initialize, never"),
             ("lease lapsed", "nothing => Initialize, never"),
             ("datapath lost", "nothing => Initialize, never"),
         ],
@@ -173,6 +184,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Initialize drained, never"),
             ("transmitted", "nothing => Initialize drained, never"),
             ("transmit failed", "nothing => Initialize drained, never"),
+            ("group ready", "nothing => Initialize drained, never"),
+            ("group moved", "nothing => Initialize drained, never"),
             ("lease lapsed", "nothing => Initialize drained, never"),
             ("datapath lost", "nothing => Initialize drained, never"),
         ],
@@ -208,6 +221,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup, 3609.375"),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
+            ("group ready", "nothing => Backup, 3609.375"),
+            ("group moved", "nothing => Backup, 3609.375"),
             ("lease lapsed", "nothing => Backup, 3609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -243,6 +258,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup deaf, 8609.375"),
             ("transmitted", "nothing => Backup deaf, 8609.375"),
             ("transmit failed", "nothing => Backup deaf, 8609.375"),
+            ("group ready", "nothing => Backup deaf, 8609.375"),
+            ("group moved", "nothing => Backup deaf, 8609.375"),
             ("lease lapsed", "nothing => Backup deaf, 8609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -284,6 +301,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup, 1304.6875"),
             ("transmitted", "nothing => Backup, 2304.6875"),
             ("transmit failed", "nothing => Backup, 2304.6875"),
+            ("group ready", "nothing => Backup, 2304.6875"),
+            ("group moved", "nothing => Backup, 2304.6875"),
             ("lease lapsed", "nothing => Backup, 2304.6875"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -319,6 +338,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup, 1609.375"),
             ("transmitted", "nothing => Backup, 1609.375"),
             ("transmit failed", "nothing => Backup, 1609.375"),
+            ("group ready", "nothing => Backup, 1609.375"),
+            ("group moved", "nothing => Backup, 1609.375"),
             ("lease lapsed", "nothing => Backup, 1609.375"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -354,7 +375,46 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup, 3609.375"),
             ("transmitted", "nothing => Backup, 3609.375"),
             ("transmit failed", "nothing => Backup, 3609.375"),
+            ("group ready", "nothing => Backup, 3609.375"),
+            ("group moved", "nothing => Backup, 3609.375"),
             ("lease lapsed", "nothing => Backup, 3609.375"),
+            ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
+        ],
+    ),
+    (
+        READY,
+        [
+            ("startup", "nothing => Backup ready, never"),
+            ("startup with lease", "nothing => Backup ready, never"),
+            ("startup with lapsed lease", "nothing => Backup ready, never"),
+            ("shutdown", "Backup -> Initialize (shutdown) => Initialize, never"),
+            ("handover", "nothing => Backup ready, never"),
+            ("handover to one", "nothing => Backup ready, never"),
+            ("drain", "Backup -> Initialize (drained) => Initialize drained, never"),
+            ("undrain", "nothing => Backup ready, never"),
+            ("trackers fail", "nothing => Backup ready, never"),
+            ("a weight fails", "nothing => Backup ready, never"),
+            ("link down", "Backup -> Initialize (link-down) => Initialize, never"),
+            ("hears 0", "nothing => Backup ready, never"),
+            ("hears 50", "nothing => Backup ready, never"),
+            ("hears 100 from lower", "nothing => Backup, 6304.6875"),
+            ("hears 100 from higher", "nothing => Backup, 6304.6875"),
+            ("hears 200", "nothing => Backup, 6304.6875"),
+            ("hears a frame", "nothing => Backup ready, never"),
+            ("timer early", "nothing => Backup ready, never"),
+            ("timer due", "nothing => Backup ready, never"),
+            ("unreachable", "nothing => Backup ready, never"),
+            ("unreachable, not next", "nothing => Backup ready, never"),
+            ("out of service", "nothing => Backup ready, never"),
+            ("out of service, not next", "nothing => Backup ready, never"),
+            ("transmitted", "nothing => Backup ready, never"),
+            ("transmit failed", "nothing => Backup ready, never"),
+            (
+                "group ready",
+                "own until 7500; send 100; announce; Backup -> Active (active-down) => Active, 5500",
+            ),
+            ("group moved", "nothing => Backup ready, never"),
+            ("lease lapsed", "nothing => Backup ready, never"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
@@ -395,6 +455,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Backup yielded, 5304.6875"),
             ("transmitted", "nothing => Backup yielded, 6404.6875"),
             ("transmit failed", "nothing => Backup yielded, 6404.6875"),
+            ("group ready", "nothing => Backup yielded, 6404.6875"),
+            ("group moved", "nothing => Backup yielded, 6404.6875"),
             ("lease lapsed", "nothing => Backup yielded, 6404.6875"),
             ("datapath lost", "Backup -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -433,6 +495,11 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Active, 5000"),
             ("transmitted", "own until 7500 => Active, 5000"),
             ("transmit failed", "nothing => Active, 5000"),
+            ("group ready", "nothing => Active, 5000"),
+            (
+                "group moved",
+                "linger until 5504; send 0; Active -> Active (group-moved) => Active leaving, 5502",
+            ),
             ("lease lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 8109.375"),
             ("datapath lost", "send 0; disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -474,6 +541,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmitted", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("transmit failed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("group ready", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
+            ("group moved", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             ("lease lapsed", "disown; Active -> Backup (lease-lapsed) => Backup, 10609.375"),
             (
                 "datapath lost",
@@ -515,6 +584,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("group ready", "nothing => Active leaving, 5502"),
+            ("group moved", "nothing => Active leaving, 5502"),
             ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -556,6 +627,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("group ready", "nothing => Active leaving, 5502"),
+            ("group moved", "nothing => Active leaving, 5502"),
             ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -597,6 +670,8 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("group ready", "nothing => Active leaving, 5502"),
+            ("group moved", "nothing => Active leaving, 5502"),
             ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
@@ -638,8 +713,44 @@ const TABLE: [Row; 14] = [
             ("out of service, not next", "nothing => Active leaving, 5502"),
             ("transmitted", "nothing => Active leaving, 5502"),
             ("transmit failed", "nothing => Active leaving, 5502"),
+            ("group ready", "nothing => Active leaving, 5502"),
+            ("group moved", "nothing => Active leaving, 5502"),
             ("lease lapsed", "nothing => Active leaving, 5502"),
             ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize drained, never"),
+        ],
+    ),
+    (
+        "Leaving with the group",
+        [
+            ("startup", "nothing => Active leaving, 5502"),
+            ("startup with lease", "nothing => Active leaving, 5502"),
+            ("startup with lapsed lease", "nothing => Active leaving, 5502"),
+            ("shutdown", "Active -> Active (shutdown) => Active leaving, 5502"),
+            ("handover", "nothing => Active leaving, 5502"),
+            ("handover to one", "nothing => Active leaving, 5502"),
+            ("drain", "Active -> Active (drained) => Active leaving, 5502"),
+            ("undrain", "nothing => Active leaving, 5502"),
+            ("trackers fail", "nothing => Active leaving, 5502"),
+            ("a weight fails", "nothing => Active leaving, 5502"),
+            ("link down", "disown; Active -> Initialize (link-down) => Initialize, never"),
+            ("hears 0", "nothing => Active leaving, 5502"),
+            ("hears 50", "linger until 5002; Active -> Backup (succeeded) => Backup, 6804.6875"),
+            ("hears 100 from lower", "linger until 5002; Active -> Backup (succeeded) => Backup, 6804.6875"),
+            ("hears 100 from higher", "linger until 5002; Active -> Backup (succeeded) => Backup, 6804.6875"),
+            ("hears 200", "linger until 5002; Active -> Backup (succeeded) => Backup, 6804.6875"),
+            ("hears a frame", "nothing => Active leaving, 5502"),
+            ("timer early", "nothing => Active leaving, 5502"),
+            ("timer due", "disown; Active -> Backup (group-moved) => Backup, 9111.375"),
+            ("unreachable", "nothing => Active leaving, 5502"),
+            ("unreachable, not next", "nothing => Active leaving, 5502"),
+            ("out of service", "nothing => Active leaving, 5502"),
+            ("out of service, not next", "nothing => Active leaving, 5502"),
+            ("transmitted", "nothing => Active leaving, 5502"),
+            ("transmit failed", "nothing => Active leaving, 5502"),
+            ("group ready", "nothing => Active leaving, 5502"),
+            ("group moved", "nothing => Active leaving, 5502"),
+            ("lease lapsed", "nothing => Active leaving, 5502"),
+            ("datapath lost", "disown; Active -> Initialize (datapath-lost) => Initialize, never"),
         ],
     ),
 ];

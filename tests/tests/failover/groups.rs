@@ -55,6 +55,54 @@ fn a_handover_of_one_of_them_is_one_of_both() -> Result<()> {
     })
 }
 
+/// A cut of one link is not noticed by its carrier, and the nodes still see each other on the other.
+#[test]
+fn a_link_that_is_cut_in_silence_moves_nothing() -> Result<()> {
+    with_group(|lab, _| {
+        lab.cut(Host::A)?;
+        wait_until("the router on the cut link to wait for its group", SOON, || {
+            let routers = lab.baton_status(Host::B)?.routers;
+            Ok(routers.iter().map(|router| router.ready).eq([true, false]))
+        })?;
+        let told = output(&mut lab.baton(Host::B, "explain")?)?;
+        ensure!(told.contains("waits for its group"), "{told}");
+        wait_owner(lab, Host::A)?;
+        lab.heal(Host::A)?;
+        wait_until("it to listen to the other node again", SOON, || {
+            let routers = lab.baton_status(Host::B)?.routers;
+            Ok(routers.iter().all(|router| router.role == "Backup" && !router.ready))
+        })?;
+        wait_owner(lab, Host::A)
+    })
+}
+
+#[test]
+fn both_links_cut_move_both_and_the_better_node_takes_both_back() -> Result<()> {
+    with_group(|lab, _| {
+        lab.cut(Host::A)?;
+        lab.plug_second_card(Host::A, false)?;
+        // Node a cannot know that its other link is cut, and serves there as the last resort.
+        wait_until("node b to own both", SOON, || {
+            Ok(lab.baton_status(Host::B)?.routers.iter().all(|router| router.role == "Active"))
+        })?;
+        lab.heal(Host::A)?;
+        lab.plug_second_card(Host::A, true)?;
+        wait_owner(lab, Host::A)
+    })
+}
+
+#[test]
+fn the_leases_of_both_end_in_the_same_moment() -> Result<()> {
+    with_group(|lab, _| {
+        for _ in 0..50 {
+            let status = lab.baton_status(Host::A)?;
+            let left: Vec<u64> = status.routers.iter().map(|router| router.lease_left_us).collect();
+            ensure!(left[0] == left[1], "{left:?} us are left");
+        }
+        Ok(())
+    })
+}
+
 /// Runs `test` on a lab with a router of the group on each card of both nodes, node a owning both.
 fn with_group(test: impl FnOnce(&Lab, &[Process; 2]) -> Result<()>) -> Result<()> {
     let lab = Lab::up()?;
