@@ -64,6 +64,9 @@ impl Server {
                 change: transition_status(record, now),
             },
             News::Peer(peer) => Event::Peer { interface, vrid, family, peer: peer_status(peer, now) },
+            News::LongSilence { peer, gap } => {
+                Event::LongSilence { interface, vrid, family, peer: *peer, gap_ms: millis(*gap) }
+            }
             News::FalseAlarm { peer, wait } => {
                 Event::FalseAlarm { interface, vrid, family, peer: *peer, wait_ms: millis(*wait) }
             }

@@ -96,6 +96,19 @@ pub enum Event {
         #[serde(flatten)]
         peer: PeerStatus,
     },
+    /// The Active Router has advertised when its Backups were about to take over.
+    LongSilence {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// `ipv4` or `ipv6`: each has virtual routers of its own.
+        family: String,
+        /// The Active Router.
+        peer: IpAddr,
+        /// How long it was silent.
+        gap_ms: u64,
+    },
     /// An Active Router that was thought dead was not.
     FalseAlarm {
         /// The interface.

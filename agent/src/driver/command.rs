@@ -230,6 +230,14 @@ pub enum News {
     },
     /// A peer was heard for the first time, or with other settings than before.
     Peer(PeerSnapshot),
+    /// The Active router has advertised when its Backups were about to take over: of the adverts that they may miss all but
+    /// one were missed.
+    LongSilence {
+        /// The Active router.
+        peer: IpAddr,
+        /// How long it was silent.
+        gap: Duration,
+    },
     /// An Active router that was thought dead was not.
     FalseAlarm {
         /// The Active router.

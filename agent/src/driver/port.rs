@@ -267,6 +267,7 @@ impl Port {
             if heard.advertisement.standing != Standing::Leaving {
                 self.note_false_alarm(heard.router, heard.advertisement.source, now);
             }
+            self.note_silence(heard.router, heard.advertisement.source);
             self.feed(heard.router, Input::Advertisement(heard.advertisement), now);
             self.note_speaker(heard.router);
         }

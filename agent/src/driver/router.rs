@@ -1,6 +1,7 @@
 //! A virtual router in the driver: the core's state machine with what surrounds it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId};
 use baton_common::ownership::{GATEWAY, Mailbox, NOT_ACCEPTED};
@@ -39,6 +40,8 @@ pub struct Router {
     /// Who is advertised to by unicast; nobody if adverts go to the group.
     unicast: Vec<IpAddr>,
     least_hops: u8,
+    /// Which advertisement in the mailbox was the last of the Active router, and when it arrived.
+    arrival: (u64, Instant),
     /// The group that it moves with.
     pub(super) group: Option<String>,
     /// Whether the others of the group are to hear that the role was lost.
@@ -84,6 +87,7 @@ impl Router {
             mac: entry.mac,
             unicast: entry.peers.clone(),
             least_hops: entry.least_hops,
+            arrival: (mailbox.count, Instant::default()),
             group: config.group.clone(),
             lost: false,
             vips: config.vips.clone(),
@@ -256,6 +260,21 @@ impl Router {
         let place = self.peers.iter_mut().min_by_key(|place| place.map(|peer| peer.heard))?;
         *place = Some(peer);
         Some(peer)
+    }
+
+    /// Notes the advertisement in `mailbox`, of the Active router, and answers with the time since the one before, as XDP has
+    /// stamped both. Nothing is known of it where several have arrived since the last look.
+    pub(super) fn note_arrival(&mut self, mailbox: &Mailbox) -> Option<Duration> {
+        let (count, arrived) = (mailbox.count, Instant::from_nanos(mailbox.arrived_ns));
+        let (last_count, last_arrived) = std::mem::replace(&mut self.arrival, (count, arrived));
+        (count == last_count + 1).then(|| arrived.saturating_since(last_arrived))
+    }
+
+    /// Whether of the adverts that a Backup may miss only the last has come, after `gap`.
+    pub(super) fn almost_took_over(&self, gap: Duration, interval: Interval) -> bool {
+        let missed_but_one = u32::from(self.core.parameters().down_adverts.get()) - 1;
+        // Half an interval for what comes late.
+        2 * gap > (2 * missed_but_one + 1) * interval.duration()
     }
 
     /// What was last heard of each peer.

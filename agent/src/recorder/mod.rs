@@ -7,6 +7,8 @@ mod tally;
 pub use spans::Spans;
 pub use tally::{Stage, Tally};
 
+use std::time::Duration;
+
 use crate::vrrp::{Instant, Transition};
 
 /// Role changes that are kept.
@@ -68,7 +70,12 @@ impl Recorder {
         self.tally.note_service(since);
     }
 
-    /// What all role changes come to.
+    /// Notes the time between two adverts of the Active router.
+    pub fn note_gap(&mut self, gap: Duration) {
+        self.tally.note_gap(gap);
+    }
+
+    /// What all of it comes to.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 /// From what a store costs to what an election takes.
-const BOUNDS_US: [u64; 15] =
-    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000];
+const BOUNDS_US: [u64; 20] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
+    500_000, 1_000_000, 5_000_000,
+];
 
 /// Spans of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +44,12 @@ mod tests {
     #[test]
     fn a_span_counts_at_the_first_bound_that_it_does_not_exceed() {
         let mut spans = Spans::default();
-        for nanos in [0, 1_000, 1_001, 2_000_000, 1_000_000_001] {
+        for nanos in [0, 1_000, 1_001, 2_000_000, 5_000_000_001] {
             spans.note(Duration::from_nanos(nanos));
         }
         let counted: Vec<_> = spans.by_bound().filter(|(_, count)| *count > 0).collect();
         let bound = |micros| Some(Duration::from_micros(micros));
         assert_eq!(counted, [(bound(1), 2), (bound(2), 1), (bound(2_000), 1), (None, 1)]);
-        assert_eq!(spans.sum(), Duration::from_nanos(1_002_002_002));
+        assert_eq!(spans.sum(), Duration::from_nanos(5_002_002_002));
     }
 }

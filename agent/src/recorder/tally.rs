@@ -1,5 +1,7 @@
 //! What the flight recorder has seen since the agent started, in numbers.
 
+use std::time::Duration;
+
 use super::{Record, Spans};
 use crate::vrrp::{Instant, Reason, Role, Transition};
 
@@ -38,6 +40,8 @@ pub struct Tally {
     transitions: [[[u64; Reason::ALL.len()]; Role::ALL.len()]; Role::ALL.len()],
     /// By stage, from the decision to it.
     stages: [Spans; Stage::ALL.len()],
+    /// Between two adverts of the Active router.
+    gaps: Spans,
     /// When the last takeover was decided, until a stage behind its record is reached.
     unannounced: Option<Instant>,
     unserved: Option<Instant>,
@@ -72,6 +76,16 @@ impl Tally {
         if let Some(decided) = self.unserved.take() {
             self.reach(Stage::Served, decided, since);
         }
+    }
+
+    /// The Active router has advertised again after `gap`.
+    pub fn note_gap(&mut self, gap: Duration) {
+        self.gaps.note(gap);
+    }
+
+    /// How long the Active router was silent between two adverts.
+    pub fn gaps(&self) -> &Spans {
+        &self.gaps
     }
 
     fn reach(&mut self, stage: Stage, decided: Instant, reached: Instant) {

@@ -97,6 +97,13 @@ pub(super) async fn log_events(
                     holds.listen(event.place.port);
                 }
             }
+            News::LongSilence { .. } if !peers.take(Instant::now()) => {}
+            News::LongSilence { peer, gap } => {
+                tracing::warn!(
+                    interface, vrid, %peer, ?gap,
+                    "the Active router was silent for so long that this host was about to take over: look for lost frames, or a busy host"
+                );
+            }
             News::FalseAlarm { peer, wait } => {
                 tracing::warn!(interface, vrid, %peer, ?wait, "the Active router was alive; left to the timers of VRRP");
             }

@@ -1,14 +1,16 @@
 //! `baton events`: what an agent is, and what happens to it.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::IpAddr;
 use std::process::{ChildStdout, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton::control::protocol::Event;
-use baton_tests::lab::{Fault, Host, Process, output};
+use baton_tests::lab::{Fault, Host, Lab, Process, Settings, output, pause, wait_until};
 
-use super::support::{SOON, router, wait_for_next_in_line, with_pair};
+use super::support::{SOON, router, wait_for_next_in_line, with_pair, with_settings};
 
 #[test]
 fn a_takeover_is_told_with_its_epoch_and_a_restart_ends_the_story() -> Result<()> {
@@ -36,6 +38,43 @@ fn a_takeover_is_told_with_its_epoch_and_a_restart_ends_the_story() -> Result<()
         let status = listener.wait(SOON)?;
         assert_eq!(status.code(), Some(1), "it says that the story is over");
         pair.restore()
+    })
+}
+
+/// The owner is silent for three of its intervals; node b waits for three and more than half a one.
+#[test]
+fn a_backup_that_was_about_to_take_over_says_so() -> Result<()> {
+    let settings = Settings { interval_ms: 1000, sbfd: "off", ..Settings::USUAL };
+    with_settings(MacMode::Virtual, settings, |lab, _| {
+        let mut listener = lab.baton(Host::B, "events")?;
+        let mut listener = Process::spawn(listener.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let mut lines = BufReader::new(listener.child().stdout.take().context("its output")?);
+        wait_for_advert(lab)?;
+        lab.mute(Host::A)?;
+        pause(Duration::from_millis(2500))?;
+        lab.unmute(Host::A)?;
+        loop {
+            match next(&mut lines)? {
+                Event::LongSilence { peer, gap_ms, .. } => {
+                    assert_eq!(peer, IpAddr::from(Host::A.address()));
+                    ensure!((2500..3600).contains(&gap_ms), "{gap_ms} ms");
+                    return Ok(());
+                }
+                Event::Transition { change, .. } => bail!("{change:?}"),
+                Event::State { .. }
+                | Event::Peer { .. }
+                | Event::Tracker(_)
+                | Event::FalseAlarm { .. }
+                | Event::Lost { .. } => {}
+            }
+        }
+    })
+}
+
+/// Waits until node b has just heard its owner.
+fn wait_for_advert(lab: &Lab) -> Result<()> {
+    wait_until("an advert", SOON, || {
+        Ok(router(lab, Host::B)?.peers.iter().any(|peer| peer.last_heard_ms < 100))
     })
 }
 

@@ -57,7 +57,11 @@ fn status_events_and_metrics_tell_of_each_of_many() -> Result<()> {
             match next(&mut lines)? {
                 Event::Transition { change, .. } => taken += usize::from(change.to == "Active"),
                 Event::Lost { events } => bail!("{events} are not told"),
-                Event::Peer { .. } | Event::State { .. } | Event::Tracker(_) | Event::FalseAlarm { .. } => {}
+                Event::Peer { .. }
+                | Event::State { .. }
+                | Event::Tracker(_)
+                | Event::FalseAlarm { .. }
+                | Event::LongSilence { .. } => {}
             }
         }
         assert_eq!(crowd.settle()?, Host::B);

@@ -64,6 +64,32 @@ fn a_better_baton_takes_over_from_frr_once() -> Result<()> {
     })
 }
 
+/// T-044, T-072. FRR has priority 253 and the higher address.
+#[test]
+fn after_a_partition_one_of_baton_and_frr_gives_way() -> Result<()> {
+    for (priority, winner) in [(254, Host::A), (253, Host::B), (100, Host::B)] {
+        with_lab(MacMode::Virtual, |lab| {
+            let file = lab.host_directory(Host::A).join("baton.toml");
+            let text = fs::read_to_string(&file)?;
+            fs::write(&file, text.replace("priority = 254", &format!("priority = {priority}")))?;
+            let _baton = baton_active(lab)?;
+            let _frr = frr_backup(lab)?;
+            lab.cut(Host::A)?;
+            wait_until("both to be Active", SOON, || Ok(role(lab) == "Active" && Frr::owns(lab, Host::B)?))?;
+            lab.heal(Host::A)?;
+            wait_until("one to give way", SOON, || {
+                let owners = [(Host::A, role(lab) == "Active"), (Host::B, Frr::owns(lab, Host::B)?)];
+                Ok(owners.iter().all(|(host, owns)| *owns == (*host == winner)))
+            })?;
+            lab.wait_served_by(VIP, winner, SOON)?;
+            pause(A_WHILE)?;
+            assert_eq!(lab.ask(VIP)?, Some(winner), "it stays so, with priority {priority}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn the_role_goes_to_frr_and_back_over_ipv6_however_each_of_them_ends() -> Result<()> {
     there_and_back(3, INTERVAL_MS, &VIPS6.map(IpAddr::from))

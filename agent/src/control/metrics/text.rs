@@ -121,6 +121,8 @@ impl Scrape {
         )?;
         let help = "Whether the operator has taken it out of the election";
         families.gauges("router_drained", help, None, each(|router| router.drained.into()))?;
+        let help = "Whether it would be Active but for others of its group";
+        families.gauges("router_ready", help, None, each(|router| router.ready.into()))?;
         let help = "Takeovers of this host since the maps were made";
         families.gauges("router_epoch", help, None, each(|router| router.epoch))?;
         let lease = |router: &RouterStatus| Duration::from_micros(router.lease_left_us).as_secs_f64();
@@ -148,7 +150,11 @@ impl Scrape {
             Stage::ALL.map(|stage| (with(router, [label("stage", stage.name())]), tally.stage(stage)))
         });
         let help = "From the decision to take over to each stage, since the agent started";
-        families.histograms("router_takeover_stage", help, stages)
+        families.histograms("router_takeover_stage", help, stages)?;
+        let gaps = routers().map(|(router, tally)| (labels(router), tally.gaps()));
+        let help =
+            "Between two adverts of the Active Router, as a Backup has heard them since the agent started";
+        families.histograms("router_advert_gap", help, gaps)
     }
 
     fn peers(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -319,6 +325,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.note(&Record { transition, stages });
         tally.note_service(Instant::from_nanos(1_071_000));
+        [10, 31].map(Duration::from_millis).into_iter().for_each(|gap| tally.note_gap(gap));
         let mut late = Spans::default();
         [3, 4, 700].map(Duration::from_micros).into_iter().for_each(|span| late.note(span));
         let trackers = status.routers[0].trackers.clone();
