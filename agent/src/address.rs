@@ -29,6 +29,27 @@ pub fn from_map(address: Address) -> IpAddr {
     Ipv6Addr::from(address).to_canonical()
 }
 
+/// The multicast group of VRRP (RFC 9568 5.1.1.2, 5.1.2.2).
+#[must_use]
+pub fn vrrp_group(family: Family) -> IpAddr {
+    from_map(family.vrrp_group())
+}
+
+/// The Ethernet address of a multicast group (RFC 1112 6.4, RFC 2464 7).
+#[must_use]
+pub const fn group_mac(group: IpAddr) -> [u8; 6] {
+    match group {
+        IpAddr::V4(group) => {
+            let [_, b, c, d] = group.octets();
+            [0x01, 0x00, 0x5e, b & 0x7f, c, d]
+        }
+        IpAddr::V6(group) => {
+            let [.., a, b, c, d] = group.octets();
+            [0x33, 0x33, a, b, c, d]
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

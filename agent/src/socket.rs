@@ -19,11 +19,6 @@ use nix::sys::socket::{
 
 use crate::address;
 
-/// Ethernet addresses of the VRRP groups (RFC 1112 6.4, RFC 2464 7).
-const GROUP_MACS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0x12], [0x33, 0x33, 0x00, 0x00, 0x00, 0x12]];
-/// The VRRP multicast groups (RFC 9568 5.1.1.2 and 5.1.2.2).
-const GROUP4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// IP protocol number of VRRP (RFC 9568 5.1.1.4).
 const IPPROTO_VRRP: libc::c_int = 112;
 
@@ -51,11 +46,16 @@ impl PacketSocket {
         if status < 0 {
             return Err(io::Error::last_os_error());
         }
-        let socket = Self(fd);
-        for group in GROUP_MACS {
-            socket.accept(index, libc::PACKET_MR_MULTICAST, group)?;
-        }
-        Ok(socket)
+        Ok(Self(fd))
+    }
+
+    /// Makes the NIC accept frames to the multicast group `group` for as long as this socket lives.
+    ///
+    /// # Errors
+    ///
+    /// The driver refuses the address.
+    pub fn accept_group(&self, index: u32, group: IpAddr) -> io::Result<()> {
+        self.accept(index, libc::PACKET_MR_MULTICAST, address::group_mac(group))
     }
 
     /// Makes the NIC accept unicast frames to `mac` for as long as this socket lives.
@@ -186,12 +186,12 @@ const IPV6_HEADER: usize = 40;
 const IPV6_MULTICAST_ALL: libc::c_int = 29;
 
 impl VrrpSocket {
-    /// A socket that hears the VRRP group of `family` on `interface` only.
+    /// A socket that hears `groups`, which are of `family`, on `interface` only.
     ///
     /// # Errors
     ///
-    /// CAP_NET_RAW is missing, the interface is gone, or the kernel has no IPv6.
-    pub fn open(family: Family, interface: &str, index: u32) -> io::Result<Self> {
+    /// CAP_NET_RAW is missing, the interface is gone, the kernel has no IPv6, or lets nobody join so many groups.
+    pub fn open(family: Family, interface: &str, index: u32, groups: &BTreeSet<IpAddr>) -> io::Result<Self> {
         let fd = match family {
             Family::Ipv4 => raw_socket(libc::AF_INET, IPPROTO_VRRP)?,
             Family::Ipv6 => raw_socket(libc::AF_INET6, IPPROTO_VRRP)?,
@@ -201,18 +201,17 @@ impl VrrpSocket {
         match family {
             Family::Ipv4 => {
                 set_option(&fd, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0_i32)?;
-                let membership = libc::ip_mreqn {
-                    imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP4.octets()) },
-                    imr_address: libc::in_addr { s_addr: 0 },
-                    imr_ifindex: interface_index(index)?,
-                };
-                set_option(&fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &membership)?;
             }
             Family::Ipv6 => {
                 set_option(&fd, libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, &0_i32)?;
                 setsockopt(&fd, Ipv6RecvPacketInfo, &true)?;
                 setsockopt(&fd, Ipv6RecvHopLimit, &true)?;
-                join_ipv6(&fd, GROUP6, index)?;
+            }
+        }
+        for group in groups {
+            match *group {
+                IpAddr::V4(group) => join_ipv4(&fd, group, index)?,
+                IpAddr::V6(group) => join_ipv6(&fd, group, index)?,
             }
         }
         Ok(Self { fd, family, beside: cmsg_space!(libc::in6_pktinfo, libc::c_int) })
@@ -295,6 +294,15 @@ impl Solicitations {
 fn solicited_node(vip: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = vip.octets();
     Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+fn join_ipv4(fd: &OwnedFd, group: Ipv4Addr, index: u32) -> io::Result<()> {
+    let membership = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(group.octets()) },
+        imr_address: libc::in_addr { s_addr: 0 },
+        imr_ifindex: interface_index(index)?,
+    };
+    set_option(fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &membership)
 }
 
 fn join_ipv6(fd: &OwnedFd, group: Ipv6Addr, index: u32) -> io::Result<()> {

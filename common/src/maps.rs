@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -105,12 +105,14 @@ pub struct Router {
     pub checksums: u32,
     /// This host's primary address. Adverts from it are our own.
     pub primary: Address,
+    /// The multicast group that advertisements come to; zero if they come by unicast, from those in [`PEERS`].
+    pub group: Address,
     /// The version of VRRP, 3 or 2.
     pub version: u8,
     /// The authentication type of VRRPv2: [`NO_AUTHENTICATION`] or [`PASSWORD`].
     pub authentication: u8,
-    /// 1 if advertisements come by unicast, from those in [`PEERS`]; 0 if they come to the group.
-    pub is_unicast: u8,
+    /// Always zero.
+    pub _pad: u8,
     /// The lowest TTL, or Hop Limit, that is accepted.
     pub least_hops: u8,
     /// The Advertisement_Interval in seconds, which VRRPv2 wants to be the same on all routers.
@@ -165,7 +167,7 @@ pub struct PeerKey {
 
 const _: () = assert!(size_of::<Device>() == 40);
 const _: () = assert!(size_of::<RouterKey>() == 8);
-const _: () = assert!(size_of::<Router>() == 40);
+const _: () = assert!(size_of::<Router>() == 56);
 const _: () = assert!(size_of::<VipKey>() == 20);
 const _: () = assert!(size_of::<DiscriminatorKey>() == 12);
 const _: () = assert!(size_of::<PeerKey>() == 20);

@@ -2,6 +2,8 @@
 
 use core::num::NonZeroU8;
 
+use crate::maps::{Address, mapped};
+
 /// Address family of a virtual router. VRIDs of the two families are independent (RFC 9568 5.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -13,6 +15,14 @@ pub enum Family {
 }
 
 impl Family {
+    /// The multicast group of VRRP (RFC 9568 5.1.1.2, 5.1.2.2).
+    pub const fn vrrp_group(self) -> Address {
+        match self {
+            Self::Ipv4 => mapped([224, 0, 0, 18]),
+            Self::Ipv6 => [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12],
+        }
+    }
+
     /// The name in output: `ipv4` or `ipv6`.
     pub const fn name(self) -> &'static str {
         match self {

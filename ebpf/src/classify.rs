@@ -119,8 +119,8 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     let header = frame.get::<IPV4>(link.payload)?;
     let protocol = header[9];
     let destination = Ip::mapped([header[16], header[17], header[18], header[19]]);
-    if destination == vrrp::GROUP4 {
-        return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
+    if protocol == vrrp::PROTOCOL && destination.is_group() {
+        return Some(vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
     }
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
         return Some(vip::received(frame, slot, false));
@@ -143,8 +143,8 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     {
         return Some(verdict);
     }
-    if destination == vrrp::GROUP6 {
-        return (protocol == vrrp::PROTOCOL).then(|| vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
+    if protocol == vrrp::PROTOCOL && destination.is_group() {
+        return Some(vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
     }
     if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
         // RFC 9568 6.1: whatever Accept_Mode is.

@@ -164,10 +164,10 @@ impl Ip {
         (self.low as u32).to_be_bytes()
     }
 
-    /// Multicast.
+    /// Multicast: ff00::/8, or 224.0.0.0/4.
     #[inline(always)]
     pub(crate) const fn is_group(self) -> bool {
-        self.high >> 56 == 0xff
+        self.high >> 56 == 0xff || (self.high == 0 && self.low >> 28 == 0xffff_e)
     }
 
     /// Link-local unicast, fe80::/10.

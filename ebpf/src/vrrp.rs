@@ -12,9 +12,6 @@ use crate::ip::{Ip, Packet};
 use crate::maps::{self, Advert};
 use crate::packet::Frame;
 
-/// Where adverts are sent to (RFC 9568 5.1.1.2, 5.1.2.2).
-pub(crate) const GROUP4: Ip = Ip::mapped([224, 0, 0, 18]);
-pub(crate) const GROUP6: Ip = Ip::of([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12]);
 /// The IP protocol number (RFC 9568 5.1.1.4).
 pub(crate) const PROTOCOL: u8 = 112;
 
@@ -28,7 +25,7 @@ const PASSWORD: usize = 8;
 const MAX_WORDS4: usize = (HEADER + 255 * 4 + PASSWORD) / 4;
 const MAX_WORDS6: usize = (HEADER + 90 * 16) / 4;
 
-/// The verdict about a packet of protocol 112 to the group of its family, or to this host's own address.
+/// The verdict about a packet of protocol 112 to a multicast group, or to this host's own address.
 #[inline(never)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Verdict {
     judge::<FAMILY>(&Frame::received(ctx), link).unwrap_or_else(|broken| broken)
@@ -49,9 +46,14 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
     if packet.source == Ip::of(router.primary) {
         return Err(Verdict::VrrpOwn);
     }
-    let is_unicast = packet.destination != if FAMILY == Family::Ipv6 as u8 { GROUP6 } else { GROUP4 };
-    if is_unicast != (router.is_unicast != 0) {
+    let is_unicast = !packet.destination.is_group();
+    let group = Ip::of(router.group);
+    if is_unicast == group.is_group() {
         return Err(Verdict::VrrpDestination);
+    }
+    if !is_unicast && packet.destination != group {
+        // Those who advertise to another group are another virtual router.
+        return Err(Verdict::VrrpUnknownRouter);
     }
     if is_unicast && !maps::is_peer(router.slot, packet.source) {
         return Err(Verdict::VrrpNotPeer);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
+use baton::address;
 use baton::vrrp::{Checksum, ChecksumMode, Interval, Priority, Standing, Version};
 use baton::wire::{
     BuildError, Discard, Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation,
@@ -84,7 +85,7 @@ fn every_bad_ipv4_advertisement_is_refused_for_its_own_reason() {
     let reason = |name| parse_frame(&frames::octets(name), configured(AUTO)).map(|_| ());
     let table = [
         ("bad-vrrp3-3tags", Discard::NotVrrp),
-        ("bad-vrrp3-dst-224.0.0.19", Discard::NotVrrp),
+        ("bad-vrrp3-dst-224.0.0.19", Discard::UnknownRouter(51)),
         ("bad-vrrp3-proto111", Discard::NotVrrp),
         ("bad-vrrp3-frag-mf", Discard::IpHeader),
         ("bad-vrrp3-frag-off", Discard::IpHeader),
@@ -306,7 +307,9 @@ fn the_builder_makes_the_recorded_advertisements_octet_for_octet() {
             renumber(&mut frame);
         }
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
-        let len = advertisement.build(&mut buffer).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let len = advertisement
+            .build(group(&advertisement), &mut buffer)
+            .unwrap_or_else(|why| panic!("{name}: {why}"));
         assert_eq!(hex(&buffer[..len]), hex(&frame), "{name}");
         built += 1;
     }
@@ -341,11 +344,11 @@ fn what_cannot_be_built_leaves_the_buffer_alone() {
     let many = [IpAddr::V4(address); 256];
     let mut small = [0xa5; 45];
     assert_eq!(
-        advertisement(&one).build(&mut small),
+        advertisement(&one).build(GROUP, &mut small),
         Err(BuildError::BufferTooSmall { needed: 46, available: 45 })
     );
-    assert_eq!(advertisement(&[]).build(&mut small), Err(BuildError::AddressCount(0)));
-    assert_eq!(advertisement(&many).build(&mut small), Err(BuildError::AddressCount(256)));
+    assert_eq!(advertisement(&[]).build(GROUP, &mut small), Err(BuildError::AddressCount(0)));
+    assert_eq!(advertisement(&many).build(GROUP, &mut small), Err(BuildError::AddressCount(256)));
     let arp = GratuitousArp { operation: Operation::Request, mac: VIRTUAL_MAC, vlan: 7, address };
     assert_eq!(arp.build(&mut small), Err(BuildError::BufferTooSmall { needed: 46, available: 45 }));
     assert_eq!(small, [0xa5; 45]);
@@ -355,12 +358,15 @@ fn what_cannot_be_built_leaves_the_buffer_alone() {
 fn the_largest_advertisement_fills_the_largest_frame() {
     let many = [IpAddr::from([192, 0, 2, 100]); 255];
     let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
-    assert_eq!(advertisement(&many).build(&mut buffer), Ok(1062));
-    assert_eq!(Outgoing { vlan: 100, ..advertisement(&many) }.build(&mut buffer), Ok(1066));
-    assert_eq!(Outgoing { vlan: (200 << 12) | 100, ..advertisement(&many) }.build(&mut buffer), Ok(1070));
+    assert_eq!(advertisement(&many).build(GROUP, &mut buffer), Ok(1062));
+    assert_eq!(Outgoing { vlan: 100, ..advertisement(&many) }.build(GROUP, &mut buffer), Ok(1066));
+    assert_eq!(
+        Outgoing { vlan: (200 << 12) | 100, ..advertisement(&many) }.build(GROUP, &mut buffer),
+        Ok(1070)
+    );
     let many = [IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x100]); 90];
     let over_ipv6 = Outgoing { source: families::SOURCE, vlan: (200 << 12) | 100, ..advertisement(&many) };
-    assert_eq!(over_ipv6.build(&mut buffer), Ok(MAX_ADVERTISEMENT_FRAME));
+    assert_eq!(over_ipv6.build(group(&over_ipv6), &mut buffer), Ok(MAX_ADVERTISEMENT_FRAME));
 }
 
 proptest! {
@@ -427,7 +433,7 @@ proptest! {
             addresses: &addresses,
         };
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
-        let len = outgoing.build(&mut buffer).expect("large enough");
+        let len = outgoing.build(GROUP, &mut buffer).expect("large enough");
         let primary = IpAddr::V4(Ipv4Addr::BROADCAST);
         let find = |_, _, _| Some(expected(primary, Version::V3, ChecksumMode::Only(flavour)));
         let received: Received<'_> = parse_frame(&buffer[..len], find).expect("valid");
@@ -443,8 +449,12 @@ proptest! {
 
 /// VRID 51 is configured on every link, as in the frames.
 fn configured(checksum: ChecksumMode) -> impl Fn(VlanId, Family, Vrid) -> Option<Expected<'static>> {
-    move |_, _, vrid| {
-        (vrid.get() == 51).then(|| expected(IpAddr::from([192, 0, 2, 99]), Version::V3, checksum))
+    move |_, family, vrid| {
+        let primary = match family {
+            Family::Ipv4 => IpAddr::from([192, 0, 2, 99]),
+            Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]),
+        };
+        (vrid.get() == 51).then(|| expected(primary, Version::V3, checksum))
     }
 }
 
@@ -489,6 +499,14 @@ fn vlan(vector: &Vector) -> VlanId {
             (folded << 12) | u32::try_from(tag.as_u64().expect("a number")).expect("12 bits")
         }),
     }
+}
+
+/// VRRP's own group over IPv4.
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
+
+/// VRRP's own group of the family that it is of.
+fn group(outgoing: &Outgoing<'_>) -> IpAddr {
+    address::vrrp_group(address::family(outgoing.source))
 }
 
 fn interval(centiseconds: u64) -> Interval {

@@ -33,6 +33,7 @@ pub(super) struct Draft {
     pub(super) version: Option<Version>,
     /// Each with its place.
     pub(super) vips: Vec<(Spot, IpAddr)>,
+    pub(super) multicast: Option<Option<IpAddr>>,
     /// Each with its place.
     pub(super) peers: Vec<(Spot, IpAddr)>,
     pub(super) least_hops: Option<u8>,
@@ -46,6 +47,7 @@ impl Draft {
     /// What is wrong with it was noted if there is none.
     pub(super) fn finished(self, trackers: &[TrackerConfig]) -> Option<RouterConfig> {
         let index = |(_, name): &(Spot, String)| trackers.iter().position(|tracker| tracker.name == *name);
+        let (_, first) = *self.vips.first()?;
         Some(RouterConfig {
             interface: self.interface?,
             vrid: self.vrid?,
@@ -61,6 +63,7 @@ impl Draft {
             bind: self.bind?,
             checksum: self.checksum?,
             version: self.version?,
+            multicast: self.multicast?.unwrap_or_else(|| address::vrrp_group(address::family(first))),
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
             peers: self.peers.into_iter().map(|(_, peer)| peer).collect(),
             least_hops: self.least_hops?,

@@ -169,6 +169,8 @@ pub struct RouterConfig {
     pub version: Version,
     /// The virtual addresses, 1 to 4000, of one family. Over IPv6 the first is link-local.
     pub vips: Vec<IpAddr>,
+    /// The multicast group that adverts go to, where there are no peers.
+    pub multicast: IpAddr,
     /// Who is advertised to, and heard, by unicast, this host perhaps among them; nobody if adverts go to the group.
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that an advert may come with.

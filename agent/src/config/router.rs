@@ -45,6 +45,7 @@ static TABLE: Table = Table {
         &CHECKSUM,
         &PASSWORD,
         &VIPS,
+        &MULTICAST,
         &PEERS,
         &LEAST_HOPS,
         &GROUP,
@@ -199,6 +200,13 @@ static VIPS: Key<List<Text<IpAddr>>> = Key {
         shape: text::ADDRESS,
     },
 };
+static MULTICAST: Key<Maybe<Text<IpAddr>>> = Key {
+    name: "multicast",
+    meaning: "The multicast group that adverts go to and come from, instead of VRRP's own, 224.0.0.18 or ff02::12.",
+    remedy: "write a group of the family of the vips, such as \"224.0.0.118\" or \"ff02::118\", and no peers; the same on all nodes",
+    default: None,
+    shape: Maybe(text::GROUP),
+};
 static PEERS: Key<List<Text<IpAddr>>> = Key {
     name: "peers",
     meaning: "The nodes that are advertised to, and heard, by unicast instead of the multicast group; this one may be among them.",
@@ -255,6 +263,7 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         accept: section.read(&ACCEPT),
         bind: section.read(&BIND),
         checksum: section.read(&CHECKSUM),
+        multicast: multicast(&mut section, !peers.is_empty(), &vips),
         vips,
         least_hops: least_hops(&mut section, !peers.is_empty()),
         peers,
@@ -306,6 +315,21 @@ fn check_peers(section: &mut Section<'_>, peers: &[(Spot, IpAddr)], vips: &[(Spo
             section.note(at, format!("peer {peer} is not link-local"), remedy);
         }
     }
+}
+
+/// The group, which must be one of the family of `vips`.
+fn multicast(section: &mut Section<'_>, is_unicast: bool, vips: &[(Spot, IpAddr)]) -> Option<Option<IpAddr>> {
+    let group = section.read(&MULTICAST)?;
+    if let Some(group) = group {
+        let at = section.spot_of(&MULTICAST);
+        if is_unicast {
+            section.add(at, "multicast beside peers", &MULTICAST);
+        }
+        if vips.first().is_some_and(|(_, vip)| vip.is_ipv4() != group.is_ipv4()) {
+            section.note(at, format!("group {group} is of another family than the vips"), MULTICAST.remedy);
+        }
+    }
+    Some(group)
 }
 
 /// Multicast crosses no router.

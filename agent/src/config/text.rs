@@ -62,6 +62,21 @@ pub(super) const ADDRESS: Text<IpAddr> = Text {
     },
 };
 
+/// The address of a multicast group that crosses no router: over IPv6 of link-local scope, as VRRP's own.
+pub(super) const GROUP: Text<IpAddr> = Text {
+    pattern: ADDRESS.pattern,
+    meaning: |text| {
+        let is_group = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.is_multicast(),
+            IpAddr::V6(address) => address.segments()[0] & 0xff0f == 0xff02,
+        };
+        let group = text.parse().ok().filter(is_group);
+        group.ok_or_else(|| {
+            format!("\"{text}\" is not an IPv4 multicast group, nor an IPv6 one of link-local scope")
+        })
+    },
+};
+
 /// An address with a port.
 pub(super) const SOCKET_ADDRESS: Text<SocketAddr> =
     Text { pattern: r"^[0-9A-Fa-f.:\[\]]+:[0-9]+$", meaning: socket_address };

@@ -29,7 +29,9 @@ pub struct Entry {
     pub interval_s: u32,
     /// The password of VRRPv2.
     pub password: [u8; 8],
-    /// From whom advertisements come by unicast; nobody if they come to the group.
+    /// The group that advertisements come to; `None` if they come by unicast.
+    pub group: Option<IpAddr>,
+    /// From whom they come by unicast.
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that is accepted.
     pub least_hops: u8,
@@ -162,14 +164,15 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     let router = |(entry, slot): &(Entry, u32)| {
         let Entry { key, checksums, version, authentication, interval_s, password, least_hops, .. } = *entry;
         let primary = address::to_map(entry.primary);
-        let is_unicast = u8::from(!entry.peers.is_empty());
+        let group = entry.group.map_or([0; 16], address::to_map);
         let router = Router {
             slot: *slot,
             checksums,
             primary,
+            group,
             version,
             authentication,
-            is_unicast,
+            _pad: 0,
             least_hops,
             interval_s,
             password,

@@ -70,7 +70,7 @@ impl Port {
         let router = &self.routers[index];
         let advertisement = router.advertisement_from(mac, standing, checksum);
         match router.unicast() {
-            [] => self.transmitter.send(renewal, |frame| advertisement.build(frame)),
+            [] => self.transmitter.send(renewal, |frame| advertisement.build(router.multicast(), frame)),
             peers => self
                 .transmitter
                 .send_to(peers, renewal, |peer, packet| advertisement.build_packet(peer, packet)),

@@ -37,7 +37,9 @@ pub struct Router {
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
     mac: Mac,
-    /// Who is advertised to by unicast; nobody if adverts go to the group.
+    /// The multicast group that adverts go to, unless there are `unicast` peers.
+    multicast: IpAddr,
+    /// Who is advertised to by unicast.
     unicast: Vec<IpAddr>,
     least_hops: u8,
     /// Which advertisement in the mailbox was the last of the Active router, and when it arrived.
@@ -85,6 +87,7 @@ impl Router {
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
             mac: entry.mac,
+            multicast: config.multicast,
             unicast: entry.peers.clone(),
             least_hops: entry.least_hops,
             arrival: (mailbox.count, Instant::default()),
@@ -114,6 +117,7 @@ impl Router {
             authentication,
             interval_s: config.interval.seconds().map_or(0, u32::from),
             password,
+            group: config.peers.is_empty().then_some(config.multicast),
             peers: config.peers.iter().copied().filter(|peer| *peer != primary).collect(),
             least_hops: config.least_hops,
             primary,
@@ -141,6 +145,11 @@ impl Router {
         self.mac
     }
 
+    /// The multicast group that adverts go to, where nobody is advertised to by [unicast](Self::unicast).
+    pub fn multicast(&self) -> IpAddr {
+        self.multicast
+    }
+
     /// Who is advertised to by unicast; nobody if adverts go to the group.
     pub fn unicast(&self) -> &[IpAddr] {
         &self.unicast
@@ -156,7 +165,7 @@ impl Router {
         let advertisement = self.advertisement(Standing::Leaving, checksum);
         let length = match peer {
             Some(peer) => advertisement.build_packet(peer, &mut buffer)?,
-            None => advertisement.build(&mut buffer)?,
+            None => advertisement.build(self.multicast, &mut buffer)?,
         };
         buffer.truncate(length);
         Ok(buffer)
@@ -182,6 +191,7 @@ impl Router {
         let parameters = self.core.parameters();
         Expected {
             primary: parameters.primary,
+            group: self.unicast.is_empty().then_some(self.multicast),
             peers: &self.unicast,
             least_hops: self.least_hops,
             version: parameters.version,

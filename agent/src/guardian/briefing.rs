@@ -39,6 +39,8 @@ pub struct RouterBriefing {
     pub interval_cs: u16,
     /// Advertisements that may be missed.
     pub down_adverts: u8,
+    /// The multicast group that adverts come to; `None` if they come by unicast.
+    pub group: Option<IpAddr>,
     /// Its IPv6 addresses.
     pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.

@@ -173,6 +173,10 @@ impl Opening<'_> {
         let ethtool = Ethtool::open(name)?;
         let queues = ethtool.receive_queues().min(MAX_QUEUES);
         let packet = PacketSocket::open(*index).context("opening a packet socket")?;
+        let groups: BTreeSet<IpAddr> = entries.iter().filter_map(|entry| entry.group).collect();
+        for group in &groups {
+            packet.accept_group(*index, *group).context("adding the VRRP group to the NIC's filter")?;
+        }
         for virtual_mac in entries.iter().map(|entry| entry.mac).filter(|entry| entry != mac) {
             packet
                 .accept_unicast(*index, virtual_mac)
@@ -186,7 +190,10 @@ impl Opening<'_> {
         let solicitations =
             Solicitations::join(*index, solicited.into_iter()).context("joining solicited-node groups")?;
         let families: BTreeSet<Family> = configs.iter().map(RouterConfig::family).collect();
-        let vrrp_sockets = families.into_iter().map(|family| VrrpSocket::open(family, name, *index));
+        let vrrp_sockets = families.into_iter().map(|family| {
+            let of_family = groups.iter().copied().filter(|group| address::family(*group) == family);
+            VrrpSocket::open(family, name, *index, &of_family.collect())
+        });
         let vrrp_sockets = vrrp_sockets.collect::<Result<_, _>>().context("opening a VRRP socket")?;
         let told = configs.iter().filter(|config| !config.peers.is_empty());
         let peers = PeerSockets::open(told.map(RouterConfig::family), name, *index)

@@ -1,6 +1,6 @@
 //! Advertisements of VRRPv3 over both families (RFC 9568 5 and 7) and of VRRPv2 (RFC 3768 5 and 7).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use baton_common::maps::{NO_AUTHENTICATION, PASSWORD, VlanId};
 use baton_common::vrid::{Family, Vrid};
@@ -12,11 +12,6 @@ use super::link::{self, BuildError, IPV4, IPV6, Mac};
 use crate::address;
 use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing, Version};
 
-/// The VRRP groups (RFC 9568 5.1.1.2 and 5.1.2.2) and their Ethernet addresses.
-const GROUP4: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
-const GROUP4_MAC: Mac = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
-const GROUP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12));
-const GROUP6_MAC: Mac = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
 /// RFC 9568 5.2.2.
 const ADVERTISEMENT: u8 = 1;
 /// Octets of the message before its addresses.
@@ -40,7 +35,9 @@ pub const fn max_addresses(family: Family) -> usize {
 pub struct Expected<'a> {
     /// This host's primary address: what comes from it is our own.
     pub primary: IpAddr,
-    /// Who may send by unicast; nobody if adverts come to the group.
+    /// The multicast group that adverts come to; `None` if they come by unicast.
+    pub group: Option<IpAddr>,
+    /// Who may send by unicast.
     pub peers: &'a [IpAddr],
     /// The lowest TTL, or Hop Limit: [`HOPS`](super::HOPS), but for unicast peers that are further away.
     pub least_hops: u8,
@@ -53,15 +50,11 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    /// The same of a virtual router whose adverts come to the group.
+    /// The same of a virtual router whose adverts come to VRRP's own group.
     #[must_use]
-    pub const fn multicast(
-        primary: IpAddr,
-        version: Version,
-        interval: Interval,
-        checksum: ChecksumMode,
-    ) -> Self {
-        Self { primary, peers: &[], least_hops: HOPS, version, interval, checksum }
+    pub fn multicast(primary: IpAddr, version: Version, interval: Interval, checksum: ChecksumMode) -> Self {
+        let group = Some(address::vrrp_group(address::family(primary)));
+        Self { primary, group, peers: &[], least_hops: HOPS, version, interval, checksum }
     }
 }
 
@@ -99,13 +92,6 @@ const fn octets(family: Family) -> usize {
     }
 }
 
-const fn group(family: Family) -> (IpAddr, Mac) {
-    match family {
-        Family::Ipv4 => (GROUP4, GROUP4_MAC),
-        Family::Ipv6 => (GROUP6, GROUP6_MAC),
-    }
-}
-
 /// Parses an Ethernet frame without FCS. `find` answers what is configured for a virtual router.
 pub fn parse_frame<'e>(
     frame: &[u8],
@@ -125,11 +111,11 @@ pub fn parse_datagram<'e>(
     vlan: VlanId,
     find: impl FnOnce(VlanId, Family, Vrid) -> Option<Expected<'e>>,
 ) -> Result<Received<'_>, Discard> {
-    let (ether_type, (group, _)) = (if family == Family::Ipv4 { IPV4 } else { IPV6 }, group(family));
+    let ether_type = if family == Family::Ipv4 { IPV4 } else { IPV6 };
     let Some((PROTOCOL, destination)) = ip::peek(ether_type, packet) else {
         return Err(Discard::NotVrrp);
     };
-    let is_unicast = destination != group;
+    let is_unicast = !destination.is_multicast();
     let ip::Packet { source, hops, payload: message, .. } =
         ip::parse(ether_type, packet).ok_or(Discard::IpHeader)?;
     let (header, rest) = message.split_first_chunk::<MESSAGE_HEADER>().ok_or(Discard::Length)?;
@@ -143,8 +129,12 @@ pub fn parse_datagram<'e>(
     if source == expected.primary {
         return Err(Discard::Own);
     }
-    if is_unicast == expected.peers.is_empty() {
+    if is_unicast == expected.group.is_some() {
         return Err(Discard::Destination);
+    }
+    // Those who advertise to another group are another virtual router.
+    if !is_unicast && Some(destination) != expected.group {
+        return Err(unknown);
     }
     if is_unicast && !expected.peers.contains(&source) {
         return Err(Discard::NotPeer);
@@ -252,12 +242,12 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Writes the frame to the group into the beginning of `buffer` and answers with its length.
-    pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let (destination, to) = group(address::family(self.source));
-        let outline = Outline { to, from: self.mac, vlan: self.vlan, header: self.header(destination) };
+    /// Writes the frame to the multicast group `group` into the beginning of `buffer` and answers with its length.
+    pub fn build(&self, group: IpAddr, buffer: &mut [u8]) -> Result<usize, BuildError> {
+        let to = address::group_mac(group);
+        let outline = Outline { to, from: self.mac, vlan: self.vlan, header: self.header(group) };
         let (message, length) = ip::start(buffer, &outline, self.length()?)?;
-        self.write(message, destination)?;
+        self.write(message, group)?;
         Ok(length)
     }
 

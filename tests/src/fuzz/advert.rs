@@ -1,7 +1,8 @@
 //! Frames from the link, as the election's parser gets them from AF_XDP and from the raw socket.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
+use baton::address;
 use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
 use baton::wire::{
     BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, Received, max_addresses, parse_datagram,
@@ -25,19 +26,21 @@ pub fn advert(octets: &[u8]) -> bool {
 }
 
 fn judge(frame: &[u8], version: Version) -> bool {
-    let expected = Expected::multicast(
-        Ipv4Addr::new(192, 0, 2, 99).into(),
-        version,
-        Interval::from_centiseconds(100).expect("not 0"),
-        ChecksumMode::Auto(Checksum::Pseudo),
-    );
+    let expected = |family| {
+        let primary = match family {
+            Family::Ipv4 => IpAddr::from([192, 0, 2, 99]),
+            Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]),
+        };
+        let interval = Interval::from_centiseconds(100).expect("not 0");
+        Expected::multicast(primary, version, interval, ChecksumMode::Auto(Checksum::Pseudo))
+    };
     for family in [Family::Ipv4, Family::Ipv6] {
         // Whatever is wrong, it is an error and no panic.
-        let _ = parse_datagram(frame, family, 0, |_, _, _| Some(expected));
+        let _ = parse_datagram(frame, family, 0, |_, _, _| Some(expected(family)));
     }
-    let received = parse_frame(frame, |_, _, _| Some(expected));
+    let received = parse_frame(frame, |_, family, _| Some(expected(family)));
     if let Ok(received) = &received {
-        means_the_same_when_it_is_built_again(received, expected);
+        means_the_same_when_it_is_built_again(received, expected(received.family));
     }
     received.is_ok()
 }
@@ -57,7 +60,7 @@ fn means_the_same_when_it_is_built_again(received: &Received<'_>, expected: Expe
         addresses: &addresses,
     };
     let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
-    let length = match outgoing.build(&mut buffer) {
+    let length = match outgoing.build(address::vrrp_group(received.family), &mut buffer) {
         Ok(length) => length,
         Err(BuildError::AddressCount(count)) if count > max_addresses(received.family) => return,
         Err(error) => panic!("{received:?} cannot be built: {error}"),

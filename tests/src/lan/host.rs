@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
+use baton::address;
 use baton::driver::MAX_PEERS;
 use baton::sbfd::{Peers, Spoken};
 use baton::vrrp::{
@@ -274,7 +275,7 @@ impl Host {
             addresses: &[IpAddr::V4(VIP)],
         };
         let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
-        let len = outgoing.build(&mut buffer).expect("one address fits");
+        let len = outgoing.build(address::vrrp_group(Family::Ipv4), &mut buffer).expect("one address fits");
         buffer[..len].to_vec()
     }
 

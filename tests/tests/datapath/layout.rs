@@ -47,7 +47,7 @@ fn the_maps_are_what_the_contract_says() {
     let datapath = Datapath::load();
     for (name, expected) in [
         (maps::DEVICE, [ARRAY, 4, 40, 1, 0]),
-        (maps::ROUTERS, [HASH, 8, 40, 512, 0]),
+        (maps::ROUTERS, [HASH, 8, 56, 512, 0]),
         (maps::VIPS, [HASH, 20, 4, 8192, 0]),
         (maps::DISCRIMINATORS, [HASH, 12, 4, 512, 0]),
         (maps::PEERS, [HASH, 20, 4, 4096, 0]),

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use baton_common::maps::{NO_AUTHENTICATION, Router};
+use baton::address;
+use baton_common::maps::{NO_AUTHENTICATION, Router, mapped};
 use baton_common::verdict::Verdict::{
     self, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
@@ -26,21 +27,25 @@ fn host(peers: &[IpAddr], least_hops: u8) -> Datapath {
     for (slot, family, primary) in
         [(SLOT, Family::Ipv4, IpAddr::from(US)), (SLOT6, Family::Ipv6, IpAddr::from(US6))]
     {
-        let router = Router {
-            slot,
-            checksums: BOTH,
-            primary: baton::address::to_map(primary),
-            version: 3,
-            authentication: NO_AUTHENTICATION,
-            is_unicast: u8::from(!peers.is_empty()),
-            least_hops,
-            interval_s: 1,
-            password: [0; 8],
-        };
-        host.set_router(0, 51, family, router);
+        host.set_router(0, 51, family, router(slot, primary, peers, least_hops));
         peers.iter().for_each(|peer| host.add_peer(slot, *peer));
     }
     host
+}
+
+fn router(slot: u32, primary: IpAddr, peers: &[IpAddr], least_hops: u8) -> Router {
+    Router {
+        slot,
+        checksums: BOTH,
+        primary: address::to_map(primary),
+        group: if peers.is_empty() { address::family(primary).vrrp_group() } else { [0; 16] },
+        version: 3,
+        authentication: NO_AUTHENTICATION,
+        _pad: 0,
+        least_hops,
+        interval_s: 1,
+        password: [0; 8],
+    }
 }
 
 fn assert_verdict(host: &Datapath, name: &str, verdict: Verdict) {
@@ -86,6 +91,25 @@ fn the_group_and_unicast_are_two_elections() {
     for name in ["vrrp3-v4-ph-unicast-p100", "vrrp3-v6-unicast-p100"] {
         assert_verdict(&multicast, name, VrrpDestination);
     }
+}
+
+/// Another group is another virtual router, perhaps of another implementation on this host.
+#[test]
+fn adverts_to_another_group_are_those_of_another_router() {
+    let mut host = host(&[], 255);
+    let at_home = frames::octets("vrrp3-v4-std-p100");
+    let mut elsewhere = at_home.clone();
+    // 224.0.0.118, and what that takes from the sum of the header (RFC 1624).
+    elsewhere[33] += 100;
+    let sum = u16::from_be_bytes([elsewhere[24], elsewhere[25]]) - 100;
+    elsewhere[24..26].copy_from_slice(&sum.to_be_bytes());
+    let unknown = |frame: &[u8]| outcome(XDP_PASS, VrrpUnknownRouter, frame);
+    assert_eq!(host.receive(&at_home), outcome(XDP_PASS, VrrpReceived, &at_home));
+    assert_eq!(host.receive(&elsewhere), unknown(&elsewhere));
+    let router = Router { group: mapped([224, 0, 0, 118]), ..router(SLOT, US.into(), &[], 255) };
+    host.set_router(0, 51, Family::Ipv4, router);
+    assert_eq!(host.receive(&at_home), unknown(&at_home));
+    assert_eq!(host.receive(&elsewhere), outcome(XDP_PASS, VrrpReceived, &elsewhere));
 }
 
 /// T-091.

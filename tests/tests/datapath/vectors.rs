@@ -77,6 +77,7 @@ const TABLE: &[Row] = &[
         "vrrp3-v4-std-p254",
     ] },
     Row { backup: VrrpUnknownRouter, active: VrrpUnknownRouter, vectors: &[
+        "bad-vrrp3-dst-224.0.0.19",
         "vrrp3-v6-p100-vlan100",
         "bad-vrrp3-vrid0",
         "bad-vrrp3-vrid52",
@@ -255,7 +256,6 @@ const TABLE: &[Row] = &[
         "bad-sbfd-*",
         "bad-sbfd6-*",
         "bad-vrrp3-3tags",
-        "bad-vrrp3-dst-224.0.0.19",
         "bad-vrrp3-proto111",
         "bfd-ctrl-*",
         "lb-gue",

@@ -191,7 +191,7 @@ fn a_jumbo_frame_is_no_advert() {
 }
 
 /// Every single flipped bit is noticed, and none makes an advert something that concerns nobody: but where the bit
-/// says that it is VRRP to the group at all.
+/// says that it is VRRP to a group at all.
 #[test]
 fn a_flipped_bit_never_goes_unnoticed() {
     let host = host(Role::Backup);
@@ -201,7 +201,8 @@ fn a_flipped_bit_never_goes_unnoticed() {
             let octet = bit / 8;
             let frame = with(&advert, octet, &[advert[octet] ^ 1 << (bit % 8)]);
             let counted = host.receive(&frame).counted;
-            let foreign = octet == PROTOCOL || (DESTINATION..MESSAGE).contains(&octet);
+            // The last three octets of the destination: a broken header whatever group they name.
+            let foreign = octet == PROTOCOL || (octet == DESTINATION && bit % 8 >= 4);
             assert_eq!(counted.contains_key(&Other), foreign, "{name} with bit {bit} flipped: {counted:?}");
             assert!(!counted.contains_key(&VrrpReceived), "{name} with bit {bit} flipped");
         }

@@ -127,7 +127,12 @@ fn adverts_are_heard_through_a_raw_socket_as_well() -> Result<()> {
     with_both_families(|lab, _| {
         let source = lab.namespace(Host::Client).within(|| {
             let index = if_nametoindex("eth0")?;
-            let mut socket = baton::socket::VrrpSocket::open(Family::Ipv6, "eth0", index)?;
+            let mut socket = baton::socket::VrrpSocket::open(
+                Family::Ipv6,
+                "eth0",
+                index,
+                &[baton::address::vrrp_group(Family::Ipv6)].into(),
+            )?;
             let expected = Expected::multicast(
                 Host::Client.address6().into(),
                 Version::V3,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use baton::address;
 use baton::config::MacMode;
 use baton::socket::{PacketSocket, PeerSocket, VrrpSocket};
 use baton::vrrp::{Checksum, Interval, Standing, Version};
@@ -25,9 +26,10 @@ const UNICAST: Settings = Settings {
 fn the_vip_moves_and_no_advert_goes_to_the_group() -> Result<()> {
     for mac in [MacMode::Virtual, MacMode::Interface] {
         with_settings(mac, UNICAST, |lab, pair| {
+            let groups = [address::vrrp_group(Family::Ipv4)].into();
             let mut group = lab
                 .namespace(Host::Client)
-                .within(|| Ok(VrrpSocket::open(Family::Ipv4, "eth0", if_nametoindex("eth0")?)?))?;
+                .within(|| Ok(VrrpSocket::open(Family::Ipv4, "eth0", if_nametoindex("eth0")?, &groups)?))?;
             for (fault, both_us) in
                 [(Fault::Planned, LINGER_US), (Fault::AgentDeath, LINGER_US), (Fault::SilentDeath, 0)]
             {
@@ -98,7 +100,7 @@ fn intrude(lab: &Lab) -> Result<()> {
                 let length = advertisement.build_packet(peer, &mut buffer)?;
                 packets.transmit(&buffer[..length], peer)?;
             }
-            let length = advertisement.build(&mut buffer)?;
+            let length = advertisement.build(address::vrrp_group(Family::Ipv4), &mut buffer)?;
             frames.transmit(&buffer[..length])?;
             pause(Duration::from_millis(10))?;
         }

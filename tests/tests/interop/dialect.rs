@@ -86,7 +86,7 @@ impl Dialect {
 }
 
 /// All dialects.
-pub(super) fn dialects() -> [Dialect; 8] {
+pub(super) fn dialects() -> [Dialect; 9] {
     let vip = |last| vec![IpAddr::from(Ipv4Addr::new(10, 77, 0, last))];
     [
         Dialect {
@@ -147,6 +147,14 @@ pub(super) fn dialects() -> [Dialect; 8] {
             keepalived: "  version 3\n  advert_int 0.1\n  unicast_ttl 255\n  unicast_peer {\n    PEER\n  }\n",
         },
         Dialect {
+            name: "v3-another-group",
+            vrid: 67,
+            vips: vip(167),
+            mac: MacMode::Virtual,
+            baton: "interval_ms = 100\nmulticast = \"224.0.0.118\"\n",
+            keepalived: "  version 3\n  advert_int 0.1\n  mcast_dst_ip 224.0.0.118\n",
+        },
+        Dialect {
             name: "v2-unicast",
             vrid: 66,
             vips: vip(166),
@@ -169,7 +177,7 @@ pub(super) struct MixedPair<'lab> {
     pub(super) lab: &'lab Lab,
     /// Where Baton runs.
     pub(super) baton: Host,
-    dialects: [Dialect; 8],
+    dialects: [Dialect; 9],
 }
 
 /// Runs `test` on a lab with the configurations of a Baton on `baton` and of a keepalived on the other node in place.

@@ -79,7 +79,7 @@ fn the_builder_makes_the_recorded_advertisements_over_ipv6() {
             ..advertisement(&all[..count])
         };
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
-        let length = outgoing.build(&mut buffer).expect("large enough");
+        let length = outgoing.build(group(&outgoing), &mut buffer).expect("large enough");
         assert_eq!(hex(&buffer[..length]), hex(&frames::octets(name)), "{name}");
     }
 }
@@ -88,10 +88,16 @@ fn the_builder_makes_the_recorded_advertisements_over_ipv6() {
 fn addresses_of_the_other_family_make_no_advertisement() {
     let mixed = [IpAddr::from([192, 0, 2, 100])];
     let outgoing = Outgoing { source: SOURCE, ..advertisement(&mixed) };
-    assert_eq!(outgoing.build(&mut [0; MAX_ADVERTISEMENT_FRAME]), Err(BuildError::MixedFamilies));
+    assert_eq!(
+        outgoing.build(group(&outgoing), &mut [0; MAX_ADVERTISEMENT_FRAME]),
+        Err(BuildError::MixedFamilies)
+    );
     let many = [IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 1]); 91];
     let outgoing = Outgoing { source: SOURCE, ..advertisement(&many) };
-    assert_eq!(outgoing.build(&mut [0; MAX_ADVERTISEMENT_FRAME]), Err(BuildError::AddressCount(91)));
+    assert_eq!(
+        outgoing.build(group(&outgoing), &mut [0; MAX_ADVERTISEMENT_FRAME]),
+        Err(BuildError::AddressCount(91))
+    );
 }
 
 /// T-067.

@@ -48,7 +48,7 @@ fn the_builder_makes_the_recorded_advertisements_of_version_2() {
         let standing = Standing::from_octet(priority);
         let outgoing = Outgoing { version, standing, ..advertisement(&addresses) };
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
-        let length = outgoing.build(&mut buffer).expect("large enough");
+        let length = outgoing.build(group(&outgoing), &mut buffer).expect("large enough");
         let recorded = frames::octets(name);
         assert_eq!(hex(&buffer[12..length]), hex(&recorded[12..]), "{name}");
     }
