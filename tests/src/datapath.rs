@@ -131,7 +131,7 @@ impl Datapath {
             slot,
             checksums,
             primary: address::to_map(primary),
-            version: 3,
+            versions: maps::ACCEPT_V3,
             authentication: maps::NO_AUTHENTICATION,
             is_unicast: 0,
             least_hops: 255,

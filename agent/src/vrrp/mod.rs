@@ -18,6 +18,7 @@ mod state;
 mod table;
 mod timers;
 mod types;
+mod version;
 
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
 pub use router::{Parameters, VirtualRouter};
@@ -27,5 +28,6 @@ pub use timers::{
 };
 pub use types::{
     Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Ownership, Priority, Reason, Role,
-    Standing, Version,
+    Standing,
 };
+pub use version::{Version, Versions};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use baton_common::maps::{NO_AUTHENTICATION, Router};
+use baton_common::maps::{ACCEPT_V3, NO_AUTHENTICATION, Router};
 use baton_common::verdict::Verdict::{
     self, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
@@ -30,7 +30,7 @@ fn host(peers: &[IpAddr], least_hops: u8) -> Datapath {
             slot,
             checksums: BOTH,
             primary: baton::address::to_map(primary),
-            version: 3,
+            versions: ACCEPT_V3,
             authentication: NO_AUTHENTICATION,
             is_unicast: u8::from(!peers.is_empty()),
             least_hops,

@@ -86,7 +86,7 @@ impl Dialect {
 }
 
 /// All dialects.
-pub(super) fn dialects() -> [Dialect; 8] {
+pub(super) fn dialects() -> [Dialect; 10] {
     let vip = |last| vec![IpAddr::from(Ipv4Addr::new(10, 77, 0, last))];
     [
         Dialect {
@@ -154,6 +154,22 @@ pub(super) fn dialects() -> [Dialect; 8] {
             baton: "version = 2\npeers = [NODES]\n",
             keepalived: "  version 2\n  advert_int 1\n  unicast_peer {\n    PEER\n  }\n",
         },
+        Dialect {
+            name: "both-beside-v2",
+            vrid: 67,
+            vips: vip(167),
+            mac: MacMode::Virtual,
+            baton: "version = \"2+3\"\n",
+            keepalived: "  version 2\n  advert_int 1\n",
+        },
+        Dialect {
+            name: "both-beside-v3",
+            vrid: 68,
+            vips: vip(168),
+            mac: MacMode::Virtual,
+            baton: "version = \"2+3\"\n",
+            keepalived: "  version 3\n  advert_int 1\n",
+        },
     ]
 }
 
@@ -169,7 +185,7 @@ pub(super) struct MixedPair<'lab> {
     pub(super) lab: &'lab Lab,
     /// Where Baton runs.
     pub(super) baton: Host,
-    dialects: [Dialect; 8],
+    dialects: [Dialect; 10],
 }
 
 /// Runs `test` on a lab with the configurations of a Baton on `baton` and of a keepalived on the other node in place.
