@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton::vrrp::{
     Advertisement, Checksum, ChecksumMode, DownAdverts, Input, Instant, Interval, Parameters, Priority, Role,
-    Standing, Version, VirtualRouter,
+    Standing, Version, Versions, VirtualRouter,
 };
 use baton::wire::{
     Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation, Outgoing, parse_frame,
@@ -35,7 +35,7 @@ fn wire(criterion: &mut Criterion) {
         });
         let length = outgoing.build(GROUP, &mut frame).expect("the frame has room for 255 addresses");
         let checksum = ChecksumMode::Auto(Checksum::Pseudo);
-        let expected = Expected::multicast(OURS, Version::V3, interval(), checksum);
+        let expected = Expected::multicast(OURS, Versions::Only(Version::V3), interval(), checksum);
         group.bench_function(format!("parse-advert/{count}"), |bencher| {
             bencher.iter(|| parse_frame(black_box(&frame[..length]), |_, _, _| Some(expected)).is_ok());
         });
@@ -104,7 +104,8 @@ fn outgoing(addresses: &[IpAddr]) -> Outgoing<'_> {
 }
 
 fn advertisement(standing: Standing) -> Advertisement<IpAddr> {
-    Advertisement { source: PEER, standing, interval: interval(), checksum: Checksum::Pseudo }
+    let (version, checksum) = (Version::V3, Checksum::Pseudo);
+    Advertisement { source: PEER, standing, interval: interval(), version, checksum }
 }
 
 fn backup() -> VirtualRouter<IpAddr> {
@@ -118,7 +119,7 @@ fn backup() -> VirtualRouter<IpAddr> {
         startup_hold: Duration::ZERO,
         primary: OURS,
         checksum: ChecksumMode::Auto(Checksum::Pseudo),
-        version: Version::V3,
+        versions: Versions::Only(Version::V3),
     };
     let mut router = VirtualRouter::new(parameters, None);
     router.handle(Input::Startup, START);

@@ -107,15 +107,15 @@ pub struct Router {
     pub primary: Address,
     /// The multicast group that advertisements come to; zero if they come by unicast, from those in [`PEERS`].
     pub group: Address,
-    /// The version of VRRP, 3 or 2.
-    pub version: u8,
+    /// The versions of VRRP that are accepted: [`ACCEPT_V3`], [`ACCEPT_V2`] or both.
+    pub versions: u8,
     /// The authentication type of VRRPv2: [`NO_AUTHENTICATION`] or [`PASSWORD`].
     pub authentication: u8,
     /// Always zero.
     pub _pad: u8,
     /// The lowest TTL, or Hop Limit, that is accepted.
     pub least_hops: u8,
-    /// The Advertisement_Interval in seconds, which VRRPv2 wants to be the same on all routers.
+    /// The Advertisement_Interval in seconds that VRRPv2 must name, which wants it to be the same on all routers; 0 for any.
     pub interval_s: u32,
     /// The password of VRRPv2, filled up with zeroes.
     pub password: [u8; 8],
@@ -125,6 +125,11 @@ pub struct Router {
 pub const NO_AUTHENTICATION: u8 = 0;
 /// Authentication type 1 of VRRPv2: a password that everybody can read (RFC 2338 5.3.6.2).
 pub const PASSWORD: u8 = 1;
+
+/// Flag in [`Router::versions`]: VRRPv3 (RFC 9568).
+pub const ACCEPT_V3: u8 = 1;
+/// Flag in [`Router::versions`]: VRRPv2 (RFC 3768).
+pub const ACCEPT_V2: u8 = 2;
 
 /// Flag in [`Router::checksums`]: the sum covers the VRRP message alone (RFC 9568 5.2.8).
 pub const ACCEPT_RFC9568: u32 = 1;

@@ -56,12 +56,15 @@ pub struct Mailbox {
     pub interval_cs: u16,
     /// Its priority, 0 to 255.
     pub priority: u8,
-    /// The checksum flavour it used: [`crate::maps::ACCEPT_RFC9568`] or [`crate::maps::ACCEPT_PSEUDO`].
+    /// The checksum flavour that the last of VRRPv3 used: [`crate::maps::ACCEPT_RFC9568`] or [`crate::maps::ACCEPT_PSEUDO`]; 0
+    /// while there was none. VRRPv2 has but one, which tells nothing of what peers accept in VRRPv3.
     pub checksum: u8,
     /// The Ethernet source it came from.
     pub mac: [u8; 6],
+    /// Its version of VRRP, 2 or 3.
+    pub version: u8,
     /// Always zero.
-    pub _pad: [u8; 22],
+    pub _pad: [u8; 21],
 }
 
 /// When the addresses of a virtual router were first of use to somebody after the last takeover.

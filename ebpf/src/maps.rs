@@ -249,7 +249,9 @@ pub(crate) struct Advert {
     pub(crate) mac: [u8; 6],
     pub(crate) interval_cs: u16,
     pub(crate) priority: u8,
-    /// `ACCEPT_RFC9568` or `ACCEPT_PSEUDO`.
+    /// 2 or 3.
+    pub(crate) version: u8,
+    /// `ACCEPT_RFC9568` or `ACCEPT_PSEUDO` of VRRPv3, which has both; 0 of VRRPv2.
     pub(crate) checksum: u32,
 }
 
@@ -267,7 +269,10 @@ pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
         write_volatile(addr_of_mut!((*cell).mac), advert.mac);
         write_volatile(addr_of_mut!((*cell).interval_cs), advert.interval_cs);
         write_volatile(addr_of_mut!((*cell).priority), advert.priority);
-        write_volatile(addr_of_mut!((*cell).checksum), checksum);
+        write_volatile(addr_of_mut!((*cell).version), advert.version);
+        if checksum != 0 {
+            write_volatile(addr_of_mut!((*cell).checksum), checksum);
+        }
         write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_boot_ns());
     }
     Some(())

@@ -2,7 +2,7 @@
 //! and of RFC 3768 7.1.
 
 use aya_ebpf::programs::XdpContext;
-use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, Router};
+use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, ACCEPT_V2, ACCEPT_V3, NO_AUTHENTICATION, Router};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
@@ -16,7 +16,10 @@ use crate::packet::Frame;
 pub(crate) const PROTOCOL: u8 = 112;
 
 const VERSION_2: u8 = 2;
+const VERSION_3: u8 = 3;
 const ADVERTISEMENT: u8 = 1;
+/// The longest interval that VRRPv3 knows, which is shorter than VRRPv2's (RFC 9568 5.2.7).
+const LONGEST_CS: u16 = 4095;
 /// The message without addresses (RFC 9568 5.1).
 const HEADER: usize = 8;
 /// What follows the addresses in VRRPv2 (RFC 3768 5.1).
@@ -61,13 +64,20 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
     if packet.hops < router.least_hops {
         return Err(Verdict::VrrpTtl);
     }
-    if message[0] >> 4 != router.version {
+    let version = message[0] >> 4;
+    let flag = match version {
+        VERSION_2 => ACCEPT_V2,
+        VERSION_3 => ACCEPT_V3,
+        _ => 0,
+    };
+    if router.versions & flag == 0 {
         return Err(Verdict::VrrpVersion);
     }
+    let is_v2 = version == VERSION_2;
     if message[0] & 0x0f != ADVERTISEMENT {
         return Err(Verdict::VrrpType);
     }
-    let rest = if router.version == VERSION_2 { PASSWORD } else { 0 };
+    let rest = if is_v2 { PASSWORD } else { 0 };
     let of_one = if FAMILY == Family::Ipv6 as u8 { 16 } else { 4 };
     // RFC 9568 5.2.5 and erratum 8299: no address, no advertisement. The RFC asks for the complete packet;
     // octets beyond it are no part of any advertisement.
@@ -82,18 +92,20 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
             return Err(Verdict::VrrpAddress);
         }
     }
-    let interval_cs = interval(router, message)?;
-    if router.version == VERSION_2 {
+    let interval_cs = interval(router, is_v2, message)?;
+    if is_v2 {
         authentic(frame, &packet, router, message)?;
     }
     let priority = message[2];
+    let accepted = if is_v2 { ACCEPT_RFC9568 } else { router.checksums };
     let checksum = match packet.family {
-        Family::Ipv4 => checksum::<MAX_WORDS4>(frame, &packet, router)?,
-        Family::Ipv6 => checksum::<MAX_WORDS6>(frame, &packet, router)?,
+        Family::Ipv4 => checksum::<MAX_WORDS4>(frame, &packet, accepted)?,
+        Family::Ipv6 => checksum::<MAX_WORDS6>(frame, &packet, accepted)?,
     };
+    let checksum = if is_v2 { 0 } else { checksum };
 
     let mac = *frame.get::<6>(ETH_SOURCE).ok_or(Verdict::VrrpIpHeader)?;
-    let advert = Advert { source: packet.source, mac, interval_cs, priority, checksum };
+    let advert = Advert { source: packet.source, mac, interval_cs, priority, version, checksum };
     // A router without a mailbox is one that the agent has not set up.
     maps::deliver(router.slot, &advert).ok_or(Verdict::VrrpUnknownRouter)?;
     Ok(Verdict::VrrpReceived)
@@ -101,30 +113,31 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
 
 /// The interval that the message names, in centiseconds.
 #[inline(always)]
-fn interval(router: &Router, message: &[u8; HEADER]) -> Result<u16, Verdict> {
-    if router.version == VERSION_2 {
-        // RFC 3768 7.1: one that is not ours is an error.
+fn interval(router: &Router, is_v2: bool, message: &[u8; HEADER]) -> Result<u16, Verdict> {
+    if is_v2 {
+        // RFC 3768 7.1: one that is not ours is an error. RFC 9568 8.4.2: where version 3 is spoken too, it is learned.
         let seconds = message[5];
-        let is_ours = seconds != 0 && u32::from(seconds) == router.interval_s;
-        return is_ours.then(|| u16::from(seconds) * 100).ok_or(Verdict::VrrpInterval);
+        let is_ours = router.interval_s == 0 || u32::from(seconds) == router.interval_s;
+        let interval_cs = (u16::from(seconds) * 100).min(LONGEST_CS);
+        return (seconds != 0 && is_ours).then_some(interval_cs).ok_or(Verdict::VrrpInterval);
     }
     // Erratum 8301. The upper four bits are reserved and ignored (RFC 9568 5.2.6).
     let interval_cs = u16::from_be_bytes([message[4], message[5]]) & 0x0fff;
     if interval_cs == 0 { Err(Verdict::VrrpInterval) } else { Ok(interval_cs) }
 }
 
-/// Which of the accepted checksums the message has: over the message alone (RFC 9568 5.2.8, RFC 3768 5.3.8), or with a
+/// Which of the `accepted` checksums the message has: over the message alone (RFC 9568 5.2.8, RFC 3768 5.3.8), or with a
 /// pseudo-header before it, as keepalived and FRR read RFC 5798. Over IPv6 that is the only one, and the RFC's.
 #[inline(always)]
-fn checksum<const MAX: usize>(frame: &Frame<'_>, packet: &Packet, router: &Router) -> Result<u32, Verdict> {
+fn checksum<const MAX: usize>(frame: &Frame<'_>, packet: &Packet, accepted: u32) -> Result<u32, Verdict> {
     // First, so that nothing depends on the length afterwards, of which the verifier knows what the loop has found.
     let pseudo_header = packet.covered(Sum::new(), PROTOCOL, packet.length);
     let sum = Sum::of::<MAX>(frame, packet.at, packet.length / 4).ok_or(Verdict::VrrpLength)?;
     let is_covered = sum.plus(pseudo_header).is_correct();
     let found = match packet.family {
         Family::Ipv6 => is_covered.then_some(ACCEPT_RFC9568),
-        Family::Ipv4 if router.checksums & ACCEPT_RFC9568 != 0 && sum.is_correct() => Some(ACCEPT_RFC9568),
-        Family::Ipv4 => (router.checksums & ACCEPT_PSEUDO != 0 && is_covered).then_some(ACCEPT_PSEUDO),
+        Family::Ipv4 if accepted & ACCEPT_RFC9568 != 0 && sum.is_correct() => Some(ACCEPT_RFC9568),
+        Family::Ipv4 => (accepted & ACCEPT_PSEUDO != 0 && is_covered).then_some(ACCEPT_PSEUDO),
     };
     found.ok_or(Verdict::VrrpChecksum)
 }

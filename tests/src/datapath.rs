@@ -132,7 +132,7 @@ impl Datapath {
             checksums,
             primary: address::to_map(primary),
             group: address::family(primary).vrrp_group(),
-            version: 3,
+            versions: maps::ACCEPT_V3,
             authentication: maps::NO_AUTHENTICATION,
             _pad: 0,
             least_hops: 255,

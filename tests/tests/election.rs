@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use baton::vrrp::{
     Action, Advertisement, Checksum, ChecksumMode, DownAdverts, Failure, Fitness, Input, Instant, Interval,
-    Ownership, Parameters, Priority, Role, Standing, Version, VirtualRouter, active_down_interval,
+    Ownership, Parameters, Priority, Role, Standing, Version, Versions, VirtualRouter, active_down_interval,
     learned_interval, lease_interval, linger, skew_time,
 };
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, text};
 
+#[path = "election/both_versions.rs"]
+mod both_versions;
 #[path = "election/delays.rs"]
 mod delays;
 #[path = "election/groups.rs"]
@@ -67,7 +69,9 @@ use Given::{
     UnreachableButOther, WeightFails,
 };
 
-const VERSION_2: Version = Version::V2 { password: None };
+const VERSION_3: Versions = Versions::Only(Version::V3);
+const VERSION_2: Versions = Versions::Only(Version::V2 { password: None });
+const BOTH: Versions = Versions::Both { password: None };
 
 /// T-081: in VRRPv2 Skew_Time is a part of a second.
 #[test]
@@ -93,12 +97,12 @@ fn the_timers_are_those_of_the_rfc_to_the_nanosecond() {
     for (octet, interval, skew, down) in table {
         let (priority, interval) = (Priority::new(octet).expect("not 0"), centiseconds(interval));
         assert_eq!(
-            skew_time(priority, interval, Version::V3),
+            skew_time(priority, interval, VERSION_3),
             Duration::from_nanos(skew),
             "{octet} {interval:?}"
         );
         assert_eq!(
-            active_down_interval(priority, interval, DownAdverts::RFC, Version::V3),
+            active_down_interval(priority, interval, DownAdverts::RFC, VERSION_3),
             Duration::from_nanos(down),
             "{octet} {interval:?}"
         );
@@ -115,9 +119,9 @@ fn a_lease_has_run_out_before_any_backup_takes_over() {
         for interval in [1, 2, 100, 4095].map(centiseconds) {
             for priority in (1..=255).filter_map(Priority::new) {
                 let lease = lease_interval(interval, adverts);
-                for version in [Version::V3, VERSION_2] {
-                    let down = active_down_interval(priority, interval, adverts, version);
-                    assert!(lease < down, "{adverts:?} {interval:?} {version:?}");
+                for versions in [VERSION_3, VERSION_2, BOTH] {
+                    let down = active_down_interval(priority, interval, adverts, versions);
+                    assert!(lease < down, "{adverts:?} {interval:?} {versions:?}");
                 }
             }
         }
@@ -517,7 +521,7 @@ fn parameters<A>(priority: u8, primary: A) -> Parameters<A> {
         startup_hold: Duration::ZERO,
         primary,
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
-        version: Version::V3,
+        versions: VERSION_3,
     }
 }
 
@@ -526,6 +530,7 @@ fn advertisement<A>(priority: u8, source: A, interval: u16) -> Advertisement<A> 
         source,
         standing: Standing::from_octet(priority),
         interval: centiseconds(interval),
+        version: Version::V3,
         checksum: Checksum::Rfc9568,
     }
 }

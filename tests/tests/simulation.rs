@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use baton::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Parameters, Priority, Version};
+use baton::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Parameters, Priority, Version, Versions};
 use baton_common::vrid::Vrid;
 use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
@@ -108,7 +108,7 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
         startup_hold: Duration::ZERO,
         primary: Ipv4Addr::new(192, 0, 2, last),
         checksum: ChecksumMode::Only(Checksum::Rfc9568),
-        version: Version::V3,
+        versions: Versions::Only(Version::V3),
     };
     for step in 0..80 {
         let mut lan = Lan::new(&[member(1, 200), member(2, 100)], Conditions::EXACT, false, 1);
@@ -157,7 +157,7 @@ fn assert_caught(kind: Kind, sabotage: Sabotage, rule: Rule) {
 
 fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(), Violation>) {
     let mut random = Random::new(seed);
-    let members = members(&mut random);
+    let members = going_over(members(&mut random), seed);
     let delay = random.between(20_000, 200_000);
     let conditions = Conditions {
         delay: (delay, delay + random.between(0, 200_000)),
@@ -211,7 +211,7 @@ fn strict(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(
 
 fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<(), Violation>) {
     let mut random = Random::new(seed);
-    let members = members(&mut random);
+    let members = going_over(members(&mut random), seed);
     let interval = members[0].interval.duration();
     let shortest = random.between(20_000, 200_000);
     let conditions = Conditions {
@@ -342,9 +342,28 @@ fn members(random: &mut Random) -> Vec<Parameters<Ipv4Addr>> {
             startup_hold: if random.chance(800) { startup_hold } else { Duration::ZERO },
             primary: Ipv4Addr::new(192, 0, 2, if falling { 50 - member } else { 1 + member }),
             checksum,
-            version: Version::V3,
+            versions: Versions::Only(Version::V3),
         })
         .collect()
+}
+
+/// The same, in one LAN of five on the way from VRRPv2 to VRRPv3: some speak both versions, the others the old one or the
+/// new one.
+fn going_over(members: Vec<Parameters<Ipv4Addr>>, seed: u64) -> Vec<Parameters<Ipv4Addr>> {
+    const NEW: Versions = Versions::Only(Version::V3);
+    const OLD: Versions = Versions::Only(Version::V2 { password: None });
+    const BOTH: Versions = Versions::Both { password: None };
+    let versions = match seed % 20 {
+        0 => [BOTH, BOTH],
+        5 => [OLD, BOTH],
+        10 => [BOTH, OLD],
+        15 => [NEW, BOTH],
+        _ => return members,
+    };
+    // VRRPv2 counts seconds.
+    let interval = Interval::DEFAULT;
+    let several = members.into_iter().zip(versions.into_iter().cycle());
+    several.map(|(member, versions)| Parameters { interval, versions, ..member }).collect()
 }
 
 /// What an operator may change of a router while the others run: no wait becomes longer than before.

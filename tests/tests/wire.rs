@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use baton::address;
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Priority, Standing, Version};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Priority, Standing, Version, Versions};
 use baton::wire::{
     BuildError, Discard, Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation,
     Outgoing, Received, parse_datagram, parse_frame,
@@ -18,6 +18,7 @@ use proptest::prelude::*;
 const RFC9568: ChecksumMode = ChecksumMode::Only(Checksum::Rfc9568);
 const PSEUDO: ChecksumMode = ChecksumMode::Only(Checksum::Pseudo);
 const AUTO: ChecksumMode = ChecksumMode::Auto(Checksum::Pseudo);
+const VERSION_3: Versions = Versions::Only(Version::V3);
 /// Every frame, read once for all the cases of a property.
 static FRAMES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| frames::all().values().map(Vector::octets).collect());
@@ -192,7 +193,7 @@ fn unicast_advertisements_to_another_host_are_none_of_the_parser_s_business() {
 /// T-029.
 #[test]
 fn an_advertisement_from_our_own_address_is_an_echo() {
-    let own = |_, _, _| Some(expected(IpAddr::from([192, 0, 2, 1]), Version::V3, AUTO));
+    let own = |_, _, _| Some(expected(IpAddr::from([192, 0, 2, 1]), VERSION_3, AUTO));
     let frame = frames::octets("vrrp3-v4-std-p100");
     assert_eq!(parse_frame(&frame, own).map(|_| ()), Err(Discard::Own));
 }
@@ -435,7 +436,7 @@ proptest! {
         let mut buffer = [0xa5; MAX_ADVERTISEMENT_FRAME];
         let len = outgoing.build(GROUP, &mut buffer).expect("large enough");
         let primary = IpAddr::V4(Ipv4Addr::BROADCAST);
-        let find = |_, _, _| Some(expected(primary, Version::V3, ChecksumMode::Only(flavour)));
+        let find = |_, _, _| Some(expected(primary, VERSION_3, ChecksumMode::Only(flavour)));
         let received: Received<'_> = parse_frame(&buffer[..len], find).expect("valid");
         prop_assert_eq!(received.vlan, vlan);
         prop_assert_eq!(received.vrid, outgoing.vrid);
@@ -454,12 +455,12 @@ fn configured(checksum: ChecksumMode) -> impl Fn(VlanId, Family, Vrid) -> Option
             Family::Ipv4 => IpAddr::from([192, 0, 2, 99]),
             Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]),
         };
-        (vrid.get() == 51).then(|| expected(primary, Version::V3, checksum))
+        (vrid.get() == 51).then(|| expected(primary, VERSION_3, checksum))
     }
 }
 
-fn expected(primary: IpAddr, version: Version, checksum: ChecksumMode) -> Expected<'static> {
-    Expected::multicast(primary, version, interval(100), checksum)
+fn expected(primary: IpAddr, versions: Versions, checksum: ChecksumMode) -> Expected<'static> {
+    Expected::multicast(primary, versions, interval(100), checksum)
 }
 
 /// Whether a vector is a valid VRRPv3 advertisement over IPv4 to the group, for VRID 51.

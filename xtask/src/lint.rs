@@ -31,8 +31,10 @@ const CORE: Pure = Pure {
         "super",
         "timers",
         "types",
+        "u16",
         "u32",
         "u64",
+        "version",
     ],
 };
 /// It uses the election's words beside.

@@ -11,7 +11,7 @@ use baton_common::vrid::Vrid;
 use super::findings::{Findings, Spot};
 use super::{Bind, Delivery, MacMode, RouterConfig, TrackerConfig, group};
 use crate::address;
-use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Version};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Versions};
 
 /// A `[[router]]` as far as it is without mistakes.
 pub(super) struct Draft {
@@ -30,7 +30,7 @@ pub(super) struct Draft {
     pub(super) accept: Option<bool>,
     pub(super) bind: Option<Bind>,
     pub(super) checksum: Option<ChecksumMode>,
-    pub(super) version: Option<Version>,
+    pub(super) versions: Option<Versions>,
     /// Each with its place.
     pub(super) vips: Vec<(Spot, IpAddr)>,
     pub(super) multicast: Option<Option<IpAddr>>,
@@ -62,8 +62,8 @@ impl Draft {
             accept: self.accept?,
             bind: self.bind?,
             checksum: self.checksum?,
-            version: self.version?,
             multicast: self.multicast?.unwrap_or_else(|| address::vrrp_group(address::family(first))),
+            versions: self.versions?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
             peers: self.peers.into_iter().map(|(_, peer)| peer).collect(),
             least_hops: self.least_hops?,

@@ -47,7 +47,7 @@ use file::Reading;
 
 use crate::address;
 use crate::sbfd::Profile;
-use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Role, Version};
+use crate::vrrp::{ChecksumMode, DownAdverts, Interval, Priority, Role, Versions};
 
 /// A checked configuration: every value is in range and no two virtual routers collide.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ pub struct RouterConfig {
     /// Which VRRPv3 checksums are sent and accepted.
     pub checksum: ChecksumMode,
     /// Which VRRP it speaks.
-    pub version: Version,
+    pub versions: Versions,
     /// The virtual addresses, 1 to 4000, of one family. Over IPv6 the first is link-local.
     pub vips: Vec<IpAddr>,
     /// The multicast group that adverts go to, where there are no peers.

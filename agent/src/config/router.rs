@@ -11,9 +11,9 @@ use super::draft::Draft;
 use super::findings::{Findings, Spot};
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{Boolean, List, Maybe, Number, Tabular, Text, Word};
+use super::shape::{Boolean, List, Maybe, Number, NumberOrWord, Tabular, Text, Word};
 use super::{Bind, Delivery, MacMode, text};
-use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version};
+use crate::vrrp::{Checksum, ChecksumMode, DownAdverts, Interval, Priority, Version, Versions};
 use crate::wire::HOPS;
 
 pub(super) static ROUTER: Key<List<Tabular>> = Key {
@@ -129,17 +129,25 @@ static STARTUP_HOLD_MS: Key<Number<Duration>> = Key {
     default: Some("35000"),
     shape: Number { least: 0, most: 600_000, step: 1, meaning: millis },
 };
-static VERSION: Key<Number<u32>> = Key {
+static VERSION: Key<NumberOrWord<Wanted>> = Key {
     name: "version",
-    meaning: "The version of VRRP; 2 for routers that know no other.",
-    remedy: "write 3, or 2 for routers that know no other",
+    meaning: "The version of VRRP; 2 for routers that know no other, both while a segment goes over from 2 to 3.",
+    remedy: "write 3, or 2 for routers that know no other, or \"2+3\" to speak with either",
     default: Some("3"),
-    shape: Number { least: 2, most: 3, step: 1, meaning: Some },
+    shape: NumberOrWord(
+        Number {
+            least: 2,
+            most: 3,
+            step: 1,
+            meaning: |number| Some(if number == 2 { Wanted::V2 } else { Wanted::V3 }),
+        },
+        Word(&[("2+3", Wanted::Both)]),
+    ),
 };
 static PASSWORD: Key<Maybe<Text<[u8; 8]>>> = Key {
     name: "password",
     meaning: "The password of VRRPv2.",
-    remedy: "write 1 to 8 octets, with version = 2; everybody on the link can read them",
+    remedy: "write 1 to 8 octets, with version = 2 or \"2+3\"; everybody on the link can read them",
     default: None,
     shape: Maybe(text::PASSWORD),
 };
@@ -237,6 +245,14 @@ static TRACK: Key<List<Text<String>>> = Key {
     shape: List { least: 0, most: usize::MAX, item: "tracker", remedy: None, shape: text::NAME },
 };
 
+/// What `version` says.
+#[derive(Clone, Copy)]
+enum Wanted {
+    V3,
+    V2,
+    Both,
+}
+
 /// The virtual router that a table spells, as far as it is without mistakes.
 pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
     let spot = table.0;
@@ -248,7 +264,7 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
     let interval = section.read(&INTERVAL_MS);
     Draft {
         spot,
-        version: version(&mut section, interval, &vips),
+        versions: versions(&mut section, interval, &vips),
         interface: section.read(&INTERFACE),
         vrid_spot: section.spot_of(&VRID),
         vrid: section.read(&VRID),
@@ -341,20 +357,24 @@ fn least_hops(section: &mut Section<'_>, is_unicast: bool) -> Option<u8> {
     Some(hops)
 }
 
-/// The version, which must go with the rest.
-fn version(
+/// The version, or both, which must go with the rest.
+fn versions(
     section: &mut Section<'_>,
     interval: Option<Interval>,
     vips: &[(Spot, IpAddr)],
-) -> Option<Version> {
-    let number = section.read(&VERSION)?;
+) -> Option<Versions> {
+    let wanted = section.read(&VERSION)?;
     let password = section.read(&PASSWORD)?;
-    if number == 3 {
-        if password.is_some() {
-            section.add(section.spot_of(&PASSWORD), "password without version = 2", &PASSWORD);
+    let versions = match wanted {
+        Wanted::V3 => {
+            if password.is_some() {
+                section.add(section.spot_of(&PASSWORD), "password without version = 2", &PASSWORD);
+            }
+            return Some(Versions::Only(Version::V3));
         }
-        return Some(Version::V3);
-    }
+        Wanted::V2 => Versions::Only(Version::V2 { password }),
+        Wanted::Both => Versions::Both { password },
+    };
     if let Some((at, _)) = vips.iter().find(|(_, vip)| vip.is_ipv6()) {
         section.add(*at, "version 2 has no IPv6", &VERSION);
     }
@@ -362,7 +382,7 @@ fn version(
         let remedy = "VRRPv2 counts seconds: write 1000 to 40000, a multiple of 1000";
         section.note(section.spot_of(&INTERVAL_MS), "interval_ms is no number of seconds".to_owned(), remedy);
     }
-    Some(Version::V2 { password })
+    Some(versions)
 }
 
 /// Who never preempts, or never waits, has no use for it.

@@ -112,20 +112,47 @@ impl<T> Number<T> {
 /// One of some words.
 pub(super) struct Word<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
+impl<T: Copy> Word<T> {
+    /// The meaning of `value`, if it is one of the words.
+    fn known(&self, value: &Value) -> Option<T> {
+        let word = value.text().ok()?;
+        self.0.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+    }
+}
+
 impl<T: Copy + Sync> Shape for Word<T> {
     type Meaning = T;
 
     fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
-        let read = node.value.text().and_then(|word| {
-            let found = self.0.iter().find(|(known, _)| *known == word);
-            found.map(|(_, meaning)| *meaning).ok_or_else(|| format!("\"{word}\" is unknown"))
-        });
+        let read = node
+            .value
+            .text()
+            .and_then(|word| self.known(&node.value).ok_or_else(|| format!("\"{word}\" is unknown")));
         called.noted(read, node, findings)
     }
 
     fn schema(&self) -> Json {
         let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
         schema::or_substituted(&json!({ "enum": words }))
+    }
+}
+
+/// A whole number of a range, or one of some words.
+pub(super) struct NumberOrWord<T: 'static>(pub(super) Number<T>, pub(super) Word<T>);
+
+impl<T: Copy + Sync> Shape for NumberOrWord<T> {
+    type Meaning = T;
+
+    fn read(&self, node: &Node, called: Called, findings: &mut Findings) -> Option<T> {
+        self.1.known(&node.value).or_else(|| self.0.read(node, called, findings))
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [self.0.schema(), self.1.schema()] })
+    }
+
+    fn spelled(&self, node: &Node) -> Json {
+        if self.1.known(&node.value).is_some() { node.value.json() } else { self.0.spelled(node) }
     }
 }
 

@@ -23,6 +23,9 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
         writeln!(text, "  Because {}.", cause(reason, router))?;
     }
     writeln!(text, "  {}", prospect(router))?;
+    if let Some(voice) = voice(router) {
+        writeln!(text, "  {voice}")?;
+    }
     for tracker in &router.trackers {
         if let Some(detail) = &tracker.detail {
             writeln!(text, "  {}", burden(tracker, detail))?;
@@ -118,6 +121,15 @@ fn prospect(router: &RouterStatus) -> String {
     }
 }
 
+/// Who it can speak with, where that is not everybody with VRRPv3 alone.
+fn voice(router: &RouterStatus) -> Option<&'static str> {
+    match router.version.as_str() {
+        "2" => Some("It speaks VRRPv2 alone: routers of VRRPv3 do not hear it."),
+        "2+3" => Some("It says everything in VRRPv2 and in VRRPv3, for routers that speak one of them."),
+        _ => None,
+    }
+}
+
 /// What a failing tracker does to the router.
 fn burden(tracker: &TrackerStatus, detail: &str) -> String {
     let name = &tracker.name;
@@ -180,6 +192,14 @@ eth0 vrid 51 is Active since 2 min.
         +71 us  first frame to a VIP accepted
 ";
         assert_eq!(explain(&example()), expected);
+    }
+
+    #[test]
+    fn a_router_of_both_versions_tells_who_it_speaks_with() {
+        let mut status = example();
+        status.routers[0].version = "2+3".to_owned();
+        let line = "\n  It says everything in VRRPv2 and in VRRPv3, for routers that speak one of them.\n";
+        assert!(explain(&status).contains(line));
     }
 
     #[test]

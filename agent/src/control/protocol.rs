@@ -236,6 +236,8 @@ pub struct RouterStatus {
     pub fitness: String,
     /// Its trackers.
     pub trackers: Vec<TrackerStatus>,
+    /// The VRRP that it speaks: `3`, `2`, or `2+3`.
+    pub version: String,
     /// Advertisement_Interval.
     pub interval_cs: u16,
     /// Advertisements that may be missed.

@@ -84,7 +84,8 @@ fn write_router(text: &mut String, router: &RouterStatus) -> fmt::Result {
     writeln!(text, "    vips {} at {}", vips.join(", "), router.mac)?;
     writeln!(
         text,
-        "    priority {}, interval {} ms, lease left {:.1} ms, {} takeover(s)",
+        "    {}priority {}, interval {} ms, lease left {:.1} ms, {} takeover(s)",
+        version(router),
         priority(router),
         u32::from(router.interval_cs) * 10,
         std::time::Duration::from_micros(router.lease_left_us).as_secs_f64() * 1000.0,
@@ -113,6 +114,11 @@ fn reason(router: &RouterStatus) -> Option<String> {
         }
         (_, reason) => reason.map(str::to_owned),
     }
+}
+
+/// The version of VRRP, which goes without saying if it is 3.
+fn version(router: &RouterStatus) -> String {
+    if router.version == "3" { String::new() } else { format!("VRRP version {}, ", router.version) }
 }
 
 /// The priority that is advertised, and what it would be if no tracker failed.
@@ -273,6 +279,7 @@ pub(super) mod tests {
                     weight: Some(30),
                 },
             ],
+            version: "3".to_owned(),
             interval_cs: 1,
             down_timer_adverts: 3,
             leaving: false,
@@ -327,6 +334,14 @@ eth0: XDP native, 4 queue(s), adverts heard by af-xdp
     2 min ago: Backup -> Active (active-down), lease +1 us, advert +15 us
 ";
         assert_eq!(status(&example()), expected);
+    }
+
+    #[test]
+    fn another_version_than_3_is_shown() {
+        let mut example = example();
+        example.routers[0].version = "2+3".to_owned();
+        let text = status(&example);
+        assert!(text.contains("    VRRP version 2+3, priority 170 instead of 200, interval 10 ms"), "{text}");
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn router_status(
         effective_priority: seen.priority.get(),
         fitness: seen.fitness.to_string(),
         trackers: tracker_statuses(server, served),
+        version: config.versions.to_string(),
         interval_cs: config.interval.centiseconds(),
         down_timer_adverts: config.down_adverts.get(),
         leaving: seen.leaving,

@@ -21,11 +21,11 @@ pub struct Entry {
     pub key: RouterKey,
     /// Accepted checksums, as flags of [`baton_common::maps`].
     pub checksums: u32,
-    /// The version of VRRP, 3 or 2.
-    pub version: u8,
+    /// Accepted versions of VRRP, likewise.
+    pub versions: u8,
     /// Authentication type of VRRPv2.
     pub authentication: u8,
-    /// The interval in seconds, for VRRPv2.
+    /// The interval in seconds that VRRPv2 must name; 0 for any.
     pub interval_s: u32,
     /// The password of VRRPv2.
     pub password: [u8; 8],
@@ -162,7 +162,7 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
         cells.set_delivery(*slot, entry.delivery);
     }
     let router = |(entry, slot): &(Entry, u32)| {
-        let Entry { key, checksums, version, authentication, interval_s, password, least_hops, .. } = *entry;
+        let Entry { key, checksums, versions, authentication, interval_s, password, least_hops, .. } = *entry;
         let primary = address::to_map(entry.primary);
         let group = entry.group.map_or([0; 16], address::to_map);
         let router = Router {
@@ -170,7 +170,7 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
             checksums,
             primary,
             group,
-            version,
+            versions,
             authentication,
             _pad: 0,
             least_hops,

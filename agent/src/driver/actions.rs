@@ -5,15 +5,23 @@
 
 use super::command::{Event, News, Place};
 use super::port::Port;
-use super::transmitter::{NotSent, Renewal};
+use super::transmitter::{NotSent, Progress, Renewal};
 use crate::clock;
 use crate::recorder::Record;
-use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
+use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition, Version};
 use crate::wire::Mac;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
 /// they fit into the ring beside the advertisements, and no timer waits for long.
 const ANNOUNCEMENTS: usize = 24;
+
+/// What an advertisement says, and the MAC that it comes from.
+#[derive(Clone, Copy)]
+struct Word {
+    mac: Mac,
+    standing: Standing,
+    checksum: Checksum,
+}
 
 impl Port {
     pub(super) fn set_ownership(&mut self, index: usize, ownership: Ownership) {
@@ -34,7 +42,6 @@ impl Port {
     /// never repeated by a timer, so it goes out more than once now.
     pub(super) fn transmit(&mut self, index: usize, standing: Standing, checksum: Checksum) {
         let begun = clock::now();
-        let router = &self.routers[index];
         let (renewal, more) = match standing {
             Standing::Active(_) => (Some(Renewal { router: index, begun }), 0),
             Standing::Leaving => (None, FAREWELLS - 1),
@@ -44,36 +51,47 @@ impl Port {
             self.outcomes.push((index, Input::TransmitFailed));
             return;
         }
-        match self.advertise(index, router.mac(), standing, checksum, renewal) {
-            Ok(left) => {
+        let word = Word { mac: self.routers[index].mac(), standing, checksum };
+        match self.advertise(index, word, renewal) {
+            Ok(progress) => {
                 self.routers[index].stages.transmitted = Some(clock::now());
-                self.has_left(left);
+                if progress == Progress::Left {
+                    self.has_left(renewal);
+                }
             }
             Err(_) => self.outcomes.push((index, Input::TransmitFailed)),
         }
         for _ in 0..more {
-            let mac = self.routers[index].mac();
-            let _ = self.advertise(index, mac, standing, checksum, None);
+            let _ = self.advertise(index, word, None);
         }
     }
 
-    /// Sends an advertisement from `mac` to whoever this virtual router advertises to. By unicast the kernel sends, from the
+    /// Sends an advertisement in every version that this virtual router speaks. The last carries the renewal, for a
+    /// ring sends in order: some peers hear only the first, and would take over from a lease that is renewed without it. Where
+    /// the ring takes the first and not the last, this advertisement renews nothing.
+    fn advertise(&mut self, index: usize, word: Word, renewal: Option<Renewal>) -> Result<Progress, NotSent> {
+        let (first, last) = self.routers[index].parameters().versions.sent();
+        let first = first.map(|version| self.advertise_in(version, index, word, None));
+        let first = first.unwrap_or(Ok(Progress::Left));
+        let renewal = renewal.filter(|_| first.is_ok());
+        let last = self.advertise_in(last, index, word, renewal);
+        Ok(first?.max(last?))
+    }
+
+    /// Sends an advertisement of `version` to whoever this virtual router advertises to. By unicast the kernel sends, from the
     /// interface's own MAC.
-    fn advertise(
+    fn advertise_in(
         &mut self,
+        version: Version,
         index: usize,
-        mac: Mac,
-        standing: Standing,
-        checksum: Checksum,
+        Word { mac, standing, checksum }: Word,
         renewal: Option<Renewal>,
-    ) -> Result<Option<Renewal>, NotSent> {
+    ) -> Result<Progress, NotSent> {
         let router = &self.routers[index];
-        let advertisement = router.advertisement_from(mac, standing, checksum);
+        let advertisement = router.advertisement(mac, version, standing, checksum);
         match router.unicast() {
             [] => self.transmitter.send(renewal, |frame| advertisement.build(router.multicast(), frame)),
-            peers => self
-                .transmitter
-                .send_to(peers, renewal, |peer, packet| advertisement.build_packet(peer, packet)),
+            peers => self.transmitter.send_to(peers, |peer, packet| advertisement.build_packet(peer, packet)),
         }
     }
 
@@ -82,7 +100,7 @@ impl Port {
     pub(super) fn concede(&mut self, index: usize, checksum: Checksum) {
         let router = &self.routers[index];
         let standing = Standing::Active(router.core.parameters().priority);
-        let _ = self.advertise(index, self.device_mac, standing, checksum, None);
+        let _ = self.advertise(index, Word { mac: self.device_mac, standing, checksum }, None);
     }
 
     /// Whether the data plane serves at `now`.

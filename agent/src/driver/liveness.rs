@@ -180,8 +180,8 @@ impl Port {
         if failure == Failure::Unreachable {
             // As long as its lease can run, it is able to prove that it is alive.
             let parameters = core.parameters();
-            let Parameters { priority, interval, down_adverts, version, .. } = *parameters;
-            let until = now + active_down_interval(priority, interval, down_adverts, version);
+            let Parameters { priority, interval, down_adverts, versions, .. } = *parameters;
+            let until = now + active_down_interval(priority, interval, down_adverts, versions);
             self.liveness.peers.convict(index, peer, until);
         }
         self.feed(index, Input::ActiveFailed { failure, next_in_line }, now);

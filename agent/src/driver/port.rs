@@ -261,7 +261,10 @@ impl Port {
         while let Some(heard) = self.inbox.take() {
             let router = &mut self.routers[heard.router];
             router.heard = now;
-            if let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now) {
+            // Its interval may be another than that of the same router in VRRPv3.
+            if !router.core.is_repetition(&heard.advertisement, now)
+                && let Some(peer) = router.note_peer(&heard.advertisement, heard.same_vips, now)
+            {
                 self.tell(heard.router, News::Peer(peer));
             }
             if heard.advertisement.standing != Standing::Leaving {

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId};
+use baton_common::maps::{
+    ACCEPT_PSEUDO, ACCEPT_RFC9568, ACCEPT_V2, ACCEPT_V3, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId,
+};
 use baton_common::ownership::{GATEWAY, Mailbox, NOT_ACCEPTED};
 use baton_common::vrid::{Family, Vrid};
 
@@ -15,7 +17,7 @@ use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version,
+    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version, Versions,
     VirtualRouter, learned_interval, lease_interval,
 };
 use crate::wire::{
@@ -74,7 +76,7 @@ impl Router {
             startup_hold: config.startup_hold,
             primary: entry.primary,
             checksum: config.checksum,
-            version: config.version,
+            versions: config.versions,
         };
         let core = VirtualRouter::new(parameters, flavour(mailbox));
         let core = if config.trackers.is_empty() { core } else { core.tracked() };
@@ -101,10 +103,12 @@ impl Router {
     /// What the data plane has to know of the virtual router `config` on a device with `device_mac` and `primary`.
     pub fn entry(config: &RouterConfig, device_mac: Mac, primary: IpAddr) -> Entry {
         let family = config.family();
-        let (version, authentication, password) = match config.version {
-            Version::V3 => (3, NO_AUTHENTICATION, [0; 8]),
-            Version::V2 { password: None } => (2, NO_AUTHENTICATION, [0; 8]),
-            Version::V2 { password: Some(password) } => (2, PASSWORD, password),
+        let seconds = config.interval.seconds().map_or(0, u32::from);
+        let (versions, interval_s, password) = match config.versions {
+            Versions::Only(Version::V3) => (ACCEPT_V3, 0, None),
+            Versions::Only(Version::V2 { password }) => (ACCEPT_V2, seconds, password),
+            // RFC 9568 8.4.2: whatever an Active router of VRRPv2 names is learned.
+            Versions::Both { password } => (ACCEPT_V3 | ACCEPT_V2, 0, password),
         };
         Entry {
             key: RouterKey { vlan: UNTAGGED, vrid: config.vrid.get(), family: family as u8, _pad: [0; 2] },
@@ -113,10 +117,10 @@ impl Router {
                 ChecksumMode::Only(Checksum::Pseudo) => ACCEPT_PSEUDO,
                 ChecksumMode::Auto(_) => ACCEPT_RFC9568 | ACCEPT_PSEUDO,
             },
-            version,
-            authentication,
-            interval_s: config.interval.seconds().map_or(0, u32::from),
-            password,
+            versions,
+            authentication: if password.is_some() { PASSWORD } else { NO_AUTHENTICATION },
+            interval_s,
+            password: password.unwrap_or_default(),
             group: config.peers.is_empty().then_some(config.multicast),
             peers: config.peers.iter().copied().filter(|peer| *peer != primary).collect(),
             least_hops: config.least_hops,
@@ -155,14 +159,19 @@ impl Router {
         &self.unicast
     }
 
-    /// What says priority 0 for it: the packet to `peer`, or the frame to the group.
+    /// What says priority 0 for it in `version`: the packet to `peer`, or the frame to the group.
     ///
     /// # Errors
     ///
     /// It has no addresses, or too many.
-    pub fn farewell(&self, checksum: Checksum, peer: Option<IpAddr>) -> Result<Vec<u8>, BuildError> {
+    pub fn farewell(
+        &self,
+        version: Version,
+        checksum: Checksum,
+        peer: Option<IpAddr>,
+    ) -> Result<Vec<u8>, BuildError> {
         let mut buffer = vec![0; MAX_ADVERTISEMENT_FRAME];
-        let advertisement = self.advertisement(Standing::Leaving, checksum);
+        let advertisement = self.advertisement(self.mac, version, Standing::Leaving, checksum);
         let length = match peer {
             Some(peer) => advertisement.build_packet(peer, &mut buffer)?,
             None => advertisement.build(self.multicast, &mut buffer)?,
@@ -194,7 +203,7 @@ impl Router {
             group: self.unicast.is_empty().then_some(self.multicast),
             peers: &self.unicast,
             least_hops: self.least_hops,
-            version: parameters.version,
+            versions: parameters.versions,
             interval: parameters.interval,
             checksum: parameters.checksum,
         }
@@ -216,14 +225,11 @@ impl Router {
             && addresses.into_iter().all(|vip| self.sorted_advertised.binary_search(&vip).is_ok())
     }
 
-    /// An advertisement from the MAC that stands for the addresses.
-    pub(super) fn advertisement(&self, standing: Standing, checksum: Checksum) -> Outgoing<'_> {
-        self.advertisement_from(self.mac, standing, checksum)
-    }
-
-    pub(super) fn advertisement_from(
+    /// An advertisement from `mac`.
+    pub(super) fn advertisement(
         &self,
         mac: Mac,
+        version: Version,
         standing: Standing,
         checksum: Checksum,
     ) -> Outgoing<'_> {
@@ -232,7 +238,7 @@ impl Router {
             mac,
             vlan: UNTAGGED,
             source: parameters.primary,
-            version: parameters.version,
+            version,
             vrid: parameters.vrid,
             standing,
             interval: parameters.interval,
@@ -277,7 +283,10 @@ impl Router {
     pub(super) fn note_arrival(&mut self, mailbox: &Mailbox) -> Option<Duration> {
         let (count, arrived) = (mailbox.count, Instant::from_nanos(mailbox.arrived_ns));
         let (last_count, last_arrived) = std::mem::replace(&mut self.arrival, (count, arrived));
-        (count == last_count + 1).then(|| arrived.saturating_since(last_arrived))
+        // Who speaks two versions says everything twice.
+        let together = if self.core.parameters().versions.sent().0.is_some() { 2 } else { 1 };
+        let is_next = (1..=together).contains(&count.wrapping_sub(last_count));
+        is_next.then(|| arrived.saturating_since(last_arrived))
     }
 
     /// Whether of the adverts that a Backup may miss only the last has come, after `gap`.
@@ -303,11 +312,17 @@ impl Router {
         if arrived <= self.heard {
             return None;
         }
+        let version = self.core.parameters().versions.numbered(mailbox.version)?;
+        let checksum = match version {
+            Version::V3 => flavour(mailbox)?,
+            Version::V2 { .. } => Checksum::Rfc9568,
+        };
         let advertisement = Advertisement {
             source: address::from_map(mailbox.source),
             standing: Standing::from_octet(mailbox.priority),
             interval: Interval::from_centiseconds(mailbox.interval_cs)?,
-            checksum: flavour(mailbox)?,
+            version,
+            checksum,
         };
         Some((arrived, advertisement))
     }
@@ -322,7 +337,7 @@ fn delivery(config: &RouterConfig) -> u8 {
     others | if config.accepts() { 0 } else { NOT_ACCEPTED }
 }
 
-/// The checksum flavour that the mailbox's advertisement had.
+/// The checksum flavour that the last advertisement of VRRPv3 had.
 fn flavour(mailbox: &Mailbox) -> Option<Checksum> {
     match u32::from(mailbox.checksum) {
         ACCEPT_RFC9568 => Some(Checksum::Rfc9568),

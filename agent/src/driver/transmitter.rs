@@ -37,6 +37,15 @@ const COMPLETION_PATIENCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct NotSent;
 
+/// How far a frame has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Progress {
+    /// It has left for certain.
+    Left,
+    /// It is in a ring, and whether it has left is learned from [`Transmitter::completed`].
+    Queued,
+}
+
 impl Transmitter {
     /// Sends through `packet`, until there are rings, and through `peers` to unicast peers.
     pub fn new(packet: PacketSocket, peers: PeerSockets) -> Self {
@@ -76,13 +85,12 @@ impl Transmitter {
         self.rings().iter_mut().find_map(Ring::completed)
     }
 
-    /// Builds a frame and sends it. Returns what is to be renewed now, if the frame has left for certain; through the
-    /// ring that is learned later, from [`Self::completed`].
+    /// Builds a frame and sends it. `renewal` is what [`Self::completed`] tells if it goes through a ring.
     pub(super) fn send(
         &mut self,
         renewal: Option<Renewal>,
         build: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
-    ) -> Result<Option<Renewal>, NotSent> {
+    ) -> Result<Progress, NotSent> {
         let length = build(&mut self.frame).map_err(|_| NotSent)?;
         let frame = self.frame.get(..length).ok_or(NotSent)?;
         let ring = self.rings.as_mut().and_then(|rings| rings.all().first_mut());
@@ -90,25 +98,24 @@ impl Transmitter {
             && ring.transmit(frame, renewal).is_ok()
         {
             self.queued = clock::now();
-            return Ok(None);
+            return Ok(Progress::Queued);
         }
         self.packet.transmit(frame).map_err(|_| NotSent)?;
-        Ok(renewal)
+        Ok(Progress::Left)
     }
 
-    /// Builds a packet for each of `peers` and sends it. What is to be renewed is returned if there is a way to one of them.
+    /// Builds a packet for each of `peers` and sends it. It has left if there is a way to one of them.
     pub(super) fn send_to(
         &mut self,
         peers: &[IpAddr],
-        renewal: Option<Renewal>,
         build: impl Fn(IpAddr, &mut [u8]) -> Result<usize, BuildError>,
-    ) -> Result<Option<Renewal>, NotSent> {
+    ) -> Result<Progress, NotSent> {
         let mut sent = Err(NotSent);
         for peer in peers {
             let length = build(*peer, &mut self.frame).map_err(|_| NotSent)?;
             let packet = self.frame.get(..length).ok_or(NotSent)?;
             if self.peers.transmit(packet, *peer).is_ok() {
-                sent = Ok(renewal);
+                sent = Ok(Progress::Left);
             }
         }
         sent

@@ -45,7 +45,8 @@ pub struct RouterBriefing {
     pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.
     pub virtual_mac: Option<Mac>,
-    /// Its advertisement with priority 0, for each checksum that it may have to make, the usual one first, and each peer.
+    /// Its advertisement with priority 0, for each checksum that it may have to make, the usual one first, each version that it
+    /// speaks, and each peer.
     pub farewells: Vec<Farewell>,
 }
 

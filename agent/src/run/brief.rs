@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::driver::{PortParts, Router};
 use crate::guardian::{Briefing, Farewell, InterfaceBriefing, RouterBriefing};
 use crate::host::netlink::Interface;
-use crate::vrrp::{Checksum, ChecksumMode, Version};
+use crate::vrrp::{Checksum, ChecksumMode, Version, Versions};
 use crate::wire::BuildError;
 
 /// All that the guardian has to know of `interfaces` and the ports that they become.
@@ -35,9 +35,11 @@ pub(super) fn briefing(
 
 fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, BuildError> {
     let parameters = router.parameters();
-    let checksums = match (address::family(parameters.primary), parameters.version) {
-        (Family::Ipv4, Version::V3) => parameters.checksum,
-        (Family::Ipv6, _) | (Family::Ipv4, Version::V2 { .. }) => ChecksumMode::Only(Checksum::Rfc9568),
+    let checksums = match (address::family(parameters.primary), parameters.versions) {
+        (Family::Ipv4, Versions::Only(Version::V3) | Versions::Both { .. }) => parameters.checksum,
+        (Family::Ipv6, _) | (Family::Ipv4, Versions::Only(Version::V2 { .. })) => {
+            ChecksumMode::Only(Checksum::Rfc9568)
+        }
     };
     let (first, second) = match checksums {
         ChecksumMode::Only(checksum) => (checksum, None),
@@ -57,17 +59,21 @@ fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, B
     })
 }
 
-/// What says priority 0 with `checksum`: to the group, or to each unicast peer.
+/// What says priority 0 with `checksum`, in every version that is spoken: to the group, or to each unicast peer.
 fn farewells(router: &Router, checksum: Checksum) -> impl Iterator<Item = Result<Farewell, BuildError>> {
     let flag = match checksum {
         Checksum::Rfc9568 => ACCEPT_RFC9568,
         Checksum::Pseudo => ACCEPT_PSEUDO,
     };
     let flag = u8::try_from(flag).unwrap_or_default();
+    let (first, last) = router.parameters().versions.sent();
     let group = router.unicast().is_empty().then_some(None);
     let peers = router.unicast().iter().copied().map(Some);
-    group
-        .into_iter()
-        .chain(peers)
-        .map(move |peer| Ok(Farewell { checksum: flag, peer, octets: router.farewell(checksum, peer)? }))
+    let to = group.into_iter().chain(peers);
+    first.into_iter().chain([last]).flat_map(move |version| {
+        to.clone().map(move |peer| {
+            let octets = router.farewell(version, checksum, peer)?;
+            Ok(Farewell { checksum: flag, peer, octets })
+        })
+    })
 }

@@ -36,7 +36,10 @@ const DISCARDS: [(Verdict, &str); 11] = [
         Verdict::VrrpTtl,
         "a TTL that is too low: it was routed here, or forged; keepalived's IPv6 peers need `unicast_ttl 255`",
     ),
-    (Verdict::VrrpVersion, "another version of VRRP: set `vrrp_version 3` in keepalived"),
+    (
+        Verdict::VrrpVersion,
+        "another version of VRRP: set `vrrp_version 3` in keepalived, or version = \"2+3\" here",
+    ),
     (Verdict::VrrpType, "an unknown VRRP type"),
     (Verdict::VrrpAuthentication, "VRRPv2 with another authentication type or password"),
     (Verdict::VrrpLength, "a length that does not fit the address count; authentication of VRRPv2 perhaps"),

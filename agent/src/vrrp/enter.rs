@@ -10,6 +10,7 @@ use super::timers::{
     LINGER_MARGIN, active_down_interval, learned_interval, lease_interval, linger, skew_time,
 };
 use super::types::{Advertisement, Checksum, ChecksumMode, Instant, Interval, Ownership, Reason, Standing};
+use super::version::Version;
 
 /// What is known of the Active router.
 #[derive(Clone, Copy)]
@@ -18,6 +19,8 @@ pub(super) struct Known<A> {
     pub(super) router: Option<A>,
     /// Active_Adver_Interval.
     pub(super) interval: Interval,
+    /// Whether it is heard in VRRPv3.
+    pub(super) by_version_3: bool,
 }
 
 impl<A: Copy + Ord + Debug> VirtualRouter<A> {
@@ -155,12 +158,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         preempts_from: Instant,
         now: Instant,
     ) -> Backup<A> {
-        let Known { router, interval } = active;
+        let Known { router, interval, by_version_3 } = active;
         let wait = self.active_down_interval(interval);
         Backup {
             active: router,
             active_adver_interval: interval,
             active_down_timer: now + wait,
+            in_version_3_until: if by_version_3 { now + wait } else { now },
             cause: Reason::ActiveDown,
             yielded,
             preempts_from,
@@ -174,26 +178,27 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         lease_interval(self.parameters.interval, self.parameters.down_adverts)
     }
 
-    fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
-        let Parameters { priority, down_adverts, version, .. } = self.parameters;
-        active_down_interval(priority, active_adver_interval, down_adverts, version)
+    pub(super) fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
+        let Parameters { priority, down_adverts, versions, .. } = self.parameters;
+        active_down_interval(priority, active_adver_interval, down_adverts, versions)
     }
 
     /// How long it leaves the role to better Backups.
     pub(super) fn skew_time(&self, active_adver_interval: Interval) -> Duration {
-        let Parameters { priority, version, .. } = self.parameters;
-        skew_time(priority, active_adver_interval, version)
+        let Parameters { priority, versions, .. } = self.parameters;
+        skew_time(priority, active_adver_interval, versions)
     }
 
     /// What an advertisement of the Active router tells.
     pub(super) fn told_by(&self, advertisement: Advertisement<A>) -> Known<A> {
         let interval = learned_interval(self.parameters.interval, advertisement.interval);
-        Known { router: Some(advertisement.source), interval }
+        let by_version_3 = advertisement.version == Version::V3;
+        Known { router: Some(advertisement.source), interval, by_version_3 }
     }
 
     /// The Active router is assumed to advertise as often as this one would.
     pub(super) const fn unknown(&self) -> Known<A> {
-        Known { router: None, interval: self.parameters.interval }
+        Known { router: None, interval: self.parameters.interval, by_version_3: false }
     }
 
     pub(super) fn enter(&mut self, state: State<A>, reason: Reason, now: Instant, actions: &mut Actions) {

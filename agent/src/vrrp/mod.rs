@@ -19,6 +19,7 @@ mod state;
 mod table;
 mod timers;
 mod types;
+mod version;
 
 pub use action::{Action, Actions, Failure, Input, MAX_ACTIONS, Transition};
 pub use group::{is_group_ready, shared_lease};
@@ -29,5 +30,6 @@ pub use timers::{
 };
 pub use types::{
     Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Ownership, Priority, Reason, Role,
-    Standing, Version,
+    Standing,
 };
+pub use version::{Version, Versions};

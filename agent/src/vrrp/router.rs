@@ -8,7 +8,10 @@ use baton_common::vrid::Vrid;
 use super::action::{Actions, Input};
 use super::state::{Backup, Leaving, State};
 use super::timers::DownAdverts;
-use super::types::{Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role, Version};
+use super::types::{
+    Advertisement, Checksum, ChecksumMode, Fitness, Instant, Interval, Priority, Reason, Role,
+};
+use super::version::{Version, Versions};
 
 /// What an operator decides about a virtual router (RFC 9568 6.1). `A` is the address type of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +36,8 @@ pub struct Parameters<A> {
     pub primary: A,
     /// Checksums to accept and to send.
     pub checksum: ChecksumMode,
-    /// The version of VRRP.
-    pub version: Version,
+    /// The VRRP that is spoken.
+    pub versions: Versions,
 }
 
 /// One virtual router on this host.
@@ -120,7 +123,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         self.state.lease_until()
     }
 
-    /// The checksum flavour of the last advertisement heard.
+    /// The checksum flavour of the last advertisement heard, but for those of VRRPv2, which has but one.
     #[must_use]
     pub const fn heard(&self) -> Option<Checksum> {
         self.heard
@@ -160,6 +163,13 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         matches!(self.state, State::Active(_))
     }
 
+    /// Whether `advertisement` comes in VRRPv2 from the Active router, and this Backup hears it in VRRPv3 as well: it shows that
+    /// the Active router lives, and tells nothing (RFC 9568 8.4).
+    #[must_use]
+    pub fn is_repetition(&self, advertisement: &Advertisement<A>, now: Instant) -> bool {
+        matches!(self.state, State::Backup(backup) if backup.is_repeated_by(advertisement, now))
+    }
+
     /// Whether a successor has been asked for and the linger of a planned move runs.
     #[must_use]
     pub const fn leaving(&self) -> bool {
@@ -190,10 +200,10 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             // What has just arrived is judged as a Backup.
             self.lapse(now, &mut actions);
         }
-        if let Input::Advertisement(advertisement) = &input
+        if let Input::Advertisement(Advertisement { version: Version::V3, checksum, .. }) = input
             && !matches!(self.state, State::Initialize { .. })
         {
-            self.heard = Some(advertisement.checksum);
+            self.heard = Some(checksum);
         }
         match self.state {
             State::Initialize { drained } => self.in_initialize(drained, input, now, &mut actions),

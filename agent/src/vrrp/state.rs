@@ -1,6 +1,7 @@
 //! The states of a virtual router, each with the timers that run in it.
 
-use super::types::{Instant, Interval, Reason, Role};
+use super::types::{Advertisement, Instant, Interval, Reason, Role};
+use super::version::Version;
 
 /// The state machine of RFC 9568 6.4. `Leaving` is Baton's: still the role Active, for the linger of a planned move.
 ///
@@ -51,6 +52,8 @@ pub(super) struct Backup<A> {
     pub(super) active_adver_interval: Interval,
     /// When Active_Down_Timer fires.
     pub(super) active_down_timer: Instant,
+    /// Until then, an Active_Down_Interval after the Active router was heard in VRRPv3, what it says in VRRPv2 teaches nothing.
+    pub(super) in_version_3_until: Instant,
     /// What it means when Active_Down_Timer fires.
     pub(super) cause: Reason,
     /// This router handed over by request and does not preempt its successor.
@@ -61,6 +64,15 @@ pub(super) struct Backup<A> {
     pub(super) deaf: bool,
     /// The wait is over, and the router takes the role as soon as all of its group can.
     pub(super) ready: bool,
+}
+
+impl<A: Eq> Backup<A> {
+    /// Whether an advertisement comes in VRRPv2 from the Active router, which is heard in VRRPv3 as well.
+    pub(super) fn is_repeated_by(&self, advertisement: &Advertisement<A>, now: Instant) -> bool {
+        matches!(advertisement.version, Version::V2 { .. })
+            && self.active.as_ref() == Some(&advertisement.source)
+            && now < self.in_version_3_until
+    }
 }
 
 /// What an Active router keeps.

@@ -75,6 +75,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Input::Tracked { priority, fitness } => {
                 self.become_fit_or_not(backup, priority, fitness, now, actions)
             }
+            Input::Advertisement(advertisement) if backup.is_repeated_by(&advertisement, now) => {
+                self.state = State::Backup(self.reassured(backup, advertisement.standing, now));
+            }
             Input::Advertisement(Advertisement { standing: Standing::Leaving, .. }) => {
                 // With the interval learned earlier: a priority-0 advertisement teaches none.
                 let interval = backup.active_adver_interval;
@@ -120,6 +123,21 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         }
     }
 
+    /// RFC 9568 8.4: a Backup ignores what a router says in VRRPv2 that it hears in VRRPv3. Baton: but not that it lives, or one
+    /// that goes back to VRRPv2 alone would be taken for dead. That it leaves it says in VRRPv3, too.
+    fn reassured(&self, backup: Backup<A>, standing: Standing, now: Instant) -> Backup<A> {
+        match standing {
+            Standing::Active(priority) if backup.cause == Reason::ActiveDown => {
+                if self.preempts(backup, priority, now) {
+                    return Backup { cause: Reason::Preempted, ..backup };
+                }
+                let wait = self.active_down_interval(backup.active_adver_interval);
+                Backup { active_down_timer: backup.active_down_timer.max(now + wait), ..backup }
+            }
+            Standing::Active(_) | Standing::Leaving => backup,
+        }
+    }
+
     /// Whether the role is to be taken from an Active router of that priority.
     fn preempts(&self, backup: Backup<A>, priority: Priority, now: Instant) -> bool {
         // 6.1: the owner of the addresses preempts whatever Preempt_Mode says. Baton: but not after a handover, nor
@@ -155,7 +173,8 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
         let interval = backup.active_adver_interval;
         if backup.cause == Reason::Preempted && (is_worse || now < backup.preempts_from) {
             // The next advertisement tells whether it is still to preempt.
-            let known = Known { router: backup.active, interval };
+            let by_version_3 = now < backup.in_version_3_until;
+            let known = Known { router: backup.active, interval, by_version_3 };
             self.state = State::Backup(self.following(known, backup, now));
         } else if backup.cause == Reason::ActiveLeft && fitness == Fitness::Fit {
             let active_down_timer = backup.active_down_timer.min(now + self.skew_time(interval));

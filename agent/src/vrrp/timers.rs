@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::types::{Interval, Priority, Version};
+use super::types::{Interval, Priority};
+use super::version::{Version, Versions};
 
 /// Advertisements that a Backup misses before it takes over, the 3 in Active_Down_Interval (RFC 9568 6.1), and intervals that
 /// an Active router owns its addresses for. The same on all routers: a Backup waits for so many intervals and its Skew_Time,
@@ -66,13 +67,13 @@ pub fn learned_interval(own: Interval, advertised: Interval) -> Interval {
     advertised.min(own.times(LEARNED_TIMES).max(LEARNED_ALWAYS))
 }
 
-/// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1); in VRRPv2 (256 - Priority) / 256 seconds
-/// whatever the interval (RFC 3768 6.1).
+/// Skew_Time = ((256 - Priority) * Active_Adver_Interval) / 256 (RFC 9568 6.1), also of a router that speaks VRRPv2 beside
+/// VRRPv3; in VRRPv2 alone (256 - Priority) / 256 seconds whatever the interval (RFC 3768 6.1).
 #[must_use]
-pub fn skew_time(priority: Priority, active_adver_interval: Interval, version: Version) -> Duration {
-    let whole = match version {
-        Version::V3 => active_adver_interval.duration(),
-        Version::V2 { .. } => Duration::from_secs(1),
+pub fn skew_time(priority: Priority, active_adver_interval: Interval, versions: Versions) -> Duration {
+    let whole = match versions {
+        Versions::Only(Version::V3) | Versions::Both { .. } => active_adver_interval.duration(),
+        Versions::Only(Version::V2 { .. }) => Duration::from_secs(1),
     };
     whole * (256 - u32::from(priority.get())) / 256
 }
@@ -83,9 +84,9 @@ pub fn active_down_interval(
     priority: Priority,
     active_adver_interval: Interval,
     adverts: DownAdverts,
-    version: Version,
+    versions: Versions,
 ) -> Duration {
-    adverts.times(active_adver_interval) + skew_time(priority, active_adver_interval, version)
+    adverts.times(active_adver_interval) + skew_time(priority, active_adver_interval, versions)
 }
 
 /// The lease that one transmitted advertisement is worth.

@@ -5,6 +5,8 @@ use std::num::NonZeroU8;
 use std::ops::Add;
 use std::time::Duration;
 
+use super::version::Version;
+
 /// A point in time: nanoseconds of CLOCK_BOOTTIME, the clock that XDP stamps frames and judges leases with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
@@ -151,6 +153,12 @@ impl Interval {
         self.0
     }
 
+    /// The interval of `seconds`, which VRRPv2 counts in, as far as a VRRPv3 advertisement can tell it; `None` for 0.
+    #[must_use]
+    pub fn from_seconds(seconds: u8) -> Option<Self> {
+        Self::from_centiseconds((u16::from(seconds) * 100).min(Self::LONGEST.0))
+    }
+
     /// The interval in whole seconds, if it is such an interval that VRRPv2 can name.
     pub const fn seconds(self) -> Option<u16> {
         if self.0.is_multiple_of(100) { Some(self.0 / 100) } else { None }
@@ -186,18 +194,6 @@ pub enum ChecksumMode {
     Auto(Checksum),
 }
 
-/// Which VRRP a virtual router speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// RFC 9568, over IPv4 or IPv6.
-    V3,
-    /// RFC 3768, over IPv4, for routers that know no other. Its interval is in whole seconds and the same on all routers.
-    V2 {
-        /// The password that every advertisement has, readable for everybody and filled up with zeroes (RFC 2338 5.3.6.2).
-        password: Option<[u8; 8]>,
-    },
-}
-
 /// A checked advertisement. `A` is the address type of the family, `Ipv4Addr` or `Ipv6Addr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advertisement<A> {
@@ -207,6 +203,8 @@ pub struct Advertisement<A> {
     pub standing: Standing,
     /// Max Advertise Interval.
     pub interval: Interval,
+    /// The version that it came in.
+    pub version: Version,
     /// The checksum flavour that matched.
     pub checksum: Checksum,
 }

@@ -10,7 +10,7 @@ use super::discard::Discard;
 use super::ip::{self, CS6, HOPS, Header, IPV6_HEADER, Outline};
 use super::link::{self, BuildError, IPV4, IPV6, Mac};
 use crate::address;
-use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing, Version};
+use crate::vrrp::{Advertisement, Checksum, ChecksumMode, Interval, Standing, Version, Versions};
 
 /// RFC 9568 5.2.2.
 const ADVERTISEMENT: u8 = 1;
@@ -41,9 +41,9 @@ pub struct Expected<'a> {
     pub peers: &'a [IpAddr],
     /// The lowest TTL, or Hop Limit: [`HOPS`](super::HOPS), but for unicast peers that are further away.
     pub least_hops: u8,
-    /// The version of VRRP.
-    pub version: Version,
-    /// Advertisement_Interval, which is the same on all routers in VRRPv2.
+    /// The VRRP that is spoken.
+    pub versions: Versions,
+    /// Advertisement_Interval, which is the same on all routers where VRRPv2 alone is spoken.
     pub interval: Interval,
     /// Which checksums are accepted of VRRPv3 over IPv4.
     pub checksum: ChecksumMode,
@@ -52,9 +52,14 @@ pub struct Expected<'a> {
 impl Expected<'_> {
     /// The same of a virtual router whose adverts come to VRRP's own group.
     #[must_use]
-    pub fn multicast(primary: IpAddr, version: Version, interval: Interval, checksum: ChecksumMode) -> Self {
+    pub fn multicast(
+        primary: IpAddr,
+        versions: Versions,
+        interval: Interval,
+        checksum: ChecksumMode,
+    ) -> Self {
         let group = Some(address::vrrp_group(address::family(primary)));
-        Self { primary, group, peers: &[], least_hops: HOPS, version, interval, checksum }
+        Self { primary, group, peers: &[], least_hops: HOPS, versions, interval, checksum }
     }
 }
 
@@ -142,35 +147,27 @@ pub fn parse_datagram<'e>(
     if hops < expected.least_hops {
         return Err(Discard::Ttl(hops));
     }
-    if version_type >> 4 != number(expected.version) {
-        return Err(Discard::Version(version_type >> 4));
-    }
+    let number = version_type >> 4;
+    let version = expected.versions.numbered(number).ok_or(Discard::Version(number))?;
     if version_type & 0xf != ADVERTISEMENT {
         return Err(Discard::Type(version_type & 0xf));
     }
-    let addresses = addresses(rest, family, count, expected.version)?;
+    let addresses = addresses(rest, family, count, version)?;
     // keepalived wants no such address of unicast peers.
     if family == Family::Ipv6 && !is_unicast && !begins_link_local(addresses) {
         return Err(Discard::Address);
     }
-    let interval = interval(header, &expected)?;
-    authenticate(header, message, expected.version)?;
+    let interval = interval(header, version, &expected)?;
+    authenticate(header, message, version)?;
     // Only VRRPv3 over IPv4 has two.
-    let checksum = match (expected.version, family) {
+    let checksum = match (version, family) {
         (Version::V3, Family::Ipv4) => expected.checksum,
         (Version::V3, Family::Ipv6) | (Version::V2 { .. }, _) => ChecksumMode::Only(Checksum::Rfc9568),
     };
     let checksum = matching(checksum, source, destination, message).ok_or(Discard::Checksum)?;
     let standing = Standing::from_octet(priority);
-    let advertisement = Advertisement { source, standing, interval, checksum };
+    let advertisement = Advertisement { source, standing, interval, version, checksum };
     Ok(Received { vlan, family, vrid, advertisement, addresses })
-}
-
-const fn number(version: Version) -> u8 {
-    match version {
-        Version::V3 => 3,
-        Version::V2 { .. } => 2,
-    }
 }
 
 /// The `count` addresses at the beginning of `rest`, which is no longer than it must be: RFC 9568 7.1 asks for a complete
@@ -193,12 +190,19 @@ fn begins_link_local(addresses: &[u8]) -> bool {
     addresses.first_chunk().is_some_and(is_link_local)
 }
 
-fn interval(header: &[u8; MESSAGE_HEADER], expected: &Expected<'_>) -> Result<Interval, Discard> {
+fn interval(
+    header: &[u8; MESSAGE_HEADER],
+    version: Version,
+    expected: &Expected<'_>,
+) -> Result<Interval, Discard> {
     let [.., high, low, _, _] = *header;
-    match expected.version {
+    match (version, expected.versions) {
         // 5.2.6: the four bits before the interval are reserved, ignored on reception.
-        Version::V3 => Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low])),
-        Version::V2 { .. } => {
+        (Version::V3, _) => Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low])),
+        // RFC 9568 8.4.2: as in VRRPv3, it is learned.
+        (Version::V2 { .. }, Versions::Both { .. }) => Interval::from_seconds(low),
+        // RFC 3768 7.1.
+        (Version::V2 { .. }, Versions::Only(_)) => {
             Some(expected.interval).filter(|interval| interval.seconds() == Some(low.into()))
         }
     }
@@ -286,7 +290,7 @@ impl Outgoing<'_> {
         let (header, rest) = message.split_at_mut(MESSAGE_HEADER);
         let (addresses, behind) = rest.split_at_mut(length);
         let [high, low] = fields;
-        let version_type = number(self.version) << 4 | ADVERTISEMENT;
+        let version_type = self.version.number() << 4 | ADVERTISEMENT;
         header.copy_from_slice(&[
             version_type,
             self.vrid.get(),

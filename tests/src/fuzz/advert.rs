@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use baton::address;
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Version, Versions};
 use baton::wire::{
     BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, Received, max_addresses, parse_datagram,
     parse_frame,
@@ -13,26 +13,31 @@ use baton_common::vrid::Family;
 /// Octets of an Ethernet header without tags.
 const ETHERNET: usize = 14;
 const IPV4: [u8; 2] = [0x08, 0x00];
-const VERSIONS: [Version; 3] =
-    [Version::V3, Version::V2 { password: None }, Version::V2 { password: Some(*b"s3cret12") }];
+const VERSIONS: [Versions; 5] = [
+    Versions::Only(Version::V3),
+    Versions::Only(Version::V2 { password: None }),
+    Versions::Only(Version::V2 { password: Some(*b"s3cret12") }),
+    Versions::Both { password: None },
+    Versions::Both { password: Some(*b"s3cret12") },
+];
 
-/// Parses `octets` as a frame and as a packet of each family, for a router of each version. What is accepted can be built
+/// Parses `octets` as a frame and as a packet of each family, for a router of each version, and of both. What is accepted can be built
 /// again, unless it has more addresses than a frame of ours, and means the same then.
 pub fn advert(octets: &[u8]) -> bool {
     // No mutation finds a right checksum, and what comes behind that check would be left out.
     let frames = [octets.to_vec(), sealed(octets)];
-    let judged = VERSIONS.map(|version| frames.each_ref().map(|frame| judge(frame, version)));
+    let judged = VERSIONS.map(|versions| frames.each_ref().map(|frame| judge(frame, versions)));
     judged.concat().contains(&true)
 }
 
-fn judge(frame: &[u8], version: Version) -> bool {
+fn judge(frame: &[u8], versions: Versions) -> bool {
     let expected = |family| {
         let primary = match family {
             Family::Ipv4 => IpAddr::from([192, 0, 2, 99]),
             Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]),
         };
         let interval = Interval::from_centiseconds(100).expect("not 0");
-        Expected::multicast(primary, version, interval, ChecksumMode::Auto(Checksum::Pseudo))
+        Expected::multicast(primary, versions, interval, ChecksumMode::Auto(Checksum::Pseudo))
     };
     for family in [Family::Ipv4, Family::Ipv6] {
         // Whatever is wrong, it is an error and no panic.
@@ -48,11 +53,15 @@ fn judge(frame: &[u8], version: Version) -> bool {
 fn means_the_same_when_it_is_built_again(received: &Received<'_>, expected: Expected<'_>) {
     let addresses: Vec<IpAddr> = received.addresses().collect();
     let advertisement = received.advertisement;
+    if advertisement.version != Version::V3 && advertisement.interval.seconds().is_none() {
+        // It was longer than VRRPv3 can tell.
+        return;
+    }
     let outgoing = Outgoing {
         mac: [2, 0, 0, 0, 0, 1],
         vlan: received.vlan,
         source: advertisement.source,
-        version: expected.version,
+        version: advertisement.version,
         vrid: received.vrid,
         standing: advertisement.standing,
         interval: advertisement.interval,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use baton::guardian::Linger;
-use baton::vrrp::{Checksum, ChecksumMode, Instant, Parameters, Standing, linger};
+use baton::vrrp::{Checksum, ChecksumMode, Instant, Parameters, Standing, Version, linger};
 use baton_common::ownership::Mailbox;
 
 use super::host::{Agent, Host};
@@ -103,7 +103,10 @@ impl Host {
     fn farewell(&self) -> Checksum {
         match self.router.parameters().checksum {
             ChecksumMode::Only(flavour) => flavour,
-            ChecksumMode::Auto(usual) => self.mailbox.map_or(usual, |(_, heard)| heard.checksum),
+            ChecksumMode::Auto(usual) => {
+                let heard = self.mailbox.filter(|(_, heard)| heard.version == Version::V3);
+                heard.map_or(usual, |(_, heard)| heard.checksum)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use baton::vrrp::{
     Advertisement, Checksum, Fitness, Input, Instant, Ownership, Parameters, Priority, Standing,
     VirtualRouter, lease_interval,
 };
-use baton::wire::{Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
+use baton::wire::{Discard, Expected, MAX_ADVERTISEMENT_FRAME, Outgoing, parse_frame};
 use baton_common::maps::mapped;
 use baton_common::sbfd::{Answer, Standby, discriminator};
 use baton_common::vrid::Family;
@@ -260,35 +260,42 @@ impl Host {
         Some((arrived, advertisement))
     }
 
-    /// Its agent's advertisement as a frame.
-    pub(super) fn frame(&self, standing: Standing, checksum: Checksum) -> Vec<u8> {
+    /// Its agent's advertisement as a frame, in each version that it speaks.
+    pub(super) fn frames(&self, standing: Standing, checksum: Checksum) -> Vec<Vec<u8>> {
         let parameters = self.router.parameters();
-        let outgoing = Outgoing {
-            mac: parameters.vrid.virtual_mac(Family::Ipv4),
-            vlan: 0,
-            source: parameters.primary.into(),
-            version: parameters.version,
-            vrid: parameters.vrid,
-            standing,
-            interval: parameters.interval,
-            checksum,
-            addresses: &[IpAddr::V4(VIP)],
+        let (first, last) = parameters.versions.sent();
+        let frame = |version| {
+            let outgoing = Outgoing {
+                mac: parameters.vrid.virtual_mac(Family::Ipv4),
+                vlan: 0,
+                source: parameters.primary.into(),
+                version,
+                vrid: parameters.vrid,
+                standing,
+                interval: parameters.interval,
+                checksum,
+                addresses: &[IpAddr::V4(VIP)],
+            };
+            let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
+            let len =
+                outgoing.build(address::vrrp_group(Family::Ipv4), &mut buffer).expect("one address fits");
+            buffer[..len].to_vec()
         };
-        let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
-        let len = outgoing.build(address::vrrp_group(Family::Ipv4), &mut buffer).expect("one address fits");
-        buffer[..len].to_vec()
+        first.into_iter().chain([last]).map(frame).collect()
     }
 
-    /// What it makes of a frame.
-    pub(super) fn read(&self, frame: &[u8]) -> Advertisement<Ipv4Addr> {
+    /// What it makes of a frame; nothing of one in a version that it does not speak.
+    pub(super) fn read(&self, frame: &[u8]) -> Option<Advertisement<Ipv4Addr>> {
         let parameters = self.router.parameters();
-        let Parameters { version, interval, checksum, primary, .. } = *parameters;
-        let expected = Expected::multicast(primary.into(), version, interval, checksum);
+        let Parameters { versions, interval, checksum, primary, .. } = *parameters;
+        let expected = Expected::multicast(primary.into(), versions, interval, checksum);
         let find = |_, _, vrid| (vrid == parameters.vrid).then_some(expected);
-        let advertisement =
-            parse_frame(frame, find).expect("hosts of the LAN send valid frames").advertisement;
-        let Advertisement { source, standing, interval, checksum } = advertisement;
+        let advertisement = match parse_frame(frame, find) {
+            Err(Discard::Version(_)) => return None,
+            parsed => parsed.expect("hosts of the LAN send valid frames").advertisement,
+        };
+        let Advertisement { source, standing, interval, version, checksum } = advertisement;
         let IpAddr::V4(source) = source else { panic!("{source} on a LAN of IPv4") };
-        Advertisement { source, standing, interval, checksum }
+        Some(Advertisement { source, standing, interval, version, checksum })
     }
 }

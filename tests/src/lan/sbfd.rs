@@ -152,7 +152,7 @@ impl Lan {
                     parameters.priority,
                     parameters.interval,
                     parameters.down_adverts,
-                    parameters.version,
+                    parameters.versions,
                 );
             host.peers.convict(0, peer, until);
         }

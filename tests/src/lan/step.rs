@@ -91,7 +91,7 @@ impl Lan {
         if !host.datapath {
             return;
         }
-        let advertisement = host.read(frame);
+        let advertisement = host.read(frame).expect("it is sent to those that speak its version");
         host.mailbox = Some((now, advertisement));
         if advertisement.standing != Standing::Leaving {
             self.judge.inherit(to, now);
@@ -200,22 +200,30 @@ impl Lan {
             return false;
         }
         self.hosts[who].proof = self.now;
-        let frame = self.hosts[who].frame(standing, checksum);
+        let frames = self.hosts[who].frames(standing, checksum);
         for to in (0..self.hosts.len()).filter(|to| *to != who) {
-            let arrivals = if self.hosts[to].carrier {
-                self.network.carry(who, to, self.now.as_nanos(), &mut self.random)
-            } else {
-                Vec::new()
-            };
-            if arrivals.is_empty() {
+            let mut is_lost = true;
+            for frame in &frames {
+                // In a version that is not spoken there.
+                if self.hosts[to].read(frame).is_none() {
+                    continue;
+                }
+                let arrivals = if self.hosts[to].carrier {
+                    self.network.carry(who, to, self.now.as_nanos(), &mut self.random)
+                } else {
+                    Vec::new()
+                };
+                is_lost &= arrivals.is_empty();
+                if self.is_late(&arrivals) {
+                    self.judge.stray(who, to, self.now);
+                }
+                for at in arrivals {
+                    let event = Event::Arrive { from: who, to, frame: frame.clone() };
+                    self.push(Instant::from_nanos(at), event);
+                }
+            }
+            if is_lost {
                 self.judge.lose(who, to, self.now);
-            }
-            if self.is_late(&arrivals) {
-                self.judge.stray(who, to, self.now);
-            }
-            for at in arrivals {
-                let event = Event::Arrive { from: who, to, frame: frame.clone() };
-                self.push(Instant::from_nanos(at), event);
             }
         }
         if standing != Standing::Leaving {

@@ -143,7 +143,7 @@ impl Judge {
             let wait = if session.next_in_line {
                 Duration::ZERO
             } else {
-                skew_time(own.priority, own.interval, own.version) + Duration::from_nanos(1)
+                skew_time(own.priority, own.interval, own.versions) + Duration::from_nanos(1)
             };
             (session.is_up() && watch.peer == owner.address()).then_some(wait)
         });

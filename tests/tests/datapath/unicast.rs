@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use baton::address;
-use baton_common::maps::{NO_AUTHENTICATION, Router, mapped};
+use baton_common::maps::{ACCEPT_V3, NO_AUTHENTICATION, Router, mapped};
 use baton_common::verdict::Verdict::{
     self, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
@@ -39,7 +39,7 @@ fn router(slot: u32, primary: IpAddr, peers: &[IpAddr], least_hops: u8) -> Route
         checksums: BOTH,
         primary: address::to_map(primary),
         group: if peers.is_empty() { address::family(primary).vrrp_group() } else { [0; 16] },
-        version: 3,
+        versions: ACCEPT_V3,
         authentication: NO_AUTHENTICATION,
         _pad: 0,
         least_hops,

@@ -30,7 +30,7 @@ fn mailbox(
 ) -> Mailbox {
     let source = mapped(from);
     let checksum = u8::try_from(checksum).expect("a flag");
-    Mailbox { arrived_ns, count, source, interval_cs, priority, checksum, mac, _pad: [0; 22] }
+    Mailbox { arrived_ns, count, source, interval_cs, priority, checksum, mac, version: 3, _pad: [0; 21] }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use baton::config::MacMode;
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Version, Versions};
 use baton::wire::{Discard, Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Settings, wait_until};
 use baton_tests::network::{Hears, Listener};
@@ -53,7 +53,7 @@ fn assert_checksum_of_rfc(lab: &Lab, host: Host) -> Result<()> {
 fn parse(frame: &[u8], checksum: Checksum) -> Result<std::net::IpAddr, Discard> {
     let expected = Expected::multicast(
         Host::Client.address().into(),
-        Version::V3,
+        Versions::Only(Version::V3),
         Interval::from_centiseconds(1).expect("not 0"),
         ChecksumMode::Only(checksum),
     );

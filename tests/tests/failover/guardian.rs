@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use baton::clock;
 use baton::config::MacMode;
 use baton::datapath::{Leases, Pins};
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Ownership, Version};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Ownership, Version, Versions};
 use baton::wire::{Expected, parse_frame};
 use baton_tests::lab::{Fault, Host, Lab, Pair, VIP, output, pause, wait_until};
 use baton_tests::network::{Hears, Listener};
@@ -195,7 +195,7 @@ fn lease(lab: &Lab, host: Host) -> Result<Ownership> {
 fn advertisement(frame: &[u8]) -> Option<(IpAddr, u8)> {
     let expected = Expected::multicast(
         Host::Client.address().into(),
-        Version::V3,
+        Versions::Only(Version::V3),
         Interval::from_centiseconds(1).expect("not 0"),
         ChecksumMode::Auto(Checksum::Pseudo),
     );

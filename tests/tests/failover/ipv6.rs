@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use baton::config::MacMode;
 use baton::control::protocol::RouterStatus;
-use baton::vrrp::{Checksum, ChecksumMode, Interval, Version};
+use baton::vrrp::{Checksum, ChecksumMode, Interval, Version, Versions};
 use baton::wire::{Expected, parse_datagram};
 use baton_common::vrid::Family;
 use baton_tests::lab::{Host, Lab, Nginx, Process, VIP, VIPS6, VRID, leftovers, output, pause, wait_until};
@@ -135,7 +135,7 @@ fn adverts_are_heard_through_a_raw_socket_as_well() -> Result<()> {
             )?;
             let expected = Expected::multicast(
                 Host::Client.address6().into(),
-                Version::V3,
+                Versions::Only(Version::V3),
                 Interval::from_centiseconds(1).context("not 0")?,
                 ChecksumMode::Auto(Checksum::Pseudo),
             );

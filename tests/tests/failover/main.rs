@@ -3,6 +3,7 @@
 //!
 //! Needs root, and `baton` and `prober` built in the same profile. Run with `--test-threads=1`.
 
+mod both_versions;
 mod cable;
 mod checksum;
 mod control;

@@ -86,7 +86,7 @@ impl Dialect {
 }
 
 /// All dialects.
-pub(super) fn dialects() -> [Dialect; 9] {
+pub(super) fn dialects() -> [Dialect; 11] {
     let vip = |last| vec![IpAddr::from(Ipv4Addr::new(10, 77, 0, last))];
     [
         Dialect {
@@ -148,8 +148,8 @@ pub(super) fn dialects() -> [Dialect; 9] {
         },
         Dialect {
             name: "v3-another-group",
-            vrid: 67,
-            vips: vip(167),
+            vrid: 69,
+            vips: vip(169),
             mac: MacMode::Virtual,
             baton: "interval_ms = 100\nmulticast = \"224.0.0.118\"\n",
             keepalived: "  version 3\n  advert_int 0.1\n  mcast_dst_ip 224.0.0.118\n",
@@ -161,6 +161,22 @@ pub(super) fn dialects() -> [Dialect; 9] {
             mac: MacMode::Virtual,
             baton: "version = 2\npeers = [NODES]\n",
             keepalived: "  version 2\n  advert_int 1\n  unicast_peer {\n    PEER\n  }\n",
+        },
+        Dialect {
+            name: "both-beside-v2",
+            vrid: 67,
+            vips: vip(167),
+            mac: MacMode::Virtual,
+            baton: "version = \"2+3\"\n",
+            keepalived: "  version 2\n  advert_int 1\n",
+        },
+        Dialect {
+            name: "both-beside-v3",
+            vrid: 68,
+            vips: vip(168),
+            mac: MacMode::Virtual,
+            baton: "version = \"2+3\"\n",
+            keepalived: "  version 3\n  advert_int 1\n",
         },
     ]
 }
@@ -177,7 +193,7 @@ pub(super) struct MixedPair<'lab> {
     pub(super) lab: &'lab Lab,
     /// Where Baton runs.
     pub(super) baton: Host,
-    dialects: [Dialect; 9],
+    dialects: [Dialect; 11],
 }
 
 /// Runs `test` on a lab with the configurations of a Baton on `baton` and of a keepalived on the other node in place.

@@ -227,6 +227,7 @@ fn routers(priority: u8) -> String {
         router(62, "\"10.77.0.162\"", "interval_ms = 100\nchecksum = \"rfc9568\"\n"),
         router(63, "\"10.77.0.163\"", "version = 2\n"),
         router(64, "\"10.77.0.164\"", "version = 2\npassword = \"s3cret12\"\n"),
+        router(65, "\"10.77.0.165\"", "version = \"2+3\"\n"),
     ]
     .concat()
 }
@@ -239,7 +240,9 @@ fn kinds() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     const MAC: &str = "00:00:5e:00:01:3d";
     const MAC6: &str = "00:00:5e:00:02:3d";
     const CLIENT: &str = "02:00:00:00:00:0c";
-    let [v3, rfc, v2, password] = ["61", RFC9568, "63", "64"].map(|vrid| ("vrrp.virt_rtr_id", vrid));
+    let [v3, rfc, v2, password, both] =
+        ["61", RFC9568, "63", "64", "65"].map(|vrid| ("vrrp.virt_rtr_id", vrid));
+    let [old, new] = ["2", "3"].map(|version| ("vrrp.version", version));
     let (best, leaving) = (("vrrp.prio", "254"), ("vrrp.prio", "0"));
     let [request, reply] = ["1", "2"].map(|operation| ("arp.opcode", operation));
     let about = [("arp.src.proto_ipv4", "10.77.0.100"), ("arp.src.hw_mac", MAC)];
@@ -299,6 +302,10 @@ fn kinds() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
             "advert with a password",
             vec![password, best, GROUP, ("vrrp.auth_type", "1"), ("vrrp.auth_string", "s3cret12")],
         ),
+        ("advert of both versions in VRRPv2", vec![both, best, GROUP, old, ("vrrp.adver_int", "1")]),
+        ("advert of both versions in VRRPv3", vec![both, best, GROUP, new, ("vrrp.short_adver_int", "100")]),
+        ("last advert of both versions in VRRPv2", vec![both, leaving, GROUP, old]),
+        ("last advert of both versions in VRRPv3", vec![both, leaving, GROUP, new]),
         ("last advert with a password", vec![password, leaving, ("vrrp.auth_string", "s3cret12")]),
         ("gratuitous ARP request", [&[request, from_mac][..], &gratuitous].concat()),
         ("gratuitous ARP reply", [&[reply, from_mac][..], &gratuitous].concat()),

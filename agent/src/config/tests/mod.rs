@@ -9,7 +9,7 @@ use std::time::Duration;
 use baton_common::vrid::Family;
 
 use super::{Bind, Check, Config, Delivery, HookConfig, HttpTarget, MacMode, Problem, file};
-use crate::vrrp::{Checksum, ChecksumMode, Role};
+use crate::vrrp::{Checksum, ChecksumMode, Role, Version, Versions};
 
 pub(super) const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
 
@@ -89,6 +89,8 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (added("interval_ms = 50000"), (5, 15), "interval_ms 50000", "40950"),
         (added("preempt = \"no\""), (5, 11), "preempt is of type string", "true or false"),
         (added("version = 4"), (5, 11), "version 4 is out of range", "write 3, or 2"),
+        (added("version = \"2+4\""), (5, 11), "version is of type string", "\"2+3\""),
+        (added("version = \"2+3\"\ninterval_ms = 1500"), (6, 15), "is no number of seconds", "VRRPv2 counts"),
         (added("password = \"secret\""), (5, 12), "password without version = 2", "with version = 2"),
         (added("multicast = \"192.0.2.1\""), (5, 13), "not an IPv4 multicast group", "224.0.0.118"),
         (added("multicast = \"ff05::12\""), (5, 13), "nor an IPv6 one of link-local scope", "ff02::118"),
@@ -270,10 +272,29 @@ fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
         ("[\"192.0.2.100\", \"fe80::51\"]", "", "vip fe80::51 is of another family than 192.0.2.100"),
         ("[\"::ffff:192.0.2.100\"]", "", "\"::ffff:192.0.2.100\" is not a unicast IPv4 or IPv6 address"),
         ("[\"fe80::51\"]", "version = 2", "version 2 has no IPv6"),
+        ("[\"fe80::51\"]", "version = \"2+3\"", "version 2 has no IPv6"),
         ("[\"2001:db8::100\"]", "peers = [\"2001:db8::2\"]", "peer 2001:db8::2 is not link-local"),
     ] {
         let problems = with(vips, more).expect_err(vips);
         assert!(problems[0].what.contains(what), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_router_speaks_version_3_or_2_or_both() {
+    let of = |line: &str| parse(&format!("{MINIMAL}{line}\n")).expect(line).routers[0].versions;
+    let secret = Some(*b"secret\0\0");
+    for (line, expected) in [
+        ("", Versions::Only(Version::V3)),
+        ("version = 3", Versions::Only(Version::V3)),
+        ("version = 2", Versions::Only(Version::V2 { password: None })),
+        ("version = 2\npassword = \"secret\"", Versions::Only(Version::V2 { password: secret })),
+        ("version = \"2+3\"", Versions::Both { password: None }),
+        ("version = \"2+3\"\npassword = \"secret\"", Versions::Both { password: secret }),
+        ("version = \"${VERSION:-2+3}\"", Versions::Both { password: None }),
+        ("version = \"${VERSION:-2}\"", Versions::Only(Version::V2 { password: None })),
+    ] {
+        assert_eq!(of(line), expected, "{line}");
     }
 }
 
