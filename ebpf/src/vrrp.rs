@@ -50,7 +50,8 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
         return Err(Verdict::VrrpOwn);
     }
     let is_unicast = packet.destination != if FAMILY == Family::Ipv6 as u8 { GROUP6 } else { GROUP4 };
-    if is_unicast != (router.is_unicast != 0) {
+    let is_astray = is_unicast && packet.destination != Ip::of(router.primary);
+    if is_astray || is_unicast != (router.is_unicast != 0) {
         return Err(Verdict::VrrpDestination);
     }
     if is_unicast && !maps::is_peer(router.slot, packet.source) {

@@ -54,12 +54,12 @@ pub enum Command {
         /// The virtual routers that it concerns, each with its priority from here on and whether it is to serve.
         routers: Vec<(Place, Priority, Fitness)>,
     },
-    /// The interface became usable or ceased to be: carrier and primary address.
+    /// What of the interface is usable.
     Link {
         /// Index of the port.
         port: usize,
-        /// Whether adverts can be sent.
-        usable: bool,
+        /// The addresses that adverts can be sent from: without a carrier none.
+        sources: Vec<IpAddr>,
     },
     /// A frame arrived on the interface that only a network can have sent which lets frames through.
     FrameHeard {

@@ -21,6 +21,7 @@ mod command;
 mod inbox;
 mod lateness;
 mod liveness;
+mod network;
 mod port;
 mod rings;
 mod router;
@@ -131,8 +132,7 @@ impl Driver {
         let now = clock::now();
         match command {
             // An agent that is about to end begins no new election.
-            Command::Begin | Command::Undrain | Command::Link { usable: true, .. }
-                if self.ending.is_some() => {}
+            Command::Begin | Command::Undrain if self.ending.is_some() => {}
             Command::Begin => self.ports.iter_mut().for_each(|port| port.begin(now)),
             Command::Stop => self.stop(),
             Command::PassOn { given_up } => self.pass_on(&given_up),
@@ -146,9 +146,9 @@ impl Driver {
                     self.feed(router, Input::Tracked { priority, fitness });
                 }
             }
-            Command::Link { port, usable } => {
+            Command::Link { port, sources } => {
                 if let Some(port) = self.ports.get_mut(port) {
-                    port.set_usable(usable, now);
+                    port.set_sources(&sources, self.ending.is_none(), now);
                 }
             }
             Command::FrameHeard { port } => {

@@ -35,6 +35,8 @@ pub struct Router {
     pub(super) stages: Stages,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
+    /// Whether adverts can be sent: there are a carrier and the address that they come from.
+    pub(super) usable: bool,
     mac: Mac,
     /// Who is advertised to by unicast; nobody if adverts go to the group.
     unicast: Vec<IpAddr>,
@@ -76,6 +78,7 @@ impl Router {
             peers: [None; MAX_PEERS],
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
+            usable: false,
             mac: entry.mac,
             unicast: entry.peers.clone(),
             least_hops: entry.least_hops,

@@ -57,9 +57,11 @@ pub struct Interface {
     pub veth: bool,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
-    /// Its IPv4 addresses of global scope and its link-local IPv6 addresses, each family in the kernel's order: primary
-    /// addresses first.
+    /// Its addresses, each family in the kernel's order, but for those that another host was found to have.
     pub addresses: Vec<IpAddr>,
+    /// Those of them that adverts come from if nobody says otherwise: IPv4 addresses of global scope and link-local IPv6
+    /// addresses, primary addresses first.
+    pub primaries: Vec<IpAddr>,
     /// The XDP program on it: id and mode.
     pub xdp: Option<(u32, XdpMode)>,
 }
@@ -239,9 +241,10 @@ async fn link(handle: &Handle, name: &str) -> Result<LinkMessage, HostError> {
 
 async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> {
     let link = link(handle, name).await?;
-    let addresses = addresses(handle, link.header.index)
+    let messages = addresses(handle, link.header.index)
         .await
         .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
+    let primaries = messages.iter().filter(|message| is_primary(message)).filter_map(local_address).collect();
     Ok(Interface {
         name: name.to_owned(),
         index: link.header.index,
@@ -249,7 +252,8 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
         veth: is_veth(&link),
         carrier: has_carrier(&link),
-        addresses,
+        addresses: messages.iter().filter_map(local_address).collect(),
+        primaries,
         xdp: xdp(&link),
     })
 }
@@ -285,20 +289,19 @@ async fn unbind(handle: &Handle, vip: IpAddr) -> Result<(), HostError> {
     }
 }
 
-async fn addresses(handle: &Handle, index: u32) -> Result<Vec<IpAddr>, rtnetlink::Error> {
-    let messages: Vec<_> =
+/// One that the interface has just got is not known to be unique yet; it counts, for it was before.
+async fn addresses(handle: &Handle, index: u32) -> Result<Vec<AddressMessage>, rtnetlink::Error> {
+    let mut messages: Vec<AddressMessage> =
         handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
-    Ok(messages.iter().filter(|message| is_primary(message)).filter_map(local_address).collect())
+    messages.retain(|message| !message.header.flags.contains(AddressHeaderFlags::Dadfailed));
+    Ok(messages)
 }
 
-/// Whether adverts may come from the address. One that the interface has just got is not known to be unique yet; it counts, for
-/// it was before.
+/// Whether adverts come from the address if nobody says otherwise.
 fn is_primary(message: &AddressMessage) -> bool {
-    let AddressHeader { family, scope, flags, .. } = &message.header;
+    let AddressHeader { family, scope, .. } = &message.header;
     (*family == AddressFamily::Inet && *scope == AddressScope::Universe)
-        || (*family == AddressFamily::Inet6
-            && *scope == AddressScope::Link
-            && !flags.contains(AddressHeaderFlags::Dadfailed))
+        || (*family == AddressFamily::Inet6 && *scope == AddressScope::Link)
 }
 
 /// The interface's own address; IPv6 tells it by the attribute that has the other end's over IPv4.

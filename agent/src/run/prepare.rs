@@ -15,7 +15,6 @@ use super::af_xdp::PendingRings;
 use super::undo::Undo;
 use super::vips::{Temporary, Vips};
 use super::watch::Watched;
-use crate::address;
 use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
@@ -126,20 +125,12 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     Ok(())
 }
 
-/// The addresses that adverts come from, one for each family that `interface` has virtual routers of.
+/// The addresses of `interface` that adverts come from, each once.
 fn primaries(config: &Config, interface: &Interface) -> Result<Vec<IpAddr>, HostError> {
-    let has = |family: &Family| config.routers_on(&interface.name).any(|router| router.family() == *family);
-    let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(has);
-    families.map(|family| super::primary(config, interface, family)).collect()
-}
-
-/// The interface as the programs know it.
-fn device(mac: [u8; 6], primaries: &[IpAddr]) -> Device {
-    let primary = |family| {
-        let of_family = primaries.iter().find(|primary| address::family(**primary) == family);
-        of_family.map_or([0; 16], |primary| address::to_map(*primary))
-    };
-    Device { mac, _pad: [0; 2], ipv4: primary(Family::Ipv4), ipv6: primary(Family::Ipv6) }
+    let primary = |router| super::primary(config, interface, router);
+    let primaries: BTreeSet<IpAddr> =
+        config.routers_on(&interface.name).map(primary).collect::<Result<_, _>>()?;
+    Ok(primaries.into_iter().collect())
 }
 
 /// One interface on its way to become a port.
@@ -157,11 +148,12 @@ impl Opening<'_> {
         let primaries = primaries(self.config, self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
         let entry = |config: &RouterConfig| {
-            let primary = super::primary(self.config, self.interface, config.family())?;
+            let primary = super::primary(self.config, self.interface, config)?;
             Ok(Router::entry(config, *mac, primary))
         };
         let entries: Vec<_> = configs.iter().map(entry).collect::<Result<_, HostError>>()?;
-        let plan = self.datapath.plan(device(*mac, &primaries), entries.clone())?;
+        let device = Device { mac: *mac, _pad: [0; 2] };
+        let plan = self.datapath.plan(device, entries.clone())?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
             .iter()

@@ -29,7 +29,8 @@ const DISCARDS: [(Verdict, &str); 11] = [
     (Verdict::VrrpIpHeader, "a broken IPv4 header"),
     (
         Verdict::VrrpDestination,
-        "by unicast where there are no peers, or to the group where there are: give both sides `peers`",
+        "by unicast where there are no peers, to the group where there are, or to another address than the `source`: give both \
+         sides `peers`",
     ),
     (Verdict::VrrpNotPeer, "by unicast from somebody who is not among the `peers`"),
     (

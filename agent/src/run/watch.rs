@@ -60,11 +60,10 @@ pub(super) async fn watch(
                     Err(error) => tracing::warn!(%error, "not known whether the data plane works"),
                 }
             }
-            let usable = now.is_some_and(|interface| {
-                let has = |primary| interface.addresses.contains(primary);
-                interface.carrier && expected.primaries.iter().all(has)
-            });
-            let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+            let usable = now.filter(|interface| interface.carrier && !lost[port]);
+            let has = |primary: &&IpAddr| usable.as_ref().is_some_and(|it| it.addresses.contains(primary));
+            let sources = expected.primaries.iter().filter(has).copied().collect();
+            let _ = remote.send(Command::Link { port, sources });
         }
         match timeout(PATIENCE, vips.keep(&watch)).await {
             Ok(Ok(())) => {}

@@ -37,6 +37,7 @@ mod rights;
 mod sbfd;
 mod second_card;
 mod shared_pins;
+mod source;
 mod startup_hold;
 mod stopped;
 mod support;
