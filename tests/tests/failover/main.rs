@@ -25,6 +25,7 @@ mod many_vips;
 mod metrics;
 mod mounts;
 mod moves;
+mod neighbours;
 mod one_agent;
 mod one_way;
 mod other_version;
