@@ -29,6 +29,13 @@ pub fn from_map(address: Address) -> IpAddr {
     Ipv6Addr::from(address).to_canonical()
 }
 
+/// The group that whoever has `address` is asked in (RFC 4291 2.7.1).
+#[must_use]
+pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from_octets([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

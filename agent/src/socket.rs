@@ -17,7 +17,7 @@ use nix::sys::socket::{
     setsockopt,
 };
 
-use crate::address;
+use crate::address::{self, solicited_node};
 
 /// Ethernet addresses of the VRRP groups (RFC 1112 6.4, RFC 2464 7).
 const GROUP_MACS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0x12], [0x33, 0x33, 0x00, 0x00, 0x00, 0x12]];
@@ -290,11 +290,6 @@ impl Solicitations {
         };
         Ok(Self { _members: groups.chunks(GROUPS_OF_A_SOCKET).map(join).collect::<io::Result<_>>()? })
     }
-}
-
-fn solicited_node(vip: Ipv6Addr) -> Ipv6Addr {
-    let [.., a, b, c] = vip.octets();
-    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
 }
 
 fn join_ipv6(fd: &OwnedFd, group: Ipv6Addr, index: u32) -> io::Result<()> {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::lateness::LatenessSummary;
 use super::rings::Rings;
+use crate::host::gateways::Gateways;
 use crate::recorder::{Record, Recorder, Spans};
 use crate::vrrp::{Fitness, Instant, Interval, Priority, Reason, Role, Standing};
 
@@ -60,6 +61,13 @@ pub enum Command {
         port: usize,
         /// The addresses that adverts can be sent from: without a carrier none.
         sources: Vec<IpAddr>,
+    },
+    /// The interface leads to other default gateways than before.
+    Gateways {
+        /// Index of the port.
+        port: usize,
+        /// All that it leads to.
+        gateways: Gateways,
     },
     /// A frame arrived on the interface that only a network can have sent which lets frames through.
     FrameHeard {

@@ -151,6 +151,11 @@ impl Driver {
                     port.set_sources(&sources, self.ending.is_none(), now);
                 }
             }
+            Command::Gateways { port, gateways } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.gateways = gateways;
+                }
+            }
             Command::FrameHeard { port } => {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.feed_all(Input::FrameHeard, now);

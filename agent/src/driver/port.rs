@@ -18,6 +18,7 @@ use super::wait::Waiter;
 use crate::clock;
 use crate::datapath::{Answers, Mailboxes, Ownerships, Services};
 use crate::host::ethtool::Ethtool;
+use crate::host::gateways::Gateways;
 use crate::recorder::Stages;
 use crate::sbfd::Profile;
 use crate::socket::{Solicitations, VrrpSocket};
@@ -65,6 +66,8 @@ pub struct PortParts {
     pub events: Sender<Event>,
     /// Whether the interface has a carrier. It has all addresses that adverts come from.
     pub usable: bool,
+    /// The default gateways that it leads to.
+    pub gateways: Gateways,
     /// Whether the operator has taken this host out of the elections.
     pub drained: bool,
 }
@@ -83,6 +86,8 @@ pub struct Port {
     pub(super) liveness: Liveness,
     pub(super) routers: Vec<Router>,
     pub(super) events: Sender<Event>,
+    /// The default gateways that the interface leads to.
+    pub(super) gateways: Gateways,
     drained: bool,
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
@@ -112,6 +117,7 @@ impl Port {
             mut routers,
             events,
             usable,
+            gateways,
             drained,
         } = parts;
         routers.iter_mut().for_each(|router| router.usable = usable);
@@ -131,6 +137,7 @@ impl Port {
             liveness,
             routers,
             events,
+            gateways,
             drained,
             inbox,
             outcomes,

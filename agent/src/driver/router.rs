@@ -19,6 +19,7 @@ use crate::vrrp::{
 };
 use crate::wire::{
     Announcement, BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Mac, Outgoing, announcements, max_addresses,
+    question,
 };
 
 /// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
@@ -226,6 +227,11 @@ impl Router {
     /// What tells the neighbours where the address is.
     pub(super) fn announcements(&self, vip: usize) -> [Option<Announcement>; 2] {
         self.vips.get(vip).map_or([None; 2], |address| announcements(self.mac, UNTAGGED, *address))
+    }
+
+    /// What asks `gateway` for its hardware address, and tells it where `vip` is.
+    pub(super) fn question(&self, vip: IpAddr, gateway: IpAddr) -> Option<Announcement> {
+        question(self.mac, UNTAGGED, vip, gateway)
     }
 
     /// When the core or the announcer wants to be called.

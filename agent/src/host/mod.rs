@@ -5,6 +5,7 @@ pub mod changes;
 pub mod drained;
 pub mod ethtool;
 pub mod forwarding;
+pub mod gateways;
 pub mod lock;
 pub mod netlink;
 pub mod process;

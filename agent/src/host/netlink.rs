@@ -18,6 +18,7 @@ use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, n
 use tokio::runtime::Runtime;
 
 use super::HostError;
+use super::gateways::{self, Gateways, Network};
 
 /// Index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
@@ -62,6 +63,8 @@ pub struct Interface {
     /// Those of them that adverts come from if nobody says otherwise: IPv4 addresses of global scope and link-local IPv6
     /// addresses, primary addresses first.
     pub primaries: Vec<IpAddr>,
+    /// The networks of its addresses.
+    pub networks: Vec<Network>,
     /// The XDP program on it: id and mode.
     pub xdp: Option<(u32, XdpMode)>,
 }
@@ -101,6 +104,15 @@ impl Netlink {
     /// There is none, or the kernel refuses to say.
     pub fn interface(&self, name: &str) -> Result<Interface, HostError> {
         self.runtime.block_on(interface(&self.handle, name))
+    }
+
+    /// The default gateways that `interface` leads to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub fn gateways(&self, interface: &Interface) -> Result<Gateways, HostError> {
+        self.runtime.block_on(gateways::gateways(&self.handle, interface))
     }
 
     /// The addresses of the loopback interface.
@@ -217,6 +229,15 @@ impl KernelWatch {
         }
     }
 
+    /// The default gateways that `interface` leads to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub async fn gateways(&self, interface: &Interface) -> Result<Gateways, HostError> {
+        gateways::gateways(&self.handle, interface).await
+    }
+
     /// Whether the interface called `name` is up and has a carrier.
     ///
     /// # Errors
@@ -254,6 +275,7 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         carrier: has_carrier(&link),
         addresses: messages.iter().filter_map(local_address).collect(),
         primaries,
+        networks: messages.iter().filter_map(network).collect(),
         xdp: xdp(&link),
     })
 }
@@ -302,6 +324,10 @@ fn is_primary(message: &AddressMessage) -> bool {
     let AddressHeader { family, scope, .. } = &message.header;
     (*family == AddressFamily::Inet && *scope == AddressScope::Universe)
         || (*family == AddressFamily::Inet6 && *scope == AddressScope::Link)
+}
+
+fn network(message: &AddressMessage) -> Option<Network> {
+    Some(Network { address: local_address(message)?, length: message.header.prefix_len })
 }
 
 /// The interface's own address; IPv6 tells it by the attribute that has the other end's over IPv4.

@@ -23,6 +23,7 @@ use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
+use crate::host::gateways::Gateways;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
 use crate::socket::{PacketSocket, PeerSockets, Solicitations, VrrpSocket};
 
@@ -68,7 +69,8 @@ pub(super) fn prepare<'a>(
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
         watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
-        let port = Opening { config, interface, datapath, index, events: &sender };
+        let gateways = netlink.gateways(interface)?;
+        let port = Opening { config, interface, gateways, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         pending_rings.push(PendingRings::new(&interface.name, port_served.queues, datapath.take_sockets()?));
@@ -137,6 +139,7 @@ fn primaries(config: &Config, interface: &Interface) -> Result<Vec<IpAddr>, Host
 struct Opening<'a> {
     config: &'a Config,
     interface: &'a Interface,
+    gateways: Gateways,
     datapath: &'a mut Datapath,
     index: usize,
     events: &'a mpsc::Sender<Event>,
@@ -211,6 +214,7 @@ impl Opening<'_> {
             routers,
             events: self.events.clone(),
             usable: self.interface.carrier,
+            gateways: self.gateways,
             drained: Drained::of(&self.config.runtime.directory).is_set(),
         };
         Ok((parts, served, plan))

@@ -6,6 +6,7 @@
 mod cable;
 mod checksum;
 mod control;
+mod default_gateway;
 mod drain;
 mod events;
 mod failed_restart;
