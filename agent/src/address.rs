@@ -50,6 +50,13 @@ pub const fn group_mac(group: IpAddr) -> [u8; 6] {
     }
 }
 
+/// The group that whoever has `address` is asked in (RFC 4291 2.7.1).
+#[must_use]
+pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from_octets([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,10 @@
 //! What is legal in a configuration and probably not meant: on another host, or with other words, it may be right. Each comes
 //! with its place and a remedy, as mistakes do.
 
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
 use nix::unistd::User;
 use serde_json::Value as Json;
@@ -16,6 +18,7 @@ pub fn review(config: &Config) -> Vec<Problem> {
     let suspect = |object| {
         [
             no_interface(object),
+            no_source(object),
             slow_by_default(object),
             no_forwarding(object),
             unused(object, config),
@@ -34,6 +37,26 @@ fn no_interface(object: &Object) -> Option<Problem> {
         let remedy = "write one that `ip link` shows, or make it before baton starts";
         problem(object, "interface", format!("there is no interface {name} on this host"), remedy)
     })
+}
+
+/// A source that an interface of this host does not have.
+fn no_source(object: &Object) -> Option<Problem> {
+    let (source, interface) = (text(object, "source")?, text(object, "interface")?);
+    let wanted: IpAddr = source.parse().ok()?;
+    let present: Vec<InterfaceAddress> =
+        getifaddrs().ok()?.filter(|present| present.interface_name == interface).collect();
+    let is_missing = !present.is_empty() && !present.iter().filter_map(address_of).any(|ip| ip == wanted);
+    is_missing.then(|| {
+        let remedy =
+            "add it with `ip address add`, or write one that `ip address show` shows for the interface";
+        problem(object, "source", format!("{interface} has no address {source}"), remedy)
+    })
+}
+
+fn address_of(present: &InterfaceAddress) -> Option<IpAddr> {
+    let address = present.address.as_ref()?;
+    let ipv4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    ipv4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
 /// An Advertisement_Interval that nobody has chosen.
@@ -133,10 +156,12 @@ mod tests {
     fn what_is_legal_and_probably_not_meant_is_named_with_its_place() {
         let text = "[[router]]\ninterface = \"none7\"\nvrid = 1\nvips = [\"192.0.2.1\"]\n\
                     [[track]]\nname = \"a\"\nexec = [\"/no/such\"]\nuser = \"no-such-user\"\n\
-                    [[hook]]\nexec = [\"/etc/passwd\"]\n[[hook]]\nexec = [\"/etc\"]\n";
+                    [[hook]]\nexec = [\"/etc/passwd\"]\n[[hook]]\nexec = [\"/etc\"]\n\
+                    [[router]]\ninterface = \"lo\"\nvrid = 2\nvips = [\"192.0.2.2\"]\ninterval_ms = 10\nsource = \"192.0.2.3\"\n";
         let expected = [
             "2:13: there is no interface none7 on this host",
             "1:1: interval_ms is not written: peers other than Baton notice silence after more than 3 s",
+            "18:10: lo has no address 192.0.2.3",
             "6:8: no virtual router depends on tracker a",
             "7:8: /no/such cannot be run: No such file or directory (os error 2)",
             "8:8: there is no user no-such-user on this host",

@@ -17,7 +17,7 @@ use nix::sys::socket::{
     setsockopt,
 };
 
-use crate::address;
+use crate::address::{self, solicited_node};
 
 /// IP protocol number of VRRP (RFC 9568 5.1.1.4).
 const IPPROTO_VRRP: libc::c_int = 112;
@@ -289,11 +289,6 @@ impl Solicitations {
         };
         Ok(Self { _members: groups.chunks(GROUPS_OF_A_SOCKET).map(join).collect::<io::Result<_>>()? })
     }
-}
-
-fn solicited_node(vip: Ipv6Addr) -> Ipv6Addr {
-    let [.., a, b, c] = vip.octets();
-    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
 }
 
 fn join_ipv4(fd: &OwnedFd, group: Ipv4Addr, index: u32) -> io::Result<()> {

@@ -13,7 +13,7 @@ pub const LAYOUT_VERSION: u32 = 7;
 pub const DEVICE: &str = "DEVICE";
 /// [`RouterKey`] to [`Router`]: the virtual routers configured on the interface.
 pub const ROUTERS: &str = "ROUTERS";
-/// [`VipKey`] to the slot of the virtual router that the address belongs to.
+/// [`VipKey`] to the slot of the virtual router that the address belongs to, or to [`SOURCE`].
 pub const VIPS: &str = "VIPS";
 /// One [`crate::ownership::Ownership`] per slot, memory-mapped. The agent's driver is its only writer;
 /// when that is dead, the guardian shortens leases.
@@ -48,6 +48,8 @@ pub const MAX_ROUTERS: u32 = 512;
 pub const MAX_PEERS: u32 = 8;
 /// Virtual addresses per interface.
 pub const MAX_VIPS: u32 = 8192;
+/// What [`VIPS`] has room for: beside the virtual addresses those that adverts come from, before a change and after it.
+pub const MAX_ADDRESSES: u32 = MAX_VIPS + 2 * MAX_ROUTERS;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
 
@@ -70,10 +72,6 @@ pub struct Device {
     pub mac: [u8; 6],
     /// Always zero.
     pub _pad: [u8; 2],
-    /// The interface's primary IPv4 address; zero if it has none.
-    pub ipv4: Address,
-    /// Its link-local IPv6 address; zero if it has none.
-    pub ipv6: Address,
 }
 
 /// VLAN tags of a frame, folded into one number: 0 for an untagged frame, the VID for one tag,
@@ -103,7 +101,7 @@ pub struct Router {
     pub slot: u32,
     /// Checksums that are accepted of VRRPv3 over IPv4: [`ACCEPT_RFC9568`], [`ACCEPT_PSEUDO`] or both.
     pub checksums: u32,
-    /// This host's primary address. Adverts from it are our own.
+    /// This host's primary address, as far as this virtual router goes. Adverts from it are our own.
     pub primary: Address,
     /// The multicast group that advertisements come to; zero if they come by unicast, from those in [`PEERS`].
     pub group: Address,
@@ -136,7 +134,10 @@ pub const ACCEPT_RFC9568: u32 = 1;
 /// Flag in [`Router::checksums`]: the sum covers an IPv4 pseudo-header too (keepalived, FRR).
 pub const ACCEPT_PSEUDO: u32 = 2;
 
-/// A virtual address on a link.
+/// In [`VIPS`], instead of a slot: an address of this host that its adverts come from, to which peers speak.
+pub const SOURCE: u32 = u32::MAX;
+
+/// A virtual address on a link, or one of this host's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct VipKey {
@@ -170,7 +171,7 @@ pub struct PeerKey {
     pub address: Address,
 }
 
-const _: () = assert!(size_of::<Device>() == 40);
+const _: () = assert!(size_of::<Device>() == 8);
 const _: () = assert!(size_of::<RouterKey>() == 8);
 const _: () = assert!(size_of::<Router>() == 56);
 const _: () = assert!(size_of::<VipKey>() == 20);

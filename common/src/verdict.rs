@@ -27,7 +27,8 @@ pub enum Verdict {
     VrrpOwn,
     /// Discarded: IP header of the advertisement broken (length, checksum, fragment, source address).
     VrrpIpHeader,
-    /// Discarded: advertisement to the group of a virtual router that has unicast peers, or by unicast where there are none.
+    /// Discarded: advertisement to the group of a virtual router that has unicast peers, by unicast where there are none, or to
+    /// the address that another virtual router of this host advertises from.
     VrrpDestination,
     /// Discarded: advertisement by unicast from somebody who is no peer.
     VrrpNotPeer,

@@ -1,7 +1,7 @@
 //! From a frame to its verdict: Ethernet, VLAN tags, and which protocol looks closer.
 
 use aya_ebpf::programs::XdpContext;
-use baton_common::maps::VlanId;
+use baton_common::maps::{SOURCE, VlanId};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::{Family, Vrid};
 
@@ -122,13 +122,10 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if protocol == vrrp::PROTOCOL && destination.is_group() {
         return Some(vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
     }
-    if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
-        return Some(vip::received(frame, slot, false));
+    match maps::slot_or_source(link.vlan, destination)? {
+        SOURCE => from_peer::<{ Family::Ipv4 as u8 }>(ctx, link, protocol),
+        slot => Some(vip::received(frame, slot, false)),
     }
-    if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv4) {
-        return to_this_host::<{ Family::Ipv4 as u8 }>(ctx, link, protocol);
-    }
-    None
 }
 
 /// The fixed header of IPv6. What is behind extension headers is of no interest: neither neighbour discovery nor VRRP uses
@@ -146,24 +143,23 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if protocol == vrrp::PROTOCOL && destination.is_group() {
         return Some(vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
     }
-    if let Some(slot) = maps::slot_of_vip(link.vlan, destination) {
-        // RFC 9568 6.1: whatever Accept_Mode is.
-        let is_discovery = protocol == nd::PROTOCOL && nd::is_discovery(frame, link);
-        return Some(vip::received(frame, slot, is_discovery));
+    match maps::slot_or_source(link.vlan, destination)? {
+        SOURCE => from_peer::<{ Family::Ipv6 as u8 }>(ctx, link, protocol),
+        slot => {
+            // RFC 9568 6.1: whatever Accept_Mode is.
+            let is_discovery = protocol == nd::PROTOCOL && nd::is_discovery(frame, link);
+            Some(vip::received(frame, slot, is_discovery))
+        }
     }
-    if matches!(protocol, sbfd::PROTOCOL | vrrp::PROTOCOL) && destination == Ip::of(maps::device()?.ipv6) {
-        return to_this_host::<{ Family::Ipv6 as u8 }>(ctx, link, protocol);
-    }
-    None
 }
 
-/// What has this host's own address.
+/// What is for an address that this host advertises from, perhaps by a peer.
 #[inline(always)]
-fn to_this_host<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -> Option<Verdict> {
-    if protocol == vrrp::PROTOCOL {
-        Some(vrrp::received::<FAMILY>(ctx, link))
-    } else {
-        sbfd::received::<FAMILY>(ctx, link)
+fn from_peer<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -> Option<Verdict> {
+    match protocol {
+        vrrp::PROTOCOL => Some(vrrp::received::<FAMILY>(ctx, link)),
+        sbfd::PROTOCOL => sbfd::received::<FAMILY>(ctx, link),
+        _ => None,
     }
 }
 

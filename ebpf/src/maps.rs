@@ -7,8 +7,8 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use baton_common::maps::{
-    Device, DiscriminatorKey, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_VIPS, PeerKey, Router, RouterKey,
-    VipKey, VlanId,
+    Device, DiscriminatorKey, MAX_ADDRESSES, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey,
+    SOURCE, VipKey, VlanId,
 };
 use baton_common::ownership::{GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -24,7 +24,7 @@ static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 static ROUTERS: HashMap<RouterKey, Router> = HashMap::with_max_entries(MAX_ROUTERS, 0);
 
 #[map]
-static VIPS: HashMap<VipKey, u32> = HashMap::with_max_entries(MAX_VIPS, 0);
+static VIPS: HashMap<VipKey, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
 
 #[map]
 static OWNERSHIP: Array<Ownership> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
@@ -57,16 +57,10 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT
 /// asked about in turn, at the slowest every 128 ms.
 const STANDBY_NS: u64 = 200_000_000;
 
-/// The interface.
-#[inline(always)]
-pub(crate) fn device() -> Option<&'static Device> {
-    DEVICE.get(0)
-}
-
 /// The MAC address of the interface.
 #[inline(always)]
 pub(crate) fn device_mac() -> Option<[u8; 6]> {
-    device().map(|device| device.mac)
+    DEVICE.get(0).map(|device| device.mac)
 }
 
 /// The virtual router that is configured under this VRID on this link.
@@ -80,11 +74,18 @@ pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static 
     unsafe { ROUTERS.get(key) }
 }
 
-/// The slot of the virtual router that `address` belongs to on this link. Changes as [`router`] does.
+/// The slot of the virtual router that `address` belongs to on this link, or [`SOURCE`] if this host advertises from it. Changes
+/// as [`router`] does.
 #[inline(always)]
-pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
+pub(crate) fn slot_or_source(vlan: VlanId, address: Ip) -> Option<u32> {
     // SAFETY: as in `router`.
     unsafe { VIPS.get(VipKey { vlan, address: address.address() }) }.copied()
+}
+
+/// The slot of the virtual router that `address` belongs to on this link.
+#[inline(always)]
+pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
+    slot_or_source(vlan, address).filter(|slot| *slot != SOURCE)
 }
 
 /// Whether the host at `address` is a unicast peer of the virtual router at `slot`. Changes as [`router`] does.

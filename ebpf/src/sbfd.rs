@@ -45,7 +45,7 @@ struct Sbfd {
     your_discriminator: [u8; 4],
 }
 
-/// The verdict about a UDP datagram to this host's own address; `None` if it is not about S-BFD.
+/// The verdict about a UDP datagram to an address that this host advertises from; `None` if it is not about S-BFD.
 #[inline(never)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     let frame = &mut Frame::received(ctx);

@@ -11,7 +11,8 @@ use crate::packet::Frame;
 #[inline(always)]
 pub(crate) fn received(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
     let verdict = judge(frame, slot, is_discovery);
-    if verdict == Verdict::VipDelivered {
+    // The answer of a gateway that was asked when this host took over is nobody's traffic.
+    if verdict == Verdict::VipDelivered && !is_discovery {
         maps::note_service(slot);
     }
     verdict

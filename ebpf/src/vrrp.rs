@@ -51,7 +51,8 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
     }
     let is_unicast = !packet.destination.is_group();
     let group = Ip::of(router.group);
-    if is_unicast == group.is_group() {
+    let is_astray = is_unicast && packet.destination != Ip::of(router.primary);
+    if is_astray || is_unicast == group.is_group() {
         return Err(Verdict::VrrpDestination);
     }
     if !is_unicast && packet.destination != group {

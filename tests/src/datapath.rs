@@ -87,10 +87,17 @@ impl Datapath {
         &mut self.bpf
     }
 
-    /// Sets the interface's MAC address and its primary addresses.
+    /// Sets the interface's MAC address, and one address of each family that adverts come from.
     pub fn set_device(&mut self, mac: [u8; 6], ipv4: [u8; 4], ipv6: [u8; 16]) {
-        let device = Device { mac, _pad: [0; 2], ipv4: maps::mapped(ipv4), ipv6 };
+        let device = Device { mac, _pad: [0; 2] };
         self.array(maps::DEVICE).set(0, Plain(device), 0).expect("DEVICE has one cell");
+        self.add_source(0, IpAddr::from(ipv4));
+        self.add_source(0, IpAddr::from(ipv6));
+    }
+
+    /// Lets adverts come from one more address of the host.
+    pub fn add_source(&mut self, vlan: VlanId, address: impl Into<IpAddr>) {
+        self.add_vip(vlan, address, maps::SOURCE);
     }
 
     /// Lets `discriminator` stand for the virtual router of `family` at `slot`.

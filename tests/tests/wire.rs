@@ -7,7 +7,7 @@ use baton::address;
 use baton::vrrp::{Checksum, ChecksumMode, Interval, Priority, Standing, Version, Versions};
 use baton::wire::{
     BuildError, Discard, Expected, GratuitousArp, MAX_ADVERTISEMENT_FRAME, MAX_ARP_FRAME, Operation,
-    Outgoing, Received, parse_datagram, parse_frame,
+    Outgoing, Received, parse_datagram, parse_frame, question,
 };
 use baton_common::maps::VlanId;
 use baton_common::verdict::Verdict;
@@ -336,6 +336,36 @@ fn the_builder_makes_the_recorded_gratuitous_arps_octet_for_octet() {
             "{name} {vlan}"
         );
     }
+}
+
+/// RFC 826, RFC 4861 7.2.3: from an address, and with the MAC, that the neighbour is to learn.
+#[test]
+fn a_neighbour_is_asked_in_the_name_of_the_address() {
+    let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let virtual_mac6 = Vrid::new(51).expect("not 0").virtual_mac(Family::Ipv6);
+    for (mac, vip, gateway, expected) in [
+        (
+            VIRTUAL_MAC,
+            "192.0.2.100",
+            "192.0.2.1",
+            "ffffffffffff00005e0001330806\
+             000108000604000100005e000133c0000264000000000000c0000201",
+        ),
+        (
+            virtual_mac6,
+            "2001:db8::100",
+            "fe80::1",
+            "3333ff00000100005e00023386dd\
+             6000000000203aff20010db8000000000000000000000100ff0200000000000000000001ff000001\
+             8700ec2f00000000fe800000000000000000000000000001010100005e000233",
+        ),
+    ] {
+        let asked = question(mac, 0, address(vip), address(gateway)).expect("of one family");
+        let mut buffer = [0xa5; 128];
+        let length = asked.build(&mut buffer).expect("large enough");
+        assert_eq!(hex(&buffer[..length]), expected);
+    }
+    assert_eq!(question(VIRTUAL_MAC, 0, address("192.0.2.100"), address("fe80::1")), None);
 }
 
 #[test]

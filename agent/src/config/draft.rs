@@ -34,6 +34,8 @@ pub(super) struct Draft {
     /// Each with its place.
     pub(super) vips: Vec<(Spot, IpAddr)>,
     pub(super) multicast: Option<Option<IpAddr>>,
+    /// The address that adverts come from, with its place, if it was chosen.
+    pub(super) source: Option<(Spot, IpAddr)>,
     /// Each with its place.
     pub(super) peers: Vec<(Spot, IpAddr)>,
     pub(super) least_hops: Option<u8>,
@@ -65,6 +67,7 @@ impl Draft {
             multicast: self.multicast?.unwrap_or_else(|| address::vrrp_group(address::family(first))),
             versions: self.versions?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
+            source: self.source.map(|(_, source)| source),
             peers: self.peers.into_iter().map(|(_, peer)| peer).collect(),
             least_hops: self.least_hops?,
             group: self.group.map(|(_, group)| group),
@@ -103,7 +106,7 @@ pub(super) fn check_trackers(drafts: &[Draft], trackers: &[(Spot, TrackerConfig)
     }
 }
 
-/// Notes a vrid that stands twice on one link, and an address that stands twice anywhere.
+/// Notes a vrid that stands twice on one link, an address that stands twice anywhere, and a source that is no host's own.
 fn collisions(drafts: &[Draft], findings: &mut Findings) {
     let (mut vrids, mut vips) = (BTreeMap::new(), BTreeMap::new());
     for draft in drafts {
@@ -124,6 +127,12 @@ fn collisions(drafts: &[Draft], findings: &mut Findings) {
                 let what = format!("vip {vip} stands {}, too", findings.line_of(before, at));
                 findings.add(at, what, "an address belongs to one virtual router; remove the other");
             }
+        }
+    }
+    for (at, source) in drafts.iter().filter_map(|draft| draft.source) {
+        if vips.contains_key(&source) {
+            let remedy = "write an address that this node has of its own";
+            findings.add(at, format!("source {source} is a vip"), remedy);
         }
     }
 }

@@ -11,6 +11,7 @@
 //!  findings: what is wrong on the way; object: what is spelled, for comparing two configurations
 //! ```
 
+mod addresses;
 mod document;
 mod draft;
 mod environment;
@@ -171,6 +172,8 @@ pub struct RouterConfig {
     pub vips: Vec<IpAddr>,
     /// The multicast group that adverts go to, where there are no peers.
     pub multicast: IpAddr,
+    /// The address of the interface that adverts come from, if it was chosen.
+    pub source: Option<IpAddr>,
     /// Who is advertised to, and heard, by unicast, this host perhaps among them; nobody if adverts go to the group.
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that an advert may come with.

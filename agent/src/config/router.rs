@@ -6,6 +6,7 @@ use std::time::Duration;
 use baton_common::maps::MAX_PEERS;
 use baton_common::vrid::Vrid;
 
+use super::addresses::{check_peers, source, vips};
 use super::document::Map;
 use super::draft::Draft;
 use super::findings::{Findings, Spot};
@@ -46,6 +47,7 @@ static TABLE: Table = Table {
         &PASSWORD,
         &VIPS,
         &MULTICAST,
+        &SOURCE,
         &PEERS,
         &LEAST_HOPS,
         &GROUP,
@@ -193,7 +195,7 @@ static CHECKSUM: Key<Word<ChecksumMode>> = Key {
         ("rfc9568", ChecksumMode::Only(Checksum::Rfc9568)),
     ]),
 };
-static VIPS: Key<List<Text<IpAddr>>> = Key {
+pub(super) static VIPS: Key<List<Text<IpAddr>>> = Key {
     name: "vips",
     meaning: "The virtual addresses, of one family and the same on all nodes; over IPv6 the first is link-local.",
     remedy: "write 1 to 4000 addresses, such as vips = [\"192.0.2.100\"]; for more, use a further [[router]] with another vrid",
@@ -214,6 +216,13 @@ static MULTICAST: Key<Maybe<Text<IpAddr>>> = Key {
     remedy: "write a group of the family of the vips, such as \"224.0.0.118\" or \"ff02::118\", and no peers; the same on all nodes",
     default: None,
     shape: Maybe(text::GROUP),
+};
+pub(super) static SOURCE: Key<Maybe<Text<IpAddr>>> = Key {
+    name: "source",
+    meaning: "The address of the interface that adverts come from, where it has several; its first, or its link-local one, if nothing is written.",
+    remedy: "write an address that `ip address show` shows for the interface, such as source = \"192.0.2.1\", or leave it out",
+    default: None,
+    shape: Maybe(text::ADDRESS),
 };
 static PEERS: Key<List<Text<IpAddr>>> = Key {
     name: "peers",
@@ -259,7 +268,8 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
     let mut section = Section::open(&TABLE, table, findings);
     let peers = section.read(&PEERS).unwrap_or_default();
     let vips = vips(&mut section, !peers.is_empty());
-    check_peers(&mut section, &peers, &vips);
+    let source = source(&mut section, &vips, !peers.is_empty());
+    check_peers(&mut section, &peers, &vips, source);
     let (priority, preempt) = (section.read(&PRIORITY), section.read(&PREEMPT));
     let interval = section.read(&INTERVAL_MS);
     Draft {
@@ -281,6 +291,7 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         checksum: section.read(&CHECKSUM),
         multicast: multicast(&mut section, !peers.is_empty(), &vips),
         vips,
+        source,
         least_hops: least_hops(&mut section, !peers.is_empty()),
         peers,
         group: section.read(&GROUP).flatten().map(|group| (section.spot_of(&GROUP), group)),
@@ -290,47 +301,6 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
 
 fn millis(millis: u32) -> Option<Duration> {
     Some(Duration::from_millis(millis.into()))
-}
-
-/// The addresses that are right, each with its place, and of one family.
-fn vips(section: &mut Section<'_>, is_unicast: bool) -> Vec<(Spot, IpAddr)> {
-    let vips = section.read(&VIPS).unwrap_or_default();
-    let Some(&(at, first)) = vips.first() else { return vips };
-    if let Some((at, vip)) = vips.iter().find(|(_, vip)| vip.is_ipv4() != first.is_ipv4()) {
-        let remedy = "give each family a [[router]] of its own; both may have the same vrid";
-        section.note(*at, format!("vip {vip} is of another family than {first}"), remedy);
-    }
-    if let IpAddr::V6(address) = first
-        && !is_unicast
-        && !address.is_unicast_link_local()
-    {
-        let remedy = "RFC 9568 5.2.9: put a link-local address of the virtual router first, such as \"fe80::51\", on all nodes the same";
-        section.note(at, format!("the first vip, {address}, is not link-local"), remedy);
-    }
-    vips
-}
-
-/// Notes peers that adverts about `vips` cannot go to.
-fn check_peers(section: &mut Section<'_>, peers: &[(Spot, IpAddr)], vips: &[(Spot, IpAddr)]) {
-    for (index, &(at, peer)) in peers.iter().enumerate() {
-        let has = |addresses: &[(Spot, IpAddr)]| addresses.iter().any(|(_, address)| *address == peer);
-        if has(&peers[..index]) {
-            section.note(at, format!("peer {peer} is named twice"), "remove one of the two");
-        }
-        if has(vips) {
-            let remedy = "write the address that the node has of its own";
-            section.note(at, format!("peer {peer} is a vip"), remedy);
-        }
-        if vips.first().is_some_and(|(_, vip)| vip.is_ipv4() != peer.is_ipv4()) {
-            let remedy = "write addresses of the family of the vips";
-            section.note(at, format!("peer {peer} is of another family than the vips"), remedy);
-        } else if let IpAddr::V6(address) = peer
-            && !address.is_unicast_link_local()
-        {
-            let remedy = "adverts come from the link-local address: write the peers', such as \"fe80::2\"";
-            section.note(at, format!("peer {peer} is not link-local"), remedy);
-        }
-    }
 }
 
 /// The group, which must be one of the family of `vips`.

@@ -35,7 +35,7 @@ pub struct Entry {
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that is accepted.
     pub least_hops: u8,
-    /// This host's primary address.
+    /// This host's primary address, which its adverts come from.
     pub primary: IpAddr,
     /// The MAC that stands for the addresses.
     pub mac: [u8; 6],
@@ -75,10 +75,13 @@ impl Plan {
         self.entries.iter().map(|(_, slot)| *slot)
     }
 
-    fn vips(&self) -> impl Iterator<Item = (Plain<VipKey>, u32)> {
+    /// The addresses of the virtual routers, and those that they advertise from.
+    fn addresses(&self) -> impl Iterator<Item = (Plain<VipKey>, u32)> {
         self.entries.iter().flat_map(|(entry, slot)| {
-            let key = |vip: &IpAddr| VipKey { vlan: entry.key.vlan, address: address::to_map(*vip) };
-            entry.vips.iter().map(move |vip| (Plain(key(vip)), *slot))
+            let vips = entry.vips.iter().map(|vip| (*vip, *slot));
+            vips.chain([(entry.primary, maps::SOURCE)]).map(|(ip, found)| {
+                (Plain(VipKey { vlan: entry.key.vlan, address: address::to_map(ip) }), found)
+            })
         })
     }
 
@@ -102,7 +105,7 @@ impl Plan {
 pub(super) struct Contents {
     device: Device,
     routers: Vec<(RouterKey, Router)>,
-    vips: Vec<(Plain<VipKey>, u32)>,
+    addresses: Vec<(Plain<VipKey>, u32)>,
     discriminators: Vec<(Plain<DiscriminatorKey>, u32)>,
     peers: Vec<(Plain<PeerKey>, u32)>,
     /// The MACs and deliveries that the start may write, each with its slot.
@@ -116,7 +119,7 @@ impl Contents {
         Ok(Self {
             device: device.get(&0, 0)?.0,
             routers: routers(bpf)?,
-            vips: slots(bpf, maps::VIPS)?,
+            addresses: slots(bpf, maps::VIPS)?,
             discriminators: slots(bpf, maps::DISCRIMINATORS)?,
             peers: slots(bpf, maps::PEERS)?,
             cells: plan.slots().map(|slot| (slot, cells.mac(slot), cells.delivery(slot))).collect(),
@@ -128,13 +131,13 @@ impl Contents {
         write_device(bpf, self.device)?;
         write_slots(bpf, maps::PEERS, self.peers.iter().copied())?;
         write_routers(bpf, self.routers.iter().copied())?;
-        write_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
+        write_slots(bpf, maps::VIPS, self.addresses.iter().copied())?;
         write_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())
     }
 
     /// Removes all else from the maps.
     pub(super) fn prune(&self, bpf: &mut Ebpf, cells: &Ownerships) -> Result<(), DatapathError> {
-        prune_slots(bpf, maps::VIPS, self.vips.iter().copied())?;
+        prune_slots(bpf, maps::VIPS, self.addresses.iter().copied())?;
         prune_slots(bpf, maps::DISCRIMINATORS, self.discriminators.iter().copied())?;
         prune_routers(bpf, &self.routers.iter().map(|(key, _)| *key).collect())?;
         prune_slots(bpf, maps::PEERS, self.peers.iter().copied())?;
@@ -182,13 +185,13 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     // Before the router that they are of, which would hear nobody.
     write_slots(bpf, maps::PEERS, plan.peers())?;
     write_routers(bpf, plan.entries.iter().map(router))?;
-    write_slots(bpf, maps::VIPS, plan.vips())?;
+    write_slots(bpf, maps::VIPS, plan.addresses())?;
     write_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())
 }
 
 /// Removes what is not planned. Its addresses are bound no more.
 pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
-    prune_slots(bpf, maps::VIPS, plan.vips())?;
+    prune_slots(bpf, maps::VIPS, plan.addresses())?;
     prune_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())?;
     prune_routers(bpf, &plan.entries.iter().map(|(entry, _)| entry.key).collect())?;
     prune_slots(bpf, maps::PEERS, plan.peers())
@@ -196,9 +199,10 @@ pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
 
 /// Fails when the addresses of `plan` have no room beside those that the maps contain.
 pub(super) fn check_room(bpf: &Ebpf, plan: &Plan) -> Result<(), DatapathError> {
-    let mut vips: HashSet<Plain<VipKey>> = slots(bpf, maps::VIPS)?.into_iter().map(|(key, _)| key).collect();
+    let is_vip = |(key, slot)| (slot != maps::SOURCE).then_some(key);
+    let mut vips: HashSet<Plain<VipKey>> = slots(bpf, maps::VIPS)?.into_iter().filter_map(is_vip).collect();
     let before = vips.len();
-    vips.extend(plan.vips().map(|(key, _)| key));
+    vips.extend(plan.addresses().filter_map(is_vip));
     if vips.len() > maps::MAX_VIPS as usize {
         return Err(DatapathError::NoRoom { before, added: vips.len() - before });
     }

@@ -11,9 +11,9 @@ use crate::recorder::Record;
 use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition, Version};
 use crate::wire::Mac;
 
-/// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations
-/// they fit into the ring beside the advertisements, and no timer waits for long.
-const ANNOUNCEMENTS: usize = 24;
+/// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations, and a
+/// question for the gateway, they fit into the ring beside the advertisements, and no timer waits for long.
+const ANNOUNCEMENTS: usize = 16;
 
 /// What an advertisement says, and the MAC that it comes from.
 #[derive(Clone, Copy)]
@@ -145,12 +145,19 @@ impl Port {
         (epoch != 0 && service.epoch == epoch).then(|| Instant::from_nanos(service.first_ns))
     }
 
+    /// Tells the neighbours where an address is, and then the default gateways once more: a router that takes no announcement
+    /// learns from whoever asks it for its own address.
     fn announce_vip(&mut self, index: usize, vip: usize) {
-        let router = &mut self.routers[index];
+        let Self { routers, transmitter, gateways, .. } = self;
+        let router = &mut routers[index];
         for announcement in router.announcements(vip).into_iter().flatten() {
-            if self.transmitter.send(None, |frame| announcement.build(frame)).is_ok() {
+            if transmitter.send(None, |frame| announcement.build(frame)).is_ok() {
                 router.recorder.note_announcement(clock::now());
             }
+        }
+        let Some(&vip) = router.vips().get(vip) else { return };
+        for question in gateways.of(vip).filter_map(|gateway| router.question(vip, gateway)) {
+            let _ = transmitter.send(None, |frame| question.build(frame));
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::lateness::LatenessSummary;
 use super::rings::Rings;
+use crate::host::gateways::Gateways;
 use crate::recorder::{Record, Recorder, Spans};
 use crate::vrrp::{Fitness, Instant, Interval, Priority, Reason, Role, Standing};
 
@@ -54,12 +55,19 @@ pub enum Command {
         /// The virtual routers that it concerns, each with its priority from here on and whether it is to serve.
         routers: Vec<(Place, Priority, Fitness)>,
     },
-    /// The interface became usable or ceased to be: carrier and primary address.
+    /// What of the interface is usable.
     Link {
         /// Index of the port.
         port: usize,
-        /// Whether adverts can be sent.
-        usable: bool,
+        /// The addresses that adverts can be sent from: without a carrier none.
+        sources: Vec<IpAddr>,
+    },
+    /// The interface leads to other default gateways than before.
+    Gateways {
+        /// Index of the port.
+        port: usize,
+        /// All that it leads to.
+        gateways: Gateways,
     },
     /// A frame arrived on the interface that only a network can have sent which lets frames through.
     FrameHeard {

@@ -22,6 +22,7 @@ mod group;
 mod inbox;
 mod lateness;
 mod liveness;
+mod network;
 mod port;
 mod rings;
 mod router;
@@ -138,8 +139,7 @@ impl Driver {
         let now = clock::now();
         match command {
             // An agent that is about to end begins no new election.
-            Command::Begin | Command::Undrain | Command::Link { usable: true, .. }
-                if self.ending.is_some() => {}
+            Command::Begin | Command::Undrain if self.ending.is_some() => {}
             Command::Begin => self.ports.iter_mut().for_each(|port| port.begin(now)),
             Command::Stop => self.stop(),
             Command::PassOn { given_up } => self.pass_on(&given_up),
@@ -153,9 +153,14 @@ impl Driver {
                     self.feed(router, Input::Tracked { priority, fitness });
                 }
             }
-            Command::Link { port, usable } => {
+            Command::Link { port, sources } => {
                 if let Some(port) = self.ports.get_mut(port) {
-                    port.set_usable(usable, now);
+                    port.set_sources(&sources, self.ending.is_none(), now);
+                }
+            }
+            Command::Gateways { port, gateways } => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.gateways = gateways;
                 }
             }
             Command::FrameHeard { port } => {

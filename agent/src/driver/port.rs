@@ -1,6 +1,7 @@
 //! An interface in the driver: its sockets, its cells in the maps, and the virtual routers on it. This file brings inputs
 //! to the core; `actions` carries out what the core answers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::wait::Waiter;
 use crate::clock;
 use crate::datapath::{Answers, Mailboxes, Ownerships, Services};
 use crate::host::ethtool::Ethtool;
+use crate::host::gateways::Gateways;
 use crate::recorder::Stages;
 use crate::sbfd::Profile;
 use crate::socket::{Solicitations, VrrpSocket};
@@ -62,8 +64,10 @@ pub struct PortParts {
     pub routers: Vec<Router>,
     /// Where events go.
     pub events: Sender<Event>,
-    /// Whether the interface has carrier and address.
+    /// Whether the interface has a carrier. It has all addresses that adverts come from.
     pub usable: bool,
+    /// The default gateways that it leads to.
+    pub gateways: Gateways,
     /// Whether the operator has taken this host out of the elections.
     pub drained: bool,
 }
@@ -82,7 +86,8 @@ pub struct Port {
     pub(super) liveness: Liveness,
     pub(super) routers: Vec<Router>,
     pub(super) events: Sender<Event>,
-    usable: bool,
+    /// The default gateways that the interface leads to.
+    pub(super) gateways: Gateways,
     drained: bool,
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
@@ -109,11 +114,13 @@ impl Port {
             answers,
             services,
             device_mac,
-            routers,
+            mut routers,
             events,
             usable,
+            gateways,
             drained,
         } = parts;
+        routers.iter_mut().for_each(|router| router.usable = usable);
         let liveness = Liveness::new(answers, routers.len());
         let outcomes = Vec::with_capacity(2 * routers.len());
         let inbox = Inbox::new();
@@ -130,7 +137,7 @@ impl Port {
             liveness,
             routers,
             events,
-            usable,
+            gateways,
             drained,
             inbox,
             outcomes,
@@ -140,9 +147,12 @@ impl Port {
         }
     }
 
-    /// How many S-BFD sessions' worth of rhythm it can have: adverts of each family come from another address.
+    /// How many S-BFD sessions' worth of rhythm it can have: as many as there are addresses that adverts come from, for its
+    /// peers have as many.
     pub(super) fn links(&self) -> usize {
-        self.vrrp_sockets.len()
+        let sources: BTreeSet<IpAddr> =
+            self.routers.iter().map(|router| router.parameters().primary).collect();
+        sources.len()
     }
 
     /// The descriptors of the ways in that there are from the beginning.
@@ -167,7 +177,7 @@ impl Port {
             let now = clock::now();
             if let Ownership::Held(lease_until) | Ownership::Offered(lease_until) =
                 self.ownerships.read(router.slot)
-                && self.usable
+                && router.usable
                 && !self.drained
                 && now < lease_until
                 && (takes_over || !router.has_spoken_since(lease_until))
@@ -202,7 +212,7 @@ impl Port {
             let router = &self.routers[index];
             if router.core.role() == Role::Initialize {
                 self.ownerships.set(router.slot, Ownership::Released);
-                if self.usable {
+                if router.usable {
                     self.feed(index, Input::Startup, now);
                 }
             }
@@ -233,19 +243,12 @@ impl Port {
         self.due
     }
 
-    pub(super) fn set_usable(&mut self, usable: bool, now: Instant) {
-        if usable != self.usable {
-            self.usable = usable;
-            self.feed_all(if usable { Input::Startup } else { Input::LinkDown }, now);
-        }
-    }
-
     /// Ends a drain.
     pub(super) fn undrain(&mut self, now: Instant) {
         for index in 0..self.routers.len() {
             if self.routers[index].core.drained() {
                 self.feed(index, Input::Undrain, now);
-                if self.usable {
+                if self.routers[index].usable {
                     self.feed(index, Input::Startup, now);
                 }
             }

@@ -22,6 +22,7 @@ use crate::vrrp::{
 };
 use crate::wire::{
     Announcement, BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Mac, Outgoing, announcements, max_addresses,
+    question,
 };
 
 /// VLAN sub-interfaces carry untagged frames; tags on a parent interface are not configurable.
@@ -38,6 +39,8 @@ pub struct Router {
     pub(super) stages: Stages,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
+    /// Whether adverts can be sent: there are a carrier and the address that they come from.
+    pub(super) usable: bool,
     mac: Mac,
     /// The multicast group that adverts go to, unless there are `unicast` peers.
     multicast: IpAddr,
@@ -88,6 +91,7 @@ impl Router {
             peers: [None; MAX_PEERS],
             stages: Stages::default(),
             heard: Instant::from_nanos(mailbox.arrived_ns),
+            usable: false,
             mac: entry.mac,
             multicast: config.multicast,
             unicast: entry.peers.clone(),
@@ -250,6 +254,11 @@ impl Router {
     /// What tells the neighbours where the address is.
     pub(super) fn announcements(&self, vip: usize) -> [Option<Announcement>; 2] {
         self.vips.get(vip).map_or([None; 2], |address| announcements(self.mac, UNTAGGED, *address))
+    }
+
+    /// What asks `gateway` for its hardware address, and tells it where `vip` is.
+    pub(super) fn question(&self, vip: IpAddr, gateway: IpAddr) -> Option<Announcement> {
+        question(self.mac, UNTAGGED, vip, gateway)
     }
 
     /// When the core or the announcer wants to be called.

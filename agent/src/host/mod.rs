@@ -5,6 +5,7 @@ pub mod changes;
 pub mod drained;
 pub mod ethtool;
 pub mod forwarding;
+pub mod gateways;
 pub mod lock;
 pub mod netlink;
 pub mod process;
@@ -44,6 +45,19 @@ pub enum HostError {
         interface: String,
         /// Of which family one is missing.
         family: Family,
+    },
+    /// The interface does not have the address that adverts are to come from.
+    #[error(
+        "router {interface} vrid {vrid}: its source, {source_address}, is no address of {interface}; `ip address add \
+         {source_address}/LENGTH dev {interface}`, or write one that `ip address show dev {interface}` shows"
+    )]
+    NoSource {
+        /// The interface.
+        interface: String,
+        /// The virtual router.
+        vrid: u8,
+        /// The address.
+        source_address: IpAddr,
     },
     /// Unicast adverts would go to nobody.
     #[error(

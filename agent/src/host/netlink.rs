@@ -18,6 +18,7 @@ use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, n
 use tokio::runtime::Runtime;
 
 use super::HostError;
+use super::gateways::{self, Gateways, Network};
 
 /// Index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
@@ -57,9 +58,13 @@ pub struct Interface {
     pub veth: bool,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
-    /// Its IPv4 addresses of global scope and its link-local IPv6 addresses, each family in the kernel's order: primary
-    /// addresses first.
+    /// Its addresses, each family in the kernel's order, but for those that another host was found to have.
     pub addresses: Vec<IpAddr>,
+    /// Those of them that adverts come from if nobody says otherwise: IPv4 addresses of global scope and link-local IPv6
+    /// addresses, primary addresses first.
+    pub primaries: Vec<IpAddr>,
+    /// The networks of its addresses.
+    pub networks: Vec<Network>,
     /// The XDP program on it: id and mode.
     pub xdp: Option<(u32, XdpMode)>,
 }
@@ -99,6 +104,15 @@ impl Netlink {
     /// There is none, or the kernel refuses to say.
     pub fn interface(&self, name: &str) -> Result<Interface, HostError> {
         self.runtime.block_on(interface(&self.handle, name))
+    }
+
+    /// The default gateways that `interface` leads to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub fn gateways(&self, interface: &Interface) -> Result<Gateways, HostError> {
+        self.runtime.block_on(gateways::gateways(&self.handle, interface))
     }
 
     /// The addresses of the loopback interface.
@@ -215,6 +229,15 @@ impl KernelWatch {
         }
     }
 
+    /// The default gateways that `interface` leads to.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub async fn gateways(&self, interface: &Interface) -> Result<Gateways, HostError> {
+        gateways::gateways(&self.handle, interface).await
+    }
+
     /// Whether the interface called `name` is up and has a carrier.
     ///
     /// # Errors
@@ -239,9 +262,10 @@ async fn link(handle: &Handle, name: &str) -> Result<LinkMessage, HostError> {
 
 async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> {
     let link = link(handle, name).await?;
-    let addresses = addresses(handle, link.header.index)
+    let messages = addresses(handle, link.header.index)
         .await
         .map_err(|source| HostError::Netlink { what: format!("listing the addresses of {name}"), source })?;
+    let primaries = messages.iter().filter(|message| is_primary(message)).filter_map(local_address).collect();
     Ok(Interface {
         name: name.to_owned(),
         index: link.header.index,
@@ -249,7 +273,9 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
         veth: is_veth(&link),
         carrier: has_carrier(&link),
-        addresses,
+        addresses: messages.iter().filter_map(local_address).collect(),
+        primaries,
+        networks: messages.iter().filter_map(network).collect(),
         xdp: xdp(&link),
     })
 }
@@ -285,20 +311,23 @@ async fn unbind(handle: &Handle, vip: IpAddr) -> Result<(), HostError> {
     }
 }
 
-async fn addresses(handle: &Handle, index: u32) -> Result<Vec<IpAddr>, rtnetlink::Error> {
-    let messages: Vec<_> =
+/// One that the interface has just got is not known to be unique yet; it counts, for it was before.
+async fn addresses(handle: &Handle, index: u32) -> Result<Vec<AddressMessage>, rtnetlink::Error> {
+    let mut messages: Vec<AddressMessage> =
         handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
-    Ok(messages.iter().filter(|message| is_primary(message)).filter_map(local_address).collect())
+    messages.retain(|message| !message.header.flags.contains(AddressHeaderFlags::Dadfailed));
+    Ok(messages)
 }
 
-/// Whether adverts may come from the address. One that the interface has just got is not known to be unique yet; it counts, for
-/// it was before.
+/// Whether adverts come from the address if nobody says otherwise.
 fn is_primary(message: &AddressMessage) -> bool {
-    let AddressHeader { family, scope, flags, .. } = &message.header;
+    let AddressHeader { family, scope, .. } = &message.header;
     (*family == AddressFamily::Inet && *scope == AddressScope::Universe)
-        || (*family == AddressFamily::Inet6
-            && *scope == AddressScope::Link
-            && !flags.contains(AddressHeaderFlags::Dadfailed))
+        || (*family == AddressFamily::Inet6 && *scope == AddressScope::Link)
+}
+
+fn network(message: &AddressMessage) -> Option<Network> {
+    Some(Network { address: local_address(message)?, length: message.header.prefix_len })
 }
 
 /// The interface's own address; IPv6 tells it by the attribute that has the other end's over IPv4.

@@ -20,7 +20,6 @@ mod watch;
 use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::{Context, bail};
-use baton_common::vrid::Family;
 
 use self::locks::Claim;
 use self::serve::Serving;
@@ -110,7 +109,7 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
             bail!(HostError::NotEthernet(name.to_owned()));
         }
         for router in config.routers_on(name) {
-            let primary = primary(config, &interface, router.family())?;
+            let primary = primary(config, &interface, router)?;
             if !router.peers.is_empty() && router.peers.iter().all(|peer| *peer == primary) {
                 bail!(HostError::NoPeer {
                     interface: interface.name.clone(),
@@ -124,12 +123,22 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
     Ok(interfaces)
 }
 
-/// The address of `interface` that adverts of `family` come from: the first that is not a virtual one.
-fn primary(config: &Config, interface: &Interface, family: Family) -> Result<IpAddr, HostError> {
+/// The address of `interface` that adverts of `router` come from: the one that was chosen, or the first that is not a virtual
+/// one.
+fn primary(config: &Config, interface: &Interface, router: &RouterConfig) -> Result<IpAddr, HostError> {
+    if let Some(source) = router.source {
+        let has_it = interface.addresses.contains(&source);
+        return has_it.then_some(source).ok_or_else(|| HostError::NoSource {
+            interface: interface.name.clone(),
+            vrid: router.vrid.get(),
+            source_address: source,
+        });
+    }
+    let family = router.family();
     let is_virtual = |address: &IpAddr| config.routers.iter().any(|router| router.vips.contains(address));
     let own = |address: &&IpAddr| address::family(**address) == family && !is_virtual(address);
     let missing = || HostError::NoAddress { interface: interface.name.clone(), family };
-    interface.addresses.iter().find(own).copied().ok_or_else(missing)
+    interface.primaries.iter().find(own).copied().ok_or_else(missing)
 }
 
 /// The virtual addresses of the configuration that services could listen on.

@@ -24,6 +24,7 @@ use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
+use crate::host::gateways::Gateways;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
 use crate::socket::{PacketSocket, PeerSockets, Solicitations, VrrpSocket};
 
@@ -69,7 +70,8 @@ pub(super) fn prepare<'a>(
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
         watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
-        let port = Opening { config, interface, datapath, index, events: &sender };
+        let gateways = netlink.gateways(interface)?;
+        let port = Opening { config, interface, gateways, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         pending_rings.push(PendingRings::new(&interface.name, port_served.queues, datapath.take_sockets()?));
@@ -126,26 +128,19 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     Ok(())
 }
 
-/// The addresses that adverts come from, one for each family that `interface` has virtual routers of.
+/// The addresses of `interface` that adverts come from, each once.
 fn primaries(config: &Config, interface: &Interface) -> Result<Vec<IpAddr>, HostError> {
-    let has = |family: &Family| config.routers_on(&interface.name).any(|router| router.family() == *family);
-    let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(has);
-    families.map(|family| super::primary(config, interface, family)).collect()
-}
-
-/// The interface as the programs know it.
-fn device(mac: [u8; 6], primaries: &[IpAddr]) -> Device {
-    let primary = |family| {
-        let of_family = primaries.iter().find(|primary| address::family(**primary) == family);
-        of_family.map_or([0; 16], |primary| address::to_map(*primary))
-    };
-    Device { mac, _pad: [0; 2], ipv4: primary(Family::Ipv4), ipv6: primary(Family::Ipv6) }
+    let primary = |router| super::primary(config, interface, router);
+    let primaries: BTreeSet<IpAddr> =
+        config.routers_on(&interface.name).map(primary).collect::<Result<_, _>>()?;
+    Ok(primaries.into_iter().collect())
 }
 
 /// One interface on its way to become a port.
 struct Opening<'a> {
     config: &'a Config,
     interface: &'a Interface,
+    gateways: Gateways,
     datapath: &'a mut Datapath,
     index: usize,
     events: &'a mpsc::Sender<Event>,
@@ -157,11 +152,12 @@ impl Opening<'_> {
         let primaries = primaries(self.config, self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
         let entry = |config: &RouterConfig| {
-            let primary = super::primary(self.config, self.interface, config.family())?;
+            let primary = super::primary(self.config, self.interface, config)?;
             Ok(Router::entry(config, *mac, primary))
         };
         let entries: Vec<_> = configs.iter().map(entry).collect::<Result<_, HostError>>()?;
-        let plan = self.datapath.plan(device(*mac, &primaries), entries.clone())?;
+        let device = Device { mac: *mac, _pad: [0; 2] };
+        let plan = self.datapath.plan(device, entries.clone())?;
         let mailboxes = self.datapath.mailboxes()?;
         let routers = configs
             .iter()
@@ -226,6 +222,7 @@ impl Opening<'_> {
             routers,
             events: self.events.clone(),
             usable: self.interface.carrier,
+            gateways: self.gateways,
             drained: Drained::of(&self.config.runtime.directory).is_set(),
         };
         Ok((parts, served, plan))

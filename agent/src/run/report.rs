@@ -19,8 +19,12 @@ use crate::vrrp::{Reason, learned_interval};
 /// How often the counters are looked at. A misconfigured peer is named that often, not with every frame.
 const DISCARD_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often adverts of virtual routers are named that this host does not have. Where clusters share a segment they are the
+/// rule, and elsewhere once is enough.
+const FOREIGN_INTERVAL: Duration = Duration::from_hours(1);
+
 /// Advertisements that no sound peer sends, each with what is usually behind it.
-const DISCARDS: [(Verdict, &str); 11] = [
+const DISCARDS: [(Verdict, &str); 12] = [
     // XDP sees what comes in: an advertisement of this host is not among it.
     (
         Verdict::VrrpOwn,
@@ -29,7 +33,8 @@ const DISCARDS: [(Verdict, &str); 11] = [
     (Verdict::VrrpIpHeader, "a broken IPv4 header"),
     (
         Verdict::VrrpDestination,
-        "by unicast where there are no peers, or to the group where there are: give both sides `peers`",
+        "by unicast where there are no peers, to the group where there are, or to another address than the `source`: give both \
+         sides `peers`",
     ),
     (Verdict::VrrpNotPeer, "by unicast from somebody who is not among the `peers`"),
     (
@@ -43,6 +48,10 @@ const DISCARDS: [(Verdict, &str); 11] = [
     (Verdict::VrrpType, "an unknown VRRP type"),
     (Verdict::VrrpAuthentication, "VRRPv2 with another authentication type or password"),
     (Verdict::VrrpLength, "a length that does not fit the address count; authentication of VRRPv2 perhaps"),
+    (
+        Verdict::VrrpAddress,
+        "a first address that is not link-local, over IPv6: make the lists equal, the link-local VIP first (RFC 9568 5.2.9)",
+    ),
     (Verdict::VrrpInterval, "the interval 0"),
     (Verdict::VrrpChecksum, "a checksum of another flavour, or a wrong one: set checksum = \"auto\""),
 ];
@@ -148,28 +157,87 @@ pub(super) fn warn_of_no_forwarding(gateway: &RouterConfig) {
     }
 }
 
-/// Warns of advertisements for our virtual routers that the data plane discards.
+/// Warns of advertisements for our virtual routers that the data plane discards, and mentions those for others.
 pub(super) async fn warn_of_discards(server: Arc<Server>) {
-    let count = || -> Vec<Vec<u64>> {
-        let of_port = |counts: Vec<(Verdict, u64)>| -> Vec<u64> {
-            let of =
-                |wanted| counts.iter().find(|(verdict, _)| *verdict == wanted).map_or(0, |(_, count)| *count);
-            DISCARDS.iter().map(|&(verdict, _)| of(verdict)).collect()
-        };
-        server.ports.iter().map(|port| of_port(port.counters.read())).collect()
-    };
+    let count = || server.ports.iter().map(|port| port.counters.read()).collect::<Vec<_>>();
     let mut before = count();
+    let mut foreign: Vec<Foreign> = before.iter().map(|counts| Foreign::since(counts)).collect();
     loop {
         sleep(DISCARD_INTERVAL).await;
         let now = count();
         for (port, (old, new)) in server.ports.iter().zip(before.iter().zip(&now)) {
-            for ((old, new), (verdict, cause)) in old.iter().zip(new).zip(DISCARDS) {
+            for (verdict, cause) in DISCARDS {
+                let (old, new) = (of(old, verdict), of(new, verdict));
                 if new > old {
                     let (interface, frames, verdict) = (port.interface.as_str(), new - old, verdict.name());
                     tracing::warn!(interface, verdict, frames, "advertisements discarded; they have {cause}");
                 }
             }
         }
+        for ((port, counts), foreign) in server.ports.iter().zip(&now).zip(&mut foreign) {
+            if let Some(frames) = foreign.worth_saying(counts, Instant::now()) {
+                let (interface, verdict) = (port.interface.as_str(), FOREIGN.name());
+                tracing::info!(
+                    interface,
+                    verdict,
+                    frames,
+                    "advertisements of virtual routers that this host does not have: another cluster shares the segment, or the \
+                     nodes of this one have different vrids"
+                );
+            }
+        }
         before = now;
+    }
+}
+
+/// How many frames met `wanted`.
+fn of(counts: &[(Verdict, u64)], wanted: Verdict) -> u64 {
+    counts.iter().find(|(verdict, _)| *verdict == wanted).map_or(0, |(_, count)| *count)
+}
+
+/// Advertisements of others.
+const FOREIGN: Verdict = Verdict::VrrpUnknownRouter;
+
+/// What was said of them on an interface.
+struct Foreign {
+    counted: u64,
+    said: Option<Instant>,
+}
+
+impl Foreign {
+    /// Nothing yet; those in `counts` were there before.
+    fn since(counts: &[(Verdict, u64)]) -> Self {
+        Self { counted: of(counts, FOREIGN), said: None }
+    }
+
+    /// How many have come since the last line about them, if it is time for one.
+    fn worth_saying(&mut self, counts: &[(Verdict, u64)], now: Instant) -> Option<u64> {
+        let frames = of(counts, FOREIGN).saturating_sub(self.counted);
+        let is_time = self.said.is_none_or(|said| now.duration_since(said) >= FOREIGN_INTERVAL);
+        if frames == 0 || !is_time {
+            return None;
+        }
+        *self = Self { counted: of(counts, FOREIGN), said: Some(now) };
+        Some(frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_adverts_of_others_are_mentioned_at_once_and_then_each_hour() {
+        let start = Instant::now();
+        let counts = |count| [(Verdict::VrrpOwn, 7), (FOREIGN, count)];
+        let mut foreign = Foreign::since(&counts(3));
+        let mut after =
+            |seconds, count| foreign.worth_saying(&counts(count), start + Duration::from_secs(seconds));
+        assert_eq!(after(10, 3), None);
+        assert_eq!(after(20, 5), Some(2));
+        assert_eq!(after(30, 6), None);
+        assert_eq!(after(3610, 6), None);
+        assert_eq!(after(3620, 9), Some(4));
+        assert_eq!(after(9000, 9), None);
     }
 }

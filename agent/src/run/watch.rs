@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::vips::Vips;
 use crate::datapath::{DatapathError, Hook};
 use crate::driver::{Command, Remote};
+use crate::host::gateways::Gateways;
 use crate::host::netlink::{Interface, KernelWatch};
 
 /// The longest that the watch goes without looking at the interfaces by itself: the loss of a program is announced by no
@@ -39,6 +40,7 @@ pub(super) async fn watch(
     remote: Remote,
 ) {
     let mut lost = vec![false; watched.len()];
+    let mut gateways = vec![Gateways::default(); watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {
             // What is not known has not changed.
@@ -60,11 +62,17 @@ pub(super) async fn watch(
                     Err(error) => tracing::warn!(%error, "not known whether the data plane works"),
                 }
             }
-            let usable = now.is_some_and(|interface| {
-                let has = |primary| interface.addresses.contains(primary);
-                interface.carrier && expected.primaries.iter().all(has)
-            });
-            let _ = remote.send(Command::Link { port, usable: usable && !lost[port] });
+            if let Some(interface) = &now
+                && let Ok(Ok(found)) = timeout(PATIENCE, watch.gateways(interface)).await
+                && found != gateways[port]
+                && remote.send(Command::Gateways { port, gateways: found.clone() }).is_ok()
+            {
+                gateways[port] = found;
+            }
+            let usable = now.filter(|interface| interface.carrier && !lost[port]);
+            let has = |primary: &&IpAddr| usable.as_ref().is_some_and(|it| it.addresses.contains(primary));
+            let sources = expected.primaries.iter().filter(has).copied().collect();
+            let _ = remote.send(Command::Link { port, sources });
         }
         match timeout(PATIENCE, vips.keep(&watch)).await {
             Ok(Ok(())) => {}

@@ -1,4 +1,4 @@
-//! Gratuitous ARP (RFC 826, RFC 9568 6.4): how the neighbours' caches learn where an address lives.
+//! ARP (RFC 826, RFC 9568 6.4): how the neighbours' caches learn where an address lives.
 
 use std::net::Ipv4Addr;
 
@@ -12,6 +12,8 @@ const PACKET: usize = 28;
 const PREAMBLE: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 /// The Ethernet broadcast address.
 const BROADCAST: Mac = [0xff; 6];
+/// What stands for a hardware address that is asked for.
+const UNKNOWN: Mac = [0; 6];
 
 /// The largest ARP frame that is built here.
 pub const MAX_ARP_FRAME: usize = MAX_HEADER + PACKET;
@@ -41,18 +43,51 @@ pub struct GratuitousArp {
 impl GratuitousArp {
     /// Writes the frame into the beginning of `buffer` and answers with its length.
     pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let (packet, len) = link::start(buffer, BROADCAST, self.mac, self.vlan, ARP, PACKET)?;
-        let address = self.address.octets();
-        packet[..6].copy_from_slice(&PREAMBLE);
-        packet[6..8].copy_from_slice(match self.operation {
-            Operation::Request => &[0, 1],
-            Operation::Reply => &[0, 2],
-        });
-        packet[8..14].copy_from_slice(&self.mac);
-        packet[14..18].copy_from_slice(&address);
+        let Self { operation, mac, vlan, address } = *self;
         // RFC 9568 6.4.1: the target hardware address is the virtual MAC too, not the broadcast address.
-        packet[18..24].copy_from_slice(&self.mac);
-        packet[24..28].copy_from_slice(&address);
-        Ok(len)
+        build(buffer, vlan, operation, (mac, address), (mac, address))
     }
+}
+
+/// A question where `target` lives, which tells it that `sender` lives at `mac`: whoever is asked learns the asker, for it is
+/// about to answer (RFC 826).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArpRequest {
+    /// Where the sender lives, and the Ethernet source.
+    pub mac: Mac,
+    /// The link.
+    pub vlan: VlanId,
+    /// The virtual address.
+    pub sender: Ipv4Addr,
+    /// Who is asked.
+    pub target: Ipv4Addr,
+}
+
+impl ArpRequest {
+    /// Writes the frame into the beginning of `buffer` and answers with its length.
+    pub fn build(&self, buffer: &mut [u8]) -> Result<usize, BuildError> {
+        let Self { mac, vlan, sender, target } = *self;
+        build(buffer, vlan, Operation::Request, (mac, sender), (UNKNOWN, target))
+    }
+}
+
+/// Writes a frame from `sender` about `target` to everybody.
+fn build(
+    buffer: &mut [u8],
+    vlan: VlanId,
+    operation: Operation,
+    sender: (Mac, Ipv4Addr),
+    target: (Mac, Ipv4Addr),
+) -> Result<usize, BuildError> {
+    let (packet, len) = link::start(buffer, BROADCAST, sender.0, vlan, ARP, PACKET)?;
+    packet[..6].copy_from_slice(&PREAMBLE);
+    packet[6..8].copy_from_slice(match operation {
+        Operation::Request => &[0, 1],
+        Operation::Reply => &[0, 2],
+    });
+    for ((mac, address), into) in [sender, target].into_iter().zip(packet[8..].chunks_exact_mut(10)) {
+        into[..6].copy_from_slice(&mac);
+        into[6..].copy_from_slice(&address.octets());
+    }
+    Ok(len)
 }

@@ -15,12 +15,12 @@ mod neighbour;
 mod sbfd;
 
 pub use advert::{Expected, Outgoing, Received, max_addresses, parse_datagram, parse_frame};
-pub use announcement::{Announcement, announcements};
-pub use arp::{GratuitousArp, MAX_ARP_FRAME, Operation};
+pub use announcement::{Announcement, announcements, question};
+pub use arp::{ArpRequest, GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
 pub use ip::HOPS;
 pub use link::{BuildError, Mac};
-pub use neighbour::UnsolicitedNa;
+pub use neighbour::{NeighbourSolicitation, UnsolicitedNa};
 pub use sbfd::SbfdProbe;
 
 use link::MAX_HEADER;

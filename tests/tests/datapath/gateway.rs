@@ -176,6 +176,7 @@ fn an_owner_that_does_not_accept_answers_all_the_same() {
         let delivered = with(&discovery, DESTINATION_MAC, &DEVICE_MAC);
         assert_eq!(host.receive(&discovery), outcome(XDP_PASS, VipDelivered, &delivered), "{kind}");
     }
+    assert_eq!(host.service(SLOT6).epoch, 0, "that was nobody's traffic");
     for kind in [133, 134, 137] {
         let other = with(&solicitation, ICMP6, &[kind]);
         assert_eq!(host.receive(&other), outcome(XDP_DROP, VipNotAccepted, &other), "{kind}");

@@ -46,9 +46,9 @@ fn shape(map: &Map) -> [u32; 5] {
 fn the_maps_are_what_the_contract_says() {
     let datapath = Datapath::load();
     for (name, expected) in [
-        (maps::DEVICE, [ARRAY, 4, 40, 1, 0]),
+        (maps::DEVICE, [ARRAY, 4, 8, 1, 0]),
         (maps::ROUTERS, [HASH, 8, 56, 512, 0]),
-        (maps::VIPS, [HASH, 20, 4, 8192, 0]),
+        (maps::VIPS, [HASH, 20, 4, 9216, 0]),
         (maps::DISCRIMINATORS, [HASH, 12, 4, 512, 0]),
         (maps::PEERS, [HASH, 20, 4, 4096, 0]),
         (maps::OWNERSHIP, [ARRAY, 4, 40, 512, MMAPABLE]),

@@ -195,11 +195,28 @@ fn what_is_not_for_this_host_is_passed() {
     assert_eq!(host.receive(&other_port), outcome(XDP_PASS, Other, &other_port));
 }
 
+#[test]
+fn a_probe_to_any_address_that_adverts_come_from_is_answered() {
+    let (second, discriminator) = ([192, 0, 2, 77], DISCRIMINATOR + 1);
+    let mut host = host(FOREVER);
+    host.add_discriminator(0, Family::Ipv4, discriminator, SLOT + 1);
+    host.set_ownership(SLOT + 1, FOREVER, VIRTUAL_MAC);
+    let asked = built(SbfdProbe { peer: IpAddr::from(second), your_discriminator: discriminator, ..probe() });
+    assert_eq!(host.receive(&asked), outcome(XDP_PASS, Other, &asked));
+    host.add_source(0, second);
+    let answer = host.receive(&asked);
+    assert_eq!((answer.action, answer.counted.keys().next()), (XDP_TX, Some(&SbfdUp)));
+    assert_eq!(answer.frame[26..34], [second, PEER].concat());
+    assert_eq!(host.receive(&built(probe())).action, XDP_TX, "and to the first");
+}
+
 /// T-104: in place, so the tags stay; and a VLAN is a link of its own.
 #[test]
 fn a_tagged_probe_is_answered_with_its_tags_on_its_own_link() {
     let mut host = host(FOREVER);
     let frame = tagged(&frames::octets("sbfd-init-up"), &[(0x8100, 100)]);
+    assert_eq!(host.receive(&frame), outcome(XDP_PASS, Other, &frame));
+    host.add_source(100, ADDRESS);
     assert_eq!(host.receive(&frame), outcome(XDP_DROP, SbfdUnknown, &frame));
     host.add_discriminator(100, Family::Ipv4, DISCRIMINATOR, SLOT);
     let answer = tagged(&frames::octets("sbfd-reply-up"), &[(0x8100, 100)]);

@@ -3,6 +3,7 @@
 
 use std::net::Ipv6Addr;
 
+use baton::wire::question;
 use baton_common::verdict::Verdict::{EgressArp, EgressNd, EgressVirtualMac};
 use baton_tests::datapath::{FOREVER, Outcome, TC_ACT_SHOT, TCX_NEXT};
 use baton_tests::frames::{self, tagged, with};
@@ -39,6 +40,23 @@ fn ingress_leaves_every_frame_as_it_is_to_the_next_program() {
                 assert_eq!(host.ingress(&to_device), leaves(&to_device), "{name}");
             }
         }
+    }
+}
+
+/// What an owner asks a gateway in the name of a VIP is an owner's to say.
+#[test]
+fn an_owner_asks_as_the_vip_and_a_backup_does_not() {
+    let (active, backup) = (host(Role::Active), host(Role::Backup));
+    for (mac, vip, gateway, verdict) in [
+        (VIRTUAL_MAC, "192.0.2.100", "192.0.2.1", EgressArp),
+        (VIRTUAL_MAC6, "2001:db8::100", "fe80::1", EgressNd),
+    ] {
+        let [vip, gateway] = [vip, gateway].map(|text| text.parse().expect("an address"));
+        let mut buffer = [0; 128];
+        let length = question(mac, 0, vip, gateway).expect("of one family").build(&mut buffer).expect("room");
+        let frame = &buffer[..length];
+        assert_eq!(active.egress(frame), leaves(frame));
+        assert_eq!(backup.egress(frame), outcome(TC_ACT_SHOT, verdict, frame));
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use baton::address;
 use baton_common::maps::{ACCEPT_V3, NO_AUTHENTICATION, Router, mapped};
 use baton_common::verdict::Verdict::{
-    self, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
+    self, Other, VrrpChecksum, VrrpDestination, VrrpNotPeer, VrrpReceived, VrrpTtl, VrrpUnknownRouter,
 };
 use baton_common::vrid::Family;
 use baton_tests::datapath::{Datapath, XDP_DROP, XDP_PASS};
@@ -16,8 +16,12 @@ use super::setup::{BOTH, DEVICE_MAC, SLOT, SLOT6, outcome};
 /// Who sends the frames, and to whom.
 const SENDER: [u8; 4] = [192, 0, 2, 1];
 const US: [u8; 4] = [192, 0, 2, 2];
+/// Another address of ours.
+const OTHER: [u8; 4] = [192, 0, 2, 9];
 const SENDER6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1];
 const US6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2];
+/// Offset in an untagged frame.
+const DESTINATION: usize = 30;
 
 /// A host with a virtual router of each family that has `peers`, and takes adverts with that TTL or more.
 fn host(peers: &[IpAddr], least_hops: u8) -> Datapath {
@@ -110,6 +114,18 @@ fn adverts_to_another_group_are_those_of_another_router() {
     host.set_router(0, 51, Family::Ipv4, router);
     assert_eq!(host.receive(&at_home), unknown(&at_home));
     assert_eq!(host.receive(&elsewhere), outcome(XDP_PASS, VrrpReceived, &elsewhere));
+}
+
+/// What is for an address that another virtual router advertises from is no word to this one, whoever says it.
+#[test]
+fn an_advert_is_for_the_router_whose_address_it_goes_to() {
+    let mut host = host(&[SENDER.into()], 255);
+    let frame = frames::octets("vrrp3-v4-ph-unicast-p100");
+    let other = frames::ip_checksummed(&frames::with(&frame, DESTINATION, &OTHER));
+    assert_eq!(host.receive(&other), outcome(XDP_PASS, Other, &other));
+    host.add_source(0, OTHER);
+    assert_eq!(host.receive(&other), outcome(XDP_DROP, VrrpDestination, &other));
+    assert_eq!(host.receive(&frame), outcome(XDP_PASS, VrrpReceived, &frame));
 }
 
 /// T-091.

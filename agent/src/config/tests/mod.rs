@@ -101,6 +101,16 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
             "multicast beside peers",
             "no peers",
         ),
+        (added("source = \"192.0.2.300\""), (5, 10), "source \"192.0.2.300\"", "`ip address show`"),
+        (added("source = [\"192.0.2.1\"]"), (5, 10), "source is of type array", "`ip address show`"),
+        (added("source = \"fe80::1\""), (5, 10), "source fe80::1 is of another family", "of the vips"),
+        (added("source = \"192.0.2.100\""), (5, 10), "source 192.0.2.100 is a vip", "of its own"),
+        (
+            added("source = \"192.0.2.7\"") + &replaced("51", "52").replace("100", "7"),
+            (5, 10),
+            "source 192.0.2.7 is a vip",
+            "of its own",
+        ),
         (added("least_hops = 64"), (5, 14), "least_hops without peers", "with `peers` only"),
         (added("peers = [\"192.0.2.1\", \"192.0.2.1\"]"), (5, 23), "192.0.2.1 is named twice", "remove one"),
         (added("peers = [\"192.0.2.100\"]"), (5, 10), "peer 192.0.2.100 is a vip", "of its own"),
@@ -264,6 +274,9 @@ fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
     assert_eq!((config.routers[0].family(), config.routers[0].vips.len()), (Family::Ipv6, 2));
     let unicast = with("[\"2001:db8::100\"]", "peers = [\"fe80::2\"]").expect("valid among unicast peers");
     assert_eq!((unicast.routers[0].peers.len(), unicast.routers[0].least_hops), (1, 255));
+    let routed = "source = \"2001:db8::1\"\npeers = [\"2001:db8::1\", \"2001:db8:1::2\"]\nleast_hops = 250";
+    let routed = with("[\"2001:db8::100\"]", routed).expect("valid from a global address");
+    assert_eq!(routed.routers[0].source, Some("2001:db8::1".parse().expect("an address")));
     let both = format!("{MINIMAL}{}", MINIMAL.replace("\"192.0.2.100\"", "\"fe80::51\""));
     assert_eq!(parse(&both).expect("one VRID for each family").routers.len(), 2);
     for (vips, more, what) in [
@@ -274,6 +287,12 @@ fn a_router_is_of_one_family_and_ipv6_begins_with_a_link_local_address() {
         ("[\"fe80::51\"]", "version = 2", "version 2 has no IPv6"),
         ("[\"fe80::51\"]", "version = \"2+3\"", "version 2 has no IPv6"),
         ("[\"2001:db8::100\"]", "peers = [\"2001:db8::2\"]", "peer 2001:db8::2 is not link-local"),
+        ("[\"fe80::51\"]", "source = \"2001:db8::1\"", "source 2001:db8::1 is not link-local"),
+        (
+            "[\"fe80::51\"]",
+            "source = \"fe80::1\"\npeers = [\"2001:db8::2\"]",
+            "peer 2001:db8::2 is not link-local",
+        ),
     ] {
         let problems = with(vips, more).expect_err(vips);
         assert!(problems[0].what.contains(what), "{problems:?}");
