@@ -48,7 +48,7 @@ pub struct Router {
     unicast: Vec<IpAddr>,
     least_hops: u8,
     /// Which advertisement in the mailbox was the last of the Active router, and when it arrived.
-    arrival: (u64, Instant),
+    arrival: Option<(u64, Instant)>,
     /// The group that it moves with.
     pub(super) group: Option<String>,
     /// Whether the others of the group are to hear that the role was lost.
@@ -96,7 +96,7 @@ impl Router {
             multicast: config.multicast,
             unicast: entry.peers.clone(),
             least_hops: entry.least_hops,
-            arrival: (mailbox.count, Instant::default()),
+            arrival: None,
             group: config.group.clone(),
             lost: false,
             vips: config.vips.clone(),
@@ -291,7 +291,7 @@ impl Router {
     /// stamped both. Nothing is known of it where several have arrived since the last look.
     pub(super) fn note_arrival(&mut self, mailbox: &Mailbox) -> Option<Duration> {
         let (count, arrived) = (mailbox.count, Instant::from_nanos(mailbox.arrived_ns));
-        let (last_count, last_arrived) = std::mem::replace(&mut self.arrival, (count, arrived));
+        let (last_count, last_arrived) = self.arrival.replace((count, arrived))?;
         // Who speaks two versions says everything twice.
         let together = if self.core.parameters().versions.sent().0.is_some() { 2 } else { 1 };
         let is_next = (1..=together).contains(&count.wrapping_sub(last_count));
