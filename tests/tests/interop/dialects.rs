@@ -19,6 +19,10 @@ fn keepalived_waits_beside_baton_and_takes_over_when_it_stops() -> Result<()> {
         let log = keepalived_log(pair.lab, Host::B)?;
         assert_eq!(log.matches("BACKUP STATE").count(), pair.dialects().len(), "{log}");
         ensure!(!log.contains("MASTER STATE"), "{log}");
+        for (own, other) in [(2, 3), (3, 2)] {
+            let line = format!("(both-beside-v{own}) wrong version. Received {other} and expect {own}");
+            ensure!(log.contains(&line), "{log}");
+        }
         baton.stop(SOON)?;
         pair.wait_owned_by(Host::B, 0)?;
         assert_no_protest(pair.lab, Host::B)

@@ -74,10 +74,10 @@ fn keepalived_log(lab: &Lab, host: Host) -> Result<String> {
 /// Asserts that the keepalived on `host` found nothing wrong with what Baton sent, but that half of what is said in both
 /// versions is in another than its own.
 fn assert_no_protest(lab: &Lab, host: Host) -> Result<()> {
-    let is_expected = |line: &&str| line.contains("(both-beside-v") && line.contains("invalid version");
+    let is_expected = |line: &&str| line.contains("(both-beside-v") && line.contains("wrong version");
     let log = keepalived_log(lab, host)?;
     let log = log.lines().filter(|line| !is_expected(line)).collect::<Vec<_>>().join("\n");
-    for word in ["nvalid", "mismatch", "expected", "hecksum", "bogus", "dropped", "received an"] {
+    for word in ["nvalid", "mismatch", "expected", "hecksum", "bogus", "dropped", "received an", "wrong"] {
         ensure!(!log.contains(word), "keepalived says `{word}`:\n{log}");
     }
     Ok(())
