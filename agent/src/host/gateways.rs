@@ -125,10 +125,12 @@ fn of_route(route: &RouteMessage, index: u32) -> Vec<IpAddr> {
 }
 
 fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
-    attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
+    attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Gateway(RouteAddress::Inet(address)) = attribute {
+            return Some(IpAddr::V4(*address));
+        }
+        let RouteAttribute::Gateway(RouteAddress::Inet6(address)) = attribute else { return None };
+        Some(IpAddr::V6(*address))
     })
 }
 

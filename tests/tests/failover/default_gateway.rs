@@ -14,10 +14,14 @@ use super::support::{SOON, router6_table, start_alone, wait_for_active, wait_for
 /// Longer than an agent goes without looking at the routes.
 const LOOK: Duration = Duration::from_millis(2500);
 
+/// What the client is called as a gateway of IPv6, which has a link-local address as a rule.
+const GATEWAY6: &str = "fe80::9";
+
 #[test]
 fn a_gateway_that_takes_no_announcement_learns_where_the_vips_are_because_it_is_asked() -> Result<()> {
     let lab = Lab::up()?;
     lab.enable_ipv6()?;
+    lab.run(Host::Client, "ip", &["address", "add", &format!("{GATEWAY6}/64"), "dev", "eth0", "nodad"])?;
     for key in ["net/ipv4/conf/all/arp_accept", "net/ipv4/conf/eth0/arp_accept"] {
         lab.namespace(Host::Client).set(key, "0")?;
     }
@@ -71,9 +75,9 @@ fn nobody_is_asked_where_no_default_route_leads() -> Result<()> {
 
 /// Makes the client the default gateway of `host`, for both families.
 fn add_default_routes(lab: &Lab, host: Host) -> Result<()> {
-    let [gateway, gateway6] = [Host::Client.address().to_string(), Host::Client.address6().to_string()];
+    let gateway = Host::Client.address().to_string();
     lab.run(host, "ip", &["route", "add", "default", "via", &gateway, "dev", "eth0"])?;
-    lab.run(host, "ip", &["-6", "route", "add", "default", "via", &gateway6, "dev", "eth0"]).map(drop)
+    lab.run(host, "ip", &["-6", "route", "add", "default", "via", GATEWAY6, "dev", "eth0"]).map(drop)
 }
 
 /// Waits until the client has the MAC of `host` for the VIPs. It has never sent anything to them.
