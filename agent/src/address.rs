@@ -37,7 +37,7 @@ pub fn vrrp_group(family: Family) -> IpAddr {
 
 /// The Ethernet address of a multicast group (RFC 1112 6.4, RFC 2464 7).
 #[must_use]
-pub const fn group_mac(group: IpAddr) -> [u8; 6] {
+pub const fn multicast_mac(group: IpAddr) -> [u8; 6] {
     match group {
         IpAddr::V4(group) => {
             let [_, b, c, d] = group.octets();

@@ -54,8 +54,8 @@ impl PacketSocket {
     /// # Errors
     ///
     /// The driver refuses the address.
-    pub fn accept_group(&self, index: u32, group: IpAddr) -> io::Result<()> {
-        self.accept(index, libc::PACKET_MR_MULTICAST, address::group_mac(group))
+    pub fn accept_multicast(&self, index: u32, group: IpAddr) -> io::Result<()> {
+        self.accept(index, libc::PACKET_MR_MULTICAST, address::multicast_mac(group))
     }
 
     /// Makes the NIC accept unicast frames to `mac` for as long as this socket lives.

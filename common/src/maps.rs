@@ -104,7 +104,7 @@ pub struct Router {
     /// This host's primary address, as far as this virtual router goes. Adverts from it are our own.
     pub primary: Address,
     /// The multicast group that advertisements come to; zero if they come by unicast, from those in [`PEERS`].
-    pub group: Address,
+    pub multicast: Address,
     /// The versions of VRRP that are accepted: [`ACCEPT_V3`], [`ACCEPT_V2`] or both.
     pub versions: u8,
     /// The authentication type of VRRPv2: [`NO_AUTHENTICATION`] or [`PASSWORD`].

@@ -50,12 +50,12 @@ fn judge<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Result<Verdict, Ve
         return Err(Verdict::VrrpOwn);
     }
     let is_unicast = !packet.destination.is_group();
-    let group = Ip::of(router.group);
+    let multicast = Ip::of(router.multicast);
     let is_astray = is_unicast && packet.destination != Ip::of(router.primary);
-    if is_astray || is_unicast == group.is_group() {
+    if is_astray || is_unicast == multicast.is_group() {
         return Err(Verdict::VrrpDestination);
     }
-    if !is_unicast && packet.destination != group {
+    if !is_unicast && packet.destination != multicast {
         // Those who advertise to another group are another virtual router.
         return Err(Verdict::VrrpUnknownRouter);
     }

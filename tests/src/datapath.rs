@@ -138,7 +138,7 @@ impl Datapath {
             slot,
             checksums,
             primary: address::to_map(primary),
-            group: address::family(primary).vrrp_group(),
+            multicast: address::family(primary).vrrp_group(),
             versions: maps::ACCEPT_V3,
             authentication: maps::NO_AUTHENTICATION,
             _pad: 0,

@@ -12,6 +12,9 @@ use baton_tests::lan::{Conditions, Disturbance, Lan, Rule, Sabotage, Violation};
 use baton_tests::random::Random;
 use baton_tests::repetitions::{number, tell_progress};
 
+#[path = "simulation/groups.rs"]
+mod groups;
+
 /// Runs of each kind without `BATON_RUNS`.
 const RUNS: u64 = 1500;
 

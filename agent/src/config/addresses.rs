@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::findings::Spot;
-use super::router::{SOURCE, VIPS};
+use super::router::{MULTICAST, SOURCE, VIPS};
 use super::section::Section;
+use crate::address;
 
 /// The addresses that are right, each with its place, and of one family.
 pub(super) fn vips(section: &mut Section<'_>, is_unicast: bool) -> Vec<(Spot, IpAddr)> {
@@ -37,6 +38,27 @@ pub(super) fn source(
         section.note(at, format!("source {source} is not link-local"), remedy);
     }
     Some((at, source))
+}
+
+/// The multicast group that adverts about `vips` go to where there are no peers; VRRP's own if nothing is written.
+pub(super) fn multicast(
+    section: &mut Section<'_>,
+    vips: &[(Spot, IpAddr)],
+    is_unicast: bool,
+) -> Option<IpAddr> {
+    let (_, first) = vips.first()?;
+    let Some(multicast) = section.read(&MULTICAST)? else {
+        return Some(address::vrrp_group(address::family(*first)));
+    };
+    let at = section.spot_of(&MULTICAST);
+    if is_unicast {
+        section.add(at, "multicast beside peers", &MULTICAST);
+    }
+    if is_of_another_family(multicast, vips) {
+        let what = format!("multicast {multicast} is of another family than the vips");
+        section.note(at, what, MULTICAST.remedy);
+    }
+    Some(multicast)
 }
 
 /// Notes peers that adverts about `vips` cannot go to. Those that come from a chosen `source` may cross routers.

@@ -33,7 +33,7 @@ pub(super) struct Draft {
     pub(super) versions: Option<Versions>,
     /// Each with its place.
     pub(super) vips: Vec<(Spot, IpAddr)>,
-    pub(super) multicast: Option<Option<IpAddr>>,
+    pub(super) multicast: Option<IpAddr>,
     /// The address that adverts come from, with its place, if it was chosen.
     pub(super) source: Option<(Spot, IpAddr)>,
     /// Each with its place.
@@ -49,7 +49,6 @@ impl Draft {
     /// What is wrong with it was noted if there is none.
     pub(super) fn finished(self, trackers: &[TrackerConfig]) -> Option<RouterConfig> {
         let index = |(_, name): &(Spot, String)| trackers.iter().position(|tracker| tracker.name == *name);
-        let (_, first) = *self.vips.first()?;
         Some(RouterConfig {
             interface: self.interface?,
             vrid: self.vrid?,
@@ -64,7 +63,7 @@ impl Draft {
             accept: self.accept?,
             bind: self.bind?,
             checksum: self.checksum?,
-            multicast: self.multicast?.unwrap_or_else(|| address::vrrp_group(address::family(first))),
+            multicast: self.multicast?,
             versions: self.versions?,
             vips: self.vips.into_iter().map(|(_, vip)| vip).collect(),
             source: self.source.map(|(_, source)| source),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_common::maps::MAX_PEERS;
 use baton_common::vrid::Vrid;
 
-use super::addresses::{check_peers, source, vips};
+use super::addresses::{check_peers, multicast, source, vips};
 use super::document::Map;
 use super::draft::Draft;
 use super::findings::{Findings, Spot};
@@ -210,12 +210,12 @@ pub(super) static VIPS: Key<List<Text<IpAddr>>> = Key {
         shape: text::ADDRESS,
     },
 };
-static MULTICAST: Key<Maybe<Text<IpAddr>>> = Key {
+pub(super) static MULTICAST: Key<Maybe<Text<IpAddr>>> = Key {
     name: "multicast",
     meaning: "The multicast group that adverts go to and come from, instead of VRRP's own, 224.0.0.18 or ff02::12.",
     remedy: "write a group of the family of the vips, such as \"224.0.0.118\" or \"ff02::118\", and no peers; the same on all nodes",
     default: None,
-    shape: Maybe(text::GROUP),
+    shape: Maybe(text::MULTICAST),
 };
 pub(super) static SOURCE: Key<Maybe<Text<IpAddr>>> = Key {
     name: "source",
@@ -289,7 +289,7 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
         accept: section.read(&ACCEPT),
         bind: section.read(&BIND),
         checksum: section.read(&CHECKSUM),
-        multicast: multicast(&mut section, !peers.is_empty(), &vips),
+        multicast: multicast(&mut section, &vips, !peers.is_empty()),
         vips,
         source,
         least_hops: least_hops(&mut section, !peers.is_empty()),
@@ -301,21 +301,6 @@ pub(super) fn router(table: (Spot, Map), findings: &mut Findings) -> Draft {
 
 fn millis(millis: u32) -> Option<Duration> {
     Some(Duration::from_millis(millis.into()))
-}
-
-/// The group, which must be one of the family of `vips`.
-fn multicast(section: &mut Section<'_>, is_unicast: bool, vips: &[(Spot, IpAddr)]) -> Option<Option<IpAddr>> {
-    let group = section.read(&MULTICAST)?;
-    if let Some(group) = group {
-        let at = section.spot_of(&MULTICAST);
-        if is_unicast {
-            section.add(at, "multicast beside peers", &MULTICAST);
-        }
-        if vips.first().is_some_and(|(_, vip)| vip.is_ipv4() != group.is_ipv4()) {
-            section.note(at, format!("group {group} is of another family than the vips"), MULTICAST.remedy);
-        }
-    }
-    Some(group)
 }
 
 /// Multicast crosses no router.
@@ -338,7 +323,7 @@ fn versions(
     let versions = match wanted {
         Wanted::V3 => {
             if password.is_some() {
-                section.add(section.spot_of(&PASSWORD), "password without version = 2", &PASSWORD);
+                section.add(section.spot_of(&PASSWORD), "password without version = 2 or \"2+3\"", &PASSWORD);
             }
             return Some(Versions::Only(Version::V3));
         }

@@ -62,8 +62,8 @@ pub(super) const ADDRESS: Text<IpAddr> = Text {
     },
 };
 
-/// The address of a multicast group that crosses no router: over IPv6 of link-local scope, as VRRP's own.
-pub(super) const GROUP: Text<IpAddr> = Text {
+/// A multicast group: any of IPv4, as keepalived takes; of IPv6 one of link-local scope, as VRRP's own.
+pub(super) const MULTICAST: Text<IpAddr> = Text {
     pattern: ADDRESS.pattern,
     meaning: |text| {
         let is_group = |address: &IpAddr| match address {

@@ -84,8 +84,8 @@ fn prospect(router: &RouterStatus) -> String {
             router.effective_priority
         ),
         "Backup" if router.ready => {
-            "It would be Active, and waits for its group: other members hear an Active router that they have to leave the \
-             role to. `baton status` shows which."
+            "It would be Active, and waits for its group: a member that `baton status` does not show as waiting still listens \
+             to another router, or waits for its adverts."
                 .to_owned()
         }
         "Backup" if router.deaf => {

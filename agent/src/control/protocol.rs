@@ -106,7 +106,7 @@ pub enum Event {
         family: String,
         /// The Active Router.
         peer: IpAddr,
-        /// How long it was silent.
+        /// How long it was silent, in ms.
         gap_ms: u64,
     },
     /// An Active Router that was thought dead was not.
@@ -250,7 +250,7 @@ pub struct RouterStatus {
     pub preempt_delay_left_ms: u64,
     /// Whether it has heard nothing since it came up, and is held back for it.
     pub deaf: bool,
-    /// Whether it would be Active but for others of its group, to which another router is Active.
+    /// Whether it would be Active but for others of its group.
     pub ready: bool,
     /// Whether the operator has taken it out of the election.
     pub drained: bool,

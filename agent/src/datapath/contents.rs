@@ -29,8 +29,8 @@ pub struct Entry {
     pub interval_s: u32,
     /// The password of VRRPv2.
     pub password: [u8; 8],
-    /// The group that advertisements come to; `None` if they come by unicast.
-    pub group: Option<IpAddr>,
+    /// The multicast group that advertisements come to; `None` if they come by unicast.
+    pub multicast: Option<IpAddr>,
     /// From whom they come by unicast.
     pub peers: Vec<IpAddr>,
     /// The lowest TTL, or Hop Limit, that is accepted.
@@ -167,12 +167,12 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     let router = |(entry, slot): &(Entry, u32)| {
         let Entry { key, checksums, versions, authentication, interval_s, password, least_hops, .. } = *entry;
         let primary = address::to_map(entry.primary);
-        let group = entry.group.map_or([0; 16], address::to_map);
+        let multicast = entry.multicast.map_or([0; 16], address::to_map);
         let router = Router {
             slot: *slot,
             checksums,
             primary,
-            group,
+            multicast,
             versions,
             authentication,
             _pad: 0,

@@ -8,7 +8,9 @@ use super::port::Port;
 use super::transmitter::{NotSent, Progress, Renewal};
 use crate::clock;
 use crate::recorder::Record;
-use crate::vrrp::{Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition, Version};
+use crate::vrrp::{
+    Action, Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition, Version,
+};
 use crate::wire::Mac;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations, and a
@@ -24,6 +26,20 @@ struct Word {
 }
 
 impl Port {
+    /// Does what the core asks for.
+    pub(super) fn carry_out(&mut self, index: usize, action: Action) {
+        match action {
+            Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
+            Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
+            Action::Concede { checksum } => self.concede(index, checksum),
+            Action::Announce => {
+                let router = &mut self.routers[index];
+                router.announcer.start(router.stages.decided);
+            }
+            Action::Report(transition) => self.report(index, transition),
+        }
+    }
+
     pub(super) fn set_ownership(&mut self, index: usize, ownership: Ownership) {
         let router = &mut self.routers[index];
         // Before the lease: the first frame that is served belongs to the new tenure.

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::datapath::Answers;
 use crate::sbfd::{Peers, Probe, Step, has_given_way};
 use crate::stall::StallWatch;
-use crate::vrrp::{Failure, Input, Instant, Interval, Parameters, active_down_interval};
+use crate::vrrp::{Failure, Input, Instant, Parameters, active_down_interval};
 use crate::wire::SbfdProbe;
 
 /// The peers of one interface that are watched, and the cells that their answers arrive in.
@@ -196,21 +196,15 @@ impl Port {
         }
     }
 
-    /// An advertisement of `speaker` was handled: a Backup notes how long its Active router was silent.
-    pub(super) fn note_silence(&mut self, index: usize, speaker: IpAddr) {
+    /// An advertisement for a virtual router was read: a Backup notes how long its Active router was silent before.
+    pub(super) fn note_silence(&mut self, index: usize) {
         let router = &mut self.routers[index];
         let mailbox = self.mailboxes.read(router.slot);
-        if router.core.active_router() != Some(speaker) || mailbox.source != address::to_map(speaker) {
-            return;
-        }
-        let (Some(gap), Some(interval)) =
-            (router.note_arrival(&mailbox), Interval::from_centiseconds(mailbox.interval_cs))
-        else {
-            return;
-        };
-        router.recorder.note_gap(gap);
-        if router.almost_took_over(gap, interval) {
-            self.tell(index, News::LongSilence { peer: speaker, gap });
+        if let Some((gap, is_close)) = router.note_arrival(&mailbox) {
+            router.recorder.note_gap(gap);
+            if is_close {
+                self.tell(index, News::LongSilence { peer: address::from_map(mailbox.source), gap });
+            }
         }
     }
 

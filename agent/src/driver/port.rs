@@ -273,7 +273,7 @@ impl Port {
             if heard.advertisement.standing != Standing::Leaving {
                 self.note_false_alarm(heard.router, heard.advertisement.source, now);
             }
-            self.note_silence(heard.router, heard.advertisement.source);
+            self.note_silence(heard.router);
             self.feed(heard.router, Input::Advertisement(heard.advertisement), now);
             self.note_speaker(heard.router);
         }
@@ -383,19 +383,6 @@ impl Port {
         let answered = has_failed.then(|| self.liveness.answered(index)).flatten();
         router.stages = Stages { heard, answered, decided: now, ..Stages::default() };
         router.core.handle(input, now)
-    }
-
-    pub(super) fn carry_out(&mut self, index: usize, action: Action) {
-        match action {
-            Action::SetOwnership(ownership) => self.set_ownership(index, ownership),
-            Action::Transmit { standing, checksum } => self.transmit(index, standing, checksum),
-            Action::Concede { checksum } => self.concede(index, checksum),
-            Action::Announce => {
-                let router = &mut self.routers[index];
-                router.announcer.start(router.stages.decided);
-            }
-            Action::Report(transition) => self.report(index, transition),
-        }
     }
 
     pub(super) fn feed_all(&mut self, input: Input<IpAddr>, now: Instant) {

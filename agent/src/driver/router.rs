@@ -17,8 +17,8 @@ use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version, Versions,
-    VirtualRouter, learned_interval, lease_interval,
+    Advertisement, Checksum, ChecksumMode, DownAdverts, Instant, Interval, Parameters, Role, Standing,
+    Version, Versions, VirtualRouter, learned_interval, lease_interval,
 };
 use crate::wire::{
     Announcement, BuildError, Expected, MAX_ADVERTISEMENT_FRAME, Mac, Outgoing, announcements, max_addresses,
@@ -47,8 +47,7 @@ pub struct Router {
     /// Who is advertised to by unicast.
     unicast: Vec<IpAddr>,
     least_hops: u8,
-    /// Which advertisement in the mailbox was the last of the Active router, and when it arrived.
-    arrival: Option<(u64, Instant)>,
+    arrival: Option<Arrival>,
     /// The group that it moves with.
     pub(super) group: Option<String>,
     /// Whether the others of the group are to hear that the role was lost.
@@ -56,6 +55,34 @@ pub struct Router {
     vips: Vec<IpAddr>,
     /// What advertisements name of them, for comparison with another router's list, whose order means nothing.
     sorted_advertised: Vec<IpAddr>,
+}
+
+/// The advertisement that was last in the mailbox when this thread looked.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    source: IpAddr,
+    /// How many have arrived with it.
+    count: u64,
+    at: Instant,
+}
+
+impl Arrival {
+    fn of(mailbox: &Mailbox) -> Self {
+        let (source, at) = (address::from_map(mailbox.source), Instant::from_nanos(mailbox.arrived_ns));
+        Self { source, count: mailbox.count, at }
+    }
+
+    /// How long the sender was silent since `before`, if that was what it said before, of whatever it says `together`.
+    fn silence(self, before: Self, together: u64) -> Option<Duration> {
+        let follows = (1..=together).contains(&self.count.wrapping_sub(before.count));
+        (follows && self.source == before.source).then(|| self.at.saturating_since(before.at))
+    }
+}
+
+/// Whether of the `down_adverts` that a Backup may miss, one each `interval`, only the last has come when the Active router was
+/// silent for `gap`. Half an interval is for what comes late.
+fn almost_took_over(gap: Duration, interval: Interval, down_adverts: DownAdverts) -> bool {
+    2 * gap > (2 * u32::from(down_adverts.get()) - 1) * interval.duration()
 }
 
 /// What an advertisement names of `vips`: it has room for [`max_addresses`].
@@ -125,7 +152,7 @@ impl Router {
             authentication: if password.is_some() { PASSWORD } else { NO_AUTHENTICATION },
             interval_s,
             password: password.unwrap_or_default(),
-            group: config.peers.is_empty().then_some(config.multicast),
+            multicast: config.peers.is_empty().then_some(config.multicast),
             peers: config.peers.iter().copied().filter(|peer| *peer != primary).collect(),
             least_hops: config.least_hops,
             primary,
@@ -204,7 +231,7 @@ impl Router {
         let parameters = self.core.parameters();
         Expected {
             primary: parameters.primary,
-            group: self.unicast.is_empty().then_some(self.multicast),
+            multicast: self.unicast.is_empty().then_some(self.multicast),
             peers: &self.unicast,
             least_hops: self.least_hops,
             versions: parameters.versions,
@@ -287,22 +314,18 @@ impl Router {
         Some(peer)
     }
 
-    /// Notes the advertisement in `mailbox`, of the Active router, and answers with the time since the one before, as XDP has
-    /// stamped both. Nothing is known of it where several have arrived since the last look.
-    pub(super) fn note_arrival(&mut self, mailbox: &Mailbox) -> Option<Duration> {
-        let (count, arrived) = (mailbox.count, Instant::from_nanos(mailbox.arrived_ns));
-        let (last_count, last_arrived) = self.arrival.replace((count, arrived))?;
+    /// Notes the advertisement in `mailbox`, which has been handled. If it is the Active router's, answers with the time since
+    /// the one before, as XDP has stamped both, and whether this host was about to take over.
+    pub(super) fn note_arrival(&mut self, mailbox: &Mailbox) -> Option<(Duration, bool)> {
+        let arrival = Arrival::of(mailbox);
+        let before = self.arrival.replace(arrival)?;
+        let Parameters { versions, down_adverts, .. } = *self.core.parameters();
         // Who speaks two versions says everything twice.
-        let together = if self.core.parameters().versions.sent().0.is_some() { 2 } else { 1 };
-        let is_next = (1..=together).contains(&count.wrapping_sub(last_count));
-        is_next.then(|| arrived.saturating_since(last_arrived))
-    }
-
-    /// Whether of the adverts that a Backup may miss only the last has come, after `gap`.
-    pub(super) fn almost_took_over(&self, gap: Duration, interval: Interval) -> bool {
-        let missed_but_one = u32::from(self.core.parameters().down_adverts.get()) - 1;
-        // Half an interval for what comes late.
-        2 * gap > (2 * missed_but_one + 1) * interval.duration()
+        let together = if versions.sent().0.is_some() { 2 } else { 1 };
+        let gap = arrival.silence(before, together)?;
+        let interval = Interval::from_centiseconds(mailbox.interval_cs)?;
+        let is_active = self.core.active_router() == Some(arrival.source);
+        is_active.then(|| (gap, almost_took_over(gap, interval, down_adverts)))
     }
 
     /// What was last heard of each peer.
@@ -352,5 +375,43 @@ fn flavour(mailbox: &Mailbox) -> Option<Checksum> {
         ACCEPT_RFC9568 => Some(Checksum::Rfc9568),
         ACCEPT_PSEUDO => Some(Checksum::Pseudo),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(host: u8, count: u64, millis: u64) -> Arrival {
+        let at = Instant::from_nanos(millis * 1_000_000);
+        Arrival { source: IpAddr::from([192, 0, 2, host]), count, at }
+    }
+
+    #[test]
+    fn a_silence_is_between_two_adverts_of_one_router() {
+        let before = arrival(1, 7, 100);
+        let gap = Some(Duration::from_millis(30));
+        for (after, together, silence) in [
+            (arrival(1, 8, 130), 1, gap),
+            (arrival(1, 9, 130), 1, None),
+            (arrival(1, 9, 130), 2, gap),
+            (arrival(1, 10, 130), 2, None),
+            (arrival(1, 7, 130), 2, None),
+            (arrival(2, 8, 130), 1, None),
+        ] {
+            assert_eq!(after.silence(before, together), silence, "{after:?}, {together} together");
+        }
+    }
+
+    #[test]
+    fn a_backup_that_has_missed_all_adverts_but_one_was_about_to_take_over() {
+        for (micros, centiseconds, down_adverts, is_close) in
+            [(25_000, 1, 3, false), (25_001, 1, 3, true), (45_000, 1, 5, false), (2_500_001, 100, 3, true)]
+        {
+            let interval = Interval::from_centiseconds(centiseconds).expect("not 0");
+            let down_adverts = DownAdverts::new(down_adverts).expect("3 to 100");
+            let gap = Duration::from_micros(micros);
+            assert_eq!(almost_took_over(gap, interval, down_adverts), is_close, "{gap:?}");
+        }
     }
 }

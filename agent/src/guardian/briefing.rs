@@ -40,7 +40,7 @@ pub struct RouterBriefing {
     /// Advertisements that may be missed.
     pub down_adverts: u8,
     /// The multicast group that adverts come to; `None` if they come by unicast.
-    pub group: Option<IpAddr>,
+    pub multicast: Option<IpAddr>,
     /// Its IPv6 addresses.
     pub solicited: Vec<Ipv6Addr>,
     /// The MAC that stands for its addresses, where that is not the interface's own.

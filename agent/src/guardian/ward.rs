@@ -42,8 +42,8 @@ impl Ward {
             // The agent's own filters go with its sockets, and the addresses would be deaf.
             socket.accept_unicast(index, mac).context("adding the virtual MAC to the NIC's filter")?;
         }
-        for group in routers.iter().filter_map(|router| router.group) {
-            socket.accept_group(index, group).context("adding the VRRP group to the NIC's filter")?;
+        for group in routers.iter().filter_map(|router| router.multicast) {
+            socket.accept_multicast(index, group).context("adding the VRRP group to the NIC's filter")?;
         }
         for vip in routers.iter().flat_map(|router| &router.solicited) {
             socket.accept_solicitations(index, *vip).context("adding a group to the NIC's filter")?;

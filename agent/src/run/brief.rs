@@ -52,7 +52,7 @@ fn of_router(router: &Router, interface: &Interface) -> Result<RouterBriefing, B
         slot: router.slot(),
         interval_cs: parameters.interval.centiseconds(),
         down_adverts: parameters.down_adverts.get(),
-        group: router.unicast().is_empty().then(|| router.multicast()),
+        multicast: router.unicast().is_empty().then(|| router.multicast()),
         solicited: router.vips().iter().filter_map(super::ipv6).collect(),
         virtual_mac: Some(router.mac()).filter(|mac| *mac != interface.mac),
         farewells: farewells.collect::<Result<_, _>>()?,

@@ -169,9 +169,9 @@ impl Opening<'_> {
         let ethtool = Ethtool::open(name)?;
         let queues = ethtool.receive_queues().min(MAX_QUEUES);
         let packet = PacketSocket::open(*index).context("opening a packet socket")?;
-        let groups: BTreeSet<IpAddr> = entries.iter().filter_map(|entry| entry.group).collect();
+        let groups: BTreeSet<IpAddr> = entries.iter().filter_map(|entry| entry.multicast).collect();
         for group in &groups {
-            packet.accept_group(*index, *group).context("adding the VRRP group to the NIC's filter")?;
+            packet.accept_multicast(*index, *group).context("adding the VRRP group to the NIC's filter")?;
         }
         for virtual_mac in entries.iter().map(|entry| entry.mac).filter(|entry| entry != mac) {
             packet

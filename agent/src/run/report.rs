@@ -182,7 +182,7 @@ pub(super) async fn warn_of_discards(server: Arc<Server>) {
                     verdict,
                     frames,
                     "advertisements of virtual routers that this host does not have: another cluster shares the segment, or the \
-                     nodes of this one have different vrids"
+                     nodes of this one have different vrids, or another `multicast`"
                 );
             }
         }

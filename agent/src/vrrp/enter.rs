@@ -104,7 +104,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Task::Follow => Reason::GroupMoved,
         };
         let leaving =
-            Leaving { patience_until: now + patience, lease_until, task, successor, for_good: false };
+            Leaving { patience_until: now + patience, lease_until, task, successor, group_has_gone: false };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 

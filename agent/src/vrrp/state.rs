@@ -96,7 +96,7 @@ pub(super) struct Leaving<A> {
     /// The only router that was asked. Priority 0 has not been said then: the others know of nothing.
     pub(super) successor: Option<A>,
     /// The rest of its group has gone meanwhile: it follows whether or not somebody takes over.
-    pub(super) for_good: bool,
+    pub(super) group_has_gone: bool,
 }
 
 /// Why a router leaves.

@@ -321,18 +321,18 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             }
             Input::Timer if now >= leaving.patience_until => self.linger_over(leaving, now, actions),
             Input::Shutdown if leaving.task != Task::Shutdown => {
-                self.leave_for_good(leaving, Task::Shutdown, Reason::Shutdown, now, actions);
+                self.change_task(leaving, Task::Shutdown, Reason::Shutdown, now, actions);
             }
             Input::Tracked { priority, fitness } => self.note_trackers(priority, fitness),
             // It must not preempt its successor when it recovers.
             Input::Handover { to: None } if leaving.task == Task::Relief => {
-                self.leave_for_good(leaving, Task::Handover, Reason::Handover, now, actions);
+                self.change_task(leaving, Task::Handover, Reason::Handover, now, actions);
             }
             Input::Drain if matches!(leaving.task, Task::Handover | Task::Relief | Task::Follow) => {
-                self.leave_for_good(leaving, Task::Drain, Reason::Drained, now, actions);
+                self.change_task(leaving, Task::Drain, Reason::Drained, now, actions);
             }
             // Nobody speaks to this member, perhaps, and the others have gone.
-            Input::GroupMoved => self.state = State::Leaving(Leaving { for_good: true, ..leaving }),
+            Input::GroupMoved => self.state = State::Leaving(Leaving { group_has_gone: true, ..leaving }),
             Input::LinkDown => self.drop_out(leaving.task, Reason::LinkDown, now, actions),
             Input::DatapathLost => self.drop_out(leaving.task, Reason::DatapathLost, now, actions),
             // Another router that leaves is no successor.
@@ -354,7 +354,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
     }
 
     /// What began as a handover ends otherwise. If it was offered to one, anybody may take it now.
-    fn leave_for_good(
+    fn change_task(
         &mut self,
         leaving: Leaving<A>,
         task: Task,
@@ -376,7 +376,7 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Task::Follow => Reason::GroupMoved,
             // This host was stalled: somebody may have taken over long ago.
             Task::Handover | Task::Relief | Task::Drain if now >= leaving.lease_until => Reason::LeaseLapsed,
-            Task::Handover | Task::Relief | Task::Drain if leaving.for_good => Reason::GroupMoved,
+            Task::Handover | Task::Relief | Task::Drain if leaving.group_has_gone => Reason::GroupMoved,
             // The others were not asked when its trackers failed.
             Task::Handover if leaving.successor.is_some() && self.fitness == Fitness::Failing => {
                 return self.leave(leaving.lease_until, Task::Relief, None, now, actions);

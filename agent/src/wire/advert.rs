@@ -36,7 +36,7 @@ pub struct Expected<'a> {
     /// This host's primary address: what comes from it is our own.
     pub primary: IpAddr,
     /// The multicast group that adverts come to; `None` if they come by unicast.
-    pub group: Option<IpAddr>,
+    pub multicast: Option<IpAddr>,
     /// Who may send by unicast.
     pub peers: &'a [IpAddr],
     /// The lowest TTL, or Hop Limit: [`HOPS`](super::HOPS), but for unicast peers that are further away.
@@ -58,8 +58,8 @@ impl Expected<'_> {
         interval: Interval,
         checksum: ChecksumMode,
     ) -> Self {
-        let group = Some(address::vrrp_group(address::family(primary)));
-        Self { primary, group, peers: &[], least_hops: HOPS, versions, interval, checksum }
+        let multicast = Some(address::vrrp_group(address::family(primary)));
+        Self { primary, multicast, peers: &[], least_hops: HOPS, versions, interval, checksum }
     }
 }
 
@@ -134,11 +134,11 @@ pub fn parse_datagram<'e>(
     if source == expected.primary {
         return Err(Discard::Own);
     }
-    if is_unicast == expected.group.is_some() {
+    if is_unicast == expected.multicast.is_some() {
         return Err(Discard::Destination);
     }
     // Those who advertise to another group are another virtual router.
-    if !is_unicast && Some(destination) != expected.group {
+    if !is_unicast && Some(destination) != expected.multicast {
         return Err(unknown);
     }
     if is_unicast && !expected.peers.contains(&source) {
@@ -248,7 +248,7 @@ pub struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Writes the frame to the multicast group `group` into the beginning of `buffer` and answers with its length.
     pub fn build(&self, group: IpAddr, buffer: &mut [u8]) -> Result<usize, BuildError> {
-        let to = address::group_mac(group);
+        let to = address::multicast_mac(group);
         let outline = Outline { to, from: self.mac, vlan: self.vlan, header: self.header(group) };
         let (message, length) = ip::start(buffer, &outline, self.length()?)?;
         self.write(message, group)?;

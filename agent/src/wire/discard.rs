@@ -6,11 +6,11 @@ use thiserror::Error;
 /// Why a frame was discarded, split as the data plane's counters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Discard {
-    /// Not an IP packet of protocol 112 to the group of its family or to this host, behind at most two VLANs' tags: none of our
+    /// Not an IP packet of protocol 112 to a multicast group or to this host, behind at most two VLANs' tags: none of our
     /// business.
     #[error("not a VRRP frame")]
     NotVrrp,
-    /// No virtual router of that VLAN and VRID is configured.
+    /// No virtual router of that VLAN and VRID is configured that advertises to that group.
     #[error("VRID {0} is not configured")]
     UnknownRouter(u8),
     /// The source is our own primary address: an echo, a loop, or a duplicate address.

@@ -7,7 +7,7 @@ use baton_common::maps::VlanId;
 use super::checksum::Sum;
 use super::ip::{self, Header, Outline};
 use super::link::{BuildError, Mac};
-use crate::address::solicited_node;
+use crate::address::{multicast_mac, solicited_node};
 
 const ICMPV6: u8 = 58;
 /// Octets of either message with the option that has a MAC.
@@ -80,11 +80,9 @@ impl Message {
         source: Ipv6Addr,
         group: Ipv6Addr,
     ) -> Result<usize, BuildError> {
-        // RFC 2464 7.
-        let [.., a, b, c, d] = group.octets();
         let (source, destination) = (IpAddr::V6(source), IpAddr::V6(group));
         let header = Header { source, destination, protocol: ICMPV6, class: 0 };
-        let outline = Outline { to: [0x33, 0x33, a, b, c, d], from: self.mac, vlan, header };
+        let outline = Outline { to: multicast_mac(destination), from: self.mac, vlan, header };
         let (message, length) = ip::start(buffer, &outline, MESSAGE)?;
         message.fill(0);
         message[0] = self.kind;

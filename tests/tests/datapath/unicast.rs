@@ -42,7 +42,7 @@ fn router(slot: u32, primary: IpAddr, peers: &[IpAddr], least_hops: u8) -> Route
         slot,
         checksums: BOTH,
         primary: address::to_map(primary),
-        group: if peers.is_empty() { address::family(primary).vrrp_group() } else { [0; 16] },
+        multicast: if peers.is_empty() { address::family(primary).vrrp_group() } else { [0; 16] },
         versions: ACCEPT_V3,
         authentication: NO_AUTHENTICATION,
         _pad: 0,
@@ -110,7 +110,7 @@ fn adverts_to_another_group_are_those_of_another_router() {
     let unknown = |frame: &[u8]| outcome(XDP_PASS, VrrpUnknownRouter, frame);
     assert_eq!(host.receive(&at_home), outcome(XDP_PASS, VrrpReceived, &at_home));
     assert_eq!(host.receive(&elsewhere), unknown(&elsewhere));
-    let router = Router { group: mapped([224, 0, 0, 118]), ..router(SLOT, US.into(), &[], 255) };
+    let router = Router { multicast: mapped([224, 0, 0, 118]), ..router(SLOT, US.into(), &[], 255) };
     host.set_router(0, 51, Family::Ipv4, router);
     assert_eq!(host.receive(&at_home), unknown(&at_home));
     assert_eq!(host.receive(&elsewhere), outcome(XDP_PASS, VrrpReceived, &elsewhere));

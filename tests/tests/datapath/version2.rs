@@ -20,7 +20,7 @@ const OF_VERSION_2: Router = Router {
     slot: SLOT,
     checksums: BOTH,
     primary: mapped(PRIMARY),
-    group: Family::Ipv4.vrrp_group(),
+    multicast: Family::Ipv4.vrrp_group(),
     versions: ACCEPT_V2,
     authentication: NO_AUTHENTICATION,
     _pad: 0,

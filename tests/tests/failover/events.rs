@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 use std::process::{ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use baton::config::MacMode;
 use baton::control::protocol::Event;
 use baton_tests::lab::{Fault, Host, Lab, Process, Settings, output, pause, wait_until};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::support::{SOON, router, wait_for_next_in_line, with_pair, with_settings};
 
@@ -80,6 +82,10 @@ fn wait_for_advert(lab: &Lab) -> Result<()> {
 
 fn next(lines: &mut BufReader<ChildStdout>) -> Result<Event> {
     let mut line = String::new();
+    if lines.buffer().is_empty() {
+        let mut ready = [PollFd::new(lines.get_ref().as_fd(), PollFlags::POLLIN)];
+        ensure!(poll(&mut ready, PollTimeout::try_from(SOON)?)? > 0, "nothing is told for {SOON:?}");
+    }
     lines.read_line(&mut line)?;
     serde_json::from_str(&line).with_context(|| format!("understand the event `{line}`"))
 }

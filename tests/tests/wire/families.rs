@@ -37,6 +37,24 @@ fn every_valid_advertisement_over_ipv6_is_accepted_with_its_fields() {
     assert_eq!(accepted, 14);
 }
 
+/// The checksum covers the group.
+#[test]
+fn what_is_built_for_another_group_is_heard_by_those_who_are_in_it_alone() {
+    let addresses = [IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x100])];
+    let outgoing = Outgoing { source: SOURCE, ..advertisement(&addresses) };
+    let other = IpAddr::from([0xff02, 0, 0, 0, 0, 0, 0, 0x118]);
+    let mut buffer = [0; MAX_ADVERTISEMENT_FRAME];
+    let length = outgoing.build(other, &mut buffer).expect("large enough");
+    assert_eq!(buffer[..6], [0x33, 0x33, 0, 0, 0x01, 0x18]);
+    let heard = |multicast| {
+        let us = expected(IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]), VERSION_3, AUTO);
+        let find = |_, _, _| Some(Expected { multicast: Some(multicast), ..us });
+        parse_frame(&buffer[..length], find).map(|received| received.advertisement.standing.octet())
+    };
+    assert_eq!(heard(other), Ok(100));
+    assert_eq!(heard(group(&outgoing)), Err(Discard::UnknownRouter(51)));
+}
+
 /// T-011, T-016, T-018, T-021.
 #[test]
 fn every_bad_ipv6_advertisement_is_refused_for_its_own_reason() {

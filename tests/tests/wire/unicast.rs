@@ -6,8 +6,8 @@ const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const US: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
 fn heard(name: &str, peers: &[IpAddr], least_hops: u8) -> Result<u8, Discard> {
-    let group = peers.is_empty().then(|| address::vrrp_group(Family::Ipv4));
-    let expected = Expected { group, peers, least_hops, ..expected(US, VERSION_3, AUTO) };
+    let multicast = peers.is_empty().then(|| address::vrrp_group(Family::Ipv4));
+    let expected = Expected { multicast, peers, least_hops, ..expected(US, VERSION_3, AUTO) };
     let find = |_, _, vrid: Vrid| (vrid.get() == 51).then_some(expected);
     parse_frame(&frames::octets(name), find).map(|received| received.advertisement.standing.octet())
 }

@@ -318,6 +318,19 @@ fn a_router_speaks_version_3_or_2_or_both() {
 }
 
 #[test]
+fn adverts_go_to_the_group_of_vrrp_or_another() {
+    let ipv6 = MINIMAL.replace("192.0.2.100", "fe80::51");
+    for (text, expected) in [
+        (MINIMAL.to_owned(), "224.0.0.18"),
+        (format!("{MINIMAL}multicast = \"239.1.2.3\"\n"), "239.1.2.3"),
+        (ipv6.clone(), "ff02::12"),
+        (format!("{ipv6}multicast = \"ff12::118\"\n"), "ff12::118"),
+    ] {
+        assert_eq!(parse(&text).expect(expected).routers[0].multicast.to_string(), expected);
+    }
+}
+
+#[test]
 fn a_url_without_a_port_has_that_of_its_scheme() {
     for (url, is_tls, address, path) in [
         ("http://192.0.2.1", false, "192.0.2.1:80", "/"),
