@@ -195,6 +195,11 @@ impl<T: Copy> Ring<T> {
         None
     }
 
+    /// How many frames it takes now.
+    pub fn room(&self) -> usize {
+        self.free.len()
+    }
+
     /// Whether frames are still on their way.
     pub fn is_sending(&self) -> bool {
         !self.in_flight.is_empty()

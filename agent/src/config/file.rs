@@ -92,9 +92,9 @@ fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
     draft::check(&routers, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
-    let mut trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
+    let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
     let mut routers: Vec<RouterConfig> =
         routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
-    group::tie(&mut routers, &mut trackers);
+    group::tie(&mut routers);
     Some(Config { path: path.to_owned(), runtime: runtime?, routers, trackers, hooks, objects })
 }

@@ -1,17 +1,11 @@
 //! Groups: virtual routers that only make sense together, such as those on the two sides of a gateway. What keeps one of them
-//! from serving keeps all of them: they have each other's trackers, and the carriers of each other's interfaces.
+//! from serving keeps all of them: they have each other's trackers, and the election takes care of their links.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU8;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::RouterConfig;
 use super::draft::Draft;
 use super::findings::{Findings, Spot};
-use super::{Check, RouterConfig, TrackerConfig};
-
-/// How soon a carrier is looked at again without notice of a change, and how many good looks make up for its loss.
-const CARRIER_INTERVAL: Duration = Duration::from_millis(200);
-const CARRIER_RISE: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
 
 /// Notes members of a group in whose elections another node could win than in those before them.
 pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
@@ -24,6 +18,9 @@ pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
         };
         for (key, is_other) in [
             ("priority", draft.priority != first.priority),
+            // A planned move waits for an interval, and needs all of them.
+            ("interval_ms", draft.interval != first.interval),
+            ("down_timer_adverts", draft.down_adverts != first.down_adverts),
             ("preempt", draft.preempt != first.preempt),
             ("preempt_delay_ms", draft.preempt_delay != first.preempt_delay),
         ] {
@@ -38,46 +35,17 @@ pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
     }
 }
 
-/// Gives the members of each group what the others track, and adds what they track because of each other to `trackers`.
-pub(super) fn tie(routers: &mut [RouterConfig], trackers: &mut Vec<TrackerConfig>) {
-    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, router) in routers.iter().enumerate() {
+/// Gives the members of each group what the others track.
+pub(super) fn tie(routers: &mut [RouterConfig]) {
+    let mut tracked: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for router in &*routers {
         if let Some(group) = &router.group {
-            groups.entry(group.clone()).or_default().push(index);
+            tracked.entry(group.clone()).or_default().extend(&router.trackers);
         }
     }
-    for members in groups.into_values() {
-        let mut interfaces: Vec<String> =
-            members.iter().map(|&index| routers[index].interface.clone()).collect();
-        interfaces.dedup();
-        let mut tracked: Vec<usize> =
-            members.iter().flat_map(|&index| routers[index].trackers.clone()).collect();
-        // One that has lost its own link is out of the election anyway.
-        if interfaces.iter().any(|interface| *interface != interfaces[0]) {
-            tracked.extend(interfaces.into_iter().map(|interface| carrier(interface, trackers)));
-        }
-        tracked.sort_unstable();
-        tracked.dedup();
-        for index in members {
-            routers[index].trackers.clone_from(&tracked);
+    for router in routers {
+        if let Some(of_group) = router.group.as_ref().and_then(|group| tracked.get(group)) {
+            router.trackers = of_group.iter().copied().collect();
         }
     }
-}
-
-/// The index of the tracker for the carrier of `interface`, which is added if there is none.
-fn carrier(interface: String, trackers: &mut Vec<TrackerConfig>) -> usize {
-    let name = format!("link of {interface}");
-    if let Some(index) = trackers.iter().position(|tracker| tracker.name == name) {
-        return index;
-    }
-    trackers.push(TrackerConfig {
-        name,
-        checks: vec![Check::Carrier(interface)],
-        interval: CARRIER_INTERVAL,
-        patience: CARRIER_INTERVAL,
-        rise: CARRIER_RISE,
-        fall: NonZeroU8::MIN,
-        weight: None,
-    });
-    trackers.len() - 1
 }

@@ -65,7 +65,7 @@ fn cause(reason: &str, router: &RouterStatus) -> String {
         "succeeded" => "another router took over when this one was told to hand over, to drain or to stop, or its \
                         trackers failed"
             .to_owned(),
-        "group-moved" => "another router took over from a member of its group, and the others follow".to_owned(),
+        "group-moved" => "a member of its group has lost the role, and the others follow".to_owned(),
         "lease-lapsed" => "its lease had run out before an advert was sent: this host was stalled, or could not \
                            transmit; somebody may have taken over meanwhile"
             .to_owned(),
@@ -84,8 +84,8 @@ fn prospect(router: &RouterStatus) -> String {
             router.effective_priority
         ),
         "Backup" if router.ready => {
-            "It would be Active, and waits for its group: a member that `baton status` does not show as waiting still listens \
-             to another router, or waits for its adverts."
+            "It would be Active, and waits for its group: a member that `baton status` does not show as waiting listens to \
+             another router, waits for its adverts, or has no link."
                 .to_owned()
         }
         "Backup" if router.deaf => {

@@ -58,9 +58,9 @@ impl Server {
                 "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
             ));
         }
-        for places in places.chunks(AT_ONCE) {
-            let command = Command::Handover { routers: places.to_vec(), to };
-            if let Err(refusal) = self.carry_out(command, places).await {
+        for places in self.parts(&places) {
+            let command = Command::Handover { routers: places.clone(), to };
+            if let Err(refusal) = self.carry_out(command, &places).await {
                 return refusal;
             }
         }
@@ -234,6 +234,26 @@ impl Server {
                     })
                     .map(move |(router, (_, state))| (Place { port, router }, state))
             })
+    }
+
+    /// `places` in parts of [`AT_ONCE`] or a few more: a group is in one, for its members only move together.
+    fn parts(&self, places: &[Place]) -> Vec<Vec<Place>> {
+        let mut wholes: Vec<(Option<&str>, Vec<Place>)> = Vec::new();
+        for place in places {
+            let group = self.group_of(*place);
+            match wholes.iter_mut().find(|(of, _)| group.is_some() && *of == group) {
+                Some((_, members)) => members.push(*place),
+                None => wholes.push((group, vec![*place])),
+            }
+        }
+        let mut parts: Vec<Vec<Place>> = Vec::new();
+        for (_, whole) in wholes {
+            match parts.last_mut().filter(|part| part.len() < AT_ONCE) {
+                Some(part) => part.extend(whole),
+                None => parts.push(whole),
+            }
+        }
+        parts
     }
 
     /// Whether the virtual router at `place` is one of `others`, or in a group with one.

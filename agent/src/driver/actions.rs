@@ -5,17 +5,18 @@
 
 use super::command::{Event, News, Place};
 use super::port::Port;
-use super::transmitter::{NotSent, Progress, Renewal};
+use super::transmitter::{NotSent, Progress, Renewal, Transmitter};
 use crate::clock;
 use crate::recorder::Record;
-use crate::vrrp::{
-    Action, Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition, Version,
-};
+use crate::vrrp::{Action, Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
 use crate::wire::Mac;
 
 /// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations, and a
 /// question for the gateway, they fit into the ring beside the advertisements, and no timer waits for long.
 const ANNOUNCEMENTS: usize = 16;
+
+/// Gateways that an address asks.
+const GATEWAYS: usize = 2;
 
 /// What an advertisement says, and the MAC that it comes from.
 #[derive(Clone, Copy)]
@@ -82,32 +83,25 @@ impl Port {
         }
     }
 
-    /// Sends an advertisement in every version that this virtual router speaks. The last carries the renewal, for a
-    /// ring sends in order: some peers hear only the first, and would take over from a lease that is renewed without it. Where
-    /// the ring takes the first and not the last, this advertisement renews nothing.
+    /// Sends an advertisement in every version that this virtual router speaks, to whoever it advertises to. By unicast the
+    /// kernel sends, from the interface's own MAC. It has left when the last version has: some peers hear only the first, and
+    /// would take over from a lease that is renewed without it.
     fn advertise(&mut self, index: usize, word: Word, renewal: Option<Renewal>) -> Result<Progress, NotSent> {
-        let (first, last) = self.routers[index].parameters().versions.sent();
-        let first = first.map(|version| self.advertise_in(version, index, word, None));
-        let first = first.unwrap_or(Ok(Progress::Left));
-        let renewal = renewal.filter(|_| first.is_ok());
-        let last = self.advertise_in(last, index, word, renewal);
-        Ok(first?.max(last?))
-    }
-
-    /// Sends an advertisement of `version` to whoever this virtual router advertises to. By unicast the kernel sends, from the
-    /// interface's own MAC.
-    fn advertise_in(
-        &mut self,
-        version: Version,
-        index: usize,
-        Word { mac, standing, checksum }: Word,
-        renewal: Option<Renewal>,
-    ) -> Result<Progress, NotSent> {
-        let router = &self.routers[index];
-        let advertisement = router.advertisement(mac, version, standing, checksum);
-        match router.unicast() {
-            [] => self.transmitter.send(renewal, |frame| advertisement.build(router.multicast(), frame)),
-            peers => self.transmitter.send_to(peers, |peer, packet| advertisement.build_packet(peer, packet)),
+        let Self { routers, transmitter, .. } = self;
+        let router = &routers[index];
+        let Word { mac, standing, checksum } = word;
+        let (first, last) = router.parameters().versions.sent();
+        let of = |version| router.advertisement(mac, version, standing, checksum);
+        let peers = router.unicast();
+        let to_peers = |transmitter: &mut Transmitter, version| {
+            transmitter.send_to(peers, |peer, packet| of(version).build_packet(peer, packet))
+        };
+        let to_group = |version| move |frame: &mut [u8]| of(version).build(router.multicast(), frame);
+        match (peers, first) {
+            ([], None) => transmitter.send(renewal, to_group(last)),
+            ([], Some(first)) => transmitter.send_both(renewal, to_group(first), to_group(last)),
+            (_, None) => to_peers(transmitter, last),
+            (_, Some(first)) => to_peers(transmitter, first).and_then(|_| to_peers(transmitter, last)),
         }
     }
 
@@ -172,7 +166,7 @@ impl Port {
             }
         }
         let Some(&vip) = router.vips().get(vip) else { return };
-        for question in gateways.of(vip).filter_map(|gateway| router.question(vip, gateway)) {
+        for question in gateways.of(vip).take(GATEWAYS).filter_map(|gateway| router.question(vip, gateway)) {
             let _ = transmitter.send(None, |frame| question.build(frame));
         }
     }
@@ -182,7 +176,7 @@ impl Port {
         if router.core.role() != Role::Active || router.core.leaving() {
             router.announcer.stop();
         }
-        router.lost |= transition.is_loss();
+        router.lost |= transition.is_loss() || (transition.from == Role::Active && router.core.drained());
         let record = Record { transition, stages: router.stages };
         router.recorder.push(record);
         let epoch = self.ownerships.epoch(router.slot);

@@ -39,7 +39,7 @@ impl Group {
         self.share_lease(ports);
     }
 
-    fn cores<'a>(&'a self, ports: &'a [Port]) -> impl Iterator<Item = &'a VirtualRouter<IpAddr>> {
+    fn cores<'a>(&'a self, ports: &'a [Port]) -> impl Iterator<Item = &'a VirtualRouter<IpAddr>> + Clone {
         self.members.iter().map(|place| &ports[place.port].routers[place.router].core)
     }
 

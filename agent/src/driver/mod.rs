@@ -106,6 +106,17 @@ impl Driver {
                 port.keep_time();
                 port.renew();
             }
+            self.keep_groups();
+        }
+    }
+
+    /// Does what follows for groups from what has happened in this round.
+    fn keep_groups(&mut self) {
+        let mut is_news = false;
+        for port in &mut self.ports {
+            is_news |= std::mem::take(&mut port.unsettled);
+        }
+        if is_news {
             for group in &mut self.groups {
                 group.keep_together(&mut self.ports);
             }

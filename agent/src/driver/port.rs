@@ -98,6 +98,8 @@ pub struct Port {
     fed: bool,
     /// Whether one was fed since the peers were chosen.
     pub(super) regroup: bool,
+    /// Whether one was fed since the groups were looked at.
+    pub(super) unsettled: bool,
 }
 
 impl Port {
@@ -144,6 +146,7 @@ impl Port {
             due: None,
             fed: true,
             regroup: true,
+            unsettled: true,
         }
     }
 
@@ -376,7 +379,7 @@ impl Port {
     /// What the core wants done about one input.
     pub(super) fn ask(&mut self, index: usize, input: Input<IpAddr>, now: Instant) -> Actions {
         let router = &mut self.routers[index];
-        (self.fed, self.regroup) = (true, true);
+        (self.fed, self.regroup, self.unsettled) = (true, true, true);
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
         let has_failed = matches!(input, Input::ActiveFailed { .. });

@@ -37,7 +37,7 @@ const COMPLETION_PATIENCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct NotSent;
 
-/// How far a frame has come.
+/// How far a frame has come, the less certain last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Progress {
     /// It has left for certain.
@@ -101,6 +101,30 @@ impl Transmitter {
             return Ok(Progress::Queued);
         }
         self.packet.transmit(frame).map_err(|_| NotSent)?;
+        Ok(Progress::Left)
+    }
+
+    /// Builds two frames and sends them, both through a ring, which keeps their order and reports the last, or both past it.
+    pub(super) fn send_both(
+        &mut self,
+        renewal: Option<Renewal>,
+        first: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
+        last: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
+    ) -> Result<Progress, NotSent> {
+        if self.rings().first().is_some_and(|ring| ring.room() >= 2) {
+            let first = self.send(None, first)?;
+            return Ok(first.max(self.send(renewal, last)?));
+        }
+        self.send_past_rings(first)?;
+        self.send_past_rings(last)
+    }
+
+    fn send_past_rings(
+        &mut self,
+        build: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
+    ) -> Result<Progress, NotSent> {
+        let length = build(&mut self.frame).map_err(|_| NotSent)?;
+        self.packet.transmit(self.frame.get(..length).ok_or(NotSent)?).map_err(|_| NotSent)?;
         Ok(Progress::Left)
     }
 

@@ -124,6 +124,13 @@ pub(super) async fn log_events(
                 let interval_cs = peer.interval.centiseconds();
                 let priority = peer.standing.octet();
                 tracing::info!(interface, vrid, address = %peer.address, priority, interval_cs, "peer");
+                if config.group.is_some() && priority == config.priority.get() {
+                    tracing::warn!(
+                        interface, vrid, address = %peer.address,
+                        "peer has our priority; of a group each address decides then, and after a partition both nodes may give way: \
+                         give each node its own"
+                    );
+                }
                 if !peer.same_vips {
                     tracing::warn!(interface, vrid, address = %peer.address, "peer has other vips; make the lists equal");
                 }

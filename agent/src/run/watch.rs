@@ -40,7 +40,7 @@ pub(super) async fn watch(
     remote: Remote,
 ) {
     let mut lost = vec![false; watched.len()];
-    let mut gateways = vec![Gateways::default(); watched.len()];
+    let mut gateways: Vec<Option<Gateways>> = vec![None; watched.len()];
     loop {
         for (port, expected) in watched.iter().enumerate() {
             // What is not known has not changed.
@@ -64,10 +64,10 @@ pub(super) async fn watch(
             }
             if let Some(interface) = &now
                 && let Ok(Ok(found)) = timeout(PATIENCE, watch.gateways(interface)).await
-                && found != gateways[port]
+                && gateways[port].as_ref() != Some(&found)
                 && remote.send(Command::Gateways { port, gateways: found.clone() }).is_ok()
             {
-                gateways[port] = found;
+                gateways[port] = Some(found);
             }
             let usable = now.filter(|interface| interface.carrier && !lost[port]);
             let has = |primary: &&IpAddr| usable.as_ref().is_some_and(|it| it.addresses.contains(primary));

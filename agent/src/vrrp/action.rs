@@ -50,7 +50,7 @@ pub enum Input<A> {
     TransmitFailed,
     /// All routers of the group are Active or [ready](super::VirtualRouter::ready) to be.
     GroupReady,
-    /// Another host has taken the role over from a member of the group.
+    /// A member of the group has lost the role.
     GroupMoved,
     /// The lease had run out before its renewal could be stored, which was not done therefore.
     LeaseLapsed,
@@ -108,9 +108,10 @@ impl Transition {
         self.to == Role::Active && self.from != Role::Active && self.reason != Reason::Resumed
     }
 
-    /// Whether this host has left the role to another, or has to fear that another has it.
+    /// Whether this host has lost the role: to another that has it, or may have it, or because it cannot have it.
     pub fn is_loss(self) -> bool {
-        self.from == Role::Active && self.to == Role::Backup
+        let is_unable = matches!(self.reason, Reason::LinkDown | Reason::DatapathLost);
+        self.from == Role::Active && (self.to == Role::Backup || is_unable)
     }
 }
 

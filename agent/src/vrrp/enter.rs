@@ -103,8 +103,9 @@ impl<A: Copy + Ord + Debug> VirtualRouter<A> {
             Task::Drain => Reason::Drained,
             Task::Follow => Reason::GroupMoved,
         };
+        let group_has_gone = task == Task::Follow;
         let leaving =
-            Leaving { patience_until: now + patience, lease_until, task, successor, group_has_gone: false };
+            Leaving { patience_until: now + patience, lease_until, task, successor, group_has_gone };
         self.enter(State::Leaving(leaving), reason, now, actions);
     }
 

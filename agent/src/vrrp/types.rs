@@ -270,7 +270,7 @@ pub enum Reason {
     TrackerFailed,
     /// A successor spoke up after this router had said priority 0.
     Succeeded,
-    /// Another host has taken over from a member of its group, and all of a group are on one host.
+    /// A member of its group has lost the role, and all of a group are on one host.
     GroupMoved,
     /// The lease ran out before it was renewed: this host was stalled, or could not transmit.
     LeaseLapsed,

@@ -99,7 +99,7 @@ fn a_group_is_ready_when_nobody_is_waited_for() {
         (vec![&ready], true),
         (vec![&ready, &ready], true),
         (vec![&ready, &serving], true),
-        (vec![&ready, &down], true),
+        (vec![&ready, &down], false),
         (vec![&ready, &waiting], false),
         (vec![&ready, &leaving], false),
         (vec![&serving, &serving], false),

@@ -1,5 +1,5 @@
-//! Two nodes with a group of routers, one on each of several links that are cut and mended, while nodes die, return, and hand
-//! over. Frames take no time; what a driver does for a group is in `keep_together`.
+//! Two nodes with a group of routers, one on each of several links that are cut, unplugged and mended, while nodes die, return,
+//! hand over, are drained and resumed. Frames take no time; what a driver does for a group is in `keep_together`.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -28,6 +28,8 @@ struct Node {
     leases: [Option<Instant>; LINKS],
     lost: bool,
     runs: bool,
+    /// Which links it has no carrier on.
+    unplugged: [bool; LINKS],
 }
 
 /// Two nodes and the links between them. Frames take no time.
@@ -45,7 +47,13 @@ impl Node {
             let priority = if who == 0 { 200 } else { 100 };
             VirtualRouter::new(parameters(priority, primary), None).grouped()
         };
-        Self { members: std::array::from_fn(member), leases: [None; LINKS], lost: false, runs: false }
+        Self {
+            members: std::array::from_fn(member),
+            leases: [None; LINKS],
+            lost: false,
+            runs: false,
+            unplugged: [false; LINKS],
+        }
     }
 
     fn owns(&self, link: usize, now: Instant) -> bool {
@@ -56,10 +64,10 @@ impl Node {
         (0..LINKS).any(|link| self.owns(link, now))
     }
 
-    /// Whether some of the group serve and others leave the role to another.
+    /// Whether some of the group serve and others do not.
     fn is_split(&self, now: Instant) -> bool {
-        let is_backup = |member: &VirtualRouter<Ipv4Addr>| member.role() == Role::Backup;
-        self.serves_any(now) && self.members.iter().any(is_backup)
+        let is_active = |member: &VirtualRouter<Ipv4Addr>| member.role() == Role::Active;
+        self.serves_any(now) && !self.members.iter().all(is_active)
     }
 }
 
@@ -89,7 +97,11 @@ impl Pair {
                     };
                 }
                 Action::Transmit { standing, .. } => self.transmit(who, link, standing),
-                Action::Report(transition) => self.nodes[who].lost |= transition.is_loss(),
+                Action::Report(transition) => {
+                    let node = &mut self.nodes[who];
+                    let is_drained = transition.from == Role::Active && node.members[link].drained();
+                    node.lost |= transition.is_loss() || is_drained;
+                }
                 Action::Concede { .. } | Action::Announce => {}
             }
         }
@@ -98,7 +110,7 @@ impl Pair {
     fn transmit(&mut self, who: usize, link: usize, standing: Standing) {
         let source = self.nodes[who].members[link].parameters().primary;
         let other = 1 - who;
-        if self.nodes[other].runs && !self.cut[link] {
+        if self.nodes[other].runs && self.carries(link) {
             let Parameters { interval, .. } = *self.nodes[who].members[link].parameters();
             let (version, checksum) = (Version::V3, Checksum::Rfc9568);
             let advertisement = Advertisement { source, standing, interval, version, checksum };
@@ -144,16 +156,48 @@ impl Pair {
         }
     }
 
-    fn start(&mut self, who: usize) {
-        self.nodes[who] = Node { runs: true, ..Node::new(who) };
-        self.feed_all(who, Input::Startup);
+    fn carries(&self, link: usize) -> bool {
+        !self.cut[link] && self.nodes.iter().all(|node| !node.unplugged[link])
     }
 
-    /// All links carry again, and both nodes run.
+    fn start(&mut self, who: usize) {
+        let unplugged = self.nodes[who].unplugged;
+        self.nodes[who] = Node { runs: true, unplugged, ..Node::new(who) };
+        (0..LINKS).for_each(|link| self.start_up(who, link));
+    }
+
+    fn start_up(&mut self, who: usize, link: usize) {
+        if self.nodes[who].runs && !self.nodes[who].unplugged[link] {
+            self.feed(who, link, Input::Startup);
+        }
+    }
+
+    fn plug(&mut self, who: usize, link: usize, is_plugged: bool) {
+        self.nodes[who].unplugged[link] = !is_plugged;
+        if is_plugged {
+            self.start_up(who, link);
+        } else if self.nodes[who].runs {
+            self.feed(who, link, Input::LinkDown);
+        }
+    }
+
+    fn resume(&mut self, who: usize) {
+        for link in 0..LINKS {
+            if self.nodes[who].members[link].drained() {
+                self.feed(who, link, Input::Undrain);
+                self.start_up(who, link);
+            }
+        }
+    }
+
+    /// All links carry again, and both nodes run and take part.
     fn mend(&mut self) {
         self.cut = [false; LINKS];
         for who in 0..2 {
-            if !self.nodes[who].runs {
+            (0..LINKS).for_each(|link| self.plug(who, link, true));
+            if self.nodes[who].runs {
+                self.resume(who);
+            } else {
                 self.start(who);
             }
         }
@@ -161,7 +205,7 @@ impl Pair {
 
     fn disturb(&mut self, random: &mut Random) {
         let (who, link) = (random.below(2), random.below(LINKS));
-        match random.below(6) {
+        match random.below(10) {
             0 => self.cut[link] = true,
             1 => self.cut[link] = false,
             2 => self.cut = [random.chance(500); LINKS],
@@ -169,6 +213,10 @@ impl Pair {
             3 => self.nodes[who].runs = false,
             4 if !self.nodes[who].runs => self.start(who),
             5 if self.nodes[who].runs => self.feed_all(who, Input::Handover { to: None }),
+            6 => self.plug(who, link, false),
+            7 => self.plug(who, link, true),
+            8 if self.nodes[who].runs => self.feed_all(who, Input::Drain),
+            9 if self.nodes[who].runs => self.resume(who),
             _ => {}
         }
     }
@@ -207,14 +255,14 @@ fn run(seed: u64) -> Result<(), String> {
             pair.disturb(&mut random);
         }
         pair.step();
-        let Pair { nodes, cut, now } = &pair;
+        let Pair { nodes, now, .. } = &pair;
         for (node, split) in nodes.iter().zip(&mut split) {
             *split = if node.runs && node.is_split(*now) { *split + 1 } else { 0 };
             if *split > MOVE {
                 return Err(format!("{now:?}: a part of the group stays behind"));
             }
         }
-        let see_each_other = nodes.iter().all(|node| node.runs) && cut.contains(&false);
+        let see_each_other = nodes.iter().all(|node| node.runs) && (0..LINKS).any(|link| pair.carries(link));
         seen = if see_each_other { seen + 1 } else { 0 };
         on_both = if nodes.iter().all(|node| node.serves_any(*now)) { on_both + 1 } else { 0 };
         if seen >= SETTLE && on_both > MOVE {
