@@ -20,6 +20,7 @@ const CORE: Pure = Pure {
         "action",
         "baton_common",
         "fmt",
+        "group",
         "router",
         "state",
         "std::array",

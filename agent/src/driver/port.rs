@@ -358,17 +358,17 @@ impl Port {
         let Some(router) = self.routers.get(index) else { return };
         // What was owned before must not have lapsed since the core has looked at the clock: a Backup may have taken over.
         let owned = router.core.lease_until().is_some() || matches!(input, Input::StartupWithLease(_));
+        let is_grouped = router.group.is_some();
         let mut lapsed = false;
         for action in self.ask(index, input, now) {
-            match action {
-                Action::SetOwnership(ownership)
-                    if ownership != Ownership::Released && owned && !self.owns(index, clock::now()) =>
-                {
-                    lapsed = true;
-                }
-                // The lease of a group is one for all.
-                Action::SetOwnership(Ownership::Held(_)) if owned && self.routers[index].group.is_some() => {}
-                action => self.carry_out(index, action),
+            let stored = if let Action::SetOwnership(ownership) = action { Some(ownership) } else { None };
+            let is_renewal = owned && matches!(stored, Some(Ownership::Held(_)));
+            if owned && stored.is_some_and(|it| it != Ownership::Released) && !self.owns(index, clock::now())
+            {
+                lapsed = true;
+            } else if !(is_grouped && is_renewal) {
+                // The lease of a group is one for all, and renewed with it.
+                self.carry_out(index, action);
             }
         }
         if lapsed {
