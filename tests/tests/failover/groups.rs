@@ -93,6 +93,21 @@ fn both_links_cut_move_both_and_the_better_node_takes_both_back() -> Result<()> 
 }
 
 #[test]
+fn both_own_their_addresses_before_either_says_so() -> Result<()> {
+    with_group(|lab, _| {
+        output(&mut lab.baton(Host::A, "handover")?)?;
+        wait_owner(lab, Host::B)?;
+        let status = lab.baton_status(Host::B)?;
+        let takeovers = || status.routers.iter().filter_map(|router| router.transitions.last());
+        let stored: Vec<u64> = takeovers().filter_map(|takeover| takeover.stored_ns).collect();
+        let said: Vec<u64> = takeovers().filter_map(|takeover| takeover.transmitted_ns).collect();
+        ensure!(stored.len() == 2 && said.len() == 2, "{stored:?} {said:?}");
+        ensure!(stored.iter().max() <= said.iter().min(), "{stored:?} {said:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn the_leases_of_both_end_in_the_same_moment() -> Result<()> {
     with_group(|lab, _| {
         for _ in 0..50 {

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, pause, wait_until};
+use baton_tests::lab::{Fault, Host, Lab, Outcome, Pair, Witness, has_ended, pause, wait_until};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::support::{LINGER_US, NOBODY_US, SOON, in_rounds, wait_for_guardian, watch};
 
@@ -83,10 +84,10 @@ where
         ensure!(outcome.outage_us <= NOBODY_US + outcome.stall_us, "nobody answered: {outcome:?}");
         rounds += 1;
         undisturbed += u32::from(outcome.before == outcome.after && outcome.flips == 0);
-        let agent = i32::try_from(lab.baton_status(owner)?.pid)?;
-        kill(nix::unistd::Pid::from_raw(agent), Signal::SIGTERM)?;
-        let socket = lab.host_directory(owner).join("control.sock");
-        wait_until("the agent's end", SOON, || Ok(!socket.exists()))?;
+        let agent = Pid::from_raw(i32::try_from(lab.baton_status(owner)?.pid)?);
+        kill(agent, Signal::SIGTERM)?;
+        // Its lock goes with it, some time after its socket.
+        wait_until("the agent's end", SOON, || Ok(has_ended(agent)))?;
         pair.restart(owner).context("start it again")
     })?;
     ensure!(undisturbed * 2 >= rounds, "it stayed owner in {undisturbed} of {rounds} rounds");
