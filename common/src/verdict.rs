@@ -21,7 +21,8 @@ pub enum Verdict {
     VipAnnounced,
     /// Valid advertisement of a configured virtual router: stamped and redirected to AF_XDP.
     VrrpReceived,
-    /// VRRP for a virtual router that is not configured here, or advertises to another group: passed, somebody else on this host may want it.
+    /// VRRP for a virtual router that is not configured here, or advertises to another group: passed, somebody else on this host
+    /// may want it.
     VrrpUnknownRouter,
     /// Our own advertisement came back: dropped.
     VrrpOwn,

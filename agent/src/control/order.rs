@@ -1,5 +1,6 @@
 //! What the operator orders: handover, drain, resume, restart, reload. Others carry it out; this waits for what came of it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Server {
                 "{to} is an address of this host or a virtual one; --to takes the primary address of a peer"
             ));
         }
-        for places in self.parts(&places) {
+        for places in parts(&places, |place| self.group_of(place)) {
             let command = Command::Handover { routers: places.clone(), to };
             if let Err(refusal) = self.carry_out(command, &places).await {
                 return refusal;
@@ -236,26 +237,6 @@ impl Server {
             })
     }
 
-    /// `places` in parts of [`AT_ONCE`] or a few more: a group is in one, for its members only move together.
-    fn parts(&self, places: &[Place]) -> Vec<Vec<Place>> {
-        let mut wholes: Vec<(Option<&str>, Vec<Place>)> = Vec::new();
-        for place in places {
-            let group = self.group_of(*place);
-            match wholes.iter_mut().find(|(of, _)| group.is_some() && *of == group) {
-                Some((_, members)) => members.push(*place),
-                None => wholes.push((group, vec![*place])),
-            }
-        }
-        let mut parts: Vec<Vec<Place>> = Vec::new();
-        for (_, whole) in wholes {
-            match parts.last_mut().filter(|part| part.len() < AT_ONCE) {
-                Some(part) => part.extend(whole),
-                None => parts.push(whole),
-            }
-        }
-        parts
-    }
-
     /// Whether the virtual router at `place` is one of `others`, or in a group with one.
     fn moves_with(&self, place: Place, others: &[Place]) -> bool {
         let group = self.group_of(place);
@@ -276,6 +257,27 @@ impl Server {
             !port.primaries.contains(&address) && !router.config.vips.contains(&address)
         })
     }
+}
+
+/// `places` in parts of [`AT_ONCE`], or more where a group is the last of a part: its members only move together.
+fn parts<'a>(places: &[Place], group_of: impl Fn(Place) -> Option<&'a str>) -> Vec<Vec<Place>> {
+    let mut wholes: Vec<Vec<Place>> = Vec::new();
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for place in places {
+        let known = group_of(*place).map(|group| *groups.entry(group).or_insert(wholes.len()));
+        match known.and_then(|at| wholes.get_mut(at)) {
+            Some(members) => members.push(*place),
+            None => wholes.push(vec![*place]),
+        }
+    }
+    let mut parts: Vec<Vec<Place>> = Vec::new();
+    for whole in wholes {
+        match parts.last_mut().filter(|part| part.len() < AT_ONCE) {
+            Some(part) => part.extend(whole),
+            None => parts.push(whole),
+        }
+    }
+    parts
 }
 
 fn handover_outcome(state: &RouterSnapshot, to: Option<IpAddr>) -> (bool, String) {
@@ -322,4 +324,35 @@ fn successor(state: &RouterSnapshot) -> Option<IpAddr> {
 
 fn because(state: &RouterSnapshot) -> String {
     state.reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_group_is_divided_when_many_are_handed_over() {
+        // Of each pair one is on the first interface and one on the second; the last of the first have no group.
+        let names: Vec<String> = (0..20).map(|group| format!("group {group}")).collect();
+        let groups = |place: Place| names.get(place.router).map(String::as_str);
+        let places: Vec<Place> = (0..2)
+            .flat_map(|port| (0..20 + 30 * (1 - port)).map(move |router| Place { port, router }))
+            .collect();
+        let parts = parts(&places, groups);
+        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [AT_ONCE, AT_ONCE, 6]);
+        for pair in 0..20 {
+            let of_pair = |part: &Vec<Place>| part.iter().filter(|place| place.router == pair).count();
+            assert_eq!(parts.iter().map(of_pair).max(), Some(2), "group {pair}");
+        }
+        let mut all = parts.concat();
+        all.sort_by_key(|place| (place.port, place.router));
+        assert_eq!(all, places);
+    }
+
+    #[test]
+    fn a_group_that_is_larger_than_a_part_is_one() {
+        let places: Vec<Place> = (0..100).map(|router| Place { port: 0, router }).collect();
+        assert_eq!(parts(&places, |_| Some("all")), [places]);
+    }
 }

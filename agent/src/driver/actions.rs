@@ -11,8 +11,8 @@ use crate::recorder::Record;
 use crate::vrrp::{Action, Checksum, FAREWELLS, Input, Instant, Ownership, Role, Standing, Transition};
 use crate::wire::Mac;
 
-/// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations, and a
-/// question for the gateway, they fit into the ring beside the advertisements, and no timer waits for long.
+/// Addresses that are announced in one round of the loop, on all virtual routers of the interface: with both operations, and
+/// questions for the gateways, they fit into the ring beside the advertisements, and no timer waits for long.
 const ANNOUNCEMENTS: usize = 16;
 
 /// Gateways that an address asks.
@@ -101,7 +101,10 @@ impl Port {
             ([], None) => transmitter.send(renewal, to_group(last)),
             ([], Some(first)) => transmitter.send_both(renewal, to_group(first), to_group(last)),
             (_, None) => to_peers(transmitter, last),
-            (_, Some(first)) => to_peers(transmitter, first).and_then(|_| to_peers(transmitter, last)),
+            (_, Some(first)) => {
+                let (first, last) = (to_peers(transmitter, first), to_peers(transmitter, last));
+                Ok(first?.max(last?))
+            }
         }
     }
 

@@ -47,7 +47,7 @@ impl Port {
     /// Probes the Active routers that this host is Backup to, and tells its virtual routers what is wrong with them.
     pub(super) fn watch_peers(&mut self, stall: Option<&StallWatch>) {
         let now = clock::now();
-        if std::mem::take(&mut self.regroup) {
+        if std::mem::take(&mut self.choose_anew) {
             self.choose_peers();
         } else if self.liveness.peers.deadline().is_none_or(|deadline| deadline > now) {
             return;

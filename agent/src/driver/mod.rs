@@ -17,6 +17,7 @@
 //! It blocks on nothing but that wait: what may take its time runs in tokio on another thread.
 
 mod actions;
+mod arrival;
 mod command;
 mod group;
 mod inbox;
@@ -26,6 +27,7 @@ mod network;
 mod port;
 mod rings;
 mod router;
+mod start;
 mod transmitter;
 mod wait;
 

@@ -20,7 +20,6 @@ use crate::datapath::{Answers, Mailboxes, Ownerships, Services};
 use crate::host::ethtool::Ethtool;
 use crate::host::gateways::Gateways;
 use crate::recorder::Stages;
-use crate::sbfd::Profile;
 use crate::socket::{Solicitations, VrrpSocket};
 use crate::vrrp::{Action, Actions, Advertisement, Input, Instant, Ownership, Role, Standing};
 use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
@@ -28,14 +27,9 @@ use crate::wire::{Expected, Mac, parse_datagram, parse_frame};
 /// Packets that the VRRP socket is read for in one round, like a ring's batch.
 const SOCKET_BATCH: usize = 16;
 /// The largest packet that the VRRP socket is read for; a longer one is cut and then refused by its length.
-const SOCKET_BUFFER: usize = 2048;
-/// Packets of the time before a restart that the VRRP socket can hold, or a few more.
-const OLD_NEWS: usize = 1024;
+pub(super) const SOCKET_BUFFER: usize = 2048;
 /// How soon the completion ring is looked at again while a frame is on its way; no descriptor tells.
 const COMPLETION_POLL: Duration = Duration::from_micros(100);
-
-/// How long nobody listens while an agent passes its addresses on to the next, at the most.
-const PASSING_ON: Duration = Duration::from_millis(20);
 
 /// What a port is made of.
 pub struct PortParts {
@@ -76,7 +70,7 @@ pub struct PortParts {
 pub struct Port {
     pub(super) index: usize,
     pub(super) transmitter: Transmitter,
-    vrrp_sockets: Vec<VrrpSocket>,
+    pub(super) vrrp_sockets: Vec<VrrpSocket>,
     _solicitations: Solicitations,
     pub(super) ethtool: Ethtool,
     pub(super) ownerships: Ownerships,
@@ -88,7 +82,7 @@ pub struct Port {
     pub(super) events: Sender<Event>,
     /// The default gateways that the interface leads to.
     pub(super) gateways: Gateways,
-    drained: bool,
+    pub(super) drained: bool,
     inbox: Inbox,
     /// What became of own advertisements, told to the core when no other input is being handled.
     pub(super) outcomes: Vec<(usize, Input<IpAddr>)>,
@@ -97,7 +91,7 @@ pub struct Port {
     due: Option<Instant>,
     fed: bool,
     /// Whether one was fed since the peers were chosen.
-    pub(super) regroup: bool,
+    pub(super) choose_anew: bool,
     /// Whether one was fed since the groups were looked at.
     pub(super) unsettled: bool,
 }
@@ -145,7 +139,7 @@ impl Port {
             outcomes,
             due: None,
             fed: true,
-            regroup: true,
+            choose_anew: true,
             unsettled: true,
         }
     }
@@ -161,65 +155,6 @@ impl Port {
     /// The descriptors of the ways in that there are from the beginning.
     pub(super) fn sockets(&self) -> impl Iterator<Item = RawFd> {
         self.vrrp_sockets.iter().map(|socket| socket.as_fd().as_raw_fd())
-    }
-
-    /// Takes up the leases that an earlier run has left where it ended: while one holds nobody else takes over, and a restart
-    /// need not change the role. Where that run has not left them to this one (`takes_over`), another router may have taken
-    /// the role meanwhile.
-    pub(super) fn take_up_leases(&mut self, profile: Option<Profile>, takes_over: bool) {
-        self.liveness.peers.set_profile(profile);
-        if self.drained {
-            self.feed_all(Input::Drain, clock::now());
-        }
-        if takes_over {
-            self.forget_heard();
-        }
-        for index in 0..self.routers.len() {
-            let router = &mut self.routers[index];
-            router.heard = Instant::from_nanos(self.mailboxes.read(router.slot).arrived_ns);
-            let now = clock::now();
-            if let Ownership::Held(lease_until) | Ownership::Offered(lease_until) =
-                self.ownerships.read(router.slot)
-                && router.usable
-                && !self.drained
-                && now < lease_until
-                && (takes_over || !router.has_spoken_since(lease_until))
-            {
-                // Perhaps in the moment in which nobody listened. What the agent before this one has handled does no harm.
-                if router.has_spoken_since(lease_until) && now < router.heard + PASSING_ON {
-                    router.heard = Instant::default();
-                }
-                self.feed(index, Input::StartupWithLease(lease_until), now);
-                if let Some((_, advertisement)) = self.unread_advertisement(index) {
-                    self.feed(index, Input::Advertisement(advertisement), now);
-                }
-            }
-        }
-    }
-
-    /// What waits in the socket was heard by the agent before this one.
-    fn forget_heard(&mut self) {
-        let mut buffer = [0; SOCKET_BUFFER];
-        for socket in &mut self.vrrp_sockets {
-            for _ in 0..OLD_NEWS {
-                if socket.receive(&mut buffer).is_none() {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Begins the elections of the virtual routers that have not taken up a lease. One that lingers wants to be succeeded.
-    pub(super) fn begin(&mut self, now: Instant) {
-        for index in 0..self.routers.len() {
-            let router = &self.routers[index];
-            if router.core.role() == Role::Initialize {
-                self.ownerships.set(router.slot, Ownership::Released);
-                if router.usable {
-                    self.feed(index, Input::Startup, now);
-                }
-            }
-        }
     }
 
     /// Whether no virtual router is half way to giving its addresses up.
@@ -379,7 +314,7 @@ impl Port {
     /// What the core wants done about one input.
     pub(super) fn ask(&mut self, index: usize, input: Input<IpAddr>, now: Instant) -> Actions {
         let router = &mut self.routers[index];
-        (self.fed, self.regroup, self.unsettled) = (true, true, true);
+        (self.fed, self.choose_anew, self.unsettled) = (true, true, true);
         let heard = self.mailboxes.read(router.slot).arrived_ns;
         let heard = (heard != 0).then(|| Instant::from_nanos(heard));
         let has_failed = matches!(input, Input::ActiveFailed { .. });

@@ -100,23 +100,25 @@ impl Transmitter {
             self.queued = clock::now();
             return Ok(Progress::Queued);
         }
-        self.packet.transmit(frame).map_err(|_| NotSent)?;
-        Ok(Progress::Left)
+        self.pass_rings(length)
     }
 
     /// Builds two frames and sends them, both through a ring, which keeps their order and reports the last, or both past it.
+    /// Nothing is renewed if one cannot be sent, but the other is.
     pub(super) fn send_both(
         &mut self,
         renewal: Option<Renewal>,
         first: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
         last: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
     ) -> Result<Progress, NotSent> {
-        if self.rings().first().is_some_and(|ring| ring.room() >= 2) {
-            let first = self.send(None, first)?;
-            return Ok(first.max(self.send(renewal, last)?));
-        }
-        self.send_past_rings(first)?;
-        self.send_past_rings(last)
+        let (first, last) = if self.rings().first().is_some_and(|ring| ring.room() >= 2) {
+            let first = self.send(None, first);
+            let renewal = renewal.filter(|_| first.is_ok());
+            (first, self.send(renewal, last))
+        } else {
+            (self.send_past_rings(first), self.send_past_rings(last))
+        };
+        Ok(first?.max(last?))
     }
 
     fn send_past_rings(
@@ -124,7 +126,13 @@ impl Transmitter {
         build: impl FnOnce(&mut [u8]) -> Result<usize, BuildError>,
     ) -> Result<Progress, NotSent> {
         let length = build(&mut self.frame).map_err(|_| NotSent)?;
-        self.packet.transmit(self.frame.get(..length).ok_or(NotSent)?).map_err(|_| NotSent)?;
+        self.pass_rings(length)
+    }
+
+    /// Sends what was built.
+    fn pass_rings(&self, length: usize) -> Result<Progress, NotSent> {
+        let frame = self.frame.get(..length).ok_or(NotSent)?;
+        self.packet.transmit(frame).map_err(|_| NotSent)?;
         Ok(Progress::Left)
     }
 

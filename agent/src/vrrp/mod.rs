@@ -14,6 +14,7 @@
 mod action;
 mod enter;
 mod group;
+mod leave;
 mod router;
 mod state;
 mod table;
