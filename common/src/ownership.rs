@@ -41,8 +41,8 @@ pub const NOT_ACCEPTED: u8 = 2;
 /// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).
 ///
 /// The cell is not written atomically as a whole: a reader that races with a writer may see the fields of two valid
-/// advertisements mixed. A mailbox can therefore confirm that somebody is Active, or postpone a takeover; it never
-/// causes one.
+/// advertisements mixed. A mailbox can therefore confirm that somebody is Active, postpone a takeover, or make an owner
+/// that reads it twice give way to a better one; it never causes a takeover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Mailbox {

@@ -101,18 +101,6 @@ fn a_guardian_that_shortens_the_lease_of_a_new_agent_is_caught() {
 /// router takes its handover back. Its advertisements say so.
 #[test]
 fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outlived() {
-    let member = |last: u8, priority| Parameters {
-        vrid: Vrid::new(51).expect("not 0"),
-        priority: Priority::new(priority).expect("not 0"),
-        interval: Interval::from_centiseconds(1).expect("10 ms"),
-        preempt: true,
-        down_adverts: DownAdverts::RFC,
-        preempt_delay: Duration::ZERO,
-        startup_hold: Duration::ZERO,
-        primary: Ipv4Addr::new(192, 0, 2, last),
-        checksum: ChecksumMode::Only(Checksum::Rfc9568),
-        versions: Versions::Only(Version::V3),
-    };
     for step in 0..80 {
         let mut lan = Lan::new(&[member(1, 200), member(2, 100)], Conditions::EXACT, false, 1);
         lan.watch(3);
@@ -127,6 +115,21 @@ fn a_backup_that_was_stalled_does_not_believe_an_answer_that_its_peer_has_outliv
             .and_then(|()| lan.outcome());
         assert_eq!(outcome, Ok(()), "stalled after {step} * 50 us");
     }
+}
+
+/// A router that has been Active all alone hears nothing any more when a better one starts, which takes the role at once as
+/// address owner. Its ring goes on being deaf for long, but its mailbox tells.
+#[test]
+fn an_active_router_whose_ring_is_deaf_gives_way_to_a_better_one_within_an_interval() {
+    let mut lan = Lan::new(&[member(1, 255), member(2, 100)], Conditions::EXACT, false, 1);
+    let outcome = lan
+        .disturb(&Disturbance::Start(1))
+        .and_then(|()| lan.run_for(Duration::from_millis(100)))
+        .and_then(|()| lan.disturb(&Disturbance::Deafen(1, Duration::from_secs(1))))
+        .and_then(|()| lan.disturb(&Disturbance::Start(0)))
+        .and_then(|()| lan.run_for(Duration::from_millis(11)));
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(lan.owners(), [0]);
 }
 
 /// A kind of run: seed, fault, whether to record; answers with the LAN at its end.
@@ -230,7 +233,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
         for _ in 0..20 {
             lan.run_for(span(&mut random, interval, 6000))?;
             let who = target(&lan, members.len(), &mut random);
-            let disturbance = match random.between(0, 26) {
+            let disturbance = match random.between(0, 28) {
                 0 => Disturbance::Kill(who),
                 1 => Disturbance::CutPower(who),
                 2 | 3 => Disturbance::Stall(who, span(&mut random, interval, 8000)),
@@ -251,6 +254,7 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 20 => Disturbance::Weigh(who, priority(&mut random)),
                 21 | 22 => Disturbance::Restart(who, changed(members[who], &mut random)),
                 23 => Disturbance::Broadcast,
+                24 | 25 => Disturbance::Deafen(who, span(&mut random, interval, 20_000)),
                 _ => Disturbance::Start(who),
             };
             lan.disturb(&disturbance)?;
@@ -259,8 +263,8 @@ fn rough(seed: u64, sabotage: Option<Sabotage>, record: bool) -> (Lan, Result<()
                 lan.disturb(&next)?;
             }
         }
-        // A stall may last for eight intervals more.
-        lan.run_for(interval * 9)?;
+        // A stall may last for eight intervals more, and a ring be deaf for twenty.
+        lan.run_for(interval * 21)?;
         lan.disturb(&Disturbance::Heal)?;
         lan.disturb(&Disturbance::Order)?;
         for who in 0..members.len() {
@@ -285,6 +289,7 @@ fn death_meanwhile(disturbance: &Disturbance, who: usize, random: &mut Random) -
         Disturbance::Handover(_)
         | Disturbance::Shutdown(_)
         | Disturbance::Stall(..)
+        | Disturbance::Deafen(..)
         | Disturbance::HandoverTo(..)
         | Disturbance::Drain(_)
         | Disturbance::Fail(_)
@@ -317,6 +322,22 @@ fn quiet(members: &[Parameters<Ipv4Addr>]) -> Duration {
     first.interval.duration() * (4 * u32::from(first.down_adverts.get()))
         + waits(|member| member.startup_hold)
         + waits(|member| member.preempt_delay)
+}
+
+/// One of two routers with 10 ms between their adverts.
+fn member(last: u8, priority: u8) -> Parameters<Ipv4Addr> {
+    Parameters {
+        vrid: Vrid::new(51).expect("not 0"),
+        priority: Priority::new(priority).expect("not 0"),
+        interval: Interval::from_centiseconds(1).expect("10 ms"),
+        preempt: true,
+        down_adverts: DownAdverts::RFC,
+        preempt_delay: Duration::ZERO,
+        startup_hold: Duration::ZERO,
+        primary: Ipv4Addr::new(192, 0, 2, last),
+        checksum: ChecksumMode::Only(Checksum::Rfc9568),
+        versions: Versions::Only(Version::V3),
+    }
 }
 
 /// Two to seven routers of any priorities, ties and address owners among them, all with the same interval and the same

@@ -180,7 +180,24 @@ impl Tenures {
     }
 }
 
+/// How often a mailbox is read again that is being written: a frame takes longer than that.
+const REREADS: usize = 4;
+
 impl Mailboxes {
+    /// The mailbox of `slot`, for one who will act on it: read until it is seen twice alike, so that it does not have the
+    /// priority of one advertisement and the source of the next.
+    pub fn read_settled(&self, slot: u32) -> Mailbox {
+        let mut mailbox = self.read(slot);
+        for _ in 0..REREADS {
+            fence(Ordering::Acquire);
+            let before = std::mem::replace(&mut mailbox, self.read(slot));
+            if mailbox == before {
+                break;
+            }
+        }
+        mailbox
+    }
+
     /// The mailboxes of the interface with `pins`, for another process than the one that has loaded the programs.
     ///
     /// # Errors

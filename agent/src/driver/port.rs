@@ -248,14 +248,13 @@ impl Port {
         }
     }
 
-    /// Fires the timers that are due. Whoever waits for another router's word looks into the mailbox first: an
-    /// advertisement that XDP has stamped may not have been read yet, because the ring is full or this thread was not
-    /// scheduled.
+    /// Fires the timers that are due. Each looks into the mailbox first: an advertisement that XDP has stamped may not have
+    /// been read yet, because the ring is full or has only just joined, or this thread was not scheduled. It keeps a Backup
+    /// from taking over, and tells an Active router of a better one within an interval.
     fn fire_timers(&mut self) {
         for index in 0..self.routers.len() {
             let now = clock::now();
             if self.is_due(index, now)
-                && self.routers[index].is_listening()
                 && let Some((arrived, advertisement)) = self.unread_advertisement(index)
             {
                 self.feed(index, Input::Advertisement(advertisement), arrived);
@@ -273,7 +272,7 @@ impl Port {
     /// What the mailbox has that was not read from the sockets.
     pub(super) fn unread_advertisement(&mut self, index: usize) -> Option<(Instant, Advertisement<IpAddr>)> {
         let router = &mut self.routers[index];
-        let (arrived, advertisement) = router.unread(&self.mailboxes.read(router.slot))?;
+        let (arrived, advertisement) = router.unread(&self.mailboxes.read_settled(router.slot))?;
         router.heard = arrived;
         Some((arrived, advertisement))
     }

@@ -18,7 +18,7 @@ use crate::datapath::Entry;
 use crate::recorder::{Recorder, Stages};
 use crate::sbfd::Spoken;
 use crate::vrrp::{
-    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Role, Standing, Version, Versions,
+    Advertisement, Checksum, ChecksumMode, Instant, Interval, Parameters, Standing, Version, Versions,
     VirtualRouter, learned_interval, lease_interval,
 };
 use crate::wire::{
@@ -193,11 +193,6 @@ impl Router {
     pub(super) fn has_spoken_since(&self, lease_until: Instant) -> bool {
         let Parameters { interval, down_adverts, .. } = *self.core.parameters();
         self.heard + lease_interval(interval, down_adverts) > lease_until
-    }
-
-    /// Whether another router's advertisement changes what the next deadline means.
-    pub(super) fn is_listening(&self) -> bool {
-        self.core.role() == Role::Backup || self.core.leaving()
     }
 
     pub(super) fn expected(&self) -> Expected<'_> {

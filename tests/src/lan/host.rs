@@ -58,6 +58,8 @@ pub(super) struct Host {
     pub(super) guardian: Guardian,
     /// What waits for the agent's next round.
     pub(super) waiting: Waiting,
+    /// Until when its ring shows nothing of what arrives.
+    pub(super) deaf_until: Instant,
     /// When an advertisement was last handled; what the mailbox has beyond that is news.
     pub(super) heard: Instant,
     /// The last advertisement of each other router.
@@ -115,6 +117,7 @@ impl Host {
             life: 0,
             guardian: Guardian::default(),
             waiting: Waiting::default(),
+            deaf_until: Instant::default(),
             heard: Instant::default(),
             spoken: BTreeMap::new(),
             up: None,

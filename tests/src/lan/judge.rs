@@ -254,7 +254,9 @@ impl Judge {
         let electable = hosts.iter().enumerate().any(|(who, host)| {
             host.is_present() && !host.router.drained() && !self.is_held(who, host, until)
         });
-        let from = self.covered.max(self.disturbed);
+        // A ring that has been deaf shows old news, which postpones a takeover once more.
+        let deaf_until = hosts.iter().map(|host| host.deaf_until).max().unwrap_or_default();
+        let from = self.covered.max(self.disturbed).max(deaf_until);
         if electable && network.is_whole() && until > from + self.patience() {
             let details = format!("nobody serves from {} to {}", text(from), text(until));
             return Err(Violation { rule: Rule::Liveness, at: until, details });
@@ -282,6 +284,9 @@ impl Judge {
         for lost in losses.into_iter().flatten() {
             limit = limit.max(lost + self.terms.interval + self.settling);
         }
+        // Who is deaf finds the other in the mailbox when its next advertisement is due.
+        let deaf_until = a.deaf_until.max(b.deaf_until);
+        limit = limit.max(deaf_until.min(limit + self.terms.interval) + self.settling);
         if end > limit {
             let details =
                 format!("{one} and {other} both own until {}, allowed until {}", text(end), text(limit));

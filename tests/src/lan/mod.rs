@@ -48,6 +48,8 @@ pub enum Disturbance {
     CutPower(usize),
     /// The agent of a host is stopped for a while.
     Stall(usize, Duration),
+    /// The ring of a host shows nothing for a while: it is full, or nobody reads it yet.
+    Deafen(usize, Duration),
     /// The operator hands the role over.
     Handover(usize),
     /// The operator hands the role over to that host.
@@ -243,6 +245,11 @@ impl Lan {
                     let life = self.hosts[who].life;
                     self.push(self.now + span, Event::StallOver { who, life });
                 }
+                Ok(())
+            }
+            Disturbance::Deafen(who, span) => {
+                let host = &mut self.hosts[who];
+                host.deaf_until = host.deaf_until.max(self.now + span);
                 Ok(())
             }
             Disturbance::Handover(who) => self.planned(who, Input::Handover { to: None }),

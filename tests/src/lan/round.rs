@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use baton::vrrp::{Advertisement, Input, Instant, Role, Standing};
+use baton::vrrp::{Advertisement, Input, Instant, Standing};
 
 use super::host::Agent;
 use super::{Lan, Sabotage, Violation};
@@ -55,12 +55,9 @@ impl Lan {
         shown.map(|(_, advertisement)| advertisement)
     }
 
-    /// Whoever waits for another router's word looks into the mailbox before the timer fires.
+    /// Every timer looks into the mailbox before it fires.
     fn fire_timers(&mut self, who: usize) -> Result<(), Violation> {
-        let router = &self.hosts[who].router;
-        let listens = router.role() == Role::Backup || router.leaving();
         if self.is_due(who)
-            && listens
             && let Some((arrived, advertisement)) = self.hosts[who].unread()
         {
             self.feed(who, Input::Advertisement(advertisement), arrived)?;

@@ -98,7 +98,8 @@ impl Lan {
         }
         let host = &mut self.hosts[to];
         if host.agent != Agent::Dead {
-            let shown = host.waiting.ring.back().map_or(now + late, |(last, _)| *last.max(&(now + late)));
+            let soonest = host.deaf_until.max(now + late);
+            let shown = host.waiting.ring.back().map_or(soonest, |(last, _)| soonest.max(*last));
             host.waiting.ring.push_back((shown, advertisement));
             let life = host.life;
             self.push(shown, Event::Show { who: to, life });

@@ -53,8 +53,8 @@ impl Judge {
     ///
     /// That router itself must not be the one, unless it was started again this moment and its first word is under way. Anybody
     /// else may just have taken over, or `who` ignores it because it is going to preempt it. On a bad LAN a third may serve in silence; and `who` may have been misled within the time that
-    /// a finding and the wait of a Backup take, by frames that got lost or were overtaken, or because that router has come
-    /// back.
+    /// a finding and the wait of a Backup take, by frames that got lost or were overtaken, because that router has come
+    /// back, or because its ring is deaf and of several adverts its mailbox has but the last.
     pub(super) fn is_no_mistake(
         &self,
         hosts: &[Host],
@@ -72,6 +72,7 @@ impl Judge {
             || peer != Some(other)
                 && (hosts[who].preempts(&hosts[other], now) && speaks || !speaks && !self.strict);
         let misled = self.lost[other][who].0 > 0
+            || now < hosts[who].deaf_until
             || strayed(other)
             || peer.is_some_and(|peer| strayed(peer) || is_recent(self.stirred[peer]));
         if contest || (misled && !self.strict) {
