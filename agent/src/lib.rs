@@ -23,6 +23,7 @@ pub mod datapath;
 #[forbid(unsafe_code)]
 pub mod detach;
 pub mod driver;
+pub mod engine;
 pub mod guardian;
 pub mod host;
 #[forbid(unsafe_code)]

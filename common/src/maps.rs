@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -30,8 +30,12 @@ pub const STANDBYS: &str = "STANDBYS";
 pub const SERVICES: &str = "SERVICES";
 /// [`PeerKey`] to the same slot: from whom advertisements are accepted that come by unicast.
 pub const PEERS: &str = "PEERS";
-/// AF_XDP socket per receive queue. Not pinned: nothing whose loss matters may depend on it.
+/// AF_XDP socket per receive queue, for advertisements. Not pinned: nothing whose loss matters may depend on it.
 pub const XSKS: &str = "XSKS";
+/// [`FrontendKey`] to the number of the service: what the engine balances. Not pinned: each agent brings its own.
+pub const FRONTENDS: &str = "FRONTENDS";
+/// AF_XDP socket per receive queue, for what the engine balances. Not pinned, as [`XSKS`].
+pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -50,6 +54,8 @@ pub const MAX_PEERS: u32 = 8;
 pub const MAX_VIPS: u32 = 8192;
 /// What [`VIPS`] has room for: beside the virtual addresses those that adverts come from, before a change and after it.
 pub const MAX_ADDRESSES: u32 = MAX_VIPS + 2 * MAX_ROUTERS;
+/// Entries of [`FRONTENDS`].
+pub const MAX_FRONTENDS: u32 = 16_384;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
 
@@ -171,6 +177,26 @@ pub struct PeerKey {
     pub address: Address,
 }
 
+/// What clients of a service send to: an address, a protocol and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FrontendKey {
+    /// The link.
+    pub vlan: VlanId,
+    /// The virtual address.
+    pub address: Address,
+    /// The port, or [`ANY_PORT`].
+    pub port: u16,
+    /// The protocol's number: TCP or UDP.
+    pub protocol: u8,
+    /// Always zero.
+    pub _pad: u8,
+}
+
+/// In [`FrontendKey::port`]: every port that has no entry of its own. No packet is for port 0.
+pub const ANY_PORT: u16 = 0;
+
+const _: () = assert!(size_of::<FrontendKey>() == 24);
 const _: () = assert!(size_of::<Device>() == 8);
 const _: () = assert!(size_of::<RouterKey>() == 8);
 const _: () = assert!(size_of::<Router>() == 56);

@@ -20,7 +20,8 @@ pub struct Ownership {
     pub flags: u32,
     /// The MAC that stands for the VIPs in ARP and neighbour discovery: the virtual MAC, or the device's own for `mac = "interface"`.
     pub mac: [u8; 6],
-    /// What the owner's kernel gets: [`GATEWAY`] and [`NOT_ACCEPTED`], or with neither the traffic to the VIPs alone.
+    /// Where packets go: [`GATEWAY`], [`NOT_ACCEPTED`] and [`BALANCED`], or with none of them the traffic to the VIPs, and no
+    /// other, to the owner's kernel.
     pub delivery: u8,
     /// Always zero.
     pub _pad: u8,
@@ -37,6 +38,8 @@ pub const LEAVING: u32 = 1;
 pub const GATEWAY: u8 = 1;
 /// Flag in [`Ownership::delivery`]: no traffic to the VIPs (RFC 9568 6.1, Accept_Mode False).
 pub const NOT_ACCEPTED: u8 = 2;
+/// Flag in [`Ownership::delivery`]: some of the VIPs have services, see [`crate::maps::FRONTENDS`].
+pub const BALANCED: u8 = 4;
 
 /// The last valid advertisement that reached a virtual router (VRID, TTL, length and checksum checked in XDP).
 ///

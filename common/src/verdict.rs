@@ -61,6 +61,8 @@ pub enum Verdict {
     SbfdDiscarded,
     /// Traffic to an owned VIP: destination MAC rewritten to the device's, passed to the kernel.
     VipDelivered,
+    /// Traffic to a service at an owned VIP: redirected to the engine, or dropped while it does not run.
+    VipBalanced,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
     VipNotOwner,
     /// Traffic to an owned VIP that is no address to be reached at (Accept_Mode False): dropped.
@@ -82,7 +84,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Other,
         Self::LinkControl,
         Self::ArpAnswered,
@@ -110,6 +112,7 @@ impl Verdict {
         Self::SbfdUnknown,
         Self::SbfdDiscarded,
         Self::VipDelivered,
+        Self::VipBalanced,
         Self::VipNotOwner,
         Self::VipNotAccepted,
         Self::VirtualMacNotOwner,
@@ -159,6 +162,7 @@ impl Verdict {
             Self::SbfdUnknown => "sbfd-unknown",
             Self::SbfdDiscarded => "sbfd-discarded",
             Self::VipDelivered => "vip-delivered",
+            Self::VipBalanced => "vip-balanced",
             Self::VipNotOwner => "vip-not-owner",
             Self::VipNotAccepted => "vip-not-accepted",
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",

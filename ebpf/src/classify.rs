@@ -124,7 +124,7 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     }
     match maps::slot_or_source(link.vlan, destination)? {
         SOURCE => from_peer::<{ Family::Ipv4 as u8 }>(ctx, link, protocol),
-        slot => Some(vip::received(frame, slot, false)),
+        slot => Some(vip::received::<{ Family::Ipv4 as u8 }>(ctx, link, slot, false)),
     }
 }
 
@@ -148,7 +148,7 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
         slot => {
             // RFC 9568 6.1: whatever Accept_Mode is.
             let is_discovery = protocol == nd::PROTOCOL && nd::is_discovery(frame, link);
-            Some(vip::received(frame, slot, is_discovery))
+            Some(vip::received::<{ Family::Ipv6 as u8 }>(ctx, link, slot, is_discovery))
         }
     }
 }

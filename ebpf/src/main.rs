@@ -3,7 +3,7 @@
 //! they stand, `baton_common` holds what they share with the agent.
 //!
 //! ```text
-//! frame -> classify -> arp | nd | vrrp | vip | sbfd | virtual MAC -> Verdict -> counter, event, action
+//! frame -> classify -> arp | nd | vrrp | vip (balance) | sbfd | virtual MAC -> Verdict -> counter, event, action
 //! ```
 //!
 //! Loops are bounded. The protocols are functions of their own, for together they have more on the stack than the 512 octets
@@ -13,6 +13,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "aya hands a program its context by value")]
 
 mod arp;
+mod balance;
 mod checksum;
 mod classify;
 mod ip;
@@ -41,6 +42,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         verdict,
         Verdict::Other
             | Verdict::VipDelivered
+            | Verdict::VipBalanced
             | Verdict::GatewayDelivered
             | Verdict::SbfdUp
             | Verdict::SbfdAnswer
@@ -59,6 +61,10 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS
             .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))
+            .unwrap_or_else(|fallback| fallback),
+        // Not to the kernel, which would reset connections that it does not know.
+        Verdict::VipBalanced => maps::ENGINE_XSKS
+            .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_DROP))
             .unwrap_or_else(|fallback| fallback),
         Verdict::ArpNotOwner
         | Verdict::NdNotOwner

@@ -7,10 +7,10 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use baton_common::maps::{
-    Device, DiscriminatorKey, MAX_ADDRESSES, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey,
-    SOURCE, VipKey, VlanId,
+    ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES,
+    MAX_ROUTERS, PeerKey, Router, RouterKey, SOURCE, VipKey, VlanId,
 };
-use baton_common::ownership::{GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
+use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
@@ -51,6 +51,12 @@ static PEERS: HashMap<PeerKey, u32> = HashMap::with_max_entries(MAX_ROUTERS * MA
 pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 
 #[map]
+static FRONTENDS: HashMap<FrontendKey, u32> = HashMap::with_max_entries(MAX_FRONTENDS, 0);
+
+#[map]
+pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+
+#[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
 
 /// How long a host counts as standby after its last probe. All virtual routers of a peer share its probes: 255 of them are
@@ -88,6 +94,19 @@ pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
     slot_or_source(vlan, address).filter(|slot| *slot != SOURCE)
 }
 
+/// Whether there is a service at `port` of `address` on this link. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn is_frontend(vlan: VlanId, address: Ip, protocol: u8, port: u16) -> bool {
+    let mut key = FrontendKey { vlan, address: address.address(), port, protocol, _pad: 0 };
+    // SAFETY: as in `router`.
+    if unsafe { FRONTENDS.get(key) }.is_some() {
+        return true;
+    }
+    key.port = ANY_PORT;
+    // SAFETY: as in `router`.
+    unsafe { FRONTENDS.get(key) }.is_some()
+}
+
 /// Whether the host at `address` is a unicast peer of the virtual router at `slot`. Changes as [`router`] does.
 #[inline(always)]
 pub(crate) fn is_peer(slot: u32, address: Ip) -> bool {
@@ -122,6 +141,12 @@ impl Owner {
     #[inline(always)]
     pub(crate) fn is_gateway(self) -> bool {
         self.delivery & GATEWAY != 0
+    }
+
+    /// Whether some of the VIPs have services.
+    #[inline(always)]
+    pub(crate) fn balances(self) -> bool {
+        self.delivery & BALANCED != 0
     }
 
     /// Whether it can be reached at the VIPs.

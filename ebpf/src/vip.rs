@@ -1,25 +1,32 @@
-//! Traffic to the VIPs, which ends on this host or nowhere.
+//! Traffic to the VIPs, which ends on this host, goes through its engine, or nowhere.
 
+use aya_ebpf::programs::XdpContext;
 use baton_common::verdict::Verdict;
 
-use crate::classify::{ETH_DESTINATION, is_group};
-use crate::maps;
+use crate::classify::{ETH_DESTINATION, Link, is_group};
 use crate::packet::Frame;
+use crate::{balance, maps};
 
 /// The verdict about a frame whose destination is a VIP of the virtual router at `slot`, which must not be dropped by an owner
 /// if it is neighbour discovery.
 #[inline(always)]
-pub(crate) fn received(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
-    let verdict = judge(frame, slot, is_discovery);
+pub(crate) fn received<const FAMILY: u8>(
+    ctx: &XdpContext,
+    link: &Link,
+    slot: u32,
+    is_discovery: bool,
+) -> Verdict {
+    let verdict = judge::<FAMILY>(ctx, link, slot, is_discovery);
     // The answer of a gateway that was asked when this host took over is nobody's traffic.
-    if verdict == Verdict::VipDelivered && !is_discovery {
+    if matches!(verdict, Verdict::VipDelivered | Verdict::VipBalanced) && !is_discovery {
         maps::note_service(slot);
     }
     verdict
 }
 
 #[inline(always)]
-fn judge(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
+fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discovery: bool) -> Verdict {
+    let frame = &mut Frame::received(ctx);
     let Some(owner) = maps::owner(slot) else {
         return Verdict::VipNotOwner;
     };
@@ -33,6 +40,10 @@ fn judge(frame: &mut Frame<'_>, slot: u32, is_discovery: bool) -> Verdict {
     }
     if !owner.accepts() && !is_discovery {
         return Verdict::VipNotAccepted;
+    }
+    // The engine readdresses what it forwards.
+    if owner.balances() && balance::is_for_service::<FAMILY>(ctx, link) {
+        return Verdict::VipBalanced;
     }
     if !is_readdressed {
         return Verdict::VipDelivered;

@@ -12,7 +12,9 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
-use baton_common::maps::{self, Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey, VlanId};
+use baton_common::maps::{
+    self, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey, VlanId,
+};
 use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 use baton_common::verdict::Verdict;
@@ -165,6 +167,13 @@ impl Datapath {
     pub fn add_vip(&mut self, vlan: VlanId, address: impl Into<IpAddr>, slot: u32) {
         let address = address::to_map(address.into());
         self.hash(maps::VIPS).insert(Plain(VipKey { vlan, address }), slot, 0).expect("VIPS has room");
+    }
+
+    /// Configures a service at `port` of a virtual address.
+    pub fn add_frontend(&mut self, vlan: VlanId, address: impl Into<IpAddr>, protocol: u8, port: u16) {
+        let address = address::to_map(address.into());
+        let key = FrontendKey { vlan, address, port, protocol, _pad: 0 };
+        self.hash(maps::FRONTENDS).insert(Plain(key), 0, 0).expect("FRONTENDS has room");
     }
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.

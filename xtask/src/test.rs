@@ -29,7 +29,7 @@ struct Suite {
 
 /// Suites that make labs run one test at a time: with two on a machine of two cores, each would disturb the other's
 /// clock.
-const SUITES: [Suite; 11] = [
+const SUITES: [Suite; 12] = [
     Suite { name: "unit", args: &["--workspace", "--exclude", "baton-ebpf", "--lib", "--bins"] },
     Suite { name: "election", args: &["--package", "baton-tests", "--test", "election"] },
     Suite { name: "wire", args: &["--package", "baton-tests", "--test", "wire"] },
@@ -41,6 +41,10 @@ const SUITES: [Suite; 11] = [
     Suite {
         name: "failover",
         args: &["--package", "baton-tests", "--test", "failover", "--", "--test-threads=1"],
+    },
+    Suite {
+        name: "engine",
+        args: &["--package", "baton-tests", "--test", "engine", "--", "--test-threads=1"],
     },
     Suite {
         name: "interop",

@@ -1,7 +1,7 @@
 //! The virtual routers of `baton.toml` while it is read, and the rules that they must keep together. They are checked
 //! between routers that have other mistakes, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -46,8 +46,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// What is wrong with it was noted if there is none.
-    pub(super) fn finished(self, trackers: &[TrackerConfig]) -> Option<RouterConfig> {
+    /// What is wrong with it was noted if there is none. The addresses of services are `balanced`.
+    pub(super) fn finished(
+        self,
+        trackers: &[TrackerConfig],
+        balanced: &BTreeSet<IpAddr>,
+    ) -> Option<RouterConfig> {
         let index = |(_, name): &(Spot, String)| trackers.iter().position(|tracker| tracker.name == *name);
         Some(RouterConfig {
             interface: self.interface?,
@@ -60,6 +64,7 @@ impl Draft {
             startup_hold: self.startup_hold?,
             mac: self.mac?,
             delivery: self.delivery?,
+            balanced: self.vips.iter().any(|(_, vip)| balanced.contains(vip)),
             accept: self.accept?,
             bind: self.bind?,
             checksum: self.checksum?,
@@ -75,11 +80,12 @@ impl Draft {
     }
 }
 
-/// Notes what routers have that only one may have, and more than there is room for.
-pub(super) fn check(drafts: &[Draft], findings: &mut Findings) {
-    collisions(drafts, findings);
+/// Notes what routers have that only one may have, and more than there is room for. Answers with all virtual addresses, each
+/// with its place.
+pub(super) fn check(drafts: &[Draft], findings: &mut Findings) -> BTreeMap<IpAddr, Spot> {
     capacity(drafts, findings);
     group::check(drafts, findings);
+    collisions(drafts, findings)
 }
 
 /// Notes names of trackers that nobody has, or two, and trackers that a router names twice. Each tracker
@@ -106,7 +112,7 @@ pub(super) fn check_trackers(drafts: &[Draft], trackers: &[(Spot, TrackerConfig)
 }
 
 /// Notes a vrid that stands twice on one link, an address that stands twice anywhere, and a source that is no host's own.
-fn collisions(drafts: &[Draft], findings: &mut Findings) {
+fn collisions(drafts: &[Draft], findings: &mut Findings) -> BTreeMap<IpAddr, Spot> {
     let (mut vrids, mut vips) = (BTreeMap::new(), BTreeMap::new());
     for draft in drafts {
         let family = draft.vips.first().map(|(_, vip)| address::family(*vip));
@@ -134,6 +140,7 @@ fn collisions(drafts: &[Draft], findings: &mut Findings) {
             findings.add(at, format!("source {source} is a vip"), remedy);
         }
     }
+    vips
 }
 
 /// Notes the router with which an interface gets more addresses than its maps hold.

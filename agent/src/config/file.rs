@@ -10,10 +10,12 @@ use super::hook::{HOOK, hook};
 use super::include::{self, INCLUDE};
 use super::key::Table;
 use super::object::Object;
+use super::pool::{self, POOL, PoolDraft, pool};
 use super::problem::Problem;
 use super::router::{ROUTER, router};
 use super::runtime::{RUNTIME, runtime};
 use super::section::Section;
+use super::service::{self, SERVICE, ServiceDraft, service};
 use super::track::{TRACK, tracker};
 use super::{Config, HookConfig, RouterConfig, Runtime, TrackerConfig, group};
 
@@ -21,7 +23,7 @@ pub(super) static TABLE: Table = Table {
     name: "the file",
     kind: "file",
     identity: &[],
-    keys: &[&INCLUDE, &RUNTIME, &ROUTER, &TRACK, &HOOK],
+    keys: &[&INCLUDE, &RUNTIME, &ROUTER, &TRACK, &HOOK, &POOL, &SERVICE],
 };
 
 /// What a file was read as.
@@ -50,6 +52,8 @@ struct Parts {
     /// Each with its place; `None` if there is a mistake in one, for what that is called is not known.
     trackers: Option<Vec<(Spot, TrackerConfig)>>,
     hooks: Vec<HookConfig>,
+    pools: Vec<PoolDraft>,
+    services: Vec<ServiceDraft>,
     /// All of these as they are spelled.
     objects: Vec<Object>,
 }
@@ -57,13 +61,16 @@ struct Parts {
 fn parts(members: Map, findings: &mut Findings) -> Parts {
     let mut file = Section::open(&TABLE, (Spot::default(), members), findings);
     let runtime_table = file.read(&RUNTIME);
-    let [routers, tracks, hooks] = [&ROUTER, &TRACK, &HOOK].map(|key| tables(file.read(key)));
+    let [routers, tracks, hooks, pools, services] =
+        [&ROUTER, &TRACK, &HOOK, &POOL, &SERVICE].map(|key| tables(file.read(key)));
     let mut objects = Vec::new();
     for (table, found) in [
         (RUNTIME.shape.0, runtime_table.as_slice()),
         (ROUTER.shape.shape.0, &routers),
         (TRACK.shape.shape.0, &tracks),
         (HOOK.shape.shape.0, &hooks),
+        (POOL.shape.shape.0, &pools),
+        (SERVICE.shape.shape.0, &services),
     ] {
         objects.extend(found.iter().map(|members| Object::new(table, members, findings)));
     }
@@ -72,6 +79,8 @@ fn parts(members: Map, findings: &mut Findings) -> Parts {
         routers: routers.into_iter().map(|table| router(table, findings)).collect(),
         trackers: all(tracks.into_iter().map(|table| Some((table.0, tracker(table, findings)?)))),
         hooks: hooks.into_iter().filter_map(|table| hook(table, findings)).collect(),
+        pools: pools.into_iter().map(|table| pool(table, findings)).collect(),
+        services: services.into_iter().map(|table| service(table, findings)).collect(),
         objects,
     }
 }
@@ -88,13 +97,27 @@ fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
 
 /// What the tables mean together; what is wrong with that was noted if it is nothing.
 fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
-    let Parts { runtime, routers, trackers, hooks, objects } = parts;
-    draft::check(&routers, findings);
+    let Parts { runtime, routers, trackers, hooks, pools, services, objects } = parts;
+    let vips = draft::check(&routers, findings);
+    pool::check(&pools, &vips, findings);
+    service::check(&services, &pools, &vips, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
     let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
+    let balanced = services.iter().filter_map(ServiceDraft::vip).collect();
     let mut routers: Vec<RouterConfig> =
-        routers.into_iter().map(|draft| draft.finished(&trackers)).collect::<Option<_>>()?;
+        routers.into_iter().map(|draft| draft.finished(&trackers, &balanced)).collect::<Option<_>>()?;
     group::tie(&mut routers);
-    Some(Config { path: path.to_owned(), runtime: runtime?, routers, trackers, hooks, objects })
+    let services: Option<_> = services.into_iter().map(|service| service.finished(&pools)).collect();
+    let pools: Option<_> = pools.into_iter().map(PoolDraft::finished).collect();
+    Some(Config {
+        path: path.to_owned(),
+        runtime: runtime?,
+        routers,
+        trackers,
+        hooks,
+        pools: pools?,
+        services: services?,
+        objects,
+    })
 }

@@ -5,7 +5,7 @@
 //!  baton.toml -> include     the files, as if they were one, with `environment`
 //!                -> document    values, each with its place
 //!                -> file        the tables and what they mean together, with `draft`
-//!                   -> runtime, router, track, hook    each key described once, as a `Key` of a `Table`
+//!                   -> runtime, router, track, hook, pool, service    each key described once, as a `Key` of a `Table`
 //!                      -> section, key    a table, a key of it: missing, unknown, by default
 //!                         -> shape, text     what a value may be; from all of these, schema
 //!  findings: what is wrong on the way; object: what is spelled, for comparing two configurations
@@ -22,11 +22,13 @@ mod hook;
 mod include;
 mod key;
 mod object;
+mod pool;
 mod problem;
 mod router;
 mod runtime;
 mod schema;
 mod section;
+mod service;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -35,9 +37,11 @@ mod track;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use baton_common::maps::ANY_PORT;
 use baton_common::vrid::{Family, Vrid};
 
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
@@ -63,6 +67,10 @@ pub struct Config {
     pub trackers: Vec<TrackerConfig>,
     /// What is run when a role changes, in the order of the file.
     pub hooks: Vec<HookConfig>,
+    /// The backends of the engine, in the order of the file.
+    pub pools: Vec<PoolConfig>,
+    /// What the engine balances, in the order of the file.
+    pub services: Vec<ServiceConfig>,
     /// All of these as they are spelled.
     pub objects: Vec<Object>,
 }
@@ -160,6 +168,8 @@ pub struct RouterConfig {
     pub mac: MacMode,
     /// Where packets to the virtual router go.
     pub delivery: Delivery,
+    /// Whether some of its addresses have services.
+    pub balanced: bool,
     /// Accept_Mode, as it is written; see [`Self::accepts`].
     pub accept: bool,
     /// When the addresses are on `lo`, as it is written; see [`Self::is_bound`].
@@ -251,6 +261,75 @@ pub struct HttpTarget {
     pub path: String,
 }
 
+/// A `[[pool]]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// What services call it.
+    pub name: String,
+    /// The backends, of one family.
+    pub backends: Vec<BackendConfig>,
+}
+
+/// A `[[pool.backend]]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendConfig {
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its share of new flows, 0 to 1000, beside those of the others.
+    pub weight: u16,
+}
+
+/// A `[[service]]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// The virtual address.
+    pub vip: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The ports.
+    pub ports: Ports,
+    /// The index of the pool that its flows are spread among.
+    pub pool: usize,
+}
+
+/// What the engine balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// Its number in an IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// The ports of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// All that no other service has.
+    Any,
+    /// These, without 0.
+    These(RangeInclusive<u16>),
+}
+
+impl Ports {
+    /// As they stand in the data plane: each, or [`ANY_PORT`].
+    pub fn numbers(&self) -> RangeInclusive<u16> {
+        match self {
+            Self::Any => ANY_PORT..=ANY_PORT,
+            Self::These(ports) => ports.clone(),
+        }
+    }
+}
+
 /// Which MAC stands for the virtual addresses in ARP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacMode {
@@ -319,6 +398,11 @@ impl Config {
             }
         }
         names
+    }
+
+    /// The services at addresses of `router`.
+    pub fn services_of<'a>(&'a self, router: &'a RouterConfig) -> impl Iterator<Item = &'a ServiceConfig> {
+        self.services.iter().filter(|service| router.vips.contains(&service.vip))
     }
 
     /// The virtual routers that are gateways.

@@ -42,7 +42,7 @@ impl Called {
     }
 
     /// What has come of reading `node`; what is wrong is noted.
-    fn noted<T>(self, read: Result<T, String>, node: &Node, findings: &mut Findings) -> Option<T> {
+    pub(super) fn noted<T>(self, read: Result<T, String>, node: &Node, findings: &mut Findings) -> Option<T> {
         read.map_err(|wrong| self.note(node.spot, &wrong, findings)).ok()
     }
 }

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::config::{Config, RouterConfig};
 use crate::datapath::Counters;
 use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
+use crate::engine::Engine;
 use crate::host::drained::Drained;
 use crate::track::Opinions;
 
@@ -52,6 +53,8 @@ pub struct ServedPort {
     pub xdp_mode: String,
     /// Receive queues.
     pub queues: u32,
+    /// The engine, if it has services.
+    pub engine: Option<Arc<Engine>>,
     /// The verdict counters.
     pub counters: Counters,
     /// Its virtual routers, in the driver's order.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use baton_common::maps::{self, Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey};
+use baton_common::maps::{self, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::sbfd;
 
 use super::plain::Plain;
@@ -189,6 +189,14 @@ pub(super) fn write(bpf: &mut Ebpf, cells: &Ownerships, plan: &Plan) -> Result<(
     write_slots(bpf, maps::DISCRIMINATORS, plan.discriminators())
 }
 
+/// Fills the map of frontends, which is new.
+pub(super) fn write_frontends(
+    bpf: &mut Ebpf,
+    frontends: impl Iterator<Item = (FrontendKey, u32)>,
+) -> Result<(), DatapathError> {
+    write_slots(bpf, maps::FRONTENDS, frontends.map(|(key, service)| (Plain(key), service)))
+}
+
 /// Removes what is not planned. Its addresses are bound no more.
 pub(super) fn prune(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DatapathError> {
     prune_slots(bpf, maps::VIPS, plan.addresses())?;
@@ -228,7 +236,7 @@ fn slots<K: Pod>(bpf: &Ebpf, name: &'static str) -> Result<Vec<(K, u32)>, Datapa
     Ok(map.iter().collect::<Result<_, _>>()?)
 }
 
-/// Adds `entries` to a map from keys to slots.
+/// Adds `entries` to a map from keys to slots, or other numbers.
 fn write_slots<K: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,

@@ -19,7 +19,7 @@ use std::os::fd::RawFd;
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
-use baton_common::maps::{self, Device};
+use baton_common::maps::{self, Device, FrontendKey};
 use baton_common::verdict::Verdict;
 
 use attach::Links;
@@ -37,7 +37,8 @@ use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
 use crate::vrrp::Ownership;
 
-/// The maps that outlive the agent. The XSKMAP is not among them: nothing whose loss matters may depend on it.
+/// The maps that outlive the agent. The XSKMAPs are not among them: nothing whose loss matters may depend on one. Nor are the
+/// services of the engine, which is the agent.
 pub const PINNED_MAPS: [&str; 11] = [
     maps::DEVICE,
     maps::ROUTERS,
@@ -217,6 +218,28 @@ impl Datapath {
         Ok(Sockets(XskMap::try_from(map)?))
     }
 
+    /// The places for AF_XDP sockets of the engine. Can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// They were taken before.
+    pub fn take_engine_sockets(&mut self) -> Result<Sockets, DatapathError> {
+        let map = self.bpf.take_map(maps::ENGINE_XSKS).ok_or(DatapathError::NoMap(maps::ENGINE_XSKS))?;
+        Ok(Sockets(XskMap::try_from(map)?))
+    }
+
+    /// Gives to the engine what is for `frontends`, each with the number of its service.
+    ///
+    /// # Errors
+    ///
+    /// The map refuses an entry.
+    pub fn set_frontends(
+        &mut self,
+        frontends: impl Iterator<Item = (FrontendKey, u32)>,
+    ) -> Result<(), DatapathError> {
+        contents::write_frontends(&mut self.bpf, frontends)
+    }
+
     /// The verdict counters, for a reader on another thread. Can be taken once.
     ///
     /// # Errors
@@ -244,11 +267,12 @@ impl Datapath {
     }
 }
 
-/// Where the advertisements go that arrive on each queue. Without a socket they go to the kernel.
+/// Where the advertisements go that arrive on each queue, or what the engine balances. Without a socket the advertisements go to
+/// the kernel, and the others nowhere.
 pub struct Sockets(XskMap<MapData>);
 
 impl Sockets {
-    /// Sends the advertisements that arrive on `queue` to the AF_XDP socket `fd`, for as long as it is open.
+    /// Sends what arrives on `queue` to the AF_XDP socket `fd`, for as long as it is open.
     ///
     /// # Errors
     ///
@@ -257,7 +281,7 @@ impl Sockets {
         Ok(self.0.set(queue, fd, 0)?)
     }
 
-    /// Sends them to the kernel again.
+    /// Ends that.
     ///
     /// # Errors
     ///

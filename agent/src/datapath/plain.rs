@@ -1,7 +1,7 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::maps::{Device, DiscriminatorKey, PeerKey, Router, RouterKey, VipKey};
+use baton_common::maps::{Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
 
@@ -22,6 +22,8 @@ unsafe impl Pod for Plain<VipKey> {}
 unsafe impl Pod for Plain<DiscriminatorKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<PeerKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<FrontendKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Ownership> {}
 // SAFETY: as above.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_common::maps::{
     ACCEPT_PSEUDO, ACCEPT_RFC9568, ACCEPT_V2, ACCEPT_V3, NO_AUTHENTICATION, PASSWORD, RouterKey, VlanId,
 };
-use baton_common::ownership::{GATEWAY, Mailbox, NOT_ACCEPTED};
+use baton_common::ownership::{BALANCED, GATEWAY, Mailbox, NOT_ACCEPTED};
 use baton_common::vrid::{Family, Vrid};
 
 use super::arrival::{Arrival, almost_took_over};
@@ -328,13 +328,15 @@ impl Router {
     }
 }
 
-/// What the owner's kernel gets, as flags for the data plane.
+/// Where packets go, as flags for the data plane.
 fn delivery(config: &RouterConfig) -> u8 {
     let others = match config.delivery {
         Delivery::Host => 0,
         Delivery::Gateway => GATEWAY,
     };
-    others | if config.accepts() { 0 } else { NOT_ACCEPTED }
+    let accepted = if config.accepts() { 0 } else { NOT_ACCEPTED };
+    let balanced = if config.balanced { BALANCED } else { 0 };
+    others | accepted | balanced
 }
 
 /// The checksum flavour that the last advertisement of VRRPv3 had.

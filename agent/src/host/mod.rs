@@ -7,6 +7,7 @@ pub mod ethtool;
 pub mod forwarding;
 pub mod gateways;
 pub mod lock;
+pub mod neighbours;
 pub mod netlink;
 pub mod process;
 pub mod rights;
@@ -28,6 +29,18 @@ pub enum HostError {
     /// The interface carries no Ethernet frames.
     #[error("{0} is no Ethernet interface; VRRP needs one")]
     NotEthernet(String),
+    /// Frames of the interface do not fit into the buffers of the engine.
+    #[error(
+        "{interface} has an MTU of {mtu}, and services take at most {most}: `ip link set {interface} mtu {most}`"
+    )]
+    MtuTooLarge {
+        /// The interface.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The largest that is possible.
+        most: usize,
+    },
     /// The interface has no address to speak from.
     #[error(
         "{interface} has no {} besides the VIPs; adverts need one as their source: {}",

@@ -56,6 +56,8 @@ pub struct Interface {
     pub ethernet: bool,
     /// Whether it is one end of a veth pair.
     pub veth: bool,
+    /// The longest packet that it takes, in octets.
+    pub mtu: u32,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
     /// Its addresses, each family in the kernel's order, but for those that another host was found to have.
@@ -272,6 +274,7 @@ async fn interface(handle: &Handle, name: &str) -> Result<Interface, HostError> 
         mac: mac(&link),
         ethernet: link.header.link_layer_type == LinkLayerType::Ether,
         veth: is_veth(&link),
+        mtu: mtu(&link),
         carrier: has_carrier(&link),
         addresses: messages.iter().filter_map(local_address).collect(),
         primaries,
@@ -356,6 +359,14 @@ fn mac(link: &LinkMessage) -> [u8; 6] {
         octets.as_slice().try_into().ok()
     });
     address.unwrap_or_default()
+}
+
+fn mtu(link: &LinkMessage) -> u32 {
+    let mtu = link.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::Mtu(mtu) = attribute else { return None };
+        Some(*mtu)
+    });
+    mtu.unwrap_or_default()
 }
 
 fn is_veth(link: &LinkMessage) -> bool {

@@ -18,6 +18,7 @@ const STACK: usize = 256 * 1024;
 
 /// The rings of an interface that is to hear through AF_XDP, as far as they are open.
 pub(super) struct PendingRings {
+    port: usize,
     interface: String,
     queues: u32,
     sockets: Sockets,
@@ -25,22 +26,19 @@ pub(super) struct PendingRings {
 }
 
 impl PendingRings {
-    /// For all `queues` of `interface`, for whose sockets there are places in `sockets`.
-    pub(super) fn new(interface: &str, queues: u32, sockets: Sockets) -> Self {
-        Self { interface: interface.to_owned(), queues, sockets, rings: Vec::new() }
+    /// For all `queues` of `interface`, which is that of `port`, for whose sockets there are places in `sockets`.
+    pub(super) fn new(port: usize, interface: &str, queues: u32, sockets: Sockets) -> Self {
+        Self { port, interface: interface.to_owned(), queues, sockets, rings: Vec::new() }
     }
 }
 
-/// Opens `pending`, one for each port, and tells the election thread of each one when it is complete. An interface whose
+/// Opens `pending`, and tells the election thread of each one when it is complete. An interface whose
 /// queues stay busy, or whose driver has no AF_XDP, is left with the raw sockets.
 pub(super) fn open(pending: Vec<PendingRings>, remote: Remote) {
     let opening = move || {
-        let mut left: Vec<(usize, PendingRings)> = pending.into_iter().enumerate().collect();
+        let mut left = pending;
         for tries_left in (0..BUSY_TRIES).rev() {
-            left = left
-                .into_iter()
-                .filter_map(|(port, rings)| Some((port, rings.try_open(port, &remote, tries_left == 0)?)))
-                .collect();
+            left = left.into_iter().filter_map(|rings| rings.try_open(&remote, tries_left == 0)).collect();
             if left.is_empty() {
                 return;
             }
@@ -54,7 +52,7 @@ pub(super) fn open(pending: Vec<PendingRings>, remote: Remote) {
 
 impl PendingRings {
     /// Opens what is missing. Answers with itself if it has to be tried again.
-    fn try_open(mut self, port: usize, remote: &Remote, last: bool) -> Option<Self> {
+    fn try_open(mut self, remote: &Remote, last: bool) -> Option<Self> {
         for queue in (0..self.queues).skip(self.rings.len()) {
             match Ring::open(&self.interface, queue) {
                 Ok(ring) => self.rings.push(ring),
@@ -65,7 +63,7 @@ impl PendingRings {
                 }
             }
         }
-        let Self { interface, queues, sockets, rings } = self;
+        let Self { port, interface, queues, sockets, rings } = self;
         match Rings::new(rings, sockets) {
             Ok(rings) => {
                 if remote.send(Command::AddRings { port, rings }).is_ok() {

@@ -29,6 +29,7 @@ use crate::config::{Bind, Config, RouterConfig};
 use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
 use crate::driver::End;
+use crate::engine::MAX_MTU;
 use crate::guardian::{Line, Notice, Predecessor, Progress};
 use crate::host::changes::HostChanges;
 use crate::host::netlink::{Interface, Netlink};
@@ -107,6 +108,9 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
         let interface = netlink.interface(name)?;
         if !interface.ethernet {
             bail!(HostError::NotEthernet(name.to_owned()));
+        }
+        if config.routers_on(name).any(|router| router.balanced) && interface.mtu as usize > MAX_MTU {
+            bail!(HostError::MtuTooLarge { interface: interface.name, mtu: interface.mtu, most: MAX_MTU });
         }
         for router in config.routers_on(name) {
             let primary = primary(config, &interface, router)?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use anyhow::Context;
 use baton_common::maps::{Device, MAX_QUEUES};
@@ -19,18 +20,28 @@ use crate::address;
 use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan};
+use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan, Sockets};
 use crate::driver::{Event, PortParts, Router, Transmitter};
+use crate::engine::{self, Engine};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::gateways::Gateways;
+use crate::host::neighbours::Neighbours;
 use crate::host::netlink::{Interface, KernelWatch, Netlink};
 use crate::socket::{PacketSocket, PeerSockets, Solicitations, VrrpSocket};
 
 /// Events that may wait for the log and the hooks, at the least, and of each virtual router: all may move at once.
 const EVENTS: usize = 1024;
 const EVENTS_OF_ROUTER: usize = 8;
+
+/// An engine whose workers have not started yet.
+pub(super) struct PendingEngine {
+    pub(super) engine: Arc<Engine>,
+    pub(super) sockets: Sockets,
+    /// The index of its interface.
+    interface: u32,
+}
 
 /// Everything that the election and its service need.
 pub(super) struct Ready<'a> {
@@ -43,6 +54,7 @@ pub(super) struct Ready<'a> {
     pub(super) parts: Vec<PortParts>,
     pub(super) served: Vec<ServedPort>,
     pub(super) pending_rings: Vec<PendingRings>,
+    pub(super) pending_engines: Vec<PendingEngine>,
     pub(super) events: mpsc::Receiver<Event>,
 }
 
@@ -65,7 +77,8 @@ pub(super) fn prepare<'a>(
         undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log)?);
     }
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
-    let (mut parts, mut served, mut pending_rings) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parts, mut served) = (Vec::new(), Vec::new());
+    let (mut pending_rings, mut pending_engines) = (Vec::new(), Vec::new());
     let (mut watched, mut plans, mut temporary) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
@@ -74,7 +87,18 @@ pub(super) fn prepare<'a>(
         let port = Opening { config, interface, gateways, datapath, index, events: &sender };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
-        pending_rings.push(PendingRings::new(&interface.name, port_served.queues, datapath.take_sockets()?));
+        // A queue has one socket, which the engine needs more: adverts are heard and said by the raw sockets then.
+        match &port_served.engine {
+            Some(engine) => pending_engines.push(PendingEngine {
+                engine: Arc::clone(engine),
+                sockets: datapath.take_engine_sockets()?,
+                interface: interface.index,
+            }),
+            None => {
+                let sockets = datapath.take_sockets()?;
+                pending_rings.push(PendingRings::new(index, &interface.name, port_served.queues, sockets));
+            }
+        }
         let routers = config.routers_on(&interface.name).zip(plan.slots());
         temporary.push(Temporary::new(routers, datapath.tenures()?));
         parts.push(port_parts);
@@ -86,6 +110,10 @@ pub(super) fn prepare<'a>(
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
+        for PendingEngine { engine, interface, .. } in &pending_engines {
+            let neighbours = Neighbours::open(*interface).context("opening a netlink socket")?;
+            runtime.spawn(Arc::clone(engine).keep_pools(neighbours));
+        }
         for datapath in &mut undo.datapaths {
             runtime.spawn(datapath.take_events()?);
         }
@@ -96,7 +124,19 @@ pub(super) fn prepare<'a>(
     };
     let vips = Vips::new(super::vips(config), super::bound(config, Bind::Always), temporary);
     Ok((
-        Ready { config, runtime, listener, watch, watched, vips, parts, served, pending_rings, events },
+        Ready {
+            config,
+            runtime,
+            listener,
+            watch,
+            watched,
+            vips,
+            parts,
+            served,
+            pending_rings,
+            pending_engines,
+            events,
+        },
         plans,
     ))
 }
@@ -147,7 +187,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn open(self) -> anyhow::Result<(PortParts, ServedPort, Plan)> {
+    fn open(mut self) -> anyhow::Result<(PortParts, ServedPort, Plan)> {
         let Interface { name, index, mac, .. } = self.interface;
         let primaries = primaries(self.config, self.interface)?;
         let configs: Vec<_> = self.config.routers_on(name).cloned().collect();
@@ -201,6 +241,7 @@ impl Opening<'_> {
             primaries,
             xdp_mode: xdp.to_string(),
             queues,
+            engine: self.engine(queues)?,
             counters: self.datapath.take_counters()?,
             routers: configs
                 .into_iter()
@@ -226,5 +267,16 @@ impl Opening<'_> {
             drained: Drained::of(&self.config.runtime.directory).is_set(),
         };
         Ok((parts, served, plan))
+    }
+
+    /// The engine of the interface, if it has services, of which the data plane hears.
+    fn engine(&mut self, queues: u32) -> anyhow::Result<Option<Arc<Engine>>> {
+        let Interface { name, mac, .. } = self.interface;
+        let plan = engine::Plan::of(self.config, name);
+        if plan.services.is_empty() {
+            return Ok(None);
+        }
+        self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
+        Ok(Some(Arc::new(Engine::new(plan, name, *mac, queues))))
     }
 }

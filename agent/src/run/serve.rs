@@ -18,7 +18,7 @@ use super::attend::{Attention, until_ended};
 use super::holds::Holds;
 use super::hooks::{self, Hooks};
 use super::locks::Locks;
-use super::prepare::Ready;
+use super::prepare::{PendingEngine, Ready};
 use super::{report, restart, watch};
 use crate::config::SbfdChoice;
 use crate::control::events::Events;
@@ -39,6 +39,7 @@ pub(super) struct Serving {
     /// What one agent does at a time: looking after interfaces and VIPs, and serving `/metrics`.
     alone: JoinSet<()>,
     pending_rings: Vec<PendingRings>,
+    pending_engines: Vec<PendingEngine>,
     briefing: Briefing,
     ended: oneshot::Receiver<End>,
     restarts: Receiver<RestartRequest>,
@@ -52,8 +53,8 @@ pub(super) fn start(
     notice: Notice,
     predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
-    let Ready { config, runtime, listener, watch, watched, vips, parts, served, pending_rings, events } =
-        ready;
+    let Ready { config, runtime, listener, watch, watched, vips, parts, served, events, .. } = ready;
+    let (pending_rings, pending_engines) = (ready.pending_rings, ready.pending_engines);
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
         tracing::warn!(%error, "memory is not locked; grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK");
@@ -116,7 +117,7 @@ pub(super) fn start(
         predecessor.tell(&Progress::Ready { routers }).context("telling the running agent to pass on")?;
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
-    Ok(Serving { runtime, hooks, server, alone, pending_rings, briefing, ended, restarts })
+    Ok(Serving { runtime, hooks, server, alone, pending_rings, pending_engines, briefing, ended, restarts })
 }
 
 /// The virtual routers that have trackers.
@@ -192,6 +193,11 @@ impl Serving {
         // A thread that is not there to hear it is noticed as one that has died.
         let _ = self.server.remote.send(Command::Begin);
         af_xdp::open(std::mem::take(&mut self.pending_rings), self.server.remote.clone());
+        for PendingEngine { engine, sockets, .. } in self.pending_engines.drain(..) {
+            if let Err(error) = engine.start(sockets) {
+                tracing::error!(%error, "no thread for the engine; services are down");
+            }
+        }
         self
     }
 

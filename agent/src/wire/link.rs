@@ -8,9 +8,9 @@ use thiserror::Error;
 pub type Mac = [u8; 6];
 
 /// EtherType of IPv4.
-pub(super) const IPV4: u16 = 0x0800;
+pub(crate) const IPV4: u16 = 0x0800;
 /// EtherType of IPv6.
-pub(super) const IPV6: u16 = 0x86dd;
+pub(crate) const IPV6: u16 = 0x86dd;
 /// EtherType of ARP.
 pub(super) const ARP: u16 = 0x0806;
 /// EtherType of a customer's VLAN tag (802.1Q).
@@ -49,7 +49,7 @@ pub enum BuildError {
 }
 
 /// Splits an Ethernet frame into link, EtherType and packet; `None` when it is too short or has too many tags.
-pub(super) fn split(frame: &[u8]) -> Option<(VlanId, u16, &[u8])> {
+pub(crate) fn split(frame: &[u8]) -> Option<(VlanId, u16, &[u8])> {
     let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).ok()?;
     let (mut ether_type, mut packet) = (ethernet.ether_type(), ethernet.payload_slice());
     let (mut vlan, mut vids) = (0, 0);

@@ -23,6 +23,8 @@ pub use link::{BuildError, Mac};
 pub use neighbour::{NeighbourSolicitation, UnsolicitedNa};
 pub use sbfd::SbfdProbe;
 
+pub(crate) use link::{IPV4, IPV6, split};
+
 use link::MAX_HEADER;
 
 /// The largest advertisement: 90 IPv6 addresses are 1502 octets untagged, and two VLAN tags are 8 more.

@@ -13,6 +13,7 @@
 //! run's process id, and the next [`Lab::up`] sweeps it.
 
 mod analysis;
+mod backend;
 mod baton;
 mod binary;
 mod client;
@@ -45,6 +46,7 @@ use ::baton::wire::Mac;
 use anyhow::{Context as _, Result, ensure};
 
 pub use analysis::{Outcome, analyse};
+pub use backend::Backend;
 pub use binary::binary;
 pub use crowd::{Crowd, Member};
 pub use frr::Frr;

@@ -88,6 +88,13 @@ impl Namespace {
         let path = Path::new("/proc/sys").join(key);
         self.within(|| fs::write(&path, value).with_context(|| format!("set {key} to {value}")))
     }
+
+    /// What the sysctl `key` is.
+    pub(super) fn get(&self, key: &str) -> Result<String> {
+        let path = Path::new("/proc/sys").join(key);
+        let value = self.within(|| fs::read_to_string(&path).with_context(|| format!("read {key}")))?;
+        Ok(value.trim().to_owned())
+    }
 }
 
 /// Where `ip netns` keeps the namespace `name`.

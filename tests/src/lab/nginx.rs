@@ -2,11 +2,23 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Host, Lab, Process, wait_until};
+use super::{Host, Lab, Namespace, Process, wait_until};
+
+/// What an nginx serves, and where.
+pub(super) struct Site<'a> {
+    pub(super) namespace: &'a Namespace,
+    /// For its files.
+    pub(super) directory: &'a Path,
+    /// The addresses, at port 80.
+    pub(super) listens: &'a [IpAddr],
+    /// Its answer to everything.
+    pub(super) says: &'a str,
+}
 
 /// A running nginx.
 #[derive(Debug)]
@@ -23,32 +35,42 @@ impl Nginx {
 
     /// The same for several VIPs, of either family.
     pub fn start_for(lab: &Lab, host: Host, vips: &[IpAddr]) -> Result<Self> {
-        let listen = |vip: &IpAddr| format!("    listen {};\n", SocketAddr::new(*vip, 80));
-        let listen: String = vips.iter().map(listen).collect();
-        let directory = lab.host_directory(host).join("nginx");
-        let run = lab.host_directory(host).join("run");
+        let own = IpAddr::from(host.address());
+        let site = Site {
+            namespace: lab.namespace(host),
+            directory: &lab.host_directory(host),
+            listens: &[vips, &[own]].concat(),
+            says: &format!("node {}", host.name()),
+        };
+        Self::serve(lab, &site, own)
+    }
+
+    /// Serves `site`, and waits until the client reaches it at `own`, one of its addresses.
+    pub(super) fn serve(lab: &Lab, site: &Site<'_>, own: IpAddr) -> Result<Self> {
+        let Site { namespace, listens, says, .. } = site;
+        let listen = |address: &IpAddr| format!("    listen {};\n", SocketAddr::new(*address, 80));
+        let listen: String = listens.iter().map(listen).collect();
+        let directory = site.directory.join("nginx");
+        let run = site.directory.join("run");
         fs::create_dir_all(&directory)?;
         fs::create_dir_all(&run)?;
-        let (own, name) = (host.address(), host.name());
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", directory.display()))
             .concat();
         let text = format!(
             "daemon off;\nmaster_process off;\nuser root;\npid {pid};\nerror_log {path}/error.log warn;\n\
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}  default_type text/plain;\n  \
-             server {{\n{listen}    listen {own}:80;\n    return 200 \"node {name}\\n\";\n  }}\n}}\n",
+             server {{\n{listen}    return 200 \"{says}\\n\";\n  }}\n}}\n",
             pid = run.join("nginx.pid").display(),
             path = directory.display(),
         );
         let file = directory.join("nginx.conf");
         fs::write(&file, text)?;
-        let mut command = lab.command(host, "nginx");
+        let mut command = namespace.command("nginx");
         command.arg("-p").arg(&directory).arg("-c").arg(&file).arg("-e").arg(directory.join("error.log"));
         let process = Process::start(&mut command, &directory.join("output.log"))?;
-        let what = format!("nginx on node {name} (see {})", directory.join("error.log").display());
-        wait_until(&what, Duration::from_secs(3), || {
-            Ok(lab.run(Host::Client, "curl", &["-sf", "--max-time", "1", &format!("http://{own}/")]).is_ok())
-        })?;
+        let what = format!("nginx of {says} (see {})", directory.join("error.log").display());
+        wait_until(&what, Duration::from_secs(3), || Ok(lab.fetch(own).is_ok()))?;
         Ok(Self { process })
     }
 

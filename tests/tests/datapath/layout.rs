@@ -57,7 +57,9 @@ fn the_maps_are_what_the_contract_says() {
         (maps::STANDBYS, [ARRAY, 4, 32, 512, MMAPABLE]),
         (maps::SERVICES, [ARRAY, 4, 16, 512, MMAPABLE]),
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 35, 0]),
+        (maps::FRONTENDS, [HASH, 24, 4, 16_384, 0]),
+        (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 36, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");

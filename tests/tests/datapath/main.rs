@@ -3,6 +3,7 @@
 //! counters, the frame, the mailbox.
 
 mod arp;
+mod balance;
 mod events;
 mod gateway;
 mod layout;

@@ -1,5 +1,6 @@
 //! The text of `baton.toml`: what it means, and every mistake that can be in it.
 
+mod engine;
 mod include;
 
 use std::env::VarError;

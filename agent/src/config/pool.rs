@@ -1,0 +1,151 @@
+//! A `[[pool]]` table: the backends among which the engine spreads the flows of services.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::document::Map;
+use super::findings::{Findings, Spot};
+use super::key::{Key, Table};
+use super::section::Section;
+use super::shape::{List, Number, Tabular, Text};
+use super::text;
+use super::{BackendConfig, PoolConfig};
+
+/// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
+const MAX_BACKENDS: usize = 655;
+/// Backends of all pools: the flow table has 16 bits for them.
+const MAX_ALL_BACKENDS: usize = 0xffff;
+
+pub(super) static POOL: Key<List<Tabular>> = Key {
+    name: "pool",
+    meaning: "Backends that the engine spreads flows among.",
+    remedy: "write [[pool]], with two brackets, above its keys",
+    default: Some("[]"),
+    shape: List { least: 0, most: usize::MAX, item: "a pool", remedy: None, shape: Tabular(&TABLE) },
+};
+
+static TABLE: Table =
+    Table { name: "[[pool]]", kind: "pool", identity: &[("", "name")], keys: &[&NAME, &BACKEND] };
+
+static NAME: Key<Text<String>> = Key {
+    name: "name",
+    meaning: "What [[service]] tables call it.",
+    remedy: "write a name for services to refer to, such as name = \"web\"",
+    default: None,
+    shape: text::NAME,
+};
+static BACKEND: Key<List<Tabular>> = Key {
+    name: "backend",
+    meaning: "The backends. They have the VIP on `lo` and share the segment with this node.",
+    remedy: "write 1 to 655 backends, such as backend = [{ address = \"192.0.2.11\" }]",
+    default: None,
+    shape: List {
+        least: 1,
+        most: MAX_BACKENDS,
+        item: "a backend",
+        remedy: None,
+        shape: Tabular(&BACKEND_TABLE),
+    },
+};
+
+static BACKEND_TABLE: Table = Table {
+    name: "[[pool.backend]]",
+    kind: "backend",
+    identity: &[("", "address")],
+    keys: &[&ADDRESS, &WEIGHT],
+};
+
+static ADDRESS: Key<Text<IpAddr>> = Key {
+    name: "address",
+    meaning: "The backend's own address, by which its MAC address is found.",
+    remedy: "write an address that the backend has of its own, such as address = \"192.0.2.11\"",
+    default: None,
+    shape: text::ADDRESS,
+};
+static WEIGHT: Key<Number<u16>> = Key {
+    name: "weight",
+    meaning: "Its share of new flows, beside those of the others; 0 for none.",
+    remedy: "write 0 to 1000",
+    default: Some("1"),
+    shape: Number { least: 0, most: 1000, step: 1, meaning: |weight| u16::try_from(weight).ok() },
+};
+
+/// A `[[pool]]` as far as it is without mistakes.
+pub(super) struct PoolDraft {
+    pub(super) spot: Spot,
+    pub(super) name: Option<String>,
+    /// Each with its place.
+    pub(super) backends: Vec<(Spot, BackendConfig)>,
+}
+
+impl PoolDraft {
+    /// What is wrong with it was noted if there is none.
+    pub(super) fn finished(self) -> Option<PoolConfig> {
+        let backends = self.backends.into_iter().map(|(_, backend)| backend).collect();
+        Some(PoolConfig { name: self.name?, backends })
+    }
+
+    /// The family of its backends.
+    pub(super) fn is_ipv4(&self) -> Option<bool> {
+        self.backends.first().map(|(_, backend)| backend.address.is_ipv4())
+    }
+}
+
+/// The pool that a table spells, as far as it is without mistakes.
+pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
+    let spot = table.0;
+    let mut section = Section::open(&TABLE, table, findings);
+    let name = section.read(&NAME);
+    let tables = section.read(&BACKEND).unwrap_or_default();
+    let read = |(at, table)| Some((at, backend(table, findings)?));
+    let backends: Vec<(Spot, BackendConfig)> = tables.into_iter().filter_map(read).collect();
+    check_backends(&backends, findings);
+    PoolDraft { spot, name, backends }
+}
+
+fn backend(table: (Spot, Map), findings: &mut Findings) -> Option<BackendConfig> {
+    let mut section = Section::open(&BACKEND_TABLE, table, findings);
+    let address = section.read(&ADDRESS);
+    let weight = section.read(&WEIGHT);
+    Some(BackendConfig { address: address?, weight: weight? })
+}
+
+/// Notes backends that stand twice or are of two families.
+fn check_backends(backends: &[(Spot, BackendConfig)], findings: &mut Findings) {
+    let mut addresses = BTreeMap::new();
+    for (at, BackendConfig { address, .. }) in backends {
+        if let Some(before) = addresses.insert(address, *at) {
+            let what = format!("backend {address} stands {}, too", findings.line_of(before, *at));
+            findings.add(*at, what, "remove one of the two, and give the other more weight");
+        }
+        let first = backends[0].1.address;
+        if address.is_ipv4() != first.is_ipv4() {
+            let what = format!("backend {address} is of another family than {first}");
+            findings.add(*at, what, "give each family a [[pool]] of its own");
+        }
+    }
+}
+
+/// Notes names that two pools have, backends that are virtual addresses, and more backends than there are numbers for.
+pub(super) fn check(pools: &[PoolDraft], vips: &BTreeMap<IpAddr, Spot>, findings: &mut Findings) {
+    let (mut names, mut count) = (BTreeMap::new(), 0);
+    for pool in pools {
+        if let Some(name) = &pool.name
+            && let Some(before) = names.insert(name, pool.spot)
+        {
+            let what = format!("pool {name} stands {}, too", findings.line_of(before, pool.spot));
+            findings.add(pool.spot, what, "give every pool its own name");
+        }
+        for (at, BackendConfig { address, .. }) in &pool.backends {
+            if vips.contains_key(address) {
+                findings.add(*at, format!("backend {address} is a vip"), ADDRESS.remedy);
+            }
+        }
+        let before = count;
+        count += pool.backends.len();
+        if before <= MAX_ALL_BACKENDS && count > MAX_ALL_BACKENDS {
+            let what = format!("more than {MAX_ALL_BACKENDS} backends in all");
+            findings.add(pool.spot, what, "let services share pools");
+        }
+    }
+}

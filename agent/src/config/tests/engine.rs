@@ -1,0 +1,94 @@
+//! Pools and services.
+
+use super::*;
+
+/// Two backends, and a service for them.
+const BALANCED: &str = "[[pool]]\nname = \"web\"\nbackend = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]\n\
+                        [[service]]\nvip = \"192.0.2.100\"\nport = 443\npool = \"web\"\n";
+
+#[test]
+fn a_pool_and_its_services_are_read_with_their_defaults() {
+    let more = "[[service]]\nvip = \"192.0.2.100\"\nprotocol = \"udp\"\nport = \"8000-8099\"\npool = \"web\"\n\
+                [[service]]\nvip = \"192.0.2.100\"\nport = \"any\"\npool = \"web\"\n";
+    let config = parse(&format!("{MINIMAL}{BALANCED}{more}")).expect("valid");
+    let [pool] = &config.pools[..] else { panic!("{:?}", config.pools) };
+    let backends: Vec<(String, u16)> =
+        pool.backends.iter().map(|backend| (backend.address.to_string(), backend.weight)).collect();
+    assert_eq!(
+        (pool.name.as_str(), backends),
+        ("web", vec![("192.0.2.11".into(), 1), ("192.0.2.12".into(), 3)])
+    );
+    let spelled =
+        config.services.iter().map(|it| format!("{} {} {} {}", it.vip, it.protocol, it.ports, it.pool));
+    assert_eq!(
+        spelled.collect::<Vec<_>>(),
+        ["192.0.2.100 tcp 443 0", "192.0.2.100 udp 8000-8099 0", "192.0.2.100 tcp any 0"]
+    );
+    assert!(config.routers[0].balanced);
+    assert_eq!(config.services_of(&config.routers[0]).count(), 3);
+    assert!(!parse(MINIMAL).expect("valid").routers[0].balanced);
+}
+
+/// (what is replaced in a file without mistakes, by what, line and column of the mistake, words in what, words in the remedy)
+#[test]
+fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
+    let again = "[[service]]\nvip = \"192.0.2.100\"\nport = \"440-449\"\npool = \"web\"\n";
+    for (from, to, place, what, remedy) in [
+        ("\"192.0.2.12\"", "\"192.0.2.11\"", (7, 40), "192.0.2.11 stands on line 7, too", "more weight"),
+        ("\"192.0.2.12\"", "\"192.0.2.100\"", (7, 40), "backend 192.0.2.100 is a vip", "of its own"),
+        (
+            "\"192.0.2.12\"",
+            "\"fd00::1\"",
+            (7, 40),
+            "backend fd00::1 is of another family",
+            "a [[pool]] of its own",
+        ),
+        ("weight = 3", "weight = 1001", (7, 75), "weight 1001 is out of range", "0 to 1000"),
+        ("weight", "wait", (7, 66), "[[pool.backend]] has no key `wait`", "write `weight`"),
+        ("backend = [", "backend = []#", (7, 11), "backend is empty", "1 to 655"),
+        ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
+        (
+            "vip = \"192.0.2.100\"",
+            "vip = \"192.0.2.101\"",
+            (9, 7),
+            "192.0.2.101 is no vip of a router",
+            "one of the vips",
+        ),
+        ("port = 443", "port = 0", (10, 8), "port 0 is out of range", "1 to 65535"),
+        ("port = 443", "port = \"9-9\"", (10, 8), "\"9-9\" is no range", "8000-8099"),
+        ("port = 443", "port = \"1-1001\"", (10, 8), "\"1-1001\" is no range of 2 to 1000 ports", "any"),
+        ("port = 443", "port = \"http\"", (10, 8), "port is of type string", "any"),
+        ("port = 443", "port = 443\nprotocol = \"sctp\"", (11, 12), "\"sctp\" is unknown", "\"udp\""),
+        ("pool = \"web\"", "pool = \"wib\"", (11, 8), "there is no pool \"wib\"", "[[pool]]"),
+        (
+            "[[service]]",
+            &format!("{again}[[service]]"),
+            (12, 1),
+            "tcp 192.0.2.100 port 443 has a service on line 8",
+            "one service",
+        ),
+        (
+            "[[service]]",
+            "[[pool]]\nname = \"web\"\nbackend = [{ address = \"10.0.0.1\" }]\n[[service]]",
+            (8, 1),
+            "pool web stands on line 5",
+            "own name",
+        ),
+    ] {
+        let text = format!("{MINIMAL}{}", BALANCED.replacen(from, to, 1));
+        let problems = parse(&text).expect_err(to);
+        let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 1, "{to}: {found:?}");
+        let Problem { place: at, what: said, remedy: helps } = &problems[0];
+        assert_eq!((at.line, at.column), place, "{to}: {found:?}");
+        assert!(said.contains(what) && helps.contains(remedy), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn a_service_and_its_pool_are_of_one_family() {
+    let pool = "[[pool]]\nname = \"six\"\nbackend = [{ address = \"fd00::1\" }]\n";
+    let text = format!("{MINIMAL}{pool}{}", BALANCED.replace("pool = \"web\"", "pool = \"six\""));
+    let problems = parse(&text).expect_err("two families");
+    assert!(problems[0].what.contains("of another family than 192.0.2.100"), "{}", problems[0]);
+}

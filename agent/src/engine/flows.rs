@@ -1,0 +1,249 @@
+//! The flow table of a worker: which backend each flow has, so that it keeps it when the pool changes. Bounded: a new flow takes the
+//! place of the one that is missed least, and nothing is ever refused.
+
+use std::time::Duration;
+
+use super::flow::Flow;
+use super::packet::{Signal, UDP};
+use crate::vrrp::Instant;
+
+/// Flows whose hash leads to the same place.
+const WAYS: usize = 8;
+
+/// How long a flow is remembered of which one packet has come: a client asks again for a minute.
+const NEW: Duration = Duration::from_secs(60);
+/// How long a TCP connection since its last packet: as IPVS does.
+const CONNECTION: Duration = Duration::from_secs(15 * 60);
+/// How long a UDP flow since its last packet: as IPVS does.
+const DATAGRAMS: Duration = Duration::from_secs(5 * 60);
+/// How long a TCP connection that the client has ended.
+const CLOSING: Duration = Duration::from_secs(30);
+
+/// How far a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// One packet has come, or several that ask for a connection.
+    New,
+    /// More have come.
+    Established,
+    /// The client has ended it.
+    Closing,
+}
+
+/// A flow and its backend.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    flow: Flow,
+    backend: u16,
+    state: State,
+    /// When its last packet came.
+    seen: Instant,
+}
+
+impl Entry {
+    fn is_over(&self, now: Instant) -> bool {
+        let patience = match self.state {
+            State::New => NEW,
+            State::Established if self.flow.protocol == UDP => DATAGRAMS,
+            State::Established => CONNECTION,
+            State::Closing => CLOSING,
+        };
+        now > self.seen + patience
+    }
+
+    /// Who goes first to make room: a flow that is not established, and of those the one that was not seen for longest. So a flood
+    /// of flows of one packet each pushes out nothing but itself.
+    fn worth(&self) -> (bool, Instant) {
+        (self.state == State::Established, self.seen)
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Flows {
+    sets: Vec<[Option<Entry>; WAYS]>,
+    live: usize,
+    evicted: u64,
+}
+
+impl Flows {
+    /// A table with room for about so many flows, which are spread over sets of eight.
+    pub fn new(capacity: usize) -> Self {
+        let sets = capacity.div_ceil(WAYS).next_power_of_two();
+        Self { sets: vec![[None; WAYS]; sets], live: 0, evicted: 0 }
+    }
+
+    /// The backend of `flow`, with this hash, of which a packet has come that says `signal`.
+    pub fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<u16> {
+        let set = self.set(hash);
+        let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow))?;
+        let entry = place.as_mut()?;
+        let is_reused = signal == Signal::Begin && entry.state == State::Closing;
+        if entry.is_over(now) || is_reused {
+            *place = None;
+            self.live -= 1;
+            return None;
+        }
+        entry.seen = now;
+        entry.state = match (entry.state, signal) {
+            (_, Signal::End) | (State::Closing, _) => State::Closing,
+            (State::New, Signal::Begin) => State::New,
+            (State::New, Signal::Continue | Signal::Datagram) | (State::Established, _) => State::Established,
+        };
+        Some(entry.backend)
+    }
+
+    /// Remembers that `flow`, which is not there, has `backend`.
+    pub fn put(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
+        let state = match signal {
+            Signal::Begin | Signal::Continue | Signal::Datagram => State::New,
+            Signal::End => State::Closing,
+        };
+        let entry = Entry { flow, backend, state, seen: now };
+        let set = self.set(hash);
+        if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
+            *free = Some(entry);
+            self.live += 1;
+            return;
+        }
+        let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
+        let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry));
+        self.evicted += u64::from(before.is_some_and(|before| !before.is_over(now)));
+    }
+
+    /// Forgets `flow`, whose backend takes no packets any more.
+    pub fn forget(&mut self, flow: &Flow, hash: u64) {
+        let set = self.set(hash);
+        if let Some(place) = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow)) {
+            *place = None;
+            self.live -= 1;
+        }
+    }
+
+    /// How many flows it holds, some of which may be over.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// How many flows had to go before they were over.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
+        // By the upper half: the lower decides about the backend.
+        let mask = self.sets.len() - 1;
+        let index = usize::try_from(hash >> 32).unwrap_or_default() & mask;
+        &mut self.sets[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(number: u16) -> Flow {
+        Flow { source_port: number, destination_port: 443, protocol: 6, ..Flow::default() }
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// All in one set.
+    const HASH: u64 = 7;
+
+    /// A table for one set, with a flow in it that is established since `seconds`.
+    fn established(flow: Flow, seconds: u64) -> Flows {
+        let mut flows = Flows::new(8);
+        establish(&mut flows, flow, 3, seconds);
+        flows
+    }
+
+    fn establish(flows: &mut Flows, flow: Flow, backend: u16, seconds: u64) {
+        flows.put(flow, HASH, Signal::Begin, backend, at(seconds));
+        assert_eq!(flows.find(&flow, HASH, Signal::Continue, at(seconds)), Some(backend));
+    }
+
+    #[test]
+    fn a_flow_keeps_its_backend_until_it_is_over() {
+        let datagrams = Flow { protocol: UDP, ..flow(1) };
+        for (flow, signals, seconds) in [
+            (flow(1), [Signal::Begin, Signal::Begin], 60),
+            (flow(1), [Signal::Begin, Signal::Continue], 900),
+            (flow(1), [Signal::Continue, Signal::Continue], 900),
+            (flow(1), [Signal::Begin, Signal::End], 30),
+            (datagrams, [Signal::Datagram, Signal::Datagram], 300),
+        ] {
+            for (later, found) in [(seconds, Some(3)), (seconds + 1, None)] {
+                let mut flows = Flows::new(100);
+                flows.put(flow, HASH, signals[0], 3, at(10));
+                assert_eq!(flows.find(&flow, HASH, signals[1], at(10)), Some(3));
+                assert_eq!(flows.find(&flow, HASH, Signal::Continue, at(10 + later)), found, "{signals:?}");
+                assert_eq!(flows.live(), usize::from(found.is_some()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_client_has_ended_is_there_for_its_last_packets() {
+        let mut flows = established(flow(1), 0);
+        assert_eq!(flows.find(&flow(1), HASH, Signal::Begin, at(800)), Some(3), "an old SYN changes nothing");
+        assert_eq!(flows.find(&flow(1), HASH, Signal::End, at(1000)), Some(3));
+        assert_eq!(flows.find(&flow(1), HASH, Signal::Continue, at(1030)), Some(3));
+        assert_eq!(flows.find(&flow(1), HASH, Signal::Continue, at(1061)), None);
+    }
+
+    #[test]
+    fn a_new_connection_from_the_same_port_is_another_flow() {
+        let mut flows = established(flow(1), 0);
+        assert_eq!(flows.find(&flow(1), HASH, Signal::End, at(0)), Some(3));
+        assert_eq!(flows.find(&flow(1), HASH, Signal::Begin, at(1)), None);
+        assert_eq!(flows.live(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_flows_of_one_packet_pushes_out_only_itself() {
+        for signal in [Signal::Begin, Signal::Continue, Signal::Datagram] {
+            let mut flows = Flows::new(8);
+            for number in 0..7 {
+                establish(&mut flows, flow(number), number, u64::from(number));
+            }
+            for number in 100..2000 {
+                flows.put(flow(number), HASH, signal, 9, at(20));
+            }
+            for number in 0..7 {
+                assert_eq!(flows.find(&flow(number), HASH, Signal::Continue, at(21)), Some(number));
+            }
+            assert_eq!((flows.live(), flows.evicted()), (8, 1899));
+        }
+    }
+
+    #[test]
+    fn a_full_table_gives_up_what_is_over_and_then_what_was_not_seen_for_longest() {
+        let mut flows = Flows::new(8);
+        for number in 0..8 {
+            establish(&mut flows, flow(number), number, 10 + u64::from(number));
+        }
+        let is_there = |flows: &mut Flows, number, signal, seconds| {
+            flows.find(&flow(number), HASH, signal, at(seconds)).is_some()
+        };
+        assert!(is_there(&mut flows, 0, Signal::End, 30) && is_there(&mut flows, 1, Signal::Continue, 30));
+        flows.put(flow(100), HASH, Signal::Begin, 9, at(61));
+        assert!(!is_there(&mut flows, 0, Signal::Continue, 61) && flows.evicted() == 0);
+        establish(&mut flows, flow(101), 9, 61);
+        assert!(
+            is_there(&mut flows, 1, Signal::Continue, 61) && is_there(&mut flows, 2, Signal::Continue, 61)
+        );
+        assert!(!is_there(&mut flows, 100, Signal::Continue, 61) && flows.evicted() == 1);
+    }
+
+    #[test]
+    fn a_forgotten_flow_is_gone() {
+        let mut flows = Flows::new(8);
+        flows.put(flow(1), HASH, Signal::Begin, 3, at(0));
+        flows.forget(&flow(2), HASH);
+        flows.forget(&flow(1), HASH);
+        assert_eq!((flows.find(&flow(1), HASH, Signal::Begin, at(0)), flows.live()), (None, 0));
+    }
+}

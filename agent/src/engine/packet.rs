@@ -1,0 +1,68 @@
+//! What the engine has to know of a frame that XDP has steered to it.
+
+use std::net::IpAddr;
+
+use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
+
+use super::flow::Flow;
+use crate::address;
+use crate::wire::{IPV4, IPV6, split};
+
+/// The number of UDP.
+pub(super) const UDP: u8 = IpNumber::UDP.0;
+
+/// What a packet of the client says about its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// TCP: a connection is asked for.
+    Begin,
+    /// TCP: it goes on.
+    Continue,
+    /// TCP: the client ends it.
+    End,
+    /// UDP, which says nothing.
+    Datagram,
+}
+
+/// The flow that `frame` belongs to, and what it says about it. `None` for all else: XDP steers no such frame here.
+pub(super) fn parse(frame: &[u8]) -> Option<(Flow, Signal)> {
+    let (_, ether_type, packet) = split(frame)?;
+    match ether_type {
+        IPV4 => {
+            let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+            let payload = packet.get(header.slice().len()..usize::from(header.total_len()))?;
+            let ends = [IpAddr::V4(header.source_addr()), IpAddr::V4(header.destination_addr())];
+            (!header.is_fragmenting_payload()).then(|| transport(ends, header.protocol(), payload))?
+        }
+        IPV6 => {
+            let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
+            let length = usize::from(header.payload_length());
+            let payload = packet.get(header.slice().len()..)?.get(..length)?;
+            let ends = [IpAddr::V6(header.source_addr()), IpAddr::V6(header.destination_addr())];
+            transport(ends, header.next_header(), payload)
+        }
+        _ => None,
+    }
+}
+
+fn transport(ends: [IpAddr; 2], protocol: IpNumber, payload: &[u8]) -> Option<(Flow, Signal)> {
+    let (ports, signal) = match protocol {
+        IpNumber::TCP => {
+            let header = TcpHeaderSlice::from_slice(payload).ok()?;
+            let signal = match () {
+                () if header.fin() || header.rst() => Signal::End,
+                () if header.syn() => Signal::Begin,
+                () => Signal::Continue,
+            };
+            ([header.source_port(), header.destination_port()], signal)
+        }
+        IpNumber::UDP => {
+            let header = UdpHeaderSlice::from_slice(payload).ok()?;
+            ([header.source_port(), header.destination_port()], Signal::Datagram)
+        }
+        _ => return None,
+    };
+    let [source, destination] = ends.map(address::to_map);
+    let [source_port, destination_port] = ports;
+    Some((Flow { source, destination, source_port, destination_port, protocol: protocol.0 }, signal))
+}

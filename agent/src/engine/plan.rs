@@ -1,0 +1,72 @@
+//! What the engine does on an interface, as configured: services, their pools, the backends. It does not change while the agent runs.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use baton_common::maps::{ANY_PORT, Address, FrontendKey};
+
+use super::flow::Flow;
+use crate::address;
+use crate::config::{Config, PoolConfig, ServiceConfig};
+
+/// A backend, numbered over all pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its share of new flows.
+    pub weight: u16,
+    /// The number of its pool.
+    pub pool: usize,
+}
+
+/// The configuration of the engine.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The pools, by their numbers.
+    pub pools: Vec<PoolConfig>,
+    /// The backends of all pools, by their numbers.
+    pub backends: Vec<Backend>,
+    /// The services at the addresses of an interface.
+    pub services: Vec<ServiceConfig>,
+    /// The numbers of the pools, by what clients send to.
+    frontends: HashMap<(Address, u8, u16), usize>,
+}
+
+impl Plan {
+    /// These services, each with the number of its pool.
+    pub fn new(pools: Vec<PoolConfig>, services: Vec<ServiceConfig>) -> Self {
+        let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
+            backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
+        };
+        let frontends = services.iter().flat_map(|service| {
+            let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
+            service.ports.numbers().map(move |port| (key(port), service.pool))
+        });
+        let (frontends, backends) =
+            (frontends.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
+        Self { pools, backends, services, frontends }
+    }
+
+    /// What `config` plans for the virtual routers on `interface`.
+    pub fn of(config: &Config, interface: &str) -> Self {
+        let of_router = |router| config.services_of(router).cloned();
+        Self::new(config.pools.clone(), config.routers_on(interface).flat_map(of_router).collect())
+    }
+
+    /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
+    /// frames.
+    pub fn frontends(&self) -> impl Iterator<Item = (FrontendKey, u32)> {
+        (0..).zip(&self.services).flat_map(|(number, ServiceConfig { vip, protocol, ports, .. })| {
+            let (address, protocol) = (address::to_map(*vip), protocol.number());
+            let key = move |port| FrontendKey { vlan: 0, address, port, protocol, _pad: 0 };
+            ports.numbers().map(move |port| (key(port), number))
+        })
+    }
+
+    /// The pool that `flow` is spread among.
+    pub fn pool(&self, flow: &Flow) -> Option<usize> {
+        let at = |port| self.frontends.get(&(flow.destination, flow.protocol, port));
+        at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
+    }
+}

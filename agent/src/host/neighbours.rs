@@ -1,0 +1,115 @@
+//! The kernel's neighbour table: where hosts on an interface are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+
+use futures_util::FutureExt;
+use futures_util::stream::{StreamExt, TryStreamExt};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
+
+use super::HostError;
+use crate::wire::Mac;
+
+/// Notices that are passed over at once; a flood of them must not keep anybody from looking.
+const MOST_NOTICES: u32 = 10_000;
+
+/// The neighbours on an interface.
+pub struct Neighbours {
+    handle: Handle,
+    interface: u32,
+    notices: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>,
+}
+
+impl Neighbours {
+    /// Begins to watch those on the interface with this index; needs a running tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The netlink socket cannot be opened.
+    pub fn open(interface: u32) -> io::Result<Self> {
+        let (notifier, _, messages) = new_multicast_connection(&[MulticastGroup::Neigh])?;
+        tokio::spawn(notifier);
+        let (connection, handle, _) = new_connection()?;
+        tokio::spawn(connection);
+        Ok(Self { handle, interface, notices: Box::pin(messages.map(|_| ())) })
+    }
+
+    /// Waits for the next change anywhere in the table. Those that have come by then are passed over: one look answers all.
+    pub async fn changed(&mut self) {
+        if self.notices.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        for _ in 0..MOST_NOTICES {
+            if self.notices.next().now_or_never().flatten().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Makes the kernel find out where `address` is, or whether it still is there, as if it had something to send to it. Not to
+    /// be called for one that an operator has [entered](Neighbour::entered), which would become like any other.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub async fn ask_for(&self, address: IpAddr) -> Result<(), HostError> {
+        let request = self.handle.neighbours().add(self.interface, address);
+        let request = request.state(NeighbourState::None).flags(NeighbourFlags::Use).replace();
+        let failed = |source| HostError::Netlink { what: format!("asking for {address}"), source };
+        request.execute().await.map_err(failed)
+    }
+
+    /// The hosts on the interface, those that do not answer left out.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub async fn list(&self) -> Result<HashMap<IpAddr, Neighbour>, HostError> {
+        let listing = self.handle.neighbours().get().execute().try_collect::<Vec<_>>();
+        let messages = listing
+            .await
+            .map_err(|source| HostError::Netlink { what: "listing the neighbours".to_owned(), source })?;
+        let here = messages.iter().filter(|message| message.header.ifindex == self.interface);
+        Ok(here.filter_map(neighbour).collect())
+    }
+}
+
+/// A host that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Whether somebody has entered it by hand: the kernel does not look whether it is there.
+    pub entered: bool,
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Neighbour)> {
+    let entered = message.header.state == NeighbourState::Permanent;
+    // All that can be sent to; others are not there, or there is nothing to be found out.
+    let is_there = entered
+        || [NeighbourState::Reachable, NeighbourState::Stale, NeighbourState::Delay, NeighbourState::Probe]
+            .contains(&message.header.state);
+    let address = message.attributes.iter().find_map(|attribute| {
+        let NeighbourAttribute::Destination(address) = attribute else { return None };
+        ip_address(address)
+    })?;
+    let mac = message.attributes.iter().find_map(|attribute| {
+        let NeighbourAttribute::LinkLayerAddress(octets) = attribute else { return None };
+        Mac::try_from(octets.as_slice()).ok()
+    })?;
+    is_there.then_some((address, Neighbour { mac, entered }))
+}
+
+fn ip_address(address: &NeighbourAddress) -> Option<IpAddr> {
+    if let NeighbourAddress::Inet(address) = address {
+        Some(IpAddr::V4(*address))
+    } else if let NeighbourAddress::Inet6(address) = address {
+        Some(IpAddr::V6(*address))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,120 @@
+//! AF_XDP: one socket per receive queue with a UMEM of its own. Frames stay in here; outside there are only byte slices. There
+//! are two kinds, by what becomes of a frame: a [`Ring`] hears and speaks, a [`ForwardingRing`] sends on what it gets.
+
+mod forwarding;
+mod ring;
+
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{MsgFlags, send};
+use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
+use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
+
+pub use forwarding::{ForwardingRing, MAX_FRAME};
+pub use ring::Ring;
+
+/// Held while a socket is open that a process which is started now would inherit: libxdp does not see to it, and such a
+/// process, and those that it starts, would keep the queue busy for ever.
+static HERITABLE: Mutex<()> = Mutex::new(());
+
+/// Waits until no socket would be inherited by a process that is started, and keeps it so until the guard is dropped.
+pub fn lock_out_spawns() -> MutexGuard<'static, ()> {
+    // There is nothing behind it that a panic could have left half done.
+    HERITABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why an AF_XDP socket could not be had, or did not take a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// The kernel or the driver refused the socket.
+    #[error("AF_XDP socket on queue {queue}: {source}")]
+    Open {
+        /// The receive queue.
+        queue: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// All transmit frames are on their way.
+    #[error("no free transmit frame")]
+    Full,
+    /// The kernel has thrown the frame away, most likely for want of a carrier.
+    #[error("the kernel did not send the frame")]
+    Dropped,
+    /// The frame is larger than a UMEM frame.
+    #[error("transmit: {0}")]
+    Transmit(#[from] io::Error),
+}
+
+impl RingError {
+    /// Whether the queue has a socket already.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Open { source, .. } if source.raw_os_error() == Some(libc::EBUSY))
+    }
+}
+
+/// The socket of one receive queue, with its rings and frames.
+struct Opened {
+    umem: Umem,
+    rx: RxQueue,
+    fill: FillQueue,
+    tx: TxQueue,
+    completion: CompQueue,
+    frames: Vec<FrameDesc>,
+}
+
+impl Opened {
+    /// Opens the socket of `queue` on `interface`, with so many frames and rings of `ring_size`, a power of two. libxdp is told to
+    /// load no program: ours is attached.
+    fn open(interface: &str, queue: u32, frames: u32, ring_size: u32) -> Result<Self, RingError> {
+        let failed = |source: io::Error| RingError::Open { queue, source };
+        let size = QueueSize::new(ring_size).map_err(|error| failed(io::Error::other(error.to_string())))?;
+        let config = UmemConfig::builder()
+            .fill_queue_size(size)
+            .comp_queue_size(size)
+            .build()
+            .map_err(|error| failed(io::Error::other(error.to_string())))?;
+        let count = NonZeroU32::new(frames).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let heritable = lock_out_spawns();
+        let (umem, frames) = Umem::new(config, count, false).map_err(|error| failed(root_cause(&error)))?;
+        // Zero-copy would gain adverts nothing, and many drivers reset the queue for it: traffic would stop.
+        let socket = SocketConfig::builder()
+            .rx_queue_size(size)
+            .tx_queue_size(size)
+            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+            .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY)
+            .build();
+        let name = interface.parse::<Interface>().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+        // SAFETY: the UMEM was made above and is shared with no other socket.
+        let (tx, rx, queues) = unsafe { Socket::new(socket, &umem, &name, queue) }
+            .map_err(|error| failed(root_cause(&error)))?;
+        let (fill, completion) =
+            queues.ok_or_else(|| failed(io::Error::other("no fill ring for an unshared UMEM")))?;
+        // SAFETY: the socket is open, and outlives the call.
+        let socket = unsafe { BorrowedFd::borrow_raw(rx.fd().as_raw_fd()) };
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|errno| failed(errno.into()))?;
+        drop(heritable);
+        Ok(Self { umem, rx, fill, tx, completion, frames })
+    }
+}
+
+/// Makes the kernel send what is in the transmit ring of a socket, in this call: the sockets are in copy mode. `EBUSY` means that it
+/// has thrown a frame away, which it does for an interface that is down or without a carrier, on the spot and while
+/// the interface's flags still tell the contrary. `EAGAIN` means that it has sent a batch and there is more. With other errors the
+/// frame stays in the ring; the next transmission finds it there.
+fn wake(socket: RawFd) -> Result<usize, Errno> {
+    send(socket, &[], MsgFlags::MSG_DONTWAIT)
+}
+
+/// The system's error below `error`, which carries the number that says what to do.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match source.and_then(io::Error::raw_os_error) {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::other(error.to_string()),
+    }
+}

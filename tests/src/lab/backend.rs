@@ -1,0 +1,111 @@
+//! Backends of the engine: hosts on the switch that have the VIP on `lo`, where nobody finds it by ARP, and answer the client
+//! themselves.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::namespace::Namespace;
+use super::nginx::Site;
+use super::{Host, Lab, Link, Nginx, VIP, VIPS6, namespace_name, output};
+
+/// A backend with an nginx.
+#[derive(Debug)]
+pub struct Backend {
+    number: u8,
+    namespace: Namespace,
+    directory: PathBuf,
+    nginx: Option<Nginx>,
+}
+
+impl Backend {
+    /// Makes the backend with this number, 1 to 9, and starts its nginx.
+    pub fn start(lab: &Lab, number: u8) -> Result<Self> {
+        let name = format!("be{number}");
+        let namespace = Namespace::create(&namespace_name(lab.id(), &name))?;
+        let directory = lab.directory().join(&name);
+        fs::create_dir_all(&directory)?;
+        let port = format!("to-{name}");
+        let peer = ["type", "veth", "peer", "name", "eth0", "netns", namespace.name()];
+        lab.run_on_switch("ip", &[&["link", "add", &port], &peer[..]].concat())?;
+        lab.run_on_switch("ip", &["link", "set", &port, "master", &Link::FIRST.bridge(), "up"])?;
+        for (key, value) in [("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")] {
+            for which in ["all", "default"] {
+                namespace.set(&format!("net/ipv4/conf/{which}/{key}"), value)?;
+            }
+        }
+        for line in [
+            format!("address add {VIP}/32 dev lo"),
+            format!("address add {}/16 dev eth0", Self::address_of(number)),
+            "link set eth0 up".to_owned(),
+        ] {
+            output(namespace.command("ip").args(line.split(' ')))?;
+        }
+        let mut backend = Self { number, namespace, directory, nginx: None };
+        backend.start_nginx(lab)?;
+        Ok(backend)
+    }
+
+    /// The address of the backend with this number.
+    pub const fn address_of(number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, 10 + number)
+    }
+
+    /// Its IPv6 address after [`Self::enable_ipv6`].
+    pub const fn address6_of(number: u8) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 10 + number as u16)
+    }
+
+    /// What it says to whoever asks.
+    pub fn says(&self) -> String {
+        format!("backend {}", self.number)
+    }
+
+    /// Its network.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Gives it IPv6 addresses, the second of [`VIPS6`] among them, where its nginx listens as well.
+    pub fn enable_ipv6(&mut self, lab: &Lab) -> Result<()> {
+        for which in ["all", "lo", "eth0"] {
+            self.namespace.set(&format!("net/ipv6/conf/{which}/disable_ipv6"), "0")?;
+        }
+        for line in [
+            format!("address add {}/128 dev lo nodad", VIPS6[1]),
+            format!("address add {}/64 dev eth0 nodad", Self::address6_of(self.number)),
+        ] {
+            output(self.namespace.command("ip").args(line.split(' ')))?;
+        }
+        self.nginx = None;
+        self.start_nginx(lab)
+    }
+
+    /// Pulls its cable, or plugs it in again.
+    pub fn plug(&self, lab: &Lab, plugged: bool) -> Result<()> {
+        let state = if plugged { "up" } else { "down" };
+        lab.run_on_switch("ip", &["link", "set", &format!("to-be{}", self.number), state]).map(drop)
+    }
+
+    fn start_nginx(&mut self, lab: &Lab) -> Result<()> {
+        let own = IpAddr::from(Self::address_of(self.number));
+        let mut listens = vec![VIP.into(), own];
+        if self.namespace.get("net/ipv6/conf/eth0/disable_ipv6")? == "0" {
+            listens.push(VIPS6[1].into());
+        }
+        let (namespace, directory, says) = (&self.namespace, &*self.directory, self.says());
+        let site = Site { namespace, directory, listens: &listens, says: &says };
+        self.nginx = Some(Nginx::serve(lab, &site, own)?);
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// Makes the client compute checksums itself. What a veth leaves to the other end is wrong on a frame that goes through
+    /// AF_XDP, and on no other wire than a veth.
+    pub fn complete_checksums(&self) -> Result<()> {
+        self.run(Host::Client, "ethtool", &["-K", "eth0", "tx", "off"]).map(drop)
+    }
+}

@@ -1,0 +1,124 @@
+//! What is given to the engine: a service's port at an owned VIP, and nothing else. In a test there is no socket for it.
+
+use baton_common::maps::ANY_PORT;
+use baton_common::ownership::{BALANCED, NOT_ACCEPTED};
+use baton_common::verdict::Verdict::{Other, VipBalanced, VipDelivered, VipNotAccepted, VipNotOwner};
+use baton_tests::datapath::{Datapath, FOREVER, XDP_DROP, XDP_PASS};
+use baton_tests::frames::{self, tagged, with};
+
+use super::setup::{DEVICE_MAC, Role, SLOT, SLOT6, VIRTUAL_MAC, VIRTUAL_MAC6, host, outcome};
+
+const VIP: [u8; 4] = [192, 0, 2, 100];
+const VIP6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100];
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+const DESTINATION_MAC: usize = 0;
+const LENGTH_OF_HEADER: usize = 14;
+const FRAGMENT: usize = 20;
+const PROTOCOL: usize = 23;
+const DESTINATION: usize = 30;
+const PORT: usize = 36;
+
+/// The host with services at port 443 of both families.
+fn balancer(lease_until_ns: u64, delivery: u8) -> Datapath {
+    let mut host = host(Role::Active);
+    host.set_delivery(SLOT, lease_until_ns, VIRTUAL_MAC, delivery);
+    host.set_delivery(SLOT6, lease_until_ns, VIRTUAL_MAC6, delivery);
+    host.add_frontend(0, VIP, TCP, 443);
+    host.add_frontend(0, VIP6, TCP, 443);
+    host
+}
+
+/// TCP to port 443 of the VIP.
+fn traffic() -> Vec<u8> {
+    frames::octets("lb-tcp-syn-vip")
+}
+
+/// The same over IPv6, whose next header is `next` with `payload`.
+fn traffic6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("short").to_be_bytes();
+    let source = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let destination = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    let header = [&[0x60, 0, 0, 0][..], &length, &[next, 64], &source, &destination].concat();
+    [&VIRTUAL_MAC6[..], &[2, 0, 0, 0, 0, 9], &[0x86, 0xdd], &header, payload].concat()
+}
+
+/// A TCP header from port 51515 to `port`.
+fn tcp(port: u16) -> Vec<u8> {
+    let ports = [51_515_u16.to_be_bytes(), port.to_be_bytes()].concat();
+    [&ports[..], &[0; 8], &[0x50, 2, 0xff, 0xff, 0, 0, 0, 0]].concat()
+}
+
+#[track_caller]
+fn assert_balanced(host: &Datapath, frame: &[u8], name: &str) {
+    assert_eq!(host.receive(frame), outcome(XDP_DROP, VipBalanced, frame), "{name}");
+}
+
+#[track_caller]
+fn assert_delivered(host: &Datapath, frame: &[u8], name: &str) {
+    let delivered = outcome(XDP_PASS, VipDelivered, &with(frame, DESTINATION_MAC, &DEVICE_MAC));
+    assert_eq!(host.receive(frame), delivered, "{name}");
+}
+
+#[test]
+fn what_is_for_a_service_is_the_engines_as_it_is() {
+    let host = balancer(FOREVER, BALANCED);
+    assert_balanced(&host, &traffic(), "to the virtual MAC");
+    assert_balanced(&host, &with(&traffic(), DESTINATION_MAC, &DEVICE_MAC), "to the device");
+    assert_balanced(&host, &traffic6(TCP, &tcp(443)), "IPv6");
+    let options = [&[0x46], &traffic()[15..34], &[1, 1, 1, 0], &traffic()[34..]].concat();
+    assert_balanced(&host, &[&traffic()[..14], &options].concat(), "IPv4 options");
+}
+
+#[test]
+fn what_is_for_no_service_goes_on_as_before() {
+    let host = balancer(FOREVER, BALANCED);
+    let fragments = [0x20_00_u16, 0x00_01, 0x20_b9];
+    for fragment in fragments {
+        let frame = with(&traffic(), FRAGMENT, &fragment.to_be_bytes());
+        assert_delivered(&host, &frame, &format!("fragment {fragment:04x}"));
+    }
+    for (name, frame) in [
+        ("another port", with(&traffic(), PORT, &444_u16.to_be_bytes())),
+        ("another protocol", with(&traffic(), PROTOCOL, &[UDP])),
+        ("one without ports", with(&traffic(), PROTOCOL, &[47])),
+        ("another VIP", with(&traffic(), DESTINATION, &[192, 0, 2, 101])),
+        ("a broken header", with(&traffic(), LENGTH_OF_HEADER, &[0x44])),
+        ("a frame that ends before the ports", traffic()[..36].to_vec()),
+        ("IPv6, another port", traffic6(TCP, &tcp(80))),
+        ("IPv6, a fragment", traffic6(44, &[&[TCP, 0, 0, 1, 0, 0, 0, 1], &tcp(443)[..]].concat())),
+        ("an ICMP error", frames::octets("icmp-fragneeded-vip")),
+    ] {
+        assert_delivered(&host, &frame, name);
+    }
+    let foreign = with(&traffic(), DESTINATION_MAC, &[2, 0, 0, 0, 0, 7]);
+    assert_eq!(host.receive(&foreign), outcome(XDP_PASS, Other, &foreign), "another host's frame");
+    let tagged = tagged(&traffic(), &[(0x8100, 7)]);
+    assert_ne!(host.receive(&tagged).counted.into_keys().next(), Some(VipBalanced), "another link");
+}
+
+#[test]
+fn a_service_at_any_port_takes_what_no_other_has() {
+    let mut host = balancer(FOREVER, BALANCED);
+    host.add_frontend(0, VIP, UDP, ANY_PORT);
+    for port in [1, 443, 65_535_u16] {
+        let frame = with(&with(&traffic(), PROTOCOL, &[UDP]), PORT, &port.to_be_bytes());
+        assert_balanced(&host, &frame, &format!("UDP port {port}"));
+    }
+    assert_delivered(&host, &with(&traffic(), PORT, &444_u16.to_be_bytes()), "TCP");
+}
+
+#[test]
+fn only_an_owner_that_accepts_and_balances_gives_it_to_the_engine() {
+    for (lease_until_ns, delivery, verdict) in [
+        (0, BALANCED, VipNotOwner),
+        (1, BALANCED, VipNotOwner),
+        (FOREVER, BALANCED | NOT_ACCEPTED, VipNotAccepted),
+    ] {
+        let host = balancer(lease_until_ns, delivery);
+        let frame = traffic();
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, verdict, &frame));
+    }
+    assert_delivered(&balancer(FOREVER, 0), &traffic(), "nothing is said of services");
+}

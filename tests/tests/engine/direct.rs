@@ -1,0 +1,156 @@
+//! Direct server return on the segment: backends that have the VIP answer the client themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use baton_tests::lab::{Backend, Echo, Host, Lab, VIP, VIPS6, wait_until};
+
+use super::support::{SOON, Setup, WEB, pool};
+
+/// A connection of the client that is kept open.
+struct Connection(TcpStream);
+
+impl Connection {
+    fn open(lab: &Lab) -> Result<Self> {
+        let stream = lab.namespace(Host::Client).within(|| {
+            Ok(TcpStream::connect_timeout(&SocketAddr::from((VIP, 80)), Duration::from_secs(5))?)
+        })?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Ok(Self(stream))
+    }
+
+    /// What the backend answers to one more request.
+    fn ask(&mut self) -> Result<String> {
+        self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")?;
+        let (mut answer, mut octets) = (String::new(), [0; 1024]);
+        while !answer.ends_with("\n") || !answer.contains("backend") {
+            let length = self.0.read(&mut octets)?;
+            ensure!(length > 0, "the connection was closed after {answer:?}");
+            answer += std::str::from_utf8(&octets[..length])?;
+        }
+        let last = answer.lines().last().context("an answer")?;
+        Ok(last.to_owned())
+    }
+}
+
+fn said(setup: &Setup) -> BTreeSet<String> {
+    setup.backends.iter().map(Backend::says).collect()
+}
+
+#[test]
+fn a_client_is_served_by_all_backends_through_either_node() -> Result<()> {
+    let setup = Setup::with(WEB)?;
+    for node in [Host::A, Host::B] {
+        let mut answers = BTreeMap::<String, u32>::new();
+        for _ in 0..60 {
+            *answers.entry(setup.lab.fetch(VIP)?).or_default() += 1;
+        }
+        assert_eq!(answers.keys().cloned().collect::<BTreeSet<_>>(), said(&setup), "{answers:?}");
+        if node == Host::A {
+            setup.hand_over(Host::A)?;
+        }
+    }
+    setup.end()
+}
+
+#[test]
+fn connections_go_on_when_the_vip_moves() -> Result<()> {
+    // T-149.
+    let mut setup = Setup::with(WEB)?;
+    let mut connections = (0..50).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
+    let before = connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?;
+    assert_eq!(before.iter().cloned().collect::<BTreeSet<_>>(), said(&setup));
+    setup.hand_over(Host::A)?;
+    assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
+    // Now without a word.
+    setup.kill(Host::B)?;
+    wait_until("node a to be Active", SOON, || {
+        Ok(setup.lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
+    })?;
+    assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
+    setup.end()
+}
+
+#[test]
+fn datagrams_of_a_flow_go_to_one_backend_and_are_answered_by_the_vip() -> Result<()> {
+    let service = "[[service]]\nvip = \"10.77.0.100\"\nprotocol = \"udp\"\nport = \"any\"\npool = \"web\"\n";
+    let setup = Setup::with(service)?;
+    let bind = |backend: &Backend| backend.namespace().within(|| Ok(UdpSocket::bind((VIP, 5353))?));
+    let servers = setup.backends.iter().map(bind).collect::<Result<Vec<_>>>()?;
+    for server in &servers {
+        server.set_nonblocking(true)?;
+    }
+    let mut met = BTreeSet::new();
+    for _ in 0..30 {
+        let client = setup.lab.namespace(Host::Client).within(|| Ok(UdpSocket::bind(("10.77.0.9", 0))?))?;
+        client.set_read_timeout(Some(Duration::from_secs(5)))?;
+        client.connect((VIP, 5353))?;
+        let mut of_flow = BTreeSet::new();
+        for _ in 0..3 {
+            client.send(b"which?")?;
+            wait_until("a backend to get the datagram", SOON, || {
+                for (number, server) in servers.iter().enumerate() {
+                    if let Ok((_, from)) = server.recv_from(&mut [0; 16]) {
+                        of_flow.insert(number);
+                        server.send_to(b"me", from)?;
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })?;
+            assert_eq!(client.recv(&mut [0; 16])?, 2);
+        }
+        assert_eq!(of_flow.len(), 1);
+        met.extend(of_flow);
+    }
+    assert_eq!(met.len(), 3);
+    setup.end()
+}
+
+#[test]
+fn a_client_is_served_over_ipv6() -> Result<()> {
+    let mut setup = Setup::prepare()?;
+    setup.lab.enable_ipv6()?;
+    for backend in &mut setup.backends {
+        backend.enable_ipv6(&setup.lab)?;
+    }
+    let [link_local, vip] = VIPS6;
+    for (host, priority) in [(Host::A, 200), (Host::B, 100)] {
+        let tables = format!(
+            "[[router]]\ninterface = \"eth0\"\nvrid = 51\npriority = {priority}\ninterval_ms = 10\n\
+             vips = [\"{link_local}\", \"{vip}\"]\n\n{}[[service]]\nvip = \"{vip}\"\nport = 80\npool = \"web6\"\n",
+            pool("web6", Backend::address6_of),
+        );
+        setup.configure(host, &tables)?;
+        setup.start(host)?;
+    }
+    let answers = || (0..40).map(|_| setup.lab.fetch(vip)).collect::<Result<BTreeSet<_>>>();
+    wait_until("all backends to be asked", SOON, || Ok(answers().is_ok_and(|said_| said_ == said(&setup))))?;
+    setup.end()
+}
+
+#[test]
+fn what_is_for_no_service_goes_to_the_node_as_before() -> Result<()> {
+    let setup = Setup::with(WEB)?;
+    let _echoes = [Echo::start(&setup.lab, Host::A, VIP)?, Echo::start(&setup.lab, Host::B, VIP)?];
+    setup.lab.wait_served_by(VIP, Host::A, SOON)?;
+    assert!(setup.answers_echo()?);
+    setup.end()
+}
+
+#[test]
+fn a_backend_that_does_not_answer_gets_no_connections() -> Result<()> {
+    let setup = Setup::with(WEB)?;
+    setup.backends[0].plug(&setup.lab, false)?;
+    let gone = setup.backends[0].says();
+    let fetch = || (0..40).map(|_| setup.lab.fetch(VIP)).collect::<Result<BTreeSet<_>>>();
+    wait_until("the others to be asked alone", 3 * SOON, || {
+        Ok(fetch().is_ok_and(|answers| answers.len() == 2 && !answers.contains(&gone)))
+    })?;
+    setup.backends[0].plug(&setup.lab, true)?;
+    wait_until("all to be asked again", 3 * SOON, || Ok(fetch().is_ok_and(|answers| answers.len() == 3)))?;
+    setup.end()
+}

@@ -1,0 +1,7 @@
+//! The engine: frames against vectors, without IO; and real nodes in front of real backends, in namespaces.
+//!
+//! The second kind needs root, and `baton` built in the same profile. Run with `--test-threads=1`.
+
+mod direct;
+mod frames;
+mod support;
