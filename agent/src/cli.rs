@@ -45,6 +45,9 @@ pub(crate) enum Errand {
     Schema,
     /// Show what a running agent is doing and why.
     Status(Question),
+    /// Show what the engine does with the traffic of services.
+    #[command(subcommand)]
+    Engine(EngineVerb),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
     Explain(ConfigPath),
     /// Tell what every virtual router and tracker is, and then whatever happens, as lines of JSON.
@@ -85,6 +88,13 @@ pub(crate) enum Errand {
     Reload(Question),
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
+}
+
+/// What is shown of the engine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineVerb {
+    /// Pools and backends: in what condition they are, which share of new flows they get, and what they got.
+    Backends(Question),
 }
 
 /// Where the configuration is.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError, Runtime};
 use baton::control::protocol::{Request, Response};
-use baton::control::{client, explain, render, socket_path};
+use baton::control::{client, engine, explain, render, socket_path};
 use baton::guardian::{self, Progress, Side};
 use baton::review::review;
 use clap::Parser;
-use cli::{Cli, ConfigPath, Errand, Question, Verb};
+use cli::{Cli, ConfigPath, EngineVerb, Errand, Question, Verb};
 use log::Log;
 use tracing_subscriber::EnvFilter;
 
@@ -89,6 +89,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
+        Errand::Engine(EngineVerb::Backends(Question { config, json })) => {
+            let Response::Engine(engines) = ask(&config, &Request::Engine {})? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&engines)? } else { engine::backends(&engines) })?;
+        }
         Errand::Explain(config) => {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
@@ -132,6 +136,7 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
     match client::ask(&socket_path(&directory), request)? {
         Response::Error(message) => bail!(message),
         answer @ (Response::Status(_)
+        | Response::Engine(_)
         | Response::Outcomes(_)
         | Response::Restarted(_)
         | Response::Reloaded(_)) => Ok(answer),

@@ -268,6 +268,48 @@ pub struct PoolConfig {
     pub name: String,
     /// The backends, of one family.
     pub backends: Vec<BackendConfig>,
+    /// What a backend must answer to be given flows, beside the kernel's question where it is.
+    pub check: Option<BackendCheck>,
+    /// From one look at a backend to the next.
+    pub interval: Duration,
+    /// How long a look may take.
+    pub patience: Duration,
+    /// Good looks in a row after which a failing backend is in order.
+    pub rise: NonZeroU8,
+    /// Bad looks in a row after which a backend is failing.
+    pub fall: NonZeroU8,
+}
+
+/// What a backend must answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendCheck {
+    /// A connection to this port.
+    Tcp(u16),
+    /// A request at this port, with a status below 400.
+    Http {
+        /// Whether it is asked through TLS.
+        is_tls: bool,
+        /// The port.
+        port: u16,
+        /// Path and query.
+        path: String,
+    },
+}
+
+impl PoolConfig {
+    /// What looks whether `backend` is in order, if anything does.
+    pub fn tracker(&self, backend: IpAddr) -> Option<TrackerConfig> {
+        let check = match self.check.clone()? {
+            BackendCheck::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
+            BackendCheck::Http { is_tls, port, path } => {
+                let address = SocketAddr::new(backend, port);
+                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path })
+            }
+        };
+        let &Self { interval, patience, rise, fall, .. } = self;
+        let name = format!("{} {backend}", self.name);
+        Some(TrackerConfig { name, checks: vec![check], interval, patience, rise, fall, weight: None })
+    }
 }
 
 /// A `[[pool.backend]]` table.

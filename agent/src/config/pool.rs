@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use hyper::http::uri::PathAndQuery;
 
 use super::document::Map;
 use super::findings::{Findings, Spot};
+use super::hook::MILLIS;
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{List, Number, Tabular, Text};
+use super::shape::{List, Maybe, Number, Tabular, Text};
 use super::text;
-use super::{BackendConfig, PoolConfig};
+use super::track::LOOKS;
+use super::{BackendCheck, BackendConfig, PoolConfig};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
@@ -24,8 +30,12 @@ pub(super) static POOL: Key<List<Tabular>> = Key {
     shape: List { least: 0, most: usize::MAX, item: "a pool", remedy: None, shape: Tabular(&TABLE) },
 };
 
-static TABLE: Table =
-    Table { name: "[[pool]]", kind: "pool", identity: &[("", "name")], keys: &[&NAME, &BACKEND] };
+static TABLE: Table = Table {
+    name: "[[pool]]",
+    kind: "pool",
+    identity: &[("", "name")],
+    keys: &[&NAME, &BACKEND, &CHECK, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
+};
 
 static NAME: Key<Text<String>> = Key {
     name: "name",
@@ -47,6 +57,56 @@ static BACKEND: Key<List<Tabular>> = Key {
         shape: Tabular(&BACKEND_TABLE),
     },
 };
+
+static CHECK: Key<Maybe<Text<BackendCheck>>> = Key {
+    name: "check",
+    meaning: "What every backend must answer: a connection, or a page with a status below 400.",
+    remedy: "write \"tcp:PORT\", \"http:PORT/PATH\" or \"https:PORT/PATH\", such as check = \"http:80/health\"",
+    default: None,
+    shape: Maybe(Text { pattern: "^(tcp:[0-9]+|https?:[0-9]+/.*)$", meaning: check_text }),
+};
+static INTERVAL_MS: Key<Number<Duration>> = Key {
+    name: "interval_ms",
+    meaning: "From one look at a backend to the next.",
+    remedy: "write 10 to 60000",
+    default: Some("1000"),
+    shape: MILLIS,
+};
+static TIMEOUT_MS: Key<Number<Duration>> = Key {
+    name: "timeout_ms",
+    meaning: "How long a look may take.",
+    remedy: "write 10 to 60000",
+    default: Some("1000"),
+    shape: MILLIS,
+};
+static RISE: Key<Number<NonZeroU8>> = Key {
+    name: "rise",
+    meaning: "Good looks in a row after which a backend is given flows again.",
+    remedy: "write how many good looks in a row it takes, 1 to 255",
+    default: Some("2"),
+    shape: LOOKS,
+};
+static FALL: Key<Number<NonZeroU8>> = Key {
+    name: "fall",
+    meaning: "Bad looks in a row after which a backend is given none.",
+    remedy: "write how many bad looks in a row it takes, 1 to 255",
+    default: Some("2"),
+    shape: LOOKS,
+};
+
+fn check_text(text: &str) -> Result<BackendCheck, String> {
+    let wrong = || format!("\"{text}\" is no check");
+    let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    match (kind, path.parse::<PathAndQuery>()) {
+        ("tcp", _) if path.is_empty() => Ok(BackendCheck::Tcp(port)),
+        ("http" | "https", Ok(target)) if !path.is_empty() => {
+            Ok(BackendCheck::Http { is_tls: kind == "https", port, path: target.to_string() })
+        }
+        _ => Err(wrong()),
+    }
+}
 
 static BACKEND_TABLE: Table = Table {
     name: "[[pool.backend]]",
@@ -76,13 +136,26 @@ pub(super) struct PoolDraft {
     pub(super) name: Option<String>,
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
+    check: Option<Option<BackendCheck>>,
+    interval: Option<Duration>,
+    patience: Option<Duration>,
+    rise: Option<NonZeroU8>,
+    fall: Option<NonZeroU8>,
 }
 
 impl PoolDraft {
     /// What is wrong with it was noted if there is none.
     pub(super) fn finished(self) -> Option<PoolConfig> {
         let backends = self.backends.into_iter().map(|(_, backend)| backend).collect();
-        Some(PoolConfig { name: self.name?, backends })
+        Some(PoolConfig {
+            name: self.name?,
+            backends,
+            check: self.check?,
+            interval: self.interval?,
+            patience: self.patience?,
+            rise: self.rise?,
+            fall: self.fall?,
+        })
     }
 
     /// The family of its backends.
@@ -95,12 +168,21 @@ impl PoolDraft {
 pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
     let spot = table.0;
     let mut section = Section::open(&TABLE, table, findings);
-    let name = section.read(&NAME);
     let tables = section.read(&BACKEND).unwrap_or_default();
+    let draft = PoolDraft {
+        spot,
+        name: section.read(&NAME),
+        backends: Vec::new(),
+        check: section.read(&CHECK),
+        interval: section.read(&INTERVAL_MS),
+        patience: section.read(&TIMEOUT_MS),
+        rise: section.read(&RISE),
+        fall: section.read(&FALL),
+    };
     let read = |(at, table)| Some((at, backend(table, findings)?));
     let backends: Vec<(Spot, BackendConfig)> = tables.into_iter().filter_map(read).collect();
     check_backends(&backends, findings);
-    PoolDraft { spot, name, backends }
+    PoolDraft { backends, ..draft }
 }
 
 fn backend(table: (Spot, Map), findings: &mut Findings) -> Option<BackendConfig> {

@@ -130,7 +130,7 @@ static WEIGHT: Key<Maybe<Number<u8>>> = Key {
     shape: Maybe(Number { least: 1, most: 254, step: 1, meaning: |weight| u8::try_from(weight).ok() }),
 };
 
-const LOOKS: Number<NonZeroU8> =
+pub(super) const LOOKS: Number<NonZeroU8> =
     Number { least: 1, most: 255, step: 1, meaning: |looks| NonZeroU8::new(u8::try_from(looks).ok()?) };
 
 /// The tracker that a table spells; what is wrong with it was noted if there is none.

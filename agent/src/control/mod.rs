@@ -1,8 +1,9 @@
 //! The control socket: one line of JSON in, one line out, then the connection ends. `protocol` is what is said, `server`
 //! answers in the agent: `status` what is so, `events` what happens, on many lines, `order` what is to change; `client` asks from the command line, `render` and
-//! `explain` make the answer readable. `metrics` is the same for Prometheus, over HTTP.
+//! `explain` make the answer readable. `engine` does both for the engine. `metrics` is the same for Prometheus, over HTTP.
 
 pub mod client;
+pub mod engine;
 pub mod events;
 pub mod explain;
 pub mod metrics;

@@ -135,6 +135,7 @@ impl Server {
             // Why has been logged where it was found out.
             refusal @ (Response::Error(_)
             | Response::Status(_)
+            | Response::Engine(_)
             | Response::Outcomes(_)
             | Response::Reloaded(_)) => refusal,
         }

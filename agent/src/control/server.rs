@@ -273,6 +273,7 @@ impl Server {
                 Some(snapshot) => Response::Status(status(self, &snapshot)),
                 None => stuck(),
             },
+            Request::Engine {} => Response::Engine(self.engines()),
             Request::Events {} => return Answer::Lines,
             Request::Handover { vrid, interface, to } => {
                 self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await

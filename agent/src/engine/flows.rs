@@ -60,7 +60,7 @@ impl Entry {
 
 /// The table.
 #[derive(Debug)]
-pub struct Flows {
+pub(super) struct Flows {
     sets: Vec<[Option<Entry>; WAYS]>,
     live: usize,
     evicted: u64,
@@ -68,13 +68,13 @@ pub struct Flows {
 
 impl Flows {
     /// A table with room for about so many flows, which are spread over sets of eight.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).next_power_of_two();
         Self { sets: vec![[None; WAYS]; sets], live: 0, evicted: 0 }
     }
 
     /// The backend of `flow`, with this hash, of which a packet has come that says `signal`.
-    pub fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<u16> {
+    pub(super) fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<u16> {
         let set = self.set(hash);
         let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow))?;
         let entry = place.as_mut()?;
@@ -94,7 +94,7 @@ impl Flows {
     }
 
     /// Remembers that `flow`, which is not there, has `backend`.
-    pub fn put(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
+    pub(super) fn put(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
         let state = match signal {
             Signal::Begin | Signal::Continue | Signal::Datagram => State::New,
             Signal::End => State::Closing,
@@ -112,7 +112,7 @@ impl Flows {
     }
 
     /// Forgets `flow`, whose backend takes no packets any more.
-    pub fn forget(&mut self, flow: &Flow, hash: u64) {
+    pub(super) fn forget(&mut self, flow: &Flow, hash: u64) {
         let set = self.set(hash);
         if let Some(place) = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow)) {
             *place = None;
@@ -121,12 +121,12 @@ impl Flows {
     }
 
     /// How many flows it holds, some of which may be over.
-    pub fn live(&self) -> usize {
+    pub(super) fn live(&self) -> usize {
         self.live
     }
 
     /// How many flows had to go before they were over.
-    pub fn evicted(&self) -> u64 {
+    pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
 

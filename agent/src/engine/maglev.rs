@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use crate::address;
 
 /// Slots of a table: a prime, as the permutations need it, and a hundred for each of the most backends of a pool.
-pub const SLOTS: usize = 65_537;
+const SLOTS: usize = 65_537;
 
 /// Keys of the two hash functions over a backend's address, and of that over a whole table. The same on all nodes, for ever:
 /// other numbers mean other tables.
@@ -118,7 +118,7 @@ impl Table {
     }
 
     /// How many slots each of `backends` has.
-    pub fn shares(&self, backends: usize) -> Vec<usize> {
+    pub fn shares(&self, backends: usize) -> Vec<u32> {
         let mut shares = vec![0; backends];
         for backend in &self.slots {
             shares[usize::from(*backend)] += 1;
@@ -185,7 +185,7 @@ mod tests {
         // T-147.
         let shares = Table::new(&members(&[1; 100])).shares(100);
         let largest = *shares.iter().max().expect("a hundred");
-        assert!(largest * 100 * 100 <= SLOTS * 102, "{shares:?}");
+        assert!(f64::from(largest) * 100.0 <= SLOTS as f64 * 1.02, "{shares:?}");
     }
 
     #[test]
@@ -206,7 +206,10 @@ mod tests {
         let all: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
         for (weight, share) in weights.iter().zip(shares) {
             let wanted = f64::from(*weight) / all * SLOTS as f64;
-            assert!((share as f64 - wanted).abs() <= 2.0, "weight {weight} has {share} slots, not {wanted}");
+            assert!(
+                (f64::from(share) - wanted).abs() <= 2.0,
+                "weight {weight} has {share} slots, not {wanted}"
+            );
         }
     }
 
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_lonely_backend_has_all_slots_and_nobody_none() {
-        assert_eq!(Table::new(&members(&[7])).shares(1), [SLOTS]);
+        assert_eq!(Table::new(&members(&[7])).shares(1), [65_537]);
         let nobody = Table::new(&[]);
         assert_eq!((nobody.backend(0), nobody.digest()), (None, 0));
     }

@@ -7,7 +7,7 @@
 //!                                        v
 //!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> Ethernet addresses -> same ring
 //!                                                                         ^
-//!     kernel's neighbour table -> watch (tokio) -> pools, swapped as a whole
+//!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
 //!
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
@@ -16,7 +16,7 @@
 mod flow;
 mod flows;
 mod forwarder;
-pub mod maglev;
+mod maglev;
 mod packet;
 mod plan;
 mod pools;
@@ -32,17 +32,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 pub use flow::Flow;
-pub use flows::Flows;
 pub use forwarder::Forwarder;
+pub use maglev::Table;
 pub use packet::Signal;
 pub use plan::{Backend, Plan};
-pub use pools::Pools;
+pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
 
 use crate::datapath::Sockets;
 use crate::host::neighbours::Neighbours;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
+use watch::Watch;
 use worker::Worker;
 
 /// Flows that a worker remembers.
@@ -75,7 +76,10 @@ impl Engine {
     pub fn new(plan: Plan, interface: &str, device_mac: Mac, queues: u32) -> Self {
         let traffic = || Arc::new(Traffic::new(plan.backends.len()));
         let traffic = (0..queues).map(|_| traffic()).collect();
-        let pools = Arc::new(ArcSwap::from_pointee(Pools::new(&plan, vec![None; plan.backends.len()])));
+        let pools = Arc::new(ArcSwap::from_pointee(Pools::new(
+            &plan,
+            vec![Condition::Unreachable; plan.backends.len()],
+        )));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
         Self { plan, pools, traffic, device_mac, interface }
     }
@@ -108,9 +112,10 @@ impl Engine {
         thread::Builder::new().name("engine".to_owned()).spawn(opening).map(drop)
     }
 
-    /// Keeps the pools as the host's neighbours and the configuration have them.
+    /// Keeps the pools as the host's neighbours and the checks of the backends have them.
     pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours) {
-        watch::watch(&self.plan, &self.pools, neighbours, &self.interface).await;
+        let Self { plan, pools, interface, .. } = &*self;
+        Watch { plan, pools, neighbours, interface }.run().await;
     }
 }
 

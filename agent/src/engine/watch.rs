@@ -1,15 +1,18 @@
-//! Where the backends are: looked up in the kernel's neighbour table, which is made to keep them there.
+//! The condition of the backends: where they are, by the kernel's neighbour table, which is made to keep them there; and what their
+//! checks say. Both nodes look all the time, so that they have the same tables when the VIP moves.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
-use super::pools::Pools;
+use super::pools::{Condition, Pools};
 use crate::host::neighbours::{Neighbour, Neighbours};
+use crate::track::{self, State, Tracker};
 
 /// How often the kernel is reminded of the backends, without which it would forget those that it has nothing to send to.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -18,62 +21,90 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The least from one look to the next: a thousand neighbours may come at once.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Keeps `pools` as the neighbours of `interface` are.
-pub(super) async fn watch(plan: &Plan, pools: &ArcSwap<Pools>, mut neighbours: Neighbours, interface: &str) {
-    loop {
-        let known = look(plan, pools, &neighbours, interface).await;
-        for Backend { address, .. } in &plan.backends {
-            if !known.get(address).is_some_and(|neighbour| neighbour.entered) {
-                // One that does not take it now is asked again.
-                let _ = timeout(PATIENCE, neighbours.ask_for(*address)).await;
+/// What keeps the pools of an interface.
+pub(super) struct Watch<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) pools: &'a ArcSwap<Pools>,
+    pub(super) neighbours: Neighbours,
+    pub(super) interface: &'a str,
+}
+
+impl Watch<'_> {
+    /// Keeps them for ever.
+    pub(super) async fn run(mut self) {
+        let (opinions, mut states) = watch::channel(vec![State::Good; self.plan.backends.len()]);
+        let _looking = track::begin(trackers(self.plan, &opinions).into_iter(), &opinions);
+        loop {
+            let said = states.borrow_and_update().clone();
+            let known = self.look(&said).await;
+            for Backend { address, .. } in &self.plan.backends {
+                if !known.get(address).is_some_and(|neighbour| neighbour.entered) {
+                    // One that does not take it now is asked again.
+                    let _ = timeout(PATIENCE, self.neighbours.ask_for(*address)).await;
+                }
+            }
+            let following = async {
+                loop {
+                    sleep(PAUSE).await;
+                    tokio::select! {
+                        () = self.neighbours.changed() => {}
+                        // The channel is open: this function has its sender.
+                        _ = states.changed() => {}
+                    }
+                    let said = states.borrow_and_update().clone();
+                    self.look(&said).await;
+                }
+            };
+            let _: Result<(), _> = timeout(INTERVAL, following).await;
+        }
+    }
+
+    /// Makes pools of what the kernel knows of the neighbours, with which it answers, and of what the checks say.
+    async fn look(&self, states: &[State]) -> HashMap<IpAddr, Neighbour> {
+        let interface = self.interface;
+        match timeout(PATIENCE, self.neighbours.list()).await {
+            Ok(Ok(known)) => {
+                let condition = |(backend, state): (&Backend, _)| {
+                    Condition::new(known.get(&backend.address).map(|neighbour| neighbour.mac), state)
+                };
+                self.replace(self.plan.backends.iter().zip(states).map(condition).collect());
+                return known;
+            }
+            Ok(Err(error)) => tracing::warn!(interface, %error, "not known where the backends are"),
+            Err(_) => tracing::warn!(interface, "the kernel does not tell its neighbours"),
+        }
+        HashMap::new()
+    }
+
+    /// Makes other pools if the condition of a backend is another, and says so.
+    fn replace(&self, conditions: Vec<Condition>) {
+        let before = self.pools.load();
+        if before.conditions() == conditions {
+            return;
+        }
+        for ((backend, old), new) in self.plan.backends.iter().zip(before.conditions()).zip(&conditions) {
+            let (interface, pool, address) =
+                (self.interface, &self.plan.pools[backend.pool].name, backend.address);
+            match (old.mac(), new.mac()) {
+                (None, Some(_)) => tracing::info!(interface, pool, %address, "backend up"),
+                (Some(_), None) => tracing::warn!(interface, pool, %address, "backend {new}"),
+                (Some(old), Some(new)) if old != new => {
+                    tracing::info!(interface, pool, %address, "backend has another MAC address");
+                }
+                (Some(_), Some(_)) | (None, None) => {}
             }
         }
-        let following = async {
-            loop {
-                sleep(PAUSE).await;
-                neighbours.changed().await;
-                look(plan, pools, &neighbours, interface).await;
-            }
-        };
-        let _: Result<(), _> = timeout(INTERVAL, following).await;
+        self.pools.store(Pools::new(self.plan, conditions).into());
     }
 }
 
-/// Makes `pools` of what the kernel knows of the neighbours, and answers with it.
-async fn look(
-    plan: &Plan,
-    pools: &ArcSwap<Pools>,
-    neighbours: &Neighbours,
-    interface: &str,
-) -> HashMap<IpAddr, Neighbour> {
-    match timeout(PATIENCE, neighbours.list()).await {
-        Ok(Ok(known)) => {
-            let mac = |backend: &Backend| known.get(&backend.address).map(|neighbour| neighbour.mac);
-            replace(plan, pools, plan.backends.iter().map(mac).collect(), interface);
-            return known;
-        }
-        Ok(Err(error)) => tracing::warn!(interface, %error, "not known where the backends are"),
-        Err(_) => tracing::warn!(interface, "the kernel does not tell its neighbours"),
-    }
-    HashMap::new()
-}
-
-/// Makes other pools if backends have come, gone or moved, and says so.
-fn replace(plan: &Plan, pools: &ArcSwap<Pools>, macs: Vec<Option<[u8; 6]>>, interface: &str) {
-    let before = pools.load();
-    if before.macs() == macs {
-        return;
-    }
-    for ((backend, old), new) in plan.backends.iter().zip(before.macs()).zip(&macs) {
-        let (pool, address) = (&plan.pools[backend.pool].name, backend.address);
-        match (old, new) {
-            (None, Some(_)) => tracing::info!(interface, pool, %address, "backend found"),
-            (Some(_), None) => tracing::warn!(interface, pool, %address, "backend does not answer"),
-            (Some(old), Some(new)) if old != new => {
-                tracing::info!(interface, pool, %address, "backend has another MAC address");
-            }
-            (Some(_), Some(_)) | (None, None) => {}
-        }
-    }
-    pools.store(Pools::new(plan, macs).into());
+/// What looks at the backends that have a check, each with the place of its opinion, of which there is none yet.
+fn trackers(plan: &Plan, opinions: &watch::Sender<Vec<State>>) -> Vec<(usize, Tracker)> {
+    let tracker = |(index, backend): (usize, &Backend)| {
+        let config = plan.pools[backend.pool].tracker(backend.address)?;
+        opinions.send_modify(|states| states[index] = State::Unknown);
+        // It runs no program, and so as no user that there may not be.
+        Some((index, Tracker::new(&config).ok()?))
+    };
+    plan.backends.iter().enumerate().filter_map(tracker).collect()
 }

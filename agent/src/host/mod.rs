@@ -9,6 +9,7 @@ pub mod gateways;
 pub mod lock;
 pub mod neighbours;
 pub mod netlink;
+mod notices;
 pub mod process;
 pub mod rights;
 mod sysctls;

@@ -4,24 +4,21 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
-use futures_util::FutureExt;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use futures_util::stream::TryStreamExt;
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
-use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
+use rtnetlink::{Handle, MulticastGroup, new_connection};
 
 use super::HostError;
+use super::notices::Notices;
 use crate::wire::Mac;
-
-/// Notices that are passed over at once; a flood of them must not keep anybody from looking.
-const MOST_NOTICES: u32 = 10_000;
 
 /// The neighbours on an interface.
 pub struct Neighbours {
     handle: Handle,
     interface: u32,
-    notices: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>,
+    notices: Notices,
 }
 
 impl Neighbours {
@@ -31,23 +28,15 @@ impl Neighbours {
     ///
     /// The netlink socket cannot be opened.
     pub fn open(interface: u32) -> io::Result<Self> {
-        let (notifier, _, messages) = new_multicast_connection(&[MulticastGroup::Neigh])?;
-        tokio::spawn(notifier);
+        let notices = Notices::open(&[MulticastGroup::Neigh])?;
         let (connection, handle, _) = new_connection()?;
         tokio::spawn(connection);
-        Ok(Self { handle, interface, notices: Box::pin(messages.map(|_| ())) })
+        Ok(Self { handle, interface, notices })
     }
 
-    /// Waits for the next change anywhere in the table. Those that have come by then are passed over: one look answers all.
+    /// Waits for the next change anywhere in the table.
     pub async fn changed(&mut self) {
-        if self.notices.next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-        for _ in 0..MOST_NOTICES {
-            if self.notices.next().now_or_never().flatten().is_none() {
-                return;
-            }
-        }
+        self.notices.changed().await;
     }
 
     /// Makes the kernel find out where `address` is, or whether it still is there, as if it had something to send to it. Not to

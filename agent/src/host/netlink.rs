@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use futures_util::FutureExt;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use futures_util::stream::TryStreamExt;
 use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
@@ -14,16 +13,15 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
-use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection, new_multicast_connection};
+use rtnetlink::{AddressMessageBuilder, Handle, MulticastGroup, new_connection};
 use tokio::runtime::Runtime;
 
 use super::HostError;
 use super::gateways::{self, Gateways, Network};
+use super::notices::Notices;
 
 /// Index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
-/// KernelWatch that are passed over at once; a flood of them must not keep anybody from looking.
-const MOST_NOTICES: u32 = 10_000;
 
 /// How an XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +158,7 @@ impl Netlink {
 /// Watches the kernel's notices about links and addresses.
 pub struct KernelWatch {
     handle: Handle,
-    notices: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>,
+    notices: Notices,
 }
 
 impl KernelWatch {
@@ -171,24 +169,16 @@ impl KernelWatch {
     /// The netlink socket cannot be opened.
     pub fn open() -> io::Result<Self> {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (notifier, _, messages) = new_multicast_connection(&groups)?;
-        tokio::spawn(notifier);
+        let notices = Notices::open(&groups)?;
         // A flood of notices may cost some, but must not cost an answer: those come on a connection of their own.
         let (connection, handle, _) = new_connection()?;
         tokio::spawn(connection);
-        Ok(Self { handle, notices: Box::pin(messages.map(|_| ())) })
+        Ok(Self { handle, notices })
     }
 
-    /// Waits for the next notice of any kind. Those that have come by then are passed over: one look answers all.
+    /// Waits for the next notice of any kind.
     pub async fn changed(&mut self) {
-        if self.notices.next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-        for _ in 0..MOST_NOTICES {
-            if self.notices.next().now_or_never().flatten().is_none() {
-                return;
-            }
-        }
+        self.notices.changed().await;
     }
 
     /// The addresses of all interfaces, each with its interface's index.

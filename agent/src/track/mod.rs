@@ -69,11 +69,8 @@ pub async fn run(
     remote: Remote,
 ) {
     let mut changes = opinions.subscribe();
-    let mut looking = JoinSet::new();
     let weights: Vec<Option<u8>> = trackers.iter().map(|tracker| tracker.config.weight).collect();
-    for (index, tracker) in trackers.into_iter().enumerate() {
-        looking.spawn(look(index, tracker, opinions.clone()));
-    }
+    let _looking = begin(trackers.into_iter().enumerate(), &opinions);
     let mut told: Vec<Option<(Priority, Fitness)>> = vec![None; routers.len()];
     loop {
         let now = judge(&weights, &routers, &changes.borrow_and_update());
@@ -85,6 +82,14 @@ pub async fn run(
         // The channel is open: this function has its sender.
         let _ = if is_told { next.await } else { timeout(RETRY, next).await.unwrap_or(Ok(())) };
     }
+}
+
+/// Begins to look with `trackers`, each with the place among the `opinions` that its own goes to, until the set is dropped.
+pub fn begin(
+    trackers: impl Iterator<Item = (usize, Tracker)>,
+    opinions: &watch::Sender<Vec<State>>,
+) -> JoinSet<()> {
+    trackers.map(|(index, tracker)| look(index, tracker, opinions.clone())).collect()
 }
 
 /// What the trackers mean for every router.

@@ -5,12 +5,14 @@
 mod advert;
 mod configuration;
 mod control;
+mod forward;
 mod http;
 mod mutation;
 
 pub use advert::advert;
 pub use configuration::configuration;
 pub use control::{answer, request};
+pub use forward::forward;
 pub use http::http;
 pub use mutation::mutate;
 
@@ -18,10 +20,11 @@ pub use mutation::mutate;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("advert", advert),
     ("answer", answer),
     ("configuration", configuration),
+    ("forward", forward),
     ("http", http),
     ("request", request),
 ];

@@ -89,7 +89,13 @@ impl Backend {
         lab.run_on_switch("ip", &["link", "set", &format!("to-be{}", self.number), state]).map(drop)
     }
 
-    fn start_nginx(&mut self, lab: &Lab) -> Result<()> {
+    /// Ends its nginx.
+    pub fn stop_nginx(&mut self) {
+        self.nginx = None;
+    }
+
+    /// Starts its nginx, which is not running, and waits until it listens.
+    pub fn start_nginx(&mut self, lab: &Lab) -> Result<()> {
         let own = IpAddr::from(Self::address_of(self.number));
         let mut listens = vec![VIP.into(), own];
         if self.namespace.get("net/ipv6/conf/eth0/disable_ipv6")? == "0" {

@@ -16,10 +16,10 @@ use nix::unistd::Pid;
 use super::{Host, Lab, Process, Router, Settings, binary, output, wait_until};
 
 impl Lab {
-    /// A `baton` command with the configuration of `host`, to run there.
+    /// A `baton` command with the configuration of `host`, to run there. `verb` may be two words.
     pub fn baton(&self, host: Host, verb: &str) -> Result<Command> {
         let mut command = self.command(host, binary("baton")?);
-        command.arg(verb).arg("--config").arg(configuration(self, host));
+        command.args(verb.split(' ')).arg("--config").arg(configuration(self, host));
         Ok(command)
     }
 

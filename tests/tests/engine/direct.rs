@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use baton_tests::lab::{Backend, Echo, Host, Lab, VIP, VIPS6, wait_until};
+use anyhow::{Context as _, Error, Result, ensure};
+use baton_tests::lab::{Backend, Echo, Host, Lab, VIP, VIPS6, output, wait_until};
 
 use super::support::{SOON, Setup, WEB, pool};
 
@@ -138,6 +138,42 @@ fn what_is_for_no_service_goes_to_the_node_as_before() -> Result<()> {
     let _echoes = [Echo::start(&setup.lab, Host::A, VIP)?, Echo::start(&setup.lab, Host::B, VIP)?];
     setup.lab.wait_served_by(VIP, Host::A, SOON)?;
     assert!(setup.answers_echo()?);
+    setup.end()
+}
+
+#[test]
+fn a_backend_that_fails_its_check_gets_no_connections_and_both_nodes_agree() -> Result<()> {
+    let check = "check = \"http:80/\"\ninterval_ms = 100\ntimeout_ms = 100\n";
+    let mut setup = Setup::with(&format!("{check}{WEB}"))?;
+    let counts = |setup: &Setup, host| -> Result<Vec<u64>> {
+        Ok(setup.engine(host)?.pools[0].backends.iter().map(|backend| backend.frames).collect())
+    };
+    let conditions = |setup: &Setup, host| -> Result<Vec<String>> {
+        Ok(setup.engine(host)?.pools[0].backends.iter().map(|backend| backend.condition.clone()).collect())
+    };
+    let digest = |setup: &Setup, host| Ok::<_, Error>(setup.engine(host)?.pools[0].digest.clone());
+    let whole = digest(&setup, Host::A)?;
+    assert_eq!(digest(&setup, Host::B)?, whole);
+    setup.backends[1].stop_nginx();
+    for host in Host::NODES {
+        wait_until(
+            "both nodes to notice",
+            SOON,
+            || Ok(conditions(&setup, host)? == ["up", "failing", "up"]),
+        )?;
+    }
+    assert_eq!(digest(&setup, Host::B)?, digest(&setup, Host::A)?);
+    assert_ne!(digest(&setup, Host::A)?, whole);
+    let before = counts(&setup, Host::A)?;
+    for _ in 0..40 {
+        setup.lab.fetch(VIP)?;
+    }
+    let after = counts(&setup, Host::A)?;
+    assert!(after[0] > before[0] && after[1] == before[1] && after[2] > before[2], "{before:?} {after:?}");
+    let text = output(&mut setup.lab.baton(Host::A, "engine backends")?)?;
+    assert!(text.contains("tcp 10.77.0.100 port 80") && text.contains("Connection refused"), "{text}");
+    setup.backends[1].start_nginx(&setup.lab)?;
+    wait_until("it to be in order again", SOON, || Ok(digest(&setup, Host::A)? == whole))?;
     setup.end()
 }
 

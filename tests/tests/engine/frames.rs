@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
-use baton::engine::{Forwarder, Loss, Plan, Pools, Traffic};
+use baton::engine::{Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
 use baton_tests::frames::{octets, tagged, with};
@@ -31,7 +33,15 @@ fn mac(backend: u8) -> Mac {
 impl Bench {
     fn new(addresses: &[IpAddr], device_mac: Mac) -> Self {
         let backends = addresses.iter().map(|address| BackendConfig { address: *address, weight: 1 });
-        let pool = PoolConfig { name: "web".to_owned(), backends: backends.collect() };
+        let pool = PoolConfig {
+            name: "web".to_owned(),
+            backends: backends.collect(),
+            check: None,
+            interval: Duration::ZERO,
+            patience: Duration::ZERO,
+            rise: NonZeroU8::MIN,
+            fall: NonZeroU8::MIN,
+        };
         let service =
             ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
         let plan = Arc::new(Plan::new(vec![pool], vec![service]));
@@ -44,8 +54,12 @@ impl Bench {
 
     /// All backends are there but `lost`.
     fn lose(&mut self, lost: &[u8]) {
-        let there = |backend: u8| (!lost.contains(&backend)).then(|| mac(backend));
-        self.pools = Pools::new(&self.plan, (0..).map(there).take(self.plan.backends.len()).collect());
+        let condition = |backend: u8| match lost.contains(&backend) {
+            true => Condition::Unreachable,
+            false => Condition::Up(mac(backend)),
+        };
+        let backends = self.plan.backends.len();
+        self.pools = Pools::new(&self.plan, (0..).map(condition).take(backends).collect());
     }
 
     /// What is sent for `frame`.

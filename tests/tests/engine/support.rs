@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
+use baton::control::protocol::EngineStatus;
 use baton_tests::lab::{Backend, Host, Lab, Process, VIP, leftovers, output, wait_until};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -72,7 +73,7 @@ impl Setup {
             let log = fs::read_to_string(self.lab.baton_log(host))?;
             let all = (1..=BACKENDS).all(|number| {
                 let address = Backend::address_of(number).to_string();
-                log.lines().any(|line| line.contains("backend found") && line.contains(&address))
+                log.lines().any(|line| line.contains("backend up") && line.contains(&address))
             });
             Ok(all && log.contains("engine up"))
         };
@@ -87,6 +88,13 @@ impl Setup {
         wait_until(&format!("node {} to be Active", host.name()), SOON, || {
             Ok(has_role(host, "Active") && has_role(host.other(), "Backup"))
         })
+    }
+
+    /// What the engine of `host` tells of itself.
+    pub(super) fn engine(&self, host: Host) -> Result<EngineStatus> {
+        let text = output(self.lab.baton(host, "engine backends")?.arg("--json"))?;
+        let engines: Vec<EngineStatus> = serde_json::from_str(&text)?;
+        engines.into_iter().next().context("an engine")
     }
 
     /// Whether the VIP answers an ICMP echo request of the client.
@@ -134,5 +142,5 @@ impl Setup {
 pub(super) fn pool<A: Display>(name: &str, address: impl Fn(u8) -> A) -> String {
     let backend = |number| format!("{{ address = \"{}\" }}", address(number));
     let backends: Vec<String> = (1..=BACKENDS).map(backend).collect();
-    format!("[[pool]]\nname = \"{name}\"\nbackend = [{}]\n\n", backends.join(", "))
+    format!("[[pool]]\nname = \"{name}\"\nbackend = [{}]\n", backends.join(", "))
 }

@@ -46,6 +46,23 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
         ("weight = 3", "weight = 1001", (7, 75), "weight 1001 is out of range", "0 to 1000"),
         ("weight", "wait", (7, 66), "[[pool.backend]] has no key `wait`", "write `weight`"),
         ("backend = [", "backend = []#", (7, 11), "backend is empty", "1 to 655"),
+        (
+            "[[service]]",
+            "check = \"http:80\"\n[[service]]",
+            (8, 9),
+            "\"http:80\" is no check",
+            "http:80/health",
+        ),
+        ("[[service]]", "check = \"tcp:0\"\n[[service]]", (8, 9), "\"tcp:0\" is no check", "tcp:PORT"),
+        ("[[service]]", "check = \"tcp:80/\"\n[[service]]", (8, 9), "\"tcp:80/\" is no check", "tcp:PORT"),
+        (
+            "[[service]]",
+            "check = \"https:443/ a\"\n[[service]]",
+            (8, 9),
+            "\"https:443/ a\" is no",
+            "https:PORT",
+        ),
+        ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
         (
             "vip = \"192.0.2.100\"",
@@ -82,6 +99,30 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
         let Problem { place: at, what: said, remedy: helps } = &problems[0];
         assert_eq!((at.line, at.column), place, "{to}: {found:?}");
         assert!(said.contains(what) && helps.contains(remedy), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn every_backend_of_a_pool_is_asked_what_its_check_says() {
+    for (check, expected) in [
+        ("tcp:443", Some(Check::Tcp("192.0.2.12:443".parse().expect("an address")))),
+        (
+            "https:8443/up?now",
+            Some(Check::Http(HttpTarget {
+                is_tls: true,
+                address: "192.0.2.12:8443".parse().expect("an address"),
+                authority: "192.0.2.12:8443".to_owned(),
+                path: "/up?now".to_owned(),
+            })),
+        ),
+        ("", None),
+    ] {
+        let line = if check.is_empty() { String::new() } else { format!("check = \"{check}\"\n") };
+        let text = BALANCED.replace("[[service]]", &format!("{line}[[service]]"));
+        let config = parse(&format!("{MINIMAL}{text}")).expect(check);
+        let pool = &config.pools[0];
+        let tracker = pool.tracker(pool.backends[1].address);
+        assert_eq!(tracker.map(|tracker| tracker.checks), expected.map(|check| vec![check]), "{check}");
     }
 }
 

@@ -1,0 +1,169 @@
+//! What the engines do, for `baton engine`.
+
+use std::fmt::{self, Write as _};
+
+use super::protocol::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+use super::server::Server;
+use crate::config::{PoolConfig, ServiceConfig};
+use crate::engine::{Backend, Condition, Engine, Plan, Table};
+
+impl Server {
+    /// What the engine of each interface does that has one.
+    pub(super) fn engines(&self) -> Vec<EngineStatus> {
+        let engines = self.ports.iter().filter_map(|port| Some((&port.interface, port.engine.as_ref()?)));
+        engines.map(|(interface, engine)| status(interface, engine)).collect()
+    }
+}
+
+fn status(interface: &str, engine: &Engine) -> EngineStatus {
+    let Plan { services, pools, .. } = &*engine.plan;
+    let service = |service: &ServiceConfig| ServiceStatus {
+        vip: service.vip,
+        protocol: service.protocol.to_string(),
+        port: service.ports.to_string(),
+        pool: pools[service.pool].name.clone(),
+    };
+    let mut status = EngineStatus {
+        interface: interface.to_owned(),
+        services: services.iter().map(service).collect(),
+        pools: self::pools(engine),
+        flows: 0,
+        evicted: 0,
+        lost: Default::default(),
+    };
+    for traffic in engine.traffic() {
+        let (flows, evicted) = traffic.flows();
+        status.flows += flows;
+        status.evicted += evicted;
+        for (loss, count) in traffic.losses() {
+            *status.lost.entry(loss.name().to_owned()).or_default() += count;
+        }
+    }
+    status
+}
+
+fn pools(engine: &Engine) -> Vec<PoolStatus> {
+    let (plan, now) = (&engine.plan, engine.pools());
+    let mut carried = vec![(0, 0); plan.backends.len()];
+    for traffic in engine.traffic() {
+        for (sum, (frames, octets)) in carried.iter_mut().zip(traffic.per_backend()) {
+            *sum = (sum.0 + frames, sum.1 + octets);
+        }
+    }
+    let pool = |(number, pool): (usize, &PoolConfig)| {
+        let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
+        let of_pool = plan.backends.iter().enumerate().filter(|(_, backend)| backend.pool == number);
+        let backend = |(index, backend): (usize, &Backend)| {
+            let (frames, octets) = carried[index];
+            let condition = &now.conditions()[index];
+            let why = match condition {
+                Condition::Failing(how) => Some(how.clone()),
+                Condition::Up(_) | Condition::Unreachable | Condition::Unknown => None,
+            };
+            BackendStatus {
+                address: backend.address,
+                weight: backend.weight,
+                condition: condition.to_string(),
+                why,
+                slots: shares[index],
+                frames,
+                octets,
+            }
+        };
+        PoolStatus {
+            name: pool.name.clone(),
+            digest: format!("{:016x}", now.table(number).map_or(0, Table::digest)),
+            backends: of_pool.map(backend).collect(),
+        }
+    };
+    plan.pools.iter().enumerate().map(pool).collect()
+}
+
+/// The text of `baton engine backends`.
+pub fn backends(engines: &[EngineStatus]) -> String {
+    let mut text = String::new();
+    for engine in engines {
+        // Writing to a String cannot fail.
+        let _ = write_engine(&mut text, engine);
+    }
+    if text.is_empty() { "no services\n".to_owned() } else { text }
+}
+
+fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
+    let EngineStatus { interface, services, pools, flows, evicted, lost } = engine;
+    writeln!(
+        text,
+        "{interface}: {} service(s), {flows} flow(s), {evicted} given up for others",
+        services.len()
+    )?;
+    let lost: Vec<String> =
+        lost.iter().filter(|(_, count)| **count > 0).map(|(why, count)| format!("{why} {count}")).collect();
+    if !lost.is_empty() {
+        writeln!(text, "  frames lost: {}", lost.join(", "))?;
+    }
+    for PoolStatus { name, digest, backends } in pools {
+        writeln!(text, "\n  pool {name}, table {digest}")?;
+        let to_it = services.iter().filter(|service| service.pool == *name);
+        for ServiceStatus { vip, protocol, port, .. } in to_it {
+            writeln!(text, "    {protocol} {vip} port {port}")?;
+        }
+        let all: f64 = backends.iter().map(|backend| f64::from(backend.slots)).sum();
+        for backend in backends {
+            let BackendStatus { address, weight, condition, why, slots, frames, octets } = backend;
+            let share = 100.0 * f64::from(*slots) / all.max(1.0);
+            let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            writeln!(
+                text,
+                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{why}",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn an_operator_sees_which_backends_get_flows_and_why_others_do_not() {
+        let backend = |last, condition: &str, slots| BackendStatus {
+            address: [192, 0, 2, last].into(),
+            weight: 1,
+            condition: condition.to_owned(),
+            why: (condition == "failing").then(|| "503 Service Unavailable".to_owned()),
+            slots,
+            frames: 7,
+            octets: 500,
+        };
+        let service = ServiceStatus {
+            vip: [192, 0, 2, 100].into(),
+            protocol: "tcp".to_owned(),
+            port: "443".to_owned(),
+            pool: "web".to_owned(),
+        };
+        let pool = PoolStatus {
+            name: "web".to_owned(),
+            digest: "00c0ffee00c0ffee".to_owned(),
+            backends: vec![backend(11, "up", 65_537), backend(12, "failing", 0)],
+        };
+        let engine = EngineStatus {
+            interface: "eth0".to_owned(),
+            services: vec![service],
+            pools: vec![pool],
+            flows: 3,
+            evicted: 0,
+            lost: BTreeMap::from([("no-backend".to_owned(), 2), ("no-flow".to_owned(), 0)]),
+        };
+        assert_eq!(
+            backends(&[engine]),
+            "eth0: 1 service(s), 3 flow(s), 0 given up for others\n  frames lost: no-backend 2\n\n  \
+             pool web, table 00c0ffee00c0ffee\n    tcp 192.0.2.100 port 443\n    \
+             192.0.2.11       up           weight 1    100.0 % of new flows, 7 frames, 500 octets\n    \
+             192.0.2.12       failing      weight 1      0.0 % of new flows, 7 frames, 500 octets (503 Service Unavailable)\n"
+        );
+        assert_eq!(backends(&[]), "no services\n");
+    }
+}
