@@ -3,6 +3,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod flow;
 pub mod maps;
 pub mod ownership;
 pub mod sbfd;

@@ -39,6 +39,13 @@ pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
+/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Not pinned, as [`FRONTENDS`].
+pub const FLOW_CACHE: &str = "FLOW_CACHE";
+/// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
+pub const BACKENDS: &str = "BACKENDS";
+/// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
+pub const CARRIED: &str = "CARRIED";
+
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
 /// The tcx ingress program's name: marks frames to a virtual MAC as frames for this host.
@@ -56,6 +63,10 @@ pub const MAX_VIPS: u32 = 8192;
 pub const MAX_ADDRESSES: u32 = MAX_VIPS + 2 * MAX_ROUTERS;
 /// Entries of [`FRONTENDS`].
 pub const MAX_FRONTENDS: u32 = 16_384;
+/// Backends of all pools.
+pub const MAX_BACKENDS: u32 = 16_384;
+/// What [`FLOW_CACHE`] has room for unless the agent says otherwise when it loads the programs.
+pub const MAX_FLOWS: u32 = 1024;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
 

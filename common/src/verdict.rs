@@ -61,7 +61,9 @@ pub enum Verdict {
     SbfdDiscarded,
     /// Traffic to an owned VIP: destination MAC rewritten to the device's, passed to the kernel.
     VipDelivered,
-    /// Traffic to a service at an owned VIP: redirected to the engine, or dropped while it does not run.
+    /// Traffic of a known flow to a service at an owned VIP: both MAC addresses rewritten, sent to its backend.
+    VipForwarded,
+    /// Other traffic to a service at an owned VIP: redirected to the engine, or dropped while it does not run.
     VipBalanced,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
     VipNotOwner,
@@ -84,7 +86,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Other,
         Self::LinkControl,
         Self::ArpAnswered,
@@ -112,6 +114,7 @@ impl Verdict {
         Self::SbfdUnknown,
         Self::SbfdDiscarded,
         Self::VipDelivered,
+        Self::VipForwarded,
         Self::VipBalanced,
         Self::VipNotOwner,
         Self::VipNotAccepted,
@@ -162,6 +165,7 @@ impl Verdict {
             Self::SbfdUnknown => "sbfd-unknown",
             Self::SbfdDiscarded => "sbfd-discarded",
             Self::VipDelivered => "vip-delivered",
+            Self::VipForwarded => "vip-forwarded",
             Self::VipBalanced => "vip-balanced",
             Self::VipNotOwner => "vip-not-owner",
             Self::VipNotAccepted => "vip-not-accepted",

@@ -42,6 +42,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         verdict,
         Verdict::Other
             | Verdict::VipDelivered
+            | Verdict::VipForwarded
             | Verdict::VipBalanced
             | Verdict::GatewayDelivered
             | Verdict::SbfdUp
@@ -55,9 +56,11 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::VrrpUnknownRouter
         | Verdict::VipDelivered
         | Verdict::GatewayDelivered => xdp_action::XDP_PASS,
-        Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::SbfdUp | Verdict::SbfdAdminDown => {
-            xdp_action::XDP_TX
-        }
+        Verdict::ArpAnswered
+        | Verdict::NdAnswered
+        | Verdict::SbfdUp
+        | Verdict::SbfdAdminDown
+        | Verdict::VipForwarded => xdp_action::XDP_TX,
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS
             .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))

@@ -5,10 +5,11 @@ use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{
-    ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES,
-    MAX_ROUTERS, PeerKey, Router, RouterKey, SOURCE, VipKey, VlanId,
+    ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_FLOWS, MAX_FRONTENDS,
+    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOURCE, VipKey, VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -52,6 +53,15 @@ pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 
 #[map]
 static FRONTENDS: HashMap<FrontendKey, u32> = HashMap::with_max_entries(MAX_FRONTENDS, 0);
+
+#[map]
+static FLOW_CACHE: LruHashMap<Flow, CachedFlow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+#[map]
+static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -105,6 +115,32 @@ pub(crate) fn is_frontend(vlan: VlanId, address: Ip, protocol: u8, port: u16) ->
     key.port = ANY_PORT;
     // SAFETY: as in `router`.
     unsafe { FRONTENDS.get(key) }.is_some()
+}
+
+/// Where the backend of `flow` is, to which a frame of `octets` is forwarded now; `None` if the flow is not known, or its backend
+/// is not to be given any.
+#[inline(always)]
+pub(crate) fn backend_of(flow: &Flow, octets: usize) -> Option<[u8; 6]> {
+    let cell = FLOW_CACHE.get_ptr_mut(flow)?;
+    // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
+    // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
+    let number = unsafe { read_volatile(addr_of!((*cell).backend)) };
+    let backend = BACKENDS.get_ptr(number)?;
+    // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
+    let [mac @ .., is_up, _] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
+    if is_up == 0 {
+        return None;
+    }
+    // SAFETY: as above, and the helper reads a clock.
+    unsafe { write_volatile(addr_of_mut!((*cell).seen_ns), bpf_ktime_get_boot_ns()) };
+    if let Some(carried) = CARRIED.get_ptr_mut(number) {
+        // SAFETY: as in `count`.
+        unsafe {
+            (*carried).frames += 1;
+            (*carried).octets += octets as u64;
+        }
+    }
+    Some(mac)
 }
 
 /// Whether the host at `address` is a unicast peer of the virtual router at `slot`. Changes as [`router`] does.

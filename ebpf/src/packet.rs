@@ -53,6 +53,12 @@ impl<'a> Frame<'a> {
         Self { start: ctx.data(), end: ctx.data_end(), context: PhantomData }
     }
 
+    /// How many octets it has; of a frame in several buffers, those in the first.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> usize {
+        self.end - self.start
+    }
+
     /// The `N` octets at `at`, unless the frame ends before.
     #[inline(always)]
     pub(crate) fn get<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {

@@ -18,7 +18,9 @@ pub(crate) fn received<const FAMILY: u8>(
 ) -> Verdict {
     let verdict = judge::<FAMILY>(ctx, link, slot, is_discovery);
     // The answer of a gateway that was asked when this host took over is nobody's traffic.
-    if matches!(verdict, Verdict::VipDelivered | Verdict::VipBalanced) && !is_discovery {
+    if matches!(verdict, Verdict::VipDelivered | Verdict::VipForwarded | Verdict::VipBalanced)
+        && !is_discovery
+    {
         maps::note_service(slot);
     }
     verdict
@@ -41,9 +43,10 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discover
     if !owner.accepts() && !is_discovery {
         return Verdict::VipNotAccepted;
     }
-    // The engine readdresses what it forwards.
-    if owner.balances() && balance::is_for_service::<FAMILY>(ctx, link) {
-        return Verdict::VipBalanced;
+    if owner.balances()
+        && let Some(verdict) = balance::received::<FAMILY>(ctx, link)
+    {
+        return verdict;
     }
     if !is_readdressed {
         return Verdict::VipDelivered;

@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{
     self, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey, VlanId,
 };
@@ -174,6 +175,32 @@ impl Datapath {
         let address = address::to_map(address.into());
         let key = FrontendKey { vlan, address, port, protocol, _pad: 0 };
         self.hash(maps::FRONTENDS).insert(Plain(key), 0, 0).expect("FRONTENDS has room");
+    }
+
+    /// Has the program forward `flow` to the backend with this number.
+    pub fn cache_flow(&mut self, flow: Flow, backend: u32) {
+        let cached = CachedFlow { backend, ..CachedFlow::default() };
+        self.hash(maps::FLOW_CACHE).insert(Plain(flow), Plain(cached), 0).expect("FLOW_CACHE has room");
+    }
+
+    /// What the program knows of `flow`.
+    pub fn cached_flow(&mut self, flow: Flow) -> Option<CachedFlow> {
+        let cached: Plain<CachedFlow> = self.hash(maps::FLOW_CACHE).get(&Plain(flow), 0).ok()?;
+        Some(cached.0)
+    }
+
+    /// Sets where a backend is, or that it is to be given nothing.
+    pub fn set_backend(&mut self, backend: u32, mac: Option<[u8; 6]>) {
+        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, _pad: 0 });
+        self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
+    }
+
+    /// What the program has forwarded to a backend, over all CPUs.
+    pub fn carried(&self, backend: u32) -> (u64, u64) {
+        let map = self.bpf.map(maps::CARRIED).expect("the map");
+        let map: PerCpuArray<_, Plain<Carried>> = PerCpuArray::try_from(map).expect("a per-CPU array");
+        let cells = map.get(&backend, 0).expect("the cell");
+        cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0.frames, sum.1 + cell.0.octets))
     }
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.

@@ -46,6 +46,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Whether it can be reached at its addresses, as far as that is known.
+    pub(super) fn accepts(&self) -> bool {
+        self.accept != Some(false) || self.priority == Some(Priority::ADDRESS_OWNER)
+    }
+
     /// What is wrong with it was noted if there is none. The addresses of services are `balanced`.
     pub(super) fn finished(
         self,

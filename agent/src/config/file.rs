@@ -100,13 +100,14 @@ fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
     let Parts { runtime, routers, trackers, hooks, pools, services, objects } = parts;
     let vips = draft::check(&routers, findings);
     pool::check(&pools, &vips, findings);
-    service::check(&services, &pools, &vips, findings);
+    service::check(&services, &pools, &routers, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
-    let trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
+    let mut trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();
     let balanced = services.iter().filter_map(ServiceDraft::vip).collect();
     let mut routers: Vec<RouterConfig> =
         routers.into_iter().map(|draft| draft.finished(&trackers, &balanced)).collect::<Option<_>>()?;
+    service::tie(&mut routers, &mut trackers);
     group::tie(&mut routers);
     let services: Option<_> = services.into_iter().map(|service| service.finished(&pools)).collect();
     let pools: Option<_> = pools.into_iter().map(PoolDraft::finished).collect();

@@ -12,6 +12,7 @@
 //! ```
 
 mod addresses;
+mod balance;
 mod document;
 mod draft;
 mod environment;
@@ -37,13 +38,12 @@ mod track;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_common::maps::ANY_PORT;
 use baton_common::vrid::{Family, Vrid};
 
+pub use balance::{BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;
@@ -92,6 +92,10 @@ pub struct Runtime {
     pub datapath_log: DatapathLog,
     /// Where `/metrics` is served, on the loopback interface; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Flows that are remembered on an interface with services, on each receive queue, and in the flow cache.
+    pub flows: u32,
+    /// Whether XDP itself forwards the frames of established flows.
+    pub flow_cache: bool,
 }
 
 /// Which XDP modes to try.
@@ -246,6 +250,9 @@ pub enum Check {
         /// Whose rights it has, if not the agent's.
         user: Option<String>,
     },
+    /// Whether the engine on the interface of this name does its work. Nobody writes it: routers whose addresses have services
+    /// depend on it.
+    Engine(String),
 }
 
 /// A page of a web server.
@@ -259,117 +266,6 @@ pub struct HttpTarget {
     pub authority: String,
     /// Path and query.
     pub path: String,
-}
-
-/// A `[[pool]]` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// What services call it.
-    pub name: String,
-    /// The backends, of one family.
-    pub backends: Vec<BackendConfig>,
-    /// What a backend must answer to be given flows, beside the kernel's question where it is.
-    pub check: Option<BackendCheck>,
-    /// From one look at a backend to the next.
-    pub interval: Duration,
-    /// How long a look may take.
-    pub patience: Duration,
-    /// Good looks in a row after which a failing backend is in order.
-    pub rise: NonZeroU8,
-    /// Bad looks in a row after which a backend is failing.
-    pub fall: NonZeroU8,
-}
-
-/// What a backend must answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BackendCheck {
-    /// A connection to this port.
-    Tcp(u16),
-    /// A request at this port, with a status below 400.
-    Http {
-        /// Whether it is asked through TLS.
-        is_tls: bool,
-        /// The port.
-        port: u16,
-        /// Path and query.
-        path: String,
-    },
-}
-
-impl PoolConfig {
-    /// What looks whether `backend` is in order, if anything does.
-    pub fn tracker(&self, backend: IpAddr) -> Option<TrackerConfig> {
-        let check = match self.check.clone()? {
-            BackendCheck::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
-            BackendCheck::Http { is_tls, port, path } => {
-                let address = SocketAddr::new(backend, port);
-                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path })
-            }
-        };
-        let &Self { interval, patience, rise, fall, .. } = self;
-        let name = format!("{} {backend}", self.name);
-        Some(TrackerConfig { name, checks: vec![check], interval, patience, rise, fall, weight: None })
-    }
-}
-
-/// A `[[pool.backend]]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackendConfig {
-    /// Its own address.
-    pub address: IpAddr,
-    /// Its share of new flows, 0 to 1000, beside those of the others.
-    pub weight: u16,
-}
-
-/// A `[[service]]` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceConfig {
-    /// The virtual address.
-    pub vip: IpAddr,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The ports.
-    pub ports: Ports,
-    /// The index of the pool that its flows are spread among.
-    pub pool: usize,
-}
-
-/// What the engine balances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// Its number in an IP header.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
-}
-
-/// The ports of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// All that no other service has.
-    Any,
-    /// These, without 0.
-    These(RangeInclusive<u16>),
-}
-
-impl Ports {
-    /// As they stand in the data plane: each, or [`ANY_PORT`].
-    pub fn numbers(&self) -> RangeInclusive<u16> {
-        match self {
-            Self::Any => ANY_PORT..=ANY_PORT,
-            Self::These(ports) => ports.clone(),
-        }
-    }
 }
 
 /// Which MAC stands for the virtual addresses in ARP.
@@ -440,6 +336,12 @@ impl Config {
             }
         }
         names
+    }
+
+    /// The flows that XDP is to know on `interface`.
+    pub fn cached_flows(&self, interface: &str) -> u32 {
+        let has_services = self.routers_on(interface).any(|router| router.balanced);
+        if has_services && self.runtime.flow_cache { self.runtime.flows } else { 0 }
     }
 
     /// The services at addresses of `router`.

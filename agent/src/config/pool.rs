@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use baton_common::maps;
 use hyper::http::uri::PathAndQuery;
 
 use super::document::Map;
@@ -19,15 +20,17 @@ use super::{BackendCheck, BackendConfig, PoolConfig};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
-/// Backends of all pools: the flow table has 16 bits for them.
-const MAX_ALL_BACKENDS: usize = 0xffff;
+/// Pools: each has a table of 128 KiB, in locked memory.
+const MAX_POOLS: usize = 256;
+/// Backends of all pools.
+const MAX_ALL_BACKENDS: usize = maps::MAX_BACKENDS as usize;
 
 pub(super) static POOL: Key<List<Tabular>> = Key {
     name: "pool",
     meaning: "Backends that the engine spreads flows among.",
     remedy: "write [[pool]], with two brackets, above its keys",
     default: Some("[]"),
-    shape: List { least: 0, most: usize::MAX, item: "a pool", remedy: None, shape: Tabular(&TABLE) },
+    shape: List { least: 0, most: MAX_POOLS, item: "a pool", remedy: None, shape: Tabular(&TABLE) },
 };
 
 static TABLE: Table = Table {

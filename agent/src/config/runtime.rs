@@ -7,7 +7,7 @@ use super::document::Map;
 use super::findings::{Findings, Spot};
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{Maybe, Number, Tabular, Text, Word};
+use super::shape::{Boolean, Maybe, Number, Tabular, Text, Word};
 use super::{DatapathLog, Runtime, SbfdChoice, XdpChoice, text};
 
 pub(super) static RUNTIME: Key<Tabular> = Key {
@@ -22,7 +22,7 @@ static TABLE: Table = Table {
     name: "[runtime]",
     kind: "runtime",
     identity: &[],
-    keys: &[&DIRECTORY, &PINS, &REALTIME_PRIORITY, &SBFD, &XDP, &DATAPATH_LOG, &METRICS],
+    keys: &[&DIRECTORY, &PINS, &REALTIME_PRIORITY, &SBFD, &XDP, &DATAPATH_LOG, &METRICS, &FLOWS, &FLOW_CACHE],
 };
 
 static DIRECTORY: Key<Text<PathBuf>> = Key {
@@ -83,6 +83,21 @@ static METRICS: Key<Maybe<Text<SocketAddr>>> = Key {
     shape: Maybe(text::LOOPBACK),
 };
 
+static FLOWS: Key<Number<u32>> = Key {
+    name: "flows",
+    meaning: "Flows that are remembered on an interface with services, on each receive queue, and in the flow cache.",
+    remedy: "write 1024 to 4194304",
+    default: Some("131072"),
+    shape: Number { least: 1024, most: 4_194_304, step: 1, meaning: Some },
+};
+static FLOW_CACHE: Key<Boolean> = Key {
+    name: "flow_cache",
+    meaning: "Whether XDP itself forwards the frames of established flows.",
+    remedy: "write true, or false for an engine that sees every frame",
+    default: Some("true"),
+    shape: Boolean,
+};
+
 /// What the table spells; what is wrong with it was noted if that is nothing.
 pub(super) fn runtime(table: (Spot, Map), findings: &mut Findings) -> Option<Runtime> {
     let mut section = Section::open(&TABLE, table, findings);
@@ -93,6 +108,8 @@ pub(super) fn runtime(table: (Spot, Map), findings: &mut Findings) -> Option<Run
     let xdp = section.read(&XDP);
     let datapath_log = section.read(&DATAPATH_LOG);
     let metrics = section.read(&METRICS);
+    let flows = section.read(&FLOWS);
+    let flow_cache = section.read(&FLOW_CACHE);
     Some(Runtime {
         directory: directory?,
         pins: pins?,
@@ -101,5 +118,7 @@ pub(super) fn runtime(table: (Spot, Map), findings: &mut Findings) -> Option<Run
         xdp: xdp?,
         datapath_log: datapath_log?,
         metrics: metrics?,
+        flows: flows?,
+        flow_cache: flow_cache?,
     })
 }

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use baton_common::maps::MAX_FRONTENDS;
 use serde_json::{Value as Json, json};
 
 use super::document::{Map, Node};
+use super::draft::Draft;
 use super::findings::{Findings, Spot};
 use super::key::{Key, Table};
 use super::pool::PoolDraft;
 use super::section::Section;
 use super::shape::{Called, List, Number, Shape, Tabular, Text, Word};
 use super::text;
-use super::{Ports, Protocol, ServiceConfig};
+use super::{Check, Ports, Protocol, RouterConfig, ServiceConfig, TrackerConfig};
 
 pub(super) static SERVICE: Key<List<Tabular>> = Key {
     name: "service",
@@ -142,14 +145,20 @@ pub(super) fn service(table: (Spot, Map), findings: &mut Findings) -> ServiceDra
 pub(super) fn check(
     services: &[ServiceDraft],
     pools: &[PoolDraft],
-    vips: &BTreeMap<IpAddr, Spot>,
+    routers: &[Draft],
     findings: &mut Findings,
 ) {
     let (mut taken, limit) = (BTreeMap::new(), MAX_FRONTENDS as usize);
     for service in services {
         if let Some((at, vip)) = service.vip {
-            if !vips.contains_key(&vip) {
-                findings.add(at, format!("{vip} is no vip of a router"), VIP.remedy);
+            match routers.iter().find(|router| router.vips.iter().any(|(_, other)| *other == vip)) {
+                None => findings.add(at, format!("{vip} is no vip of a router"), VIP.remedy),
+                Some(router) if !router.accepts() => {
+                    let remedy =
+                        "remove accept = false: what is sent to the vips of such a router is dropped";
+                    findings.add(at, format!("the router of {vip} accepts nothing"), remedy);
+                }
+                Some(_) => {}
             }
             if let (Some(protocol), Some(ports)) = (service.protocol, &service.ports) {
                 let before = taken.len();
@@ -183,6 +192,31 @@ pub(super) fn check(
                 }
             }
         }
+    }
+}
+
+/// How soon routers with services notice that the engine does not do its work: two looks.
+const ENGINE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Has the routers whose addresses have services depend on the engine of their interface.
+pub(super) fn tie(routers: &mut [RouterConfig], trackers: &mut Vec<TrackerConfig>) {
+    for router in routers.iter_mut().filter(|router| router.balanced) {
+        let name = format!("engine {}", router.interface);
+        let known = trackers.iter().position(|tracker| tracker.name == name);
+        let index = known.unwrap_or_else(|| {
+            let twice = NonZeroU8::MIN.saturating_add(1);
+            trackers.push(TrackerConfig {
+                name,
+                checks: vec![Check::Engine(router.interface.clone())],
+                interval: ENGINE_INTERVAL,
+                patience: ENGINE_INTERVAL,
+                rise: NonZeroU8::MIN,
+                fall: twice,
+                weight: None,
+            });
+            trackers.len() - 1
+        });
+        router.trackers.push(index);
     }
 }
 

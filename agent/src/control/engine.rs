@@ -8,6 +8,11 @@ use crate::config::{PoolConfig, ServiceConfig};
 use crate::engine::{Backend, Condition, Engine, Plan, Table};
 
 impl Server {
+    /// Ends the engines, whose queues the next agent waits for.
+    pub fn end_engines(&self) {
+        self.ports.iter().filter_map(|port| port.engine.as_ref()).for_each(|engine| engine.end());
+    }
+
     /// What the engine of each interface does that has one.
     pub(super) fn engines(&self) -> Vec<EngineStatus> {
         let engines = self.ports.iter().filter_map(|port| Some((&port.interface, port.engine.as_ref()?)));
@@ -43,13 +48,7 @@ fn status(interface: &str, engine: &Engine) -> EngineStatus {
 }
 
 fn pools(engine: &Engine) -> Vec<PoolStatus> {
-    let (plan, now) = (&engine.plan, engine.pools());
-    let mut carried = vec![(0, 0); plan.backends.len()];
-    for traffic in engine.traffic() {
-        for (sum, (frames, octets)) in carried.iter_mut().zip(traffic.per_backend()) {
-            *sum = (sum.0 + frames, sum.1 + octets);
-        }
-    }
+    let (plan, now, carried) = (&engine.plan, engine.pools(), engine.carried());
     let pool = |(number, pool): (usize, &PoolConfig)| {
         let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
         let of_pool = plan.backends.iter().enumerate().filter(|(_, backend)| backend.pool == number);

@@ -31,13 +31,18 @@ impl ExaminedInterface {
         Ok(Self { interface: interface.to_owned(), pins, choice, adopted })
     }
 
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        &self.interface
+    }
+
     /// Loads the programs with the maps that an earlier run has pinned, or new ones, and attaches and pins those in whose
-    /// place that run has left none. On failure, what this call created is gone again.
+    /// place that run has left none. The flow cache has room for so many `flows`. On failure, what this call created is gone again.
     ///
     /// # Errors
     ///
     /// The kernel refuses the object, or the interface refuses XDP.
-    pub fn open(self, netlink: &Netlink, log: DatapathLog) -> Result<Datapath, DatapathError> {
+    pub fn open(self, netlink: &Netlink, log: DatapathLog, flows: u32) -> Result<Datapath, DatapathError> {
         let Self { interface, pins, choice, adopted } = self;
         if !adopted && pins.directory().exists() {
             // Links whose interface is gone, and the maps that only they used.
@@ -45,7 +50,7 @@ impl ExaminedInterface {
         }
         let mut links = Links::default();
         let opened = pins.create().and_then(|()| {
-            let mut bpf = load(&pins, log)?;
+            let mut bpf = load(&pins, log, flows)?;
             let mode = attach::attach(netlink, &mut bpf, &interface, &pins, choice, &mut links)?;
             Ok((bpf, mode))
         });

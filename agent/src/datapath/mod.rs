@@ -8,6 +8,7 @@ mod contents;
 mod error;
 mod events;
 mod examined;
+mod flow_cache;
 mod hook;
 mod leases;
 mod mount;
@@ -29,6 +30,7 @@ use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
 pub use examined::ExaminedInterface;
+pub use flow_cache::{Backends, FlowCache, Forwarded};
 pub use hook::Hook;
 pub use leases::Leases;
 pub use pins::Pins;
@@ -240,6 +242,33 @@ impl Datapath {
         contents::write_frontends(&mut self.bpf, frontends)
     }
 
+    /// The flows that the program forwards by itself.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor to spare.
+    pub fn flow_cache(&self) -> Result<FlowCache, DatapathError> {
+        FlowCache::of(&self.bpf)
+    }
+
+    /// The backends that the program may give frames to.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor to spare.
+    pub fn backends(&self) -> Result<Backends, DatapathError> {
+        Backends::of(&self.bpf)
+    }
+
+    /// What the program has forwarded to each backend.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor to spare.
+    pub fn forwarded(&self) -> Result<Forwarded, DatapathError> {
+        Forwarded::of(&self.bpf)
+    }
+
     /// The verdict counters, for a reader on another thread. Can be taken once.
     ///
     /// # Errors
@@ -313,15 +342,16 @@ impl Counters {
     }
 }
 
-/// Loads the object; pinned maps that exist are used, the others are made and pinned.
-fn load(pins: &Pins, log: DatapathLog) -> Result<Ebpf, DatapathError> {
+/// Loads the object; pinned maps that exist are used, the others are made and pinned. The flow cache has room for so many `flows`,
+/// for which memory is taken at once.
+fn load(pins: &Pins, log: DatapathLog, flows: u32) -> Result<Ebpf, DatapathError> {
     let level: u8 = match log {
         DatapathLog::Off => 0,
         DatapathLog::Debug => aya_log::Level::Debug as u8,
     };
     let paths = PINNED_MAPS.map(|name| (name, pins.map(name)));
     let mut loader = EbpfLoader::new();
-    loader.override_global(aya_log::LEVEL, &level, true);
+    loader.override_global(aya_log::LEVEL, &level, true).map_max_entries(maps::FLOW_CACHE, flows.max(1));
     for (name, path) in &paths {
         loader.map_pin_path(name, path);
     }

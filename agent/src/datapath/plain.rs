@@ -1,6 +1,7 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -34,3 +35,11 @@ unsafe impl Pod for Plain<Service> {}
 unsafe impl Pod for Plain<Answer> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Standby> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Flow> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<CachedFlow> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Backend> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Carried> {}

@@ -1,37 +1,51 @@
-//! What a flow is: the two ends of it, and the protocol.
+//! The hash of a flow, which is the same on all nodes.
 
 use std::hash::Hasher;
 
-use baton_common::maps::Address;
+use baton_common::flow::Flow;
 use siphasher::sip::SipHasher13;
 
-/// Key of the hash over a flow, the same on all nodes: they choose the same slot for it.
+/// Key of the hash: other numbers would mean other backends.
 const FLOW: u64 = 4;
 
-/// A flow as seen from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    /// The client.
-    pub source: Address,
-    /// The virtual address.
-    pub destination: Address,
-    /// The client's port.
-    pub source_port: u16,
-    /// The service's port.
-    pub destination_port: u16,
-    /// The protocol's number.
-    pub protocol: u8,
+/// Where `flow` belongs, in flow tables and among backends.
+pub(super) fn hash(flow: &Flow) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(FLOW, 0);
+    hasher.write(&flow.source);
+    hasher.write(&flow.destination);
+    hasher.write(&flow.source_port.to_be_bytes());
+    hasher.write(&flow.destination_port.to_be_bytes());
+    hasher.write(&[flow.protocol]);
+    hasher.finish()
 }
 
-impl Flow {
-    /// Where it belongs, in flow tables and among backends.
-    pub fn hash(&self) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(FLOW, 0);
-        hasher.write(&self.source);
-        hasher.write(&self.destination);
-        hasher.write(&self.source_port.to_be_bytes());
-        hasher.write(&self.destination_port.to_be_bytes());
-        hasher.write(&[self.protocol]);
-        hasher.finish()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_flow_counts_and_the_hash_is_the_same_for_ever() {
+        let flow = Flow {
+            source: [1; 16],
+            destination: [2; 16],
+            source_port: 3,
+            destination_port: 4,
+            protocol: 6,
+            _pad: [0; 3],
+        };
+        for other in [
+            Flow { source: [9; 16], ..flow },
+            Flow { destination: [9; 16], ..flow },
+            Flow { source_port: 9, ..flow },
+            Flow { destination_port: 9, ..flow },
+            Flow { protocol: 17, ..flow },
+        ] {
+            assert_ne!(hash(&other), hash(&flow), "{other:?}");
+        }
+        assert_eq!(
+            hash(&flow),
+            8_956_466_214_453_387_558,
+            "nodes of two versions would send a flow to different backends"
+        );
     }
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::flow::Flow;
 use super::packet::{Signal, UDP};
 use crate::vrrp::Instant;
+use baton_common::flow::Flow;
 
 /// Flows whose hash leads to the same place.
 const WAYS: usize = 8;
@@ -18,6 +18,9 @@ const CONNECTION: Duration = Duration::from_secs(15 * 60);
 const DATAGRAMS: Duration = Duration::from_secs(5 * 60);
 /// How long a TCP connection that the client has ended.
 const CLOSING: Duration = Duration::from_secs(30);
+
+/// How long nothing may have come before somebody else is asked, who may have seen it.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// How far a flow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +61,20 @@ impl Entry {
     }
 }
 
+/// What is known of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) backend: u16,
+    /// Whether both ends have agreed on it, as far as the client's packets tell.
+    pub(super) is_established: bool,
+}
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct Flows {
     sets: Vec<[Option<Entry>; WAYS]>,
+    /// The set that was swept last.
+    swept: usize,
     live: usize,
     evicted: u64,
 }
@@ -70,11 +83,11 @@ impl Flows {
     /// A table with room for about so many flows, which are spread over sets of eight.
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).next_power_of_two();
-        Self { sets: vec![[None; WAYS]; sets], live: 0, evicted: 0 }
+        Self { sets: vec![[None; WAYS]; sets], swept: 0, live: 0, evicted: 0 }
     }
 
-    /// The backend of `flow`, with this hash, of which a packet has come that says `signal`.
-    pub(super) fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<u16> {
+    /// What is known of `flow`, with this hash, of which a packet has come that says `signal`.
+    pub(super) fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<Found> {
         let set = self.set(hash);
         let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow))?;
         let entry = place.as_mut()?;
@@ -90,11 +103,18 @@ impl Flows {
             (State::New, Signal::Begin) => State::New,
             (State::New, Signal::Continue | Signal::Datagram) | (State::Established, _) => State::Established,
         };
-        Some(entry.backend)
+        Some(Found { backend: entry.backend, is_established: entry.state == State::Established })
     }
 
-    /// Remembers that `flow`, which is not there, has `backend`.
-    pub(super) fn put(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
+    /// Remembers that `flow`, which is not there, has `backend`. Answers with the flow that had to go for it, if it was not over.
+    pub(super) fn put(
+        &mut self,
+        flow: Flow,
+        hash: u64,
+        signal: Signal,
+        backend: u16,
+        now: Instant,
+    ) -> Option<Flow> {
         let state = match signal {
             Signal::Begin | Signal::Continue | Signal::Datagram => State::New,
             Signal::End => State::Closing,
@@ -104,11 +124,43 @@ impl Flows {
         if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
             *free = Some(entry);
             self.live += 1;
-            return;
+            return None;
         }
         let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
         let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry));
-        self.evicted += u64::from(before.is_some_and(|before| !before.is_over(now)));
+        let evicted = before.filter(|before| !before.is_over(now))?;
+        self.evicted += 1;
+        Some(evicted.flow)
+    }
+
+    /// Looks after the next `count` sets: learns of quiet flows when `seen_elsewhere` has last seen them, and forgets those that
+    /// are over, each of which it tells `forgotten`.
+    pub(super) fn sweep(
+        &mut self,
+        count: usize,
+        now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+        mut forgotten: impl FnMut(&Flow),
+    ) {
+        for _ in 0..count {
+            self.swept = (self.swept + 1) % self.sets.len();
+            for place in &mut self.sets[self.swept] {
+                let Some(entry) = place else { continue };
+                if entry.state == State::Established && now > entry.seen + QUIET {
+                    entry.seen = entry.seen.max(seen_elsewhere(&entry.flow).unwrap_or_default());
+                }
+                if entry.is_over(now) {
+                    forgotten(&entry.flow);
+                    *place = None;
+                    self.live -= 1;
+                }
+            }
+        }
+    }
+
+    /// How many sets there are to sweep.
+    pub(super) fn sets(&self) -> usize {
+        self.sets.len()
     }
 
     /// Forgets `flow`, whose backend takes no packets any more.
@@ -131,7 +183,6 @@ impl Flows {
     }
 
     fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
-        // By the upper half: the lower decides about the backend.
         let mask = self.sets.len() - 1;
         let index = usize::try_from(hash >> 32).unwrap_or_default() & mask;
         &mut self.sets[index]
@@ -160,9 +211,13 @@ mod tests {
         flows
     }
 
-    fn establish(flows: &mut Flows, flow: Flow, backend: u16, seconds: u64) {
-        flows.put(flow, HASH, Signal::Begin, backend, at(seconds));
-        assert_eq!(flows.find(&flow, HASH, Signal::Continue, at(seconds)), Some(backend));
+    fn establish(flows: &mut Flows, flow: Flow, number: u16, seconds: u64) {
+        flows.put(flow, HASH, Signal::Begin, number, at(seconds));
+        assert_eq!(backend(flows, flow, Signal::Continue, seconds), Some(number));
+    }
+
+    fn backend(flows: &mut Flows, flow: Flow, signal: Signal, seconds: u64) -> Option<u16> {
+        flows.find(&flow, HASH, signal, at(seconds)).map(|found| found.backend)
     }
 
     #[test]
@@ -178,8 +233,8 @@ mod tests {
             for (later, found) in [(seconds, Some(3)), (seconds + 1, None)] {
                 let mut flows = Flows::new(100);
                 flows.put(flow, HASH, signals[0], 3, at(10));
-                assert_eq!(flows.find(&flow, HASH, signals[1], at(10)), Some(3));
-                assert_eq!(flows.find(&flow, HASH, Signal::Continue, at(10 + later)), found, "{signals:?}");
+                assert_eq!(backend(&mut flows, flow, signals[1], 10), Some(3));
+                assert_eq!(backend(&mut flows, flow, Signal::Continue, 10 + later), found, "{signals:?}");
                 assert_eq!(flows.live(), usize::from(found.is_some()));
             }
         }
@@ -188,17 +243,17 @@ mod tests {
     #[test]
     fn a_connection_that_the_client_has_ended_is_there_for_its_last_packets() {
         let mut flows = established(flow(1), 0);
-        assert_eq!(flows.find(&flow(1), HASH, Signal::Begin, at(800)), Some(3), "an old SYN changes nothing");
-        assert_eq!(flows.find(&flow(1), HASH, Signal::End, at(1000)), Some(3));
-        assert_eq!(flows.find(&flow(1), HASH, Signal::Continue, at(1030)), Some(3));
-        assert_eq!(flows.find(&flow(1), HASH, Signal::Continue, at(1061)), None);
+        assert_eq!(backend(&mut flows, flow(1), Signal::Begin, 800), Some(3), "an old SYN changes nothing");
+        assert_eq!(backend(&mut flows, flow(1), Signal::End, 1000), Some(3));
+        assert_eq!(backend(&mut flows, flow(1), Signal::Continue, 1030), Some(3));
+        assert_eq!(backend(&mut flows, flow(1), Signal::Continue, 1061), None);
     }
 
     #[test]
     fn a_new_connection_from_the_same_port_is_another_flow() {
         let mut flows = established(flow(1), 0);
-        assert_eq!(flows.find(&flow(1), HASH, Signal::End, at(0)), Some(3));
-        assert_eq!(flows.find(&flow(1), HASH, Signal::Begin, at(1)), None);
+        assert_eq!(backend(&mut flows, flow(1), Signal::End, 0), Some(3));
+        assert_eq!(backend(&mut flows, flow(1), Signal::Begin, 1), None);
         assert_eq!(flows.live(), 0);
     }
 
@@ -213,7 +268,7 @@ mod tests {
                 flows.put(flow(number), HASH, signal, 9, at(20));
             }
             for number in 0..7 {
-                assert_eq!(flows.find(&flow(number), HASH, Signal::Continue, at(21)), Some(number));
+                assert_eq!(backend(&mut flows, flow(number), Signal::Continue, 21), Some(number));
             }
             assert_eq!((flows.live(), flows.evicted()), (8, 1899));
         }
@@ -226,7 +281,7 @@ mod tests {
             establish(&mut flows, flow(number), number, 10 + u64::from(number));
         }
         let is_there = |flows: &mut Flows, number, signal, seconds| {
-            flows.find(&flow(number), HASH, signal, at(seconds)).is_some()
+            backend(flows, flow(number), signal, seconds).is_some()
         };
         assert!(is_there(&mut flows, 0, Signal::End, 30) && is_there(&mut flows, 1, Signal::Continue, 30));
         flows.put(flow(100), HASH, Signal::Begin, 9, at(61));
@@ -239,11 +294,57 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_is_established_from_its_second_packet_until_its_last() {
+        let mut flows = Flows::new(8);
+        flows.put(flow(1), HASH, Signal::Begin, 3, at(0));
+        for (signal, is_established) in
+            [(Signal::Begin, false), (Signal::Continue, true), (Signal::Begin, true), (Signal::End, false)]
+        {
+            let found = flows.find(&flow(1), HASH, signal, at(1)).expect("it is there");
+            assert_eq!(found.is_established, is_established, "{signal:?}");
+        }
+    }
+
+    #[test]
+    fn a_flow_lives_on_while_somebody_else_sees_it() {
+        let mut flows = established(flow(1), 0);
+        let sets = flows.sets();
+        for (now, seen, is_there) in [(890, 880, true), (1700, 880, true), (1781, 880, false)] {
+            flows.sweep(sets, at(now), |_| Some(at(seen)), |_| assert!(!is_there, "forgotten after {now} s"));
+            assert_eq!(flows.live(), usize::from(is_there), "after {now} s");
+        }
+    }
+
+    #[test]
+    fn who_has_to_go_is_told_and_so_is_who_is_over() {
+        let mut flows = Flows::new(8);
+        let mut evicted = Vec::new();
+        for number in 0..10 {
+            evicted.extend(flows.put(flow(number), HASH, Signal::Begin, 3, at(u64::from(number))));
+        }
+        assert_eq!(evicted, [flow(0), flow(1)]);
+        let (mut forgotten, sets) = (0, flows.sets());
+        flows.sweep(sets, at(65), |_| None, |_| forgotten += 1);
+        assert_eq!((forgotten, flows.live()), (3, 5), "those of 2, 3 and 4 s");
+    }
+
+    #[test]
+    fn flows_with_other_hashes_are_in_other_sets() {
+        let mut flows = Flows::new(64);
+        assert_eq!(flows.sets(), 8);
+        for number in 0..64 {
+            assert_eq!(flows.put(flow(number), u64::from(number) << 32, Signal::Begin, 3, at(0)), None);
+        }
+        assert_eq!((flows.live(), flows.evicted()), (64, 0));
+        assert_eq!(flows.find(&flow(1), 2 << 32, Signal::Begin, at(0)), None, "not where it is");
+    }
+
+    #[test]
     fn a_forgotten_flow_is_gone() {
         let mut flows = Flows::new(8);
         flows.put(flow(1), HASH, Signal::Begin, 3, at(0));
         flows.forget(&flow(2), HASH);
         flows.forget(&flow(1), HASH);
-        assert_eq!((flows.find(&flow(1), HASH, Signal::Begin, at(0)), flows.live()), (None, 0));
+        assert_eq!((backend(&mut flows, flow(1), Signal::Begin, 0), flows.live()), (None, 0));
     }
 }

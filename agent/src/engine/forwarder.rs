@@ -1,33 +1,75 @@
 //! What becomes of a frame: a decision and a rewriting, without IO.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::flow::Flow;
+use baton_common::flow::Flow;
+
+use super::flow;
 use super::flows::Flows;
 use super::maglev::Table;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
 use super::traffic::{Loss, Traffic};
+use crate::datapath::FlowCache;
 use crate::vrrp::Instant;
 use crate::wire::Mac;
 
 /// Octets of the two addresses that an Ethernet frame begins with.
 const ETHERNET_ADDRESSES: usize = 12;
 
+/// How often some of the flows are looked after, and in how many turns all are.
+pub(super) const SWEEP: Duration = Duration::from_millis(100);
+const TURNS: usize = 300;
+
+/// Who forwards the frames of established flows, which are not seen here then.
+pub trait Bypass {
+    /// Forwards frames of `flow` to `backend` from now on, if there is room for it.
+    fn put(&mut self, flow: Flow, backend: u16);
+    /// Forwards no more of `flow`.
+    fn remove(&mut self, flow: &Flow);
+    /// When it has forwarded a frame of `flow`, if it knows it.
+    fn seen(&self, flow: &Flow) -> Option<Instant>;
+}
+
+impl Bypass for FlowCache {
+    fn put(&mut self, flow: Flow, backend: u16) {
+        Self::put(self, flow, backend);
+    }
+
+    fn remove(&mut self, flow: &Flow) {
+        Self::remove(self, flow);
+    }
+
+    fn seen(&self, flow: &Flow) -> Option<Instant> {
+        Self::seen(self, flow)
+    }
+}
+
 /// What forwards the frames of one receive queue.
-pub struct Forwarder {
+pub struct Forwarder<B> {
     plan: Arc<Plan>,
     flows: Flows,
+    bypass: Option<B>,
+    /// When flows were looked after.
+    swept: Instant,
     /// What frames are sent from. Never a virtual MAC: switches would send the owner's traffic here.
     device_mac: Mac,
     traffic: Arc<Traffic>,
 }
 
-impl Forwarder {
-    /// One with room for so many `flows`, which counts in `traffic`.
-    pub fn new(plan: Arc<Plan>, flows: usize, device_mac: Mac, traffic: Arc<Traffic>) -> Self {
-        Self { plan, flows: Flows::new(flows), device_mac, traffic }
+impl<B: Bypass> Forwarder<B> {
+    /// One with room for so many `flows`, which counts in `traffic`. Established flows go to the `bypass`.
+    pub fn new(
+        plan: Arc<Plan>,
+        flows: usize,
+        bypass: Option<B>,
+        device_mac: Mac,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        let flows = Flows::new(flows);
+        Self { plan, flows, bypass, swept: Instant::default(), device_mac, traffic }
     }
 
     /// Readdresses `frame` to the backend of its flow. Whether it is to be sent.
@@ -49,38 +91,71 @@ impl Forwarder {
         }
     }
 
-    /// Tells what the table of flows looks like to whoever asks.
-    pub fn publish(&self) {
+    /// Looks after some of the flows, if it is time for that, and tells what the table looks like to whoever asks.
+    pub fn tend(&mut self, now: Instant) {
+        if now >= self.swept + SWEEP {
+            self.swept = now;
+            let Self { flows, bypass, .. } = self;
+            let (mut over, turn) = (Vec::new(), flows.sets().div_ceil(TURNS));
+            let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
+            flows.sweep(turn, now, seen, |flow| over.push(*flow));
+            over.iter().for_each(|flow| self.end_bypass(flow));
+        }
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
     }
 
     fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(u16, Mac), Loss> {
         let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
-        let hash = flow.hash();
-        if let Some(backend) = self.flows.find(&flow, hash, signal, now) {
-            if let Some(mac) = pools.mac(backend) {
-                return Ok((backend, mac));
+        let hash = flow::hash(&flow);
+        if let Some(found) = self.flows.find(&flow, hash, signal, now) {
+            if let Some(mac) = pools.mac(found.backend) {
+                match signal {
+                    Signal::End => self.end_bypass(&flow),
+                    Signal::Continue | Signal::Datagram if found.is_established => {
+                        if let Some(bypass) = &mut self.bypass {
+                            bypass.put(flow, found.backend);
+                        }
+                    }
+                    Signal::Begin | Signal::Continue | Signal::Datagram => {}
+                }
+                return Ok((found.backend, mac));
             }
-            // Another backend resets the connection, so that the client knows at once.
+            // Another backend, if there is one, resets the connection, so that the client knows at once.
+            let chosen = self.choose(&flow, hash, pools)?;
             self.flows.forget(&flow, hash);
+            self.end_bypass(&flow);
+            return Ok(self.begin(flow, hash, signal, chosen, now));
         }
-        self.begin(flow, hash, signal, pools, now)
+        let chosen = self.choose(&flow, hash, pools)?;
+        Ok(self.begin(flow, hash, signal, chosen, now))
     }
 
-    /// Chooses a backend for a flow that has none.
+    /// The backend of a flow that has none.
+    fn choose(&self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
+        let pool = self.plan.pool(flow).ok_or(Loss::NoService)?;
+        let backend = pools.table(pool).and_then(|table| table.backend(Table::slot(hash)));
+        let backend = backend.ok_or(Loss::NoBackend)?;
+        Ok((backend, pools.mac(backend).ok_or(Loss::NoBackend)?))
+    }
+
+    /// Gives a flow the backend that was chosen for it.
     fn begin(
         &mut self,
         flow: Flow,
         hash: u64,
         signal: Signal,
-        pools: &Pools,
+        chosen: (u16, Mac),
         now: Instant,
-    ) -> Result<(u16, Mac), Loss> {
-        let pool = self.plan.pool(&flow).ok_or(Loss::NoService)?;
-        let backend = pools.table(pool).and_then(|table| table.backend(Table::slot(hash)));
-        let backend = backend.ok_or(Loss::NoBackend)?;
-        let mac = pools.mac(backend).ok_or(Loss::NoBackend)?;
-        self.flows.put(flow, hash, signal, backend, now);
-        Ok((backend, mac))
+    ) -> (u16, Mac) {
+        if let Some(evicted) = self.flows.put(flow, hash, signal, chosen.0, now) {
+            self.end_bypass(&evicted);
+        }
+        chosen
+    }
+
+    fn end_bypass(&mut self, flow: &Flow) {
+        if let Some(bypass) = &mut self.bypass {
+            bypass.remove(flow);
+        }
     }
 }

@@ -2,20 +2,21 @@
 //! their VIP, and nothing of the election waits for it.
 //!
 //! ```text
-//!  XDP: owned VIP, a service's port -> AF_XDP ring of the receive queue
-//!                                        | worker, one for each queue, which shares nothing with others
-//!                                        v
+//!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
+//!       (one that is goes to its backend from there)             | worker, one for each queue, which shares nothing with others
+//!                                                               v
 //!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> Ethernet addresses -> same ring
-//!                                                                         ^
+//!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
 //!
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
-//! the VIP moves.
+//! the VIP moves, but for those that have kept a backend through a change of its pool.
 
 mod flow;
 mod flows;
 mod forwarder;
+mod health;
 mod maglev;
 mod packet;
 mod plan;
@@ -24,35 +25,34 @@ mod traffic;
 mod watch;
 mod worker;
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use std::{io, iter};
 
 use arc_swap::ArcSwap;
 
-pub use flow::Flow;
-pub use forwarder::Forwarder;
+pub use forwarder::{Bypass, Forwarder};
+pub use health::Health;
 pub use maglev::Table;
 pub use packet::Signal;
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
 
-use crate::datapath::Sockets;
+use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
+use health::Shift;
 use watch::Watch;
 use worker::Worker;
 
-/// Flows that a worker remembers.
-const FLOWS: usize = 131_072;
-
-/// A queue that is busy belongs to an agent that ended this moment: the kernel frees it within some 50 ms, later where it
-/// has much to do.
-const BUSY_TRIES: u32 = 250;
+/// A queue that is busy belongs to an agent that ends: it has sockets until its last hook is done.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// The stack of a worker, which needs little. All memory is locked.
+const STACK: usize = 256 * 1024;
 
 /// Ethernet header and two VLAN tags, which are not counted in the MTU.
 const LINK_HEADER: usize = 14 + 8;
@@ -60,28 +60,28 @@ const LINK_HEADER: usize = 14 + 8;
 pub const MAX_MTU: usize = MAX_FRAME - LINK_HEADER;
 
 /// The engine of one interface.
-#[derive(Debug)]
 pub struct Engine {
     /// What it is to do.
     pub plan: Arc<Plan>,
     pools: Arc<ArcSwap<Pools>>,
     /// What each worker has done.
     traffic: Vec<Arc<Traffic>>,
+    /// What went past them.
+    forwarded: Forwarded,
+    health: Arc<Health>,
     device_mac: Mac,
     interface: String,
 }
 
 impl Engine {
     /// One that forwards nothing yet, for `interface` with so many receive queues.
-    pub fn new(plan: Plan, interface: &str, device_mac: Mac, queues: u32) -> Self {
+    pub fn new(plan: Plan, interface: &str, device_mac: Mac, queues: u32, forwarded: Forwarded) -> Self {
         let traffic = || Arc::new(Traffic::new(plan.backends.len()));
         let traffic = (0..queues).map(|_| traffic()).collect();
-        let pools = Arc::new(ArcSwap::from_pointee(Pools::new(
-            &plan,
-            vec![Condition::Unreachable; plan.backends.len()],
-        )));
+        let pools = Arc::new(ArcSwap::from_pointee(Pools::unknown(&plan)));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
-        Self { plan, pools, traffic, device_mac, interface }
+        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues));
+        Self { plan, pools, traffic, forwarded, health, device_mac, interface }
     }
 
     /// The pools as they are at this moment.
@@ -94,64 +94,98 @@ impl Engine {
         self.traffic.iter().map(AsRef::as_ref)
     }
 
-    /// Starts the workers, each as soon as its queue is free, with `sockets` for their places.
+    /// Frames and octets that went to each backend, through the workers and past them.
+    pub fn carried(&self) -> Vec<(u64, u64)> {
+        let mut carried: Vec<_> =
+            (0..).map(|backend| self.forwarded.to(backend)).take(self.plan.backends.len()).collect();
+        for traffic in &self.traffic {
+            for (sum, (frames, octets)) in carried.iter_mut().zip(traffic.per_backend()) {
+                *sum = (sum.0 + frames, sum.1 + octets);
+            }
+        }
+        carried
+    }
+
+    /// Starts the workers, each as soon as its queue is free.
     ///
     /// # Errors
     ///
     /// There is no thread for it.
-    pub fn start(&self, sockets: Sockets) -> io::Result<()> {
-        let forwarders: Vec<Forwarder> = self
-            .traffic
-            .iter()
-            .map(|traffic| {
-                Forwarder::new(Arc::clone(&self.plan), FLOWS, self.device_mac, Arc::clone(traffic))
-            })
-            .collect();
-        let (pools, interface) = (Arc::clone(&self.pools), self.interface.clone());
-        let opening = move || open(&interface, forwarders, sockets, &pools);
-        thread::Builder::new().name("engine".to_owned()).spawn(opening).map(drop)
-    }
-
-    /// Keeps the pools as the host's neighbours and the checks of the backends have them.
-    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours) {
-        let Self { plan, pools, interface, .. } = &*self;
-        Watch { plan, pools, neighbours, interface }.run().await;
-    }
-}
-
-/// Opens the ring of each queue and starts its worker, which works until the process ends.
-fn open(interface: &str, forwarders: Vec<Forwarder>, mut sockets: Sockets, pools: &Arc<ArcSwap<Pools>>) {
-    let queues = forwarders.len();
-    for (queue, forwarder) in (0..).zip(forwarders) {
-        let ring = match open_ring(interface, queue) {
-            Ok(ring) => ring,
+    pub fn start(&self, entries: Entries) -> io::Result<()> {
+        let Entries { sockets, flow_caches, flows } = entries;
+        let caches = flow_caches.into_iter().map(Some).chain(iter::repeat_with(|| None));
+        let forwarder = |(traffic, cache): (&Arc<Traffic>, Option<FlowCache>)| {
+            Forwarder::new(Arc::clone(&self.plan), flows, cache, self.device_mac, Arc::clone(traffic))
+        };
+        let forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
+        let interface = self.interface.clone();
+        let opening = move || match open(&interface, forwarders, sockets, &pools, &health) {
+            Ok(()) => tracing::info!(interface, "engine up"),
             Err(error) => {
-                return tracing::error!(interface, %error, "the engine does not run; services are down");
+                tracing::error!(interface, "the engine does not run: {error:#}");
+                health.refuse(format!("{error:#}"));
             }
         };
-        let socket = ring.raw_fd();
-        let worker = Worker { ring, forwarder, pools: Arc::clone(pools) };
-        let run = move || {
-            worker::pin(queue);
-            worker.run();
-        };
-        let started = thread::Builder::new().name(format!("engine-{queue}")).spawn(run);
-        if let Err(error) = started {
-            return tracing::error!(interface, %error, "no thread for the engine; services are down");
-        }
-        if let Err(error) = sockets.set(queue, socket) {
-            return tracing::error!(interface, %error, "the engine gets no frames; services are down");
-        }
+        thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(opening).map(drop)
     }
-    tracing::info!(interface, queues, "engine up");
+
+    /// Whether it does its work.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Ends the workers, so that the next agent's get the queues.
+    pub fn end(&self) {
+        self.health.end();
+    }
+
+    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the checks have them.
+    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends) {
+        let Self { plan, pools, interface, .. } = &*self;
+        Watch { plan, pools, backends, neighbours, interface }.run().await;
+    }
 }
 
-fn open_ring(interface: &str, queue: u32) -> Result<ForwardingRing, RingError> {
-    for _ in 1..BUSY_TRIES {
+/// The workers' ways into the data plane.
+pub struct Entries {
+    /// Where frames come from.
+    pub sockets: Sockets,
+    /// Where established flows go, one for each queue; none if workers see every frame.
+    pub flow_caches: Vec<FlowCache>,
+    /// Flows that each worker remembers.
+    pub flows: usize,
+}
+
+/// Opens the ring of each queue and starts its worker. None gets a frame before all can.
+fn open(
+    interface: &str,
+    forwarders: Vec<Forwarder<FlowCache>>,
+    mut sockets: Sockets,
+    pools: &Arc<ArcSwap<Pools>>,
+    health: &Arc<Health>,
+) -> anyhow::Result<()> {
+    let rings = (0..).take(forwarders.len()).map(|queue| open_ring(interface, queue, health));
+    let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
+    for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
+        let socket = ring.raw_fd();
+        let (pools, health, shift) = (Arc::clone(pools), Arc::clone(health), Shift::begin(health));
+        let run = move || {
+            worker::pin(queue);
+            Worker { ring, forwarder, pools, health, _shift: shift }.run();
+        };
+        thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
+        sockets.set(queue, socket)?;
+    }
+    Ok(())
+}
+
+/// Opens the ring of `queue`, as soon as it is free.
+fn open_ring(interface: &str, queue: u32, health: &Health) -> Result<ForwardingRing, RingError> {
+    loop {
         match ForwardingRing::open(interface, queue) {
-            Err(error) if error.is_busy() => thread::sleep(BUSY_PAUSE),
+            Err(error) if error.is_busy() && !health.is_over() => thread::sleep(BUSY_PAUSE),
             opened => return opened,
         }
     }
-    ForwardingRing::open(interface, queue)
 }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use baton_common::flow::Flow;
 use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 
-use super::flow::Flow;
 use crate::address;
 use crate::wire::{IPV4, IPV6, split};
 
@@ -64,5 +64,8 @@ fn transport(ends: [IpAddr; 2], protocol: IpNumber, payload: &[u8]) -> Option<(F
     };
     let [source, destination] = ends.map(address::to_map);
     let [source_port, destination_port] = ports;
-    Some((Flow { source, destination, source_port, destination_port, protocol: protocol.0 }, signal))
+    Some((
+        Flow { source, destination, source_port, destination_port, protocol: protocol.0, _pad: [0; 3] },
+        signal,
+    ))
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Range;
 
+use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey};
 
-use super::flow::Flow;
 use crate::address;
 use crate::config::{Config, PoolConfig, ServiceConfig};
 
@@ -30,28 +31,44 @@ pub struct Plan {
     /// The services at the addresses of an interface.
     pub services: Vec<ServiceConfig>,
     /// The numbers of the pools, by what clients send to.
-    frontends: HashMap<(Address, u8, u16), usize>,
+    pool_at: HashMap<(Address, u8, u16), usize>,
 }
 
 impl Plan {
-    /// These services, each with the number of its pool.
-    pub fn new(pools: Vec<PoolConfig>, services: Vec<ServiceConfig>) -> Self {
+    /// These services, each with the number of its pool. Pools that none of them has are left out.
+    pub fn new(pools: &[PoolConfig], services: Vec<ServiceConfig>) -> Self {
+        let used: Vec<usize> =
+            (0..pools.len()).filter(|pool| services.iter().any(|service| service.pool == *pool)).collect();
+        let number = |pool| used.iter().position(|used| *used == pool).unwrap_or_default();
+        let services: Vec<ServiceConfig> = services
+            .into_iter()
+            .map(|service| ServiceConfig { pool: number(service.pool), ..service })
+            .collect();
+        let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
             backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
         };
-        let frontends = services.iter().flat_map(|service| {
+        let pool_at = services.iter().flat_map(|service| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
             service.ports.numbers().map(move |port| (key(port), service.pool))
         });
-        let (frontends, backends) =
-            (frontends.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
-        Self { pools, backends, services, frontends }
+        let (pool_at, backends) = (pool_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
+        Self { pools, backends, services, pool_at }
     }
 
     /// What `config` plans for the virtual routers on `interface`.
     pub fn of(config: &Config, interface: &str) -> Self {
         let of_router = |router| config.services_of(router).cloned();
-        Self::new(config.pools.clone(), config.routers_on(interface).flat_map(of_router).collect())
+        Self::new(&config.pools, config.routers_on(interface).flat_map(of_router).collect())
+    }
+
+    /// The numbers of the backends of `pool`.
+    pub fn numbers_of(&self, pool: usize) -> Range<u16> {
+        let backends = |pools: &[PoolConfig]| -> usize { pools.iter().map(|pool| pool.backends.len()).sum() };
+        let (first, last) = (backends(&self.pools[..pool]), backends(&self.pools[..=pool]));
+        // The configuration allows no more than there are numbers for.
+        let [first, last] = [first, last].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
+        first..last
     }
 
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
@@ -66,7 +83,7 @@ impl Plan {
 
     /// The pool that `flow` is spread among.
     pub fn pool(&self, flow: &Flow) -> Option<usize> {
-        let at = |port| self.frontends.get(&(flow.destination, flow.protocol, port));
+        let at = |port| self.pool_at.get(&(flow.destination, flow.protocol, port));
         at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
     }
 }

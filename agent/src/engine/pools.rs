@@ -2,9 +2,11 @@
 //! that changes, and put in the place of the old one while frames are forwarded.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::maglev::{Member, Table};
-use super::plan::{Backend, Plan};
+use super::plan::Plan;
+use crate::host::neighbours::Neighbour;
 use crate::track::State;
 use crate::wire::Mac;
 
@@ -15,20 +17,22 @@ pub enum Condition {
     Up(Mac),
     /// It does not answer the kernel that asks where it is.
     Unreachable,
-    /// It has not been looked at yet.
+    /// That is being found out.
     Unknown,
     /// It fails its check, and how.
     Failing(String),
 }
 
 impl Condition {
-    /// What follows from where it is and what its check says.
-    pub fn new(mac: Option<Mac>, state: &State) -> Self {
-        match (mac, state) {
-            (None, _) => Self::Unreachable,
-            (Some(_), State::Unknown) => Self::Unknown,
-            (Some(_), State::Failing(how)) => Self::Failing(how.clone()),
-            (Some(mac), State::Good) => Self::Up(mac),
+    /// What it is after this one, by where the kernel has found the backend, if it has looked, and by what its check says.
+    pub fn then(&self, neighbour: Option<&Neighbour>, state: &State) -> Self {
+        match (neighbour, state) {
+            // The kernel asks again and again for one that it does not find.
+            (None, _) if *self == Self::Unreachable => Self::Unreachable,
+            (Some(Neighbour { mac: None, .. }), _) => Self::Unreachable,
+            (Some(Neighbour { mac: Some(_), .. }), State::Failing(how)) => Self::Failing(how.clone()),
+            (Some(Neighbour { mac: Some(mac), .. }), State::Good) => Self::Up(*mac),
+            (None, _) | (Some(Neighbour { mac: Some(_), .. }), State::Unknown) => Self::Unknown,
         }
     }
 
@@ -56,26 +60,25 @@ impl fmt::Display for Condition {
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     conditions: Vec<Condition>,
-    tables: Vec<Table>,
+    /// Of each pool, what its table was made of, and the table.
+    tables: Vec<(Vec<Member>, Arc<Table>)>,
 }
 
 impl Pools {
-    /// What follows from the condition of each backend of `plan`.
-    pub fn new(plan: &Plan, conditions: Vec<Condition>) -> Self {
-        let numbered = || (0..).zip(&plan.backends).zip(&conditions);
-        let takes_flows =
-            |backend: &Backend, condition: &Condition| backend.weight > 0 && condition.mac().is_some();
-        let table = |pool| {
-            let of_pool = numbered()
-                .filter(|((_, backend), condition)| backend.pool == pool && takes_flows(backend, condition));
-            let members = of_pool.map(|((number, backend), _)| Member {
-                address: backend.address,
-                weight: backend.weight,
-                backend: number,
-            });
-            Table::new(&members.collect::<Vec<_>>())
+    /// Nothing is known of the backends of `plan` yet.
+    pub fn unknown(plan: &Plan) -> Self {
+        let tables = vec![(Vec::new(), Arc::default()); plan.pools.len()];
+        Self { conditions: vec![Condition::Unknown; plan.backends.len()], tables }
+    }
+
+    /// What follows from another condition of each backend of `plan`.
+    pub fn then(&self, plan: &Plan, conditions: Vec<Condition>) -> Self {
+        let table = |(pool, (members, table)): (usize, &(Vec<Member>, Arc<Table>))| {
+            // While something is being found out, flows would be sent to the wrong backend.
+            let now = members_of(plan, pool, &conditions).unwrap_or_else(|| members.clone());
+            if now == *members { (now, Arc::clone(table)) } else { (now.clone(), Table::new(&now).into()) }
         };
-        let tables = (0..plan.pools.len()).map(table).collect();
+        let tables = self.tables.iter().enumerate().map(table).collect();
         Self { conditions, tables }
     }
 
@@ -91,6 +94,21 @@ impl Pools {
 
     /// The table of `pool`.
     pub fn table(&self, pool: usize) -> Option<&Table> {
-        self.tables.get(pool)
+        self.tables.get(pool).map(|(_, table)| &**table)
     }
+}
+
+/// Who takes new flows of `pool`; `None` while that is being found out.
+fn members_of(plan: &Plan, pool: usize, conditions: &[Condition]) -> Option<Vec<Member>> {
+    let mut members = Vec::new();
+    for number in plan.numbers_of(pool) {
+        let (backend, condition) = (&plan.backends[usize::from(number)], &conditions[usize::from(number)]);
+        if *condition == Condition::Unknown && backend.weight > 0 {
+            return None;
+        }
+        if condition.mac().is_some() && backend.weight > 0 {
+            members.push(Member { address: backend.address, weight: backend.weight, backend: number });
+        }
+    }
+    Some(members)
 }

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
 use super::pools::{Condition, Pools};
+use crate::datapath::Backends;
 use crate::host::neighbours::{Neighbour, Neighbours};
 use crate::track::{self, State, Tracker};
 
@@ -25,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Watch<'a> {
     pub(super) plan: &'a Plan,
     pub(super) pools: &'a ArcSwap<Pools>,
+    /// What the data plane knows of the backends.
+    pub(super) backends: Backends,
     pub(super) neighbours: Neighbours,
     pub(super) interface: &'a str,
 }
@@ -36,12 +39,8 @@ impl Watch<'_> {
         let _looking = track::begin(trackers(self.plan, &opinions).into_iter(), &opinions);
         loop {
             let said = states.borrow_and_update().clone();
-            let known = self.look(&said).await;
-            for Backend { address, .. } in &self.plan.backends {
-                if !known.get(address).is_some_and(|neighbour| neighbour.entered) {
-                    // One that does not take it now is asked again.
-                    let _ = timeout(PATIENCE, self.neighbours.ask_for(*address)).await;
-                }
+            if let Some(known) = self.look(&said).await {
+                self.remind(&known).await;
             }
             let following = async {
                 loop {
@@ -59,32 +58,54 @@ impl Watch<'_> {
         }
     }
 
-    /// Makes pools of what the kernel knows of the neighbours, with which it answers, and of what the checks say.
-    async fn look(&self, states: &[State]) -> HashMap<IpAddr, Neighbour> {
+    /// Makes the kernel look for all backends, but for those that an operator has entered.
+    async fn remind(&self, known: &HashMap<IpAddr, Neighbour>) {
+        for Backend { address, .. } in &self.plan.backends {
+            if known.get(address).is_some_and(|neighbour| neighbour.entered) {
+                continue;
+            }
+            // It is done again in any case.
+            match timeout(PATIENCE, self.neighbours.ask_for(*address)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "not looked for"),
+                Err(_) => tracing::debug!(%address, "the kernel does not answer"),
+            }
+        }
+    }
+
+    /// Makes pools of what the kernel knows of the neighbours, with which it answers if it can, and of what the checks say.
+    async fn look(&mut self, states: &[State]) -> Option<HashMap<IpAddr, Neighbour>> {
         let interface = self.interface;
         match timeout(PATIENCE, self.neighbours.list()).await {
             Ok(Ok(known)) => {
-                let condition = |(backend, state): (&Backend, _)| {
-                    Condition::new(known.get(&backend.address).map(|neighbour| neighbour.mac), state)
+                let before = self.pools.load_full();
+                let condition = |((backend, before), state): ((&Backend, &Condition), _)| {
+                    before.then(known.get(&backend.address), state)
                 };
-                self.replace(self.plan.backends.iter().zip(states).map(condition).collect());
-                return known;
+                let backends = self.plan.backends.iter().zip(before.conditions()).zip(states);
+                self.replace(&before, backends.map(condition).collect());
+                return Some(known);
             }
             Ok(Err(error)) => tracing::warn!(interface, %error, "not known where the backends are"),
             Err(_) => tracing::warn!(interface, "the kernel does not tell its neighbours"),
         }
-        HashMap::new()
+        None
     }
 
     /// Makes other pools if the condition of a backend is another, and says so.
-    fn replace(&self, conditions: Vec<Condition>) {
-        let before = self.pools.load();
+    fn replace(&mut self, before: &Pools, conditions: Vec<Condition>) {
         if before.conditions() == conditions {
             return;
         }
-        for ((backend, old), new) in self.plan.backends.iter().zip(before.conditions()).zip(&conditions) {
+        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(&conditions));
+        for ((number, backend), (old, new)) in all {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
+            if old.mac() != new.mac()
+                && let Err(error) = self.backends.set(number, new.mac())
+            {
+                tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
+            }
             match (old.mac(), new.mac()) {
                 (None, Some(_)) => tracing::info!(interface, pool, %address, "backend up"),
                 (Some(_), None) => tracing::warn!(interface, pool, %address, "backend {new}"),
@@ -94,7 +115,7 @@ impl Watch<'_> {
                 (Some(_), Some(_)) | (None, None) => {}
             }
         }
-        self.pools.store(Pools::new(self.plan, conditions).into());
+        self.pools.store(before.then(self.plan, conditions).into());
     }
 }
 
@@ -104,7 +125,7 @@ fn trackers(plan: &Plan, opinions: &watch::Sender<Vec<State>>) -> Vec<(usize, Tr
         let config = plan.pools[backend.pool].tracker(backend.address)?;
         opinions.send_modify(|states| states[index] = State::Unknown);
         // It runs no program, and so as no user that there may not be.
-        Some((index, Tracker::new(&config).ok()?))
+        Some((index, Tracker::new(&config, &track::no_engine).ok()?))
     };
     plan.backends.iter().enumerate().filter_map(tracker).collect()
 }

@@ -5,32 +5,43 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::forwarder::Forwarder;
+use super::forwarder::{Forwarder, SWEEP};
+use super::health::{Health, Shift};
 use super::pools::Pools;
 use crate::clock;
+use crate::datapath::FlowCache;
 use crate::xsk::ForwardingRing;
+
+/// How long it waits for a frame, in ms: no longer than flows may wait to be looked after.
+const PATIENCE_MS: u16 = 100;
+const _: () = assert!(PATIENCE_MS as u128 <= SWEEP.as_millis());
+/// The same while frames are on their way out, whose end nothing tells.
+const SENDING_MS: u16 = 1;
 
 /// What a worker works with.
 pub(super) struct Worker {
     pub(super) ring: ForwardingRing,
-    pub(super) forwarder: Forwarder,
+    pub(super) forwarder: Forwarder<FlowCache>,
     pub(super) pools: Arc<ArcSwap<Pools>>,
+    pub(super) health: Arc<Health>,
+    /// What tells the others when this thread ends, however it does.
+    pub(super) _shift: Shift,
 }
 
 impl Worker {
-    /// Forwards for ever.
-    pub(super) fn run(self) -> ! {
-        let Self { mut ring, mut forwarder, pools } = self;
+    /// Forwards until it is told to end.
+    pub(super) fn run(self) {
+        let Self { mut ring, mut forwarder, pools, health, _shift } = self;
         let mut pools = Cache::new(pools);
-        loop {
+        while !health.is_over() {
             let now = clock::now();
             let current = pools.load();
             let count = ring.forward(|frame| forwarder.forward(frame, current, now));
-            forwarder.publish();
+            forwarder.tend(now);
             if count == 0 {
                 wait(&ring);
             }
@@ -38,18 +49,23 @@ impl Worker {
     }
 }
 
-/// Waits for a frame. Whatever goes wrong with waiting, the next look at the ring tells.
+/// Waits for a frame, or a while. Whatever goes wrong with waiting, the next look at the ring tells.
 fn wait(ring: &ForwardingRing) {
+    let patience = if ring.is_sending() { SENDING_MS } else { PATIENCE_MS };
     // SAFETY: the ring is borrowed, so its socket is open during the call.
     let socket = unsafe { BorrowedFd::borrow_raw(ring.raw_fd()) };
-    let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], PollTimeout::NONE);
+    let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], patience);
 }
 
-/// Keeps this thread on the CPU that belongs to `queue`, where the caches stay warm. It works elsewhere as well.
+/// Keeps this thread on one of the CPUs that it may run on, where the caches stay warm. It works elsewhere as well.
 pub(super) fn pin(queue: u32) {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
+    let cpus: Vec<usize> =
+        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).is_ok_and(|is_set| is_set)).collect();
     let mut set = CpuSet::new();
-    if set.set(queue as usize % cpus).is_ok() {
+    if let Some(cpu) = cpus.get(queue as usize % cpus.len().max(1))
+        && set.set(*cpu).is_ok()
+    {
         let _ = sched_setaffinity(Pid::from_raw(0), &set);
     }
 }

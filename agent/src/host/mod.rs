@@ -30,6 +30,18 @@ pub enum HostError {
     /// The interface carries no Ethernet frames.
     #[error("{0} is no Ethernet interface; VRRP needs one")]
     NotEthernet(String),
+    /// Frames on some queues of the interface would get lost.
+    #[error(
+        "{interface} has {queues} receive queues, and services take at most {most}: `ethtool -L {interface} combined {most}`"
+    )]
+    TooManyQueues {
+        /// The interface.
+        interface: String,
+        /// Its queues.
+        queues: u32,
+        /// The most that are possible.
+        most: u32,
+    },
     /// Frames of the interface do not fit into the buffers of the engine.
     #[error(
         "{interface} has an MTU of {mtu}, and services take at most {most}: `ip link set {interface} mtu {most}`"

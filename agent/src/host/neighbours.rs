@@ -52,7 +52,7 @@ impl Neighbours {
         request.execute().await.map_err(failed)
     }
 
-    /// The hosts on the interface, those that do not answer left out.
+    /// What the kernel has found on the interface. What it is just looking for is left out.
     ///
     /// # Errors
     ///
@@ -67,21 +67,24 @@ impl Neighbours {
     }
 }
 
-/// A host that is there.
+/// What the kernel knows of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Its hardware address.
-    pub mac: Mac,
+    /// Its hardware address; `None` if it does not answer.
+    pub mac: Option<Mac>,
     /// Whether somebody has entered it by hand: the kernel does not look whether it is there.
     pub entered: bool,
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Neighbour)> {
-    let entered = message.header.state == NeighbourState::Permanent;
-    // All that can be sent to; others are not there, or there is nothing to be found out.
+    let state = message.header.state;
+    let entered = state == NeighbourState::Permanent;
     let is_there = entered
         || [NeighbourState::Reachable, NeighbourState::Stale, NeighbourState::Delay, NeighbourState::Probe]
-            .contains(&message.header.state);
+            .contains(&state);
+    if !is_there && state != NeighbourState::Failed {
+        return None;
+    }
     let address = message.attributes.iter().find_map(|attribute| {
         let NeighbourAttribute::Destination(address) = attribute else { return None };
         ip_address(address)
@@ -89,8 +92,8 @@ fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Neighbour)> {
     let mac = message.attributes.iter().find_map(|attribute| {
         let NeighbourAttribute::LinkLayerAddress(octets) = attribute else { return None };
         Mac::try_from(octets.as_slice()).ok()
-    })?;
-    is_there.then_some((address, Neighbour { mac, entered }))
+    });
+    Some((address, Neighbour { mac: mac.filter(|_| is_there), entered }))
 }
 
 fn ip_address(address: &NeighbourAddress) -> Option<IpAddr> {

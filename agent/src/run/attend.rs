@@ -72,6 +72,7 @@ pub(super) async fn until_ended(attention: Attention<'_>, line: Line) -> anyhow:
             end = &mut ended => {
                 let end = end.context("the election thread has died; its leases lapse")?;
                 if end == End::PassedOn {
+                    attendant.server.end_engines();
                     alone.abort_all();
                     attendant.leave().await;
                 }

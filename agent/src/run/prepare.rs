@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use baton_common::maps::{Device, MAX_QUEUES};
 use baton_common::vrid::Family;
 use tokio::net::UnixListener;
@@ -20,9 +20,9 @@ use crate::address;
 use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, ExaminedInterface, Pins, Plan, Sockets};
+use crate::datapath::{Datapath, DatapathError, ExaminedInterface, Pins, Plan};
 use crate::driver::{Event, PortParts, Router, Transmitter};
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Entries};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
@@ -38,9 +38,24 @@ const EVENTS_OF_ROUTER: usize = 8;
 /// An engine whose workers have not started yet.
 pub(super) struct PendingEngine {
     pub(super) engine: Arc<Engine>,
-    pub(super) sockets: Sockets,
-    /// The index of its interface.
-    interface: u32,
+    pub(super) entries: Entries,
+}
+
+impl PendingEngine {
+    fn new(
+        config: &Config,
+        engine: &Arc<Engine>,
+        datapath: &mut Datapath,
+        queues: u32,
+    ) -> Result<Self, DatapathError> {
+        let cached = if config.runtime.flow_cache { queues } else { 0 };
+        let entries = Entries {
+            sockets: datapath.take_engine_sockets()?,
+            flow_caches: (0..cached).map(|_| datapath.flow_cache()).collect::<Result<_, _>>()?,
+            flows: config.runtime.flows as usize,
+        };
+        Ok(Self { engine: Arc::clone(engine), entries })
+    }
 }
 
 /// Everything that the election and its service need.
@@ -74,11 +89,12 @@ pub(super) fn prepare<'a>(
     }
     undo.changes.record_interfaces(&config.interfaces())?;
     for interface in examined {
-        undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log)?);
+        let (log, flows) = (config.runtime.datapath_log, config.cached_flows(interface.name()));
+        undo.datapaths.push(interface.open(netlink, log, flows)?);
     }
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
     let (mut parts, mut served) = (Vec::new(), Vec::new());
-    let (mut pending_rings, mut pending_engines) = (Vec::new(), Vec::new());
+    let (mut pending_rings, mut pending_engines, mut backends) = (Vec::new(), Vec::new(), Vec::new());
     let (mut watched, mut plans, mut temporary) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
@@ -89,11 +105,10 @@ pub(super) fn prepare<'a>(
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         // A queue has one socket, which the engine needs more: adverts are heard and said by the raw sockets then.
         match &port_served.engine {
-            Some(engine) => pending_engines.push(PendingEngine {
-                engine: Arc::clone(engine),
-                sockets: datapath.take_engine_sockets()?,
-                interface: interface.index,
-            }),
+            Some(engine) => {
+                pending_engines.push(PendingEngine::new(config, engine, datapath, port_served.queues)?);
+                backends.push((Arc::clone(engine), interface.index, datapath.backends()?));
+            }
             None => {
                 let sockets = datapath.take_sockets()?;
                 pending_rings.push(PendingRings::new(index, &interface.name, port_served.queues, sockets));
@@ -110,9 +125,9 @@ pub(super) fn prepare<'a>(
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
-        for PendingEngine { engine, interface, .. } in &pending_engines {
-            let neighbours = Neighbours::open(*interface).context("opening a netlink socket")?;
-            runtime.spawn(Arc::clone(engine).keep_pools(neighbours));
+        for (engine, interface, backends) in backends {
+            let neighbours = Neighbours::open(interface).context("opening a netlink socket")?;
+            runtime.spawn(engine.keep_pools(neighbours, backends));
         }
         for datapath in &mut undo.datapaths {
             runtime.spawn(datapath.take_events()?);
@@ -207,7 +222,8 @@ impl Opening<'_> {
             .collect();
 
         let ethtool = Ethtool::open(name)?;
-        let queues = ethtool.receive_queues().min(MAX_QUEUES);
+        let all_queues = ethtool.receive_queues();
+        let queues = all_queues.min(MAX_QUEUES);
         let packet = PacketSocket::open(*index).context("opening a packet socket")?;
         let groups: BTreeSet<IpAddr> = entries.iter().filter_map(|entry| entry.multicast).collect();
         for group in &groups {
@@ -241,7 +257,7 @@ impl Opening<'_> {
             primaries,
             xdp_mode: xdp.to_string(),
             queues,
-            engine: self.engine(queues)?,
+            engine: self.engine(all_queues)?,
             counters: self.datapath.take_counters()?,
             routers: configs
                 .into_iter()
@@ -270,13 +286,16 @@ impl Opening<'_> {
     }
 
     /// The engine of the interface, if it has services, of which the data plane hears.
-    fn engine(&mut self, queues: u32) -> anyhow::Result<Option<Arc<Engine>>> {
+    fn engine(&mut self, all_queues: u32) -> anyhow::Result<Option<Arc<Engine>>> {
         let Interface { name, mac, .. } = self.interface;
         let plan = engine::Plan::of(self.config, name);
         if plan.services.is_empty() {
             return Ok(None);
         }
+        if all_queues > MAX_QUEUES {
+            bail!(HostError::TooManyQueues { interface: name.clone(), queues: all_queues, most: MAX_QUEUES });
+        }
         self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
-        Ok(Some(Arc::new(Engine::new(plan, name, *mac, queues))))
+        Ok(Some(Arc::new(Engine::new(plan, name, *mac, all_queues, self.datapath.forwarded()?))))
     }
 }

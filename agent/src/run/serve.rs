@@ -29,7 +29,7 @@ use crate::guardian::{Briefing, Line, Notice, Predecessor, Progress, Tenure};
 use crate::host::drained::Drained;
 use crate::host::rights;
 use crate::stall::StallWatch;
-use crate::track::{self, State, Tracked, Tracker};
+use crate::track::{self, Probe, State, Tracked, Tracker, no_engine};
 
 /// The running agent.
 pub(super) struct Serving {
@@ -63,8 +63,9 @@ pub(super) fn start(
         report::warn_of_no_link(&port.interface);
     }
     config.gateways().for_each(report::warn_of_no_forwarding);
-    let trackers = config.trackers.iter().map(Tracker::new).collect::<Result<Vec<_>, _>>();
-    let trackers = trackers.context("making the trackers ready")?;
+    let engine = |interface: &str| engine_probe(&served, interface);
+    let trackers = config.trackers.iter().map(|tracker| Tracker::new(tracker, &engine));
+    let trackers: Vec<_> = trackers.collect::<Result<_, _>>().context("making the trackers ready")?;
     let hooks = Hooks::new(&config.hooks).context("making the hooks ready")?;
     let ports = parts.into_iter().map(Port::new).collect();
     let election = Election {
@@ -118,6 +119,15 @@ pub(super) fn start(
     }
     held.recv().context("the election thread has died at once")?.context("holding the guardian's notice")?;
     Ok(Serving { runtime, hooks, server, alone, pending_rings, pending_engines, briefing, ended, restarts })
+}
+
+/// What tells whether the engine of `interface` does its work.
+fn engine_probe(served: &[ServedPort], interface: &str) -> Probe {
+    let port = served.iter().find(|port| port.interface == interface);
+    match port.and_then(|port| port.engine.as_ref()).map(|engine| Arc::clone(engine.health())) {
+        Some(health) => Box::new(move || health.check()),
+        None => no_engine(interface),
+    }
 }
 
 /// The virtual routers that have trackers.
@@ -193,8 +203,8 @@ impl Serving {
         // A thread that is not there to hear it is noticed as one that has died.
         let _ = self.server.remote.send(Command::Begin);
         af_xdp::open(std::mem::take(&mut self.pending_rings), self.server.remote.clone());
-        for PendingEngine { engine, sockets, .. } in self.pending_engines.drain(..) {
-            if let Err(error) = engine.start(sockets) {
+        for PendingEngine { engine, entries } in self.pending_engines.drain(..) {
+            if let Err(error) = engine.start(entries) {
                 tracing::error!(%error, "no thread for the engine; services are down");
             }
         }

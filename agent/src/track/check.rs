@@ -28,15 +28,20 @@ pub(super) enum Looker {
     File(SmallFile),
     /// What a program says.
     Exec(Program),
+    /// Whether the engine does its work.
+    Engine(Probe),
 }
 
+/// What tells whether a part of this program does its work, or why not; `None` while that is being found out.
+pub type Probe = Box<dyn Fn() -> Option<Result<(), String>> + Send>;
+
 impl Looker {
-    /// A check that has not looked yet.
+    /// A check that has not looked yet. The engine of an interface is asked by what `engine` gives.
     ///
     /// # Errors
     ///
     /// There is no such user.
-    pub(super) fn new(check: &Check) -> Result<Self, ProgramError> {
+    pub(super) fn new(check: &Check, engine: &dyn Fn(&str) -> Probe) -> Result<Self, ProgramError> {
         Ok(match check {
             Check::Process(path) => Self::Process(Process::new(path.clone())),
             Check::Carrier(interface) => Self::Carrier(Carrier::new(interface.clone())),
@@ -44,6 +49,7 @@ impl Looker {
             Check::Http(target) => Self::Http(target.clone()),
             Check::File(path) => Self::File(SmallFile::new(path.clone())),
             Check::Exec { words, user } => Self::Exec(Program::new(words, user.as_deref())?),
+            Check::Engine(interface) => Self::Engine(engine(interface)),
         })
     }
 
@@ -56,6 +62,10 @@ impl Looker {
             Self::Http(target) => get(target).await,
             Self::File(file) => number_in(file).await,
             Self::Exec(program) => program.run(&[]).await.map_err(|error| error.to_string()),
+            Self::Engine(probe) => match probe() {
+                Some(seen) => seen,
+                None => return Finding::Pending,
+            },
         };
         match seen {
             Ok(()) => Finding::Good,
@@ -68,7 +78,9 @@ impl Looker {
         match self {
             Self::Process(process) => process.ended().await,
             Self::Carrier(carrier) => carrier.changed().await,
-            Self::Tcp(_) | Self::Http(_) | Self::File(_) | Self::Exec(..) => pending().await,
+            Self::Tcp(_) | Self::Http(_) | Self::File(_) | Self::Exec(..) | Self::Engine(_) => {
+                pending().await
+            }
         }
     }
 }
@@ -86,6 +98,11 @@ async fn number_in(file: &mut SmallFile) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(format!("{}: {error}", file.path().display())),
     }
+}
+
+/// Of those that have no engine to ask.
+pub fn no_engine(_: &str) -> Probe {
+    Box::new(|| Some(Err("there is no engine".to_owned())))
 }
 
 #[cfg(test)]
@@ -165,7 +182,8 @@ mod tests {
     fn a_program_is_in_order_when_it_ends_well() {
         let looker = |script: &str| {
             let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-            look(&mut Looker::new(&Check::Exec { words, user: None }).expect("no other user"))
+            let check = Check::Exec { words, user: None };
+            look(&mut Looker::new(&check, &no_engine).expect("no other user"))
         };
         assert_eq!(looker("exit 0"), Finding::Good);
         let found = looker("exit 1");

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+pub use self::check::{Probe, no_engine};
 pub use self::opinion::State;
 
 use self::check::Looker;
@@ -36,13 +37,14 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// What `config` describes.
+    /// What `config` describes. The engine of an interface is asked by what `engine` gives.
     ///
     /// # Errors
     ///
     /// It is to run a program as a user that there is not.
-    pub fn new(config: &TrackerConfig) -> Result<Self, ProgramError> {
-        let lookers = config.checks.iter().map(Looker::new).collect::<Result<_, _>>()?;
+    pub fn new(config: &TrackerConfig, engine: &dyn Fn(&str) -> Probe) -> Result<Self, ProgramError> {
+        let looker = |check| Looker::new(check, engine);
+        let lookers = config.checks.iter().map(looker).collect::<Result<_, _>>()?;
         Ok(Self { config: config.clone(), lookers })
     }
 }
@@ -141,7 +143,7 @@ async fn look_at_all(lookers: &mut [Looker]) -> Finding {
     for looker in lookers {
         match looker.look().await {
             Finding::Good => {}
-            found @ (Finding::Bad(_) | Finding::Gone(_)) => return found,
+            found @ (Finding::Bad(_) | Finding::Gone(_) | Finding::Pending) => return found,
         }
     }
     Finding::Good

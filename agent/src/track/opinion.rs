@@ -11,6 +11,8 @@ pub(super) enum Finding {
     Bad(String),
     /// Gone for certain, and how.
     Gone(String),
+    /// Nothing, yet.
+    Pending,
 }
 
 /// What is thought of an object.
@@ -46,7 +48,7 @@ impl Opinion {
             (State::Unknown, Finding::Good) | (_, Finding::Gone(_)) => 1,
             (State::Unknown | State::Good, Finding::Bad(_)) => self.fall.get(),
             (State::Failing(_), Finding::Good) => self.rise.get(),
-            (State::Good, Finding::Good) | (State::Failing(_), Finding::Bad(_)) => {
+            (State::Good, Finding::Good) | (State::Failing(_), Finding::Bad(_)) | (_, Finding::Pending) => {
                 self.against = 0;
                 return None;
             }
@@ -60,6 +62,7 @@ impl Opinion {
         self.state = match finding {
             Finding::Good => State::Good,
             Finding::Bad(how) | Finding::Gone(how) => State::Failing(how),
+            Finding::Pending => return None,
         };
         is_news.then_some(&self.state)
     }
@@ -77,6 +80,7 @@ mod tests {
             let finding = match look {
                 '+' => Finding::Good,
                 '-' => Finding::Bad("bad".to_owned()),
+                '?' => Finding::Pending,
                 _ => Finding::Gone("gone".to_owned()),
             };
             told.push(match opinion.note(finding) {
@@ -104,6 +108,7 @@ mod tests {
             ("+-x+++", "G.F..G"),
             ("--x-", ".F.."),
             ("x+x+++", "F....G"),
+            ("??+?-?--", "..G....F"),
         ] {
             assert_eq!(looks(story), told, "{story}");
         }

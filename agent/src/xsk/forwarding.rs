@@ -1,5 +1,5 @@
 //! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
-//! place: the fill ring, the hands of `forward`, or on its way out.
+//! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
 
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -8,8 +8,11 @@ use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
 use super::{Opened, RingError, wake};
 
-/// Frames of a queue, and size of every ring: each ring holds them all, so that none is ever full.
+/// Frames of a queue.
 const FRAMES: u32 = 2048;
+/// Size of every ring. The kernel says later than it takes a frame that it has taken it, so that a ring that held but all frames
+/// could seem to be full.
+const RING_SIZE: u32 = 2 * FRAMES;
 /// Frames that are handled at once.
 const BATCH: usize = 64;
 /// Frames that the kernel sends in one call, in copy mode.
@@ -25,6 +28,11 @@ pub struct ForwardingRing {
     fill: FillQueue,
     tx: TxQueue,
     completion: CompQueue,
+    /// Frames that wait for room in the fill ring, and in the transmit ring. They never grow beyond their first allocation.
+    to_fill: Vec<FrameDesc>,
+    to_send: Vec<FrameDesc>,
+    /// Frames that the transmit ring has and that are not complete.
+    sending: usize,
 }
 
 impl ForwardingRing {
@@ -34,11 +42,12 @@ impl ForwardingRing {
     ///
     /// As those of [`super::Ring::open`].
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
-        let Opened { umem, rx, mut fill, tx, completion, frames } =
-            Opened::open(interface, queue, FRAMES, FRAMES)?;
-        // SAFETY: the frames come from this UMEM and were handed out by it this moment.
-        unsafe { fill.produce(&frames) };
-        Ok(Self { umem, rx, fill, tx, completion })
+        let Opened { umem, rx, fill, tx, completion, frames } =
+            Opened::open(interface, queue, FRAMES, RING_SIZE)?;
+        let to_send = Vec::with_capacity(FRAMES as usize);
+        let mut ring = Self { umem, rx, fill, tx, completion, to_fill: frames, to_send, sending: 0 };
+        ring.refill();
+        Ok(ring)
     }
 
     /// The socket, for polling and for the XSKMAP.
@@ -47,46 +56,56 @@ impl ForwardingRing {
     }
 
     /// Hands a batch of the frames that have arrived to `handle`, which may rewrite one in place and says whether it is to be sent.
-    /// Answers with how many there were.
+    /// Answers with how many there were. To be called again soon while it [is sending](Self::is_sending).
     pub fn forward(&mut self, mut handle: impl FnMut(&mut [u8]) -> bool) -> usize {
         self.reclaim();
         let mut frames = [FrameDesc::default(); BATCH];
         // SAFETY: this ring belongs to the UMEM whose frames fill `frames`.
         let count = unsafe { self.rx.consume(&mut frames) };
-        let frames = &mut frames[..count];
-        // Those to be sent to the front.
-        let mut sent = 0;
-        for index in 0..count {
+        for frame in &mut frames[..count] {
             // SAFETY: the frame came from the receive ring of this UMEM and goes on only below.
-            let mut data = unsafe { self.umem.data_mut(&mut frames[index]) };
-            if handle(data.contents_mut()) {
-                frames.swap(sent, index);
-                sent += 1;
-            }
+            let mut data = unsafe { self.umem.data_mut(frame) };
+            let is_to_send = handle(data.contents_mut());
+            if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
         }
-        let (to_send, to_fill) = frames.split_at(sent);
-        // SAFETY: these frames were consumed above and nothing borrows them any more. The rings take them all, as they take
-        // all that there are.
-        unsafe {
-            self.tx.produce(to_send);
-            self.fill.produce(to_fill);
-        }
-        if sent > 0 && self.tx.needs_wakeup() {
-            self.send(sent);
-        }
+        self.refill();
+        self.send();
         count
     }
 
-    /// Makes the kernel send `count` frames. Those that it throws away complete all the same.
-    fn send(&self, count: usize) {
-        for _ in 0..=count.div_ceil(SENT_AT_ONCE) {
-            if !matches!(wake(self.tx.fd().as_raw_fd()), Err(Errno::EAGAIN)) {
-                return;
+    /// Whether frames are still on their way out. Nothing tells when the kernel, which could not take them, can again.
+    pub fn is_sending(&self) -> bool {
+        self.sending > 0 || !self.to_send.is_empty()
+    }
+
+    /// Gives frames to the receiving side, as many as there is room for.
+    fn refill(&mut self) {
+        if !self.to_fill.is_empty() {
+            // SAFETY: these frames belong to this UMEM, nothing borrows them, and they are nowhere else.
+            let taken = unsafe { self.fill.produce(&self.to_fill) };
+            self.to_fill.drain(..taken);
+        }
+    }
+
+    /// Gives frames to the sending side, as many as there is room for, and makes the kernel send.
+    fn send(&mut self) {
+        if !self.to_send.is_empty() {
+            // SAFETY: as in `refill`.
+            let taken = unsafe { self.tx.produce(&self.to_send) };
+            self.to_send.drain(..taken);
+            self.sending += taken;
+        }
+        if self.sending > 0 && self.tx.needs_wakeup() {
+            for _ in 0..=self.sending.div_ceil(SENT_AT_ONCE) {
+                // After the first there is more, after the second, a frame that was thrown away and completes all the same, too.
+                if !matches!(wake(self.tx.fd().as_raw_fd()), Err(Errno::EAGAIN | Errno::EBUSY)) {
+                    return;
+                }
             }
         }
     }
 
-    /// Gives the frames that have left back to the receiving side.
+    /// Takes the frames back that have left.
     fn reclaim(&mut self) {
         let mut frames = [FrameDesc::default(); BATCH];
         loop {
@@ -95,8 +114,8 @@ impl ForwardingRing {
             if count == 0 {
                 return;
             }
-            // SAFETY: the kernel has done with these frames, and nobody else has them.
-            unsafe { self.fill.produce(&frames[..count]) };
+            self.to_fill.extend_from_slice(&frames[..count]);
+            self.sending = self.sending.saturating_sub(count);
         }
     }
 }

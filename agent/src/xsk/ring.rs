@@ -10,15 +10,16 @@ use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 use super::{Opened, RingError, wake};
 
 /// Frames that wait to be filled: a burst of adverts from every router of a large segment.
-const RX_FRAMES: usize = 64;
+const RX_FRAMES: u32 = 64;
 /// Frames to send: adverts of all virtual routers and a batch of announcements.
-const TX_FRAMES: usize = 64;
-/// Size of every ring; a power of two that holds all frames of its kind, so that no ring is ever full.
-const RING_SIZE: u32 = 64;
+const TX_FRAMES: u32 = 64;
+/// Size of every ring, a power of two. The kernel says later than it takes a frame that it has taken it, so that a ring that held
+/// but all frames of its kind could seem to be full.
+const RING_SIZE: u32 = 128;
 /// Frames read at once; the rest waits for the next round, so that timers are never starved.
 const BATCH: usize = 16;
 
-const _: () = assert!(RX_FRAMES <= RING_SIZE as usize && TX_FRAMES <= RING_SIZE as usize);
+const _: () = assert!(2 * RX_FRAMES <= RING_SIZE && 2 * TX_FRAMES <= RING_SIZE);
 
 /// The AF_XDP socket of one receive queue. `T` is what the caller wants back when a frame has been sent.
 pub struct Ring<T> {
@@ -40,12 +41,12 @@ impl<T: Copy> Ring<T> {
     /// The kernel or the driver has no AF_XDP, or the queue has a socket already (`EBUSY`: also for some 50 ms
     /// after its last owner died).
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
-        let opened = Opened::open(interface, queue, 2 * RING_SIZE, RING_SIZE)?;
+        let opened = Opened::open(interface, queue, RX_FRAMES + TX_FRAMES, RING_SIZE)?;
         let Opened { umem, rx, mut fill, tx, completion, mut frames } = opened;
-        let free = frames.split_off(RX_FRAMES);
+        let free = frames.split_off(RX_FRAMES as usize);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.
         unsafe { fill.produce(&frames) };
-        Ok(Self { umem, rx, fill, tx, completion, free, in_flight: Vec::with_capacity(TX_FRAMES) })
+        Ok(Self { umem, rx, fill, tx, completion, free, in_flight: Vec::with_capacity(TX_FRAMES as usize) })
     }
 
     /// The socket, for polling and for the XSKMAP.
@@ -63,7 +64,7 @@ impl<T: Copy> Ring<T> {
             handle(unsafe { self.umem.data(frame) }.contents());
         }
         // SAFETY: these frames were consumed above and nothing borrows them any more. The ring takes them all: it is
-        // as large as the number of receive frames.
+        // twice as large as the number of receive frames.
         unsafe { self.fill.produce(&frames[..count]) };
         count > 0
     }

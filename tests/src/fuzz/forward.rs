@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 
@@ -37,10 +38,10 @@ pub fn forward(octets: &[u8]) -> bool {
         service("192.0.2.100", Protocol::Udp),
         service("2001:db8::100", Protocol::Tcp),
     ];
-    let plan = Arc::new(Plan::new(vec![pool], services.to_vec()));
-    let pools = Pools::new(&plan, vec![Condition::Up(BACKEND_MAC); addresses.len()]);
+    let plan = Arc::new(Plan::new(&[pool], services.to_vec()));
+    let pools = Pools::unknown(&plan).then(&plan, vec![Condition::Up(BACKEND_MAC); addresses.len()]);
     let traffic = Arc::new(Traffic::new(addresses.len()));
-    let mut forwarder = Forwarder::new(plan, 8, DEVICE_MAC, Arc::clone(&traffic));
+    let mut forwarder = Forwarder::<FlowCache>::new(plan, 8, None, DEVICE_MAC, Arc::clone(&traffic));
 
     let mut frame = octets.to_vec();
     let is_sent = forwarder.forward(&mut frame, &pools, Instant::from_nanos(1));

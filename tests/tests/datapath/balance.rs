@@ -1,9 +1,14 @@
-//! What is given to the engine: a service's port at an owned VIP, and nothing else. In a test there is no socket for it.
+//! What is given to the engine, a service's port at an owned VIP and nothing else, and what is forwarded past it. In a test there
+//! is no socket for the engine.
 
-use baton_common::maps::ANY_PORT;
+use baton::clock;
+use baton_common::flow::Flow;
+use baton_common::maps::{ANY_PORT, mapped};
 use baton_common::ownership::{BALANCED, NOT_ACCEPTED};
-use baton_common::verdict::Verdict::{Other, VipBalanced, VipDelivered, VipNotAccepted, VipNotOwner};
-use baton_tests::datapath::{Datapath, FOREVER, XDP_DROP, XDP_PASS};
+use baton_common::verdict::Verdict::{
+    Other, VipBalanced, VipDelivered, VipForwarded, VipNotAccepted, VipNotOwner,
+};
+use baton_tests::datapath::{Datapath, FOREVER, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames::{self, tagged, with};
 
 use super::setup::{DEVICE_MAC, Role, SLOT, SLOT6, VIRTUAL_MAC, VIRTUAL_MAC6, host, outcome};
@@ -13,7 +18,12 @@ const VIP6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
+const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0xbe, 7];
+
 const DESTINATION_MAC: usize = 0;
+const SOURCE_MAC: usize = 6;
+const SOURCE_PORT: usize = 34;
+const TCP_FLAGS: usize = 47;
 const LENGTH_OF_HEADER: usize = 14;
 const FRAGMENT: usize = 20;
 const PROTOCOL: usize = 23;
@@ -94,8 +104,9 @@ fn what_is_for_no_service_goes_on_as_before() {
     }
     let foreign = with(&traffic(), DESTINATION_MAC, &[2, 0, 0, 0, 0, 7]);
     assert_eq!(host.receive(&foreign), outcome(XDP_PASS, Other, &foreign), "another host's frame");
-    let tagged = tagged(&traffic(), &[(0x8100, 7)]);
-    assert_ne!(host.receive(&tagged).counted.into_keys().next(), Some(VipBalanced), "another link");
+    let mut host = host;
+    host.add_vip(7, VIP, SLOT);
+    assert_delivered(&host, &tagged(&traffic(), &[(0x8100, 7)]), "the same address on another link");
 }
 
 #[test]
@@ -107,6 +118,85 @@ fn a_service_at_any_port_takes_what_no_other_has() {
         assert_balanced(&host, &frame, &format!("UDP port {port}"));
     }
     assert_delivered(&host, &with(&traffic(), PORT, &444_u16.to_be_bytes()), "TCP");
+}
+
+/// The flow of [`traffic`].
+fn flow() -> Flow {
+    Flow {
+        source: mapped([203, 0, 113, 7]),
+        destination: mapped(VIP),
+        source_port: 51_515,
+        destination_port: 443,
+        protocol: TCP,
+        _pad: [0; 3],
+    }
+}
+
+/// The host, which knows the flows of [`traffic`] in both families and that its backend is up.
+fn forwarder() -> Datapath {
+    let mut host = balancer(FOREVER, BALANCED);
+    host.set_backend(7, Some(BACKEND_MAC));
+    host.cache_flow(flow(), 7);
+    let mut source = [0; 16];
+    source[..4].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
+    source[15] = 9;
+    let destination = VIP6.map(u16::to_be_bytes).concat().try_into().expect("an address");
+    host.cache_flow(Flow { source, destination, ..flow() }, 7);
+    host
+}
+
+/// [`traffic`] with other TCP flags.
+fn flagged(flags: u8) -> Vec<u8> {
+    with(&traffic(), TCP_FLAGS, &[flags])
+}
+
+const ACK: u8 = 0x10;
+
+#[test]
+fn a_known_flow_goes_to_its_backend_by_other_ethernet_addresses_and_no_other_change() {
+    let mut host = forwarder();
+    let mut octets = 0;
+    let six = traffic6(TCP, &with(&tcp(443), 13, &[ACK]));
+    for frame in [flagged(ACK), flagged(ACK | 0x08), with(&flagged(ACK), DESTINATION_MAC, &DEVICE_MAC), six] {
+        let sent = with(&with(&frame, DESTINATION_MAC, &BACKEND_MAC), SOURCE_MAC, &DEVICE_MAC);
+        assert_eq!(host.receive(&frame), outcome(XDP_TX, VipForwarded, &sent));
+        octets += frame.len() as u64;
+    }
+    assert_eq!(host.carried(7), (4, octets));
+    let seen = host.cached_flow(flow()).expect("it is known").seen_ns;
+    assert!((1..=clock::now().as_nanos()).contains(&seen), "{seen}");
+}
+
+#[test]
+fn what_begins_or_ends_a_connection_is_the_engines() {
+    let mut host = forwarder();
+    for flags in [0x02, 0x12, 0x11, 0x04, 0x14, 0x01] {
+        assert_balanced(&host, &flagged(flags), &format!("flags {flags:02x}"));
+    }
+    assert_eq!(host.carried(7), (0, 0));
+    assert_eq!(host.cached_flow(flow()).expect("it is known").seen_ns, 0);
+}
+
+#[test]
+fn a_flow_that_is_not_known_or_whose_backend_is_not_up_is_the_engines() {
+    let mut host = forwarder();
+    let other = with(&flagged(ACK), SOURCE_PORT, &51_516_u16.to_be_bytes());
+    assert_balanced(&host, &other, "another port of the client");
+    host.set_backend(7, None);
+    assert_balanced(&host, &flagged(ACK), "a backend that is down");
+    host.cache_flow(flow(), 16_384);
+    assert_balanced(&host, &flagged(ACK), "a backend that there is not");
+}
+
+#[test]
+fn a_known_flow_is_forwarded_only_while_the_lease_lasts() {
+    let mut host = forwarder();
+    for lease_until_ns in [0, 1] {
+        host.set_delivery(SLOT, lease_until_ns, VIRTUAL_MAC, BALANCED);
+        let frame = flagged(ACK);
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame));
+    }
+    assert_eq!(host.carried(7), (0, 0));
 }
 
 #[test]

@@ -18,11 +18,17 @@ use nix::sched::{CloneFlags, unshare};
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
+const LRU_HASH: u32 = 9;
 const XSKMAP: u32 = 17;
 const MMAPABLE: u32 = 0x400;
 
 fn data(map: &Map) -> &MapData {
-    if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::XskMap(data) = map {
+    if let Map::Array(data)
+    | Map::HashMap(data)
+    | Map::LruHashMap(data)
+    | Map::PerCpuArray(data)
+    | Map::XskMap(data) = map
+    {
         return data;
     }
     panic!("a map of an unexpected type: {map:?}")
@@ -59,7 +65,10 @@ fn the_maps_are_what_the_contract_says() {
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::FRONTENDS, [HASH, 24, 4, 16_384, 0]),
         (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 36, 0]),
+        (maps::FLOW_CACHE, [LRU_HASH, 40, 16, 1024, 0]),
+        (maps::BACKENDS, [ARRAY, 4, 8, 16_384, 0]),
+        (maps::CARRIED, [PERCPU_ARRAY, 4, 16, 16_384, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 37, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");

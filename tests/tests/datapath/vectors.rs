@@ -318,7 +318,7 @@ fn expected(name: &str, length: usize) -> &'static Row {
 fn action(verdict: Verdict) -> u32 {
     match verdict {
         Other | LinkControl | VipDelivered | GatewayDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
-        ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown => XDP_TX,
+        ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown | VipForwarded => XDP_TX,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
         | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner
@@ -386,8 +386,8 @@ fn an_unconfigured_host_lets_everything_pass() {
             LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
             | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
-            | VipBalanced | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip | GatewayDelivered
-            | EgressArp | EgressNd | EgressVirtualMac => Other,
+            | VipForwarded | VipBalanced | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip
+            | GatewayDelivered | EgressArp | EgressNd | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, ensure};
 use baton_tests::lab::{Backend, Echo, Host, Lab, VIP, VIPS6, output, wait_until};
 
-use super::support::{SOON, Setup, WEB, pool};
+use super::support::{BACKENDS, SOON, Setup, WEB, pool};
 
 /// A connection of the client that is kept open.
 struct Connection(TcpStream);
@@ -133,6 +133,53 @@ fn a_client_is_served_over_ipv6() -> Result<()> {
 }
 
 #[test]
+fn connections_go_on_while_the_agent_is_restarted() -> Result<()> {
+    let setup = Setup::with(&format!("check = \"http:80/\"\n{WEB}"))?;
+    let mut connections = (0..50).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
+    let before = connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?;
+    let epoch = || Ok::<_, Error>(setup.lab.baton_status(Host::A)?.routers[0].epoch);
+    let first = epoch()?;
+    for _ in 0..2 {
+        output(&mut setup.lab.baton(Host::A, "restart")?)?;
+        assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
+    }
+    assert_eq!(epoch()?, first, "the role stays");
+    setup.end()
+}
+
+#[test]
+fn the_vip_moves_when_a_node_finds_no_backend() -> Result<()> {
+    let setup = Setup::with(&format!("check = \"http:80/\"\ninterval_ms = 100\n{WEB}"))?;
+    // Its checks find nobody any more, and the other node's do.
+    for number in 1..=BACKENDS {
+        let route = format!("{}/32", Backend::address_of(number));
+        setup.lab.run(Host::A, "ip", &["route", "add", "unreachable", &route])?;
+    }
+    setup.wait_for_active(Host::B)?;
+    let status = setup.lab.baton_status(Host::A)?;
+    let tracker = &status.routers[0].trackers[0];
+    assert_eq!((tracker.name.as_str(), tracker.state.as_str()), ("engine eth0", "failing"));
+    assert!(setup.lab.fetch(VIP)?.starts_with("backend"));
+    setup.end()
+}
+
+#[test]
+fn established_flows_go_past_the_engine_and_are_counted() -> Result<()> {
+    let setup = Setup::with(WEB)?;
+    let mut connection = Connection::open(&setup.lab)?;
+    for _ in 0..50 {
+        connection.ask()?;
+    }
+    let status = setup.lab.baton_status(Host::A)?;
+    let [forwarded, balanced] =
+        ["vip-forwarded", "vip-balanced"].map(|verdict| status.interfaces[0].verdicts[verdict]);
+    assert!(forwarded >= 50 && balanced < 20, "{forwarded} past the engine, {balanced} through it");
+    let carried: u64 = setup.engine(Host::A)?.pools[0].backends.iter().map(|backend| backend.frames).sum();
+    assert!(carried >= forwarded + balanced, "{carried} of {forwarded} + {balanced}");
+    setup.end()
+}
+
+#[test]
 fn what_is_for_no_service_goes_to_the_node_as_before() -> Result<()> {
     let setup = Setup::with(WEB)?;
     let _echoes = [Echo::start(&setup.lab, Host::A, VIP)?, Echo::start(&setup.lab, Host::B, VIP)?];
@@ -143,7 +190,7 @@ fn what_is_for_no_service_goes_to_the_node_as_before() -> Result<()> {
 
 #[test]
 fn a_backend_that_fails_its_check_gets_no_connections_and_both_nodes_agree() -> Result<()> {
-    let check = "check = \"http:80/\"\ninterval_ms = 100\ntimeout_ms = 100\n";
+    let check = "check = \"http:80/\"\ninterval_ms = 100\n";
     let mut setup = Setup::with(&format!("{check}{WEB}"))?;
     let counts = |setup: &Setup, host| -> Result<Vec<u64>> {
         Ok(setup.engine(host)?.pools[0].backends.iter().map(|backend| backend.frames).collect())

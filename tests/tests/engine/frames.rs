@@ -1,15 +1,21 @@
 //! What becomes of single frames.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
-use baton::engine::{Condition, Forwarder, Loss, Plan, Pools, Traffic};
+use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
+use baton_common::flow::Flow;
+use baton_common::maps::ACCEPT_RFC9568;
+use baton_common::ownership::BALANCED;
+use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
 use proptest::prelude::*;
 
@@ -17,12 +23,35 @@ use proptest::prelude::*;
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
 /// Where the source port of a frame of the vectors is: Ethernet, IPv4.
 const SOURCE_PORT: usize = 34;
+const TCP_FLAGS: usize = 47;
+
+/// What a flow cache would know of a flow: its backend, and when it was seen.
+type Cached = (u16, Option<Instant>);
+
+/// What takes the place of a flow cache.
+#[derive(Clone, Default)]
+struct Bypassed(Rc<RefCell<HashMap<Flow, Cached>>>);
+
+impl Bypass for Bypassed {
+    fn put(&mut self, flow: Flow, backend: u16) {
+        self.0.borrow_mut().insert(flow, (backend, None));
+    }
+
+    fn remove(&mut self, flow: &Flow) {
+        self.0.borrow_mut().remove(flow);
+    }
+
+    fn seen(&self, flow: &Flow) -> Option<Instant> {
+        self.0.borrow().get(flow)?.1
+    }
+}
 
 /// What forwards to `backends` what is for port 443 of the VIP.
 struct Bench {
     plan: Arc<Plan>,
     traffic: Arc<Traffic>,
-    forwarder: Forwarder,
+    bypassed: Bypassed,
+    forwarder: Forwarder<Bypassed>,
     pools: Pools,
 }
 
@@ -44,10 +73,13 @@ impl Bench {
         };
         let service =
             ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
-        let plan = Arc::new(Plan::new(vec![pool], vec![service]));
+        let plan = Arc::new(Plan::new(&[pool], vec![service]));
         let traffic = Arc::new(Traffic::new(addresses.len()));
-        let forwarder = Forwarder::new(Arc::clone(&plan), 1024, device_mac, Arc::clone(&traffic));
-        let mut bench = Self { plan, traffic, forwarder, pools: Pools::default() };
+        let bypassed = Bypassed::default();
+        let bypass = Some(bypassed.clone());
+        let forwarder = Forwarder::new(Arc::clone(&plan), 1024, bypass, device_mac, Arc::clone(&traffic));
+        let pools = Pools::unknown(&plan);
+        let mut bench = Self { plan, traffic, bypassed, forwarder, pools };
         bench.lose(&[]);
         bench
     }
@@ -59,13 +91,30 @@ impl Bench {
             false => Condition::Up(mac(backend)),
         };
         let backends = self.plan.backends.len();
-        self.pools = Pools::new(&self.plan, (0..).map(condition).take(backends).collect());
+        self.pools = self.pools.then(&self.plan, (0..).map(condition).take(backends).collect());
     }
 
     /// What is sent for `frame`.
     fn forward(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+        self.forward_at(1, frame)
+    }
+
+    /// The same after so many seconds.
+    fn forward_at(&mut self, seconds: u64, frame: &[u8]) -> Option<Vec<u8>> {
         let mut frame = frame.to_vec();
-        self.forwarder.forward(&mut frame, &self.pools, Instant::from_nanos(1)).then_some(frame)
+        self.forwarder.forward(&mut frame, &self.pools, at(seconds)).then_some(frame)
+    }
+
+    /// The backends of the flows that are bypassed.
+    fn bypassed(&self) -> Vec<u16> {
+        self.bypassed.0.borrow().values().map(|(backend, _)| *backend).collect()
+    }
+
+    /// Looks after all flows.
+    fn tend(&mut self, seconds: u64) {
+        (0..1000).for_each(|turn| {
+            self.forwarder.tend(Instant::from_nanos(at(seconds).as_nanos() + turn * 100_000_000))
+        });
     }
 
     /// Where the flow goes that comes from `port`.
@@ -78,6 +127,19 @@ impl Bench {
         self.traffic.losses().filter(|(_, count)| *count > 0).collect()
     }
 }
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+/// The first frame of a flow with other TCP flags.
+fn flagged(flags: u8) -> Vec<u8> {
+    with(&octets("lb-tcp-syn-vip"), TCP_FLAGS, &[flags])
+}
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const FIN: u8 = 0x01;
 
 fn addresses(count: u8) -> Vec<IpAddr> {
     (1..=count).map(|last| IpAddr::from([192, 0, 2, last])).collect()
@@ -128,6 +190,78 @@ fn a_flow_keeps_its_backend_while_that_can_be_had() {
         let now = bench.backend(port);
         assert!(now.is_some() && now != Some(mac(0)));
         assert!(before == Some(mac(0)) || now == before, "port {port}");
+    }
+}
+
+#[test]
+fn a_flow_is_bypassed_while_it_is_established() {
+    let mut bench = Bench::new(&addresses(1), [2; 6]);
+    for (flags, is_bypassed) in [
+        (SYN, false),
+        (SYN, false),
+        (ACK, true),
+        (ACK, true),
+        (FIN | ACK, false),
+        (ACK, false),
+        (SYN, false),
+        (ACK, true),
+    ] {
+        assert!(bench.forward(&flagged(flags)).is_some());
+        assert_eq!(bench.bypassed(), if is_bypassed { vec![0] } else { vec![] }, "{flags:02x}");
+    }
+}
+
+#[test]
+fn a_flow_whose_backend_is_lost_is_bypassed_to_no_other_before_that_has_it() {
+    let mut bench = Bench::new(&addresses(2), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(bench.forward(&flagged(flags)).is_some());
+    }
+    let [before] = bench.bypassed()[..] else { panic!("{:?}", bench.bypassed()) };
+    bench.lose(&[u8::try_from(before).expect("one of two")]);
+    assert!(bench.forward(&flagged(ACK)).is_some());
+    assert!(bench.bypassed().is_empty());
+    assert!(bench.forward(&flagged(ACK)).is_some());
+    assert_eq!(bench.bypassed(), [1 - before]);
+}
+
+#[test]
+fn a_bypassed_flow_is_forgotten_when_nobody_sees_it_any_more() {
+    let mut bench = Bench::new(&addresses(1), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(bench.forward(&flagged(flags)).is_some());
+    }
+    bench.bypassed.0.borrow_mut().values_mut().for_each(|(_, seen)| *seen = Some(at(800)));
+    bench.tend(1000);
+    assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![0], (1, 0)));
+    bench.tend(1701);
+    assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![], (0, 0)));
+}
+
+/// Both make the same of a frame.
+#[test]
+fn the_engine_and_the_flow_cache_send_the_same_frames() {
+    let device_mac = [2, 0, 0, 0, 0, 1];
+    let virtual_mac = [0, 0, 0x5e, 0, 1, 51];
+    let mut bench = Bench::new(&addresses(1), device_mac);
+    let mut host = Datapath::load();
+    let primary6 = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    host.set_device(device_mac, [192, 0, 2, 9], primary6);
+    host.add_router(0, 51, 0, ACCEPT_RFC9568, [192, 0, 2, 9]);
+    host.add_vip(0, VIP, 0);
+    host.set_delivery(0, FOREVER, virtual_mac, BALANCED);
+    host.set_backend(0, Some(mac(0)));
+    let plain = flagged(ACK);
+    let options = [&plain[..14], &[0x46], &plain[15..34], &[1, 1, 1, 0], &plain[34..]].concat();
+    let padded = [&plain[..], &[0; 9]].concat();
+    for frame in [plain, with(&options, 16, &44_u16.to_be_bytes()), padded] {
+        let by_engine = bench.forward(&frame).expect("forwarded");
+        assert!(bench.forward(&frame).is_some());
+        for (flow, (backend, _)) in bench.bypassed.0.borrow().iter() {
+            host.cache_flow(*flow, (*backend).into());
+        }
+        let Outcome { action, frame: by_program, .. } = host.receive(&frame);
+        assert_eq!((action, by_program), (XDP_TX, by_engine));
     }
 }
 

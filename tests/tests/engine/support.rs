@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
-use baton::control::protocol::EngineStatus;
+use baton::control::protocol::{EngineStatus, RouterStatus};
 use baton_tests::lab::{Backend, Host, Lab, Process, VIP, leftovers, output, wait_until};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -65,19 +65,17 @@ impl Setup {
         Ok(write!(file, "\n{}{tables}", pool("web", Backend::address_of))?)
     }
 
-    /// Starts the agent of `host` and waits until its engine has all backends.
+    /// Starts the agent of `host` and waits until its engine has all backends, and its routers know it.
     pub(super) fn start(&mut self, host: Host) -> Result<()> {
         let agent = self.lab.start_baton(host)?;
         self.agents.push((host, agent));
-        let found = || {
-            let log = fs::read_to_string(self.lab.baton_log(host))?;
-            let all = (1..=BACKENDS).all(|number| {
-                let address = Backend::address_of(number).to_string();
-                log.lines().any(|line| line.contains("backend up") && line.contains(&address))
-            });
-            Ok(all && log.contains("engine up"))
-        };
-        wait_until(&format!("the engine of node {} to find its backends", host.name()), SOON, found)
+        wait_until(&format!("the engine of node {} to find its backends", host.name()), SOON, || {
+            let Ok(engine) = self.engine(host) else { return Ok(false) };
+            let mut backends = engine.pools.iter().flat_map(|pool| &pool.backends);
+            let is_fit = |router: &RouterStatus| router.fitness == "fit";
+            let are_fit = self.lab.baton_status(host)?.routers.iter().all(is_fit);
+            Ok(backends.all(|backend| backend.condition == "up") && are_fit)
+        })
     }
 
     /// Waits until `host` is Active and the other node its Backup.

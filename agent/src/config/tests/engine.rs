@@ -127,6 +127,21 @@ fn every_backend_of_a_pool_is_asked_what_its_check_says() {
 }
 
 #[test]
+fn a_router_with_services_accepts_and_depends_on_the_engine() {
+    let text = format!("{MINIMAL}accept = false\n{BALANCED}");
+    let problems = parse(&text).expect_err("it would drop what is for the service");
+    assert!(problems[0].what.contains("accepts nothing") && problems[0].place.line == 10, "{}", problems[0]);
+    parse(&format!("{MINIMAL}accept = false\npriority = 255\n{BALANCED}")).expect("the owner accepts");
+
+    let other = MINIMAL.replace("51", "52").replace(".100", ".101");
+    let config = parse(&format!("{MINIMAL}{other}{BALANCED}")).expect("valid");
+    assert_eq!(config.routers[0].trackers, [0]);
+    assert!(config.routers[1].trackers.is_empty());
+    assert_eq!(config.trackers[0].name, "engine eth0");
+    assert_eq!(config.trackers[0].checks, [Check::Engine("eth0".to_owned())]);
+}
+
+#[test]
 fn a_service_and_its_pool_are_of_one_family() {
     let pool = "[[pool]]\nname = \"six\"\nbackend = [{ address = \"fd00::1\" }]\n";
     let text = format!("{MINIMAL}{pool}{}", BALANCED.replace("pool = \"web\"", "pool = \"six\""));
