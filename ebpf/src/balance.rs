@@ -21,7 +21,7 @@ const TURNING: u8 = 0x07;
 /// The verdict about the packet behind `link`, to a VIP of an owned virtual router; `None` if it is for no service. Fragments are
 /// not, which have no ports but in the first of them, nor what has IPv6 extension headers: the kernel gets them.
 #[inline(never)]
-pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
     let frame = &mut Frame::received(ctx);
     let (destination, ports, flow) =
         if FAMILY == Family::Ipv6 as u8 { ipv6(frame, link)? } else { ipv4(frame, link)? };
@@ -30,7 +30,7 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Optio
         UDP => true,
         _ => return None,
     };
-    if is_known && forward(frame, &flow).is_some() {
+    if is_known && forward(frame, &flow, now).is_some() {
         return Some(Verdict::VipForwarded);
     }
     let is_for_service = maps::is_frontend(link.vlan, destination, flow.protocol, flow.destination_port);
@@ -39,8 +39,8 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Optio
 
 /// Addresses the frame to the backend of its flow, if that is known and up.
 #[inline(always)]
-fn forward(frame: &mut Frame<'_>, flow: &Flow) -> Option<()> {
-    let backend = maps::backend_of(flow, frame.length())?;
+fn forward(frame: &mut Frame<'_>, flow: &Flow, now: u64) -> Option<()> {
+    let backend = maps::backend_of(flow, frame.length(), now)?;
     let device_mac = maps::device_mac()?;
     frame.set(ETH_DESTINATION, &backend)?;
     frame.set(ETH_SOURCE, &device_mac)

@@ -117,10 +117,10 @@ pub(crate) fn is_frontend(vlan: VlanId, address: Ip, protocol: u8, port: u16) ->
     unsafe { FRONTENDS.get(key) }.is_some()
 }
 
-/// Where the backend of `flow` is, to which a frame of `octets` is forwarded now; `None` if the flow is not known, or its backend
+/// Where the backend of `flow` is, to which a frame of `octets` is forwarded `now`; `None` if the flow is not known, or its backend
 /// is not to be given any.
 #[inline(always)]
-pub(crate) fn backend_of(flow: &Flow, octets: usize) -> Option<[u8; 6]> {
+pub(crate) fn backend_of(flow: &Flow, octets: usize, now: u64) -> Option<[u8; 6]> {
     let cell = FLOW_CACHE.get_ptr_mut(flow)?;
     // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
     // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
@@ -131,8 +131,8 @@ pub(crate) fn backend_of(flow: &Flow, octets: usize) -> Option<[u8; 6]> {
     if is_up == 0 {
         return None;
     }
-    // SAFETY: as above, and the helper reads a clock.
-    unsafe { write_volatile(addr_of_mut!((*cell).seen_ns), bpf_ktime_get_boot_ns()) };
+    // SAFETY: as above.
+    unsafe { write_volatile(addr_of_mut!((*cell).seen_ns), now) };
     if let Some(carried) = CARRIED.get_ptr_mut(number) {
         // SAFETY: as in `count`.
         unsafe {
@@ -150,10 +150,10 @@ pub(crate) fn is_peer(slot: u32, address: Ip) -> bool {
     unsafe { PEERS.get(PeerKey { slot, address: address.address() }) }.is_some()
 }
 
-/// The ownership cell of a virtual router and what is left of its lease in ns, if this host owns it at this moment. This
+/// The ownership cell of a virtual router, the end of its lease and the time, if this host owns it at this moment. This
 /// is the one place that decides about ownership.
 #[inline(always)]
-fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
+fn owned(slot: u32) -> Option<(*const Ownership, u64, u64)> {
     let cell = OWNERSHIP.get_ptr(slot)?;
     // SAFETY: the map returned the cell, it lives as long as the map. The agent stores into the same memory at any
     // time; the lease is an aligned word, which the processor reads in one piece, and volatile keeps the compiler from
@@ -161,7 +161,7 @@ fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
     let lease_until_ns = unsafe { read_volatile(addr_of!((*cell).lease_until_ns)) };
     // SAFETY: the helper reads a clock.
     let now = unsafe { bpf_ktime_get_boot_ns() };
-    (now < lease_until_ns).then(|| (cell, lease_until_ns - now))
+    (now < lease_until_ns).then_some((cell, lease_until_ns, now))
 }
 
 /// What this host, which owns a virtual router, is to it.
@@ -169,6 +169,8 @@ fn owned(slot: u32) -> Option<(*const Ownership, u64)> {
 pub(crate) struct Owner {
     /// The MAC address that stands for the VIPs.
     pub(crate) mac: [u8; 6],
+    /// When that was so.
+    pub(crate) now: u64,
     delivery: u8,
 }
 
@@ -195,11 +197,11 @@ impl Owner {
 /// What this host is to a virtual router, if it owns it.
 #[inline(always)]
 pub(crate) fn owner(slot: u32) -> Option<Owner> {
-    let (cell, _) = owned(slot)?;
+    let (cell, _, now) = owned(slot)?;
     // SAFETY: as in `owned`; both were set before the lease.
     let (mac, delivery) =
         unsafe { (read_volatile(addr_of!((*cell).mac)), read_volatile(addr_of!((*cell).delivery))) };
-    Some(Owner { mac, delivery })
+    Some(Owner { mac, now, delivery })
 }
 
 /// The MAC address that stands for the VIPs of a virtual router, if this host owns it.
@@ -238,7 +240,7 @@ pub(crate) enum Availability {
 /// What this host says of its service for the virtual router to the host at `asker`.
 #[inline(always)]
 pub(crate) fn availability(slot: u32, asker: Ip) -> Availability {
-    let Some((cell, left_ns)) = owned(slot) else { return Availability::Down };
+    let Some((cell, lease_until_ns, now)) = owned(slot) else { return Availability::Down };
     // SAFETY: as in `owned`; the flags and the halves of the successor are aligned words. The agent names a successor, or
     // nobody, before it raises the flag.
     let (flags, successor) = unsafe {
@@ -252,7 +254,7 @@ pub(crate) fn availability(slot: u32, asker: Ip) -> Availability {
         return Availability::Offered;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the longest lease, 100 * 40.95 s, is below 2^32 us")]
-    Availability::Up((left_ns / 1000) as u32)
+    Availability::Up(((lease_until_ns - now) / 1000) as u32)
 }
 
 /// The slot of the virtual router that a discriminator of this host stands for. Changes as [`router`] does.

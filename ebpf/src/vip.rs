@@ -44,7 +44,7 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discover
         return Verdict::VipNotAccepted;
     }
     if owner.balances()
-        && let Some(verdict) = balance::received::<FAMILY>(ctx, link)
+        && let Some(verdict) = balance::received::<FAMILY>(ctx, link, owner.now)
     {
         return verdict;
     }

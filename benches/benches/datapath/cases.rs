@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use baton::wire::SbfdProbe;
+use baton_common::flow::Flow;
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, mapped};
+use baton_common::ownership::BALANCED;
 use baton_common::sbfd::{FIRST_SOURCE_PORT, discriminator};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
@@ -16,7 +18,12 @@ const PRIMARY: [u8; 4] = [192, 0, 2, 9];
 const PRIMARY6: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
 const SLOT: u32 = 0;
 
+/// A virtual address with a service.
+const BALANCED_VIP: [u8; 4] = [192, 0, 2, 101];
+const TCP: u8 = 6;
+
 /// Offsets in an untagged frame.
+const TCP_FLAGS: usize = 47;
 const SOURCE: usize = 26;
 const DESTINATION: usize = 30;
 
@@ -35,7 +42,26 @@ pub(crate) fn host(log_level: u8, lease_until_ns: u64) -> Datapath {
         let [high, low] = index.to_be_bytes();
         host.add_vip(0, [198, 18, high, low], SLOT);
     }
+    balance(&mut host, lease_until_ns);
     host
+}
+
+/// A service at a VIP of the next virtual router, and a flow whose backend is known. That has the MAC of the interface: the frame
+/// is the same for the next run of the program.
+fn balance(host: &mut Datapath, lease_until_ns: u64) {
+    host.set_delivery(SLOT + 1, lease_until_ns, [0x00, 0x00, 0x5e, 0x00, 0x01, 52], BALANCED);
+    host.add_vip(0, BALANCED_VIP, SLOT + 1);
+    host.add_frontend(0, BALANCED_VIP, TCP, 443);
+    host.set_backend(0, Some(DEVICE_MAC));
+    let flow = Flow {
+        source: mapped([203, 0, 113, 7]),
+        destination: mapped(BALANCED_VIP),
+        source_port: 51_515,
+        destination_port: 443,
+        protocol: TCP,
+        _pad: [0; 3],
+    };
+    host.cache_flow(flow, 0);
 }
 
 /// A received frame for every verdict; whether this host is the owner.
@@ -43,6 +69,8 @@ pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
     let traffic = frames::octets("lb-tcp-syn-vip");
     let to_host = [&DEVICE_MAC[..], &with(&traffic, DESTINATION, &PRIMARY)[6..]].concat();
     let in_vlan = tagged(&to_host, &[(0x8100, 10)]);
+    let syn = with(&with(&traffic, DESTINATION, &BALANCED_VIP), 0, &DEVICE_MAC);
+    let of_flow = with(&syn, TCP_FLAGS, &[0x10]);
     let not_vip = with(&traffic, DESTINATION, &[192, 0, 2, 99]);
     vec![
         (Verdict::Other, true, "TCP to the host", to_host),
@@ -72,6 +100,8 @@ pub(crate) fn received() -> Vec<(Verdict, bool, &'static str, Vec<u8>)> {
         (Verdict::SbfdAdminDown, false, "S-BFD probe", probe()),
         (Verdict::VipDelivered, true, "TCP", traffic.clone()),
         (Verdict::VipNotOwner, false, "TCP", traffic),
+        (Verdict::VipForwarded, true, "TCP of a known flow to a service", of_flow),
+        (Verdict::VipBalanced, true, "TCP to a service, the first of a flow", syn),
         (Verdict::VirtualMacNotOwner, false, "TCP to another address", not_vip.clone()),
         (Verdict::VirtualMacNotVip, true, "TCP to another address", not_vip),
     ]

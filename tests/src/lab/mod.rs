@@ -14,9 +14,11 @@
 
 mod analysis;
 mod backend;
+mod balanced;
 mod baton;
 mod binary;
 mod client;
+mod connection;
 mod crowd;
 mod frr;
 mod keepalived;
@@ -47,7 +49,9 @@ use anyhow::{Context as _, Result, ensure};
 
 pub use analysis::{Outcome, analyse};
 pub use backend::Backend;
+pub use balanced::Balanced;
 pub use binary::binary;
+pub use connection::Connection;
 pub use crowd::{Crowd, Member};
 pub use frr::Frr;
 pub use keepalived::{Keepalived, Tuning};

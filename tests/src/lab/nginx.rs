@@ -9,6 +9,10 @@ use anyhow::Result;
 
 use super::{Host, Lab, Namespace, Process, wait_until};
 
+/// A file to download, which takes no room on the disk.
+pub(super) const LARGE: &str = "large";
+const LARGE_SIZE: u64 = 1 << 28;
+
 /// What an nginx serves, and where.
 pub(super) struct Site<'a> {
     pub(super) namespace: &'a Namespace,
@@ -54,13 +58,15 @@ impl Nginx {
         let run = site.directory.join("run");
         fs::create_dir_all(&directory)?;
         fs::create_dir_all(&run)?;
+        fs::File::create(directory.join(LARGE))?.set_len(LARGE_SIZE)?;
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", directory.display()))
             .concat();
         let text = format!(
             "daemon off;\nmaster_process off;\nuser root;\npid {pid};\nerror_log {path}/error.log warn;\n\
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}  default_type text/plain;\n  \
-             server {{\n{listen}    return 200 \"{says}\\n\";\n  }}\n}}\n",
+             server {{\n{listen}    location / {{ return 200 \"{says}\\n\"; }}\n    \
+             location = /{LARGE} {{ root {path}; }}\n  }}\n}}\n",
             pid = run.join("nginx.pid").display(),
             path = directory.display(),
         );

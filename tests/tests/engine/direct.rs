@@ -1,48 +1,23 @@
 //! Direct server return on the segment: backends that have the VIP answer the client themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, ensure};
-use baton_tests::lab::{Backend, Echo, Host, Lab, VIP, VIPS6, output, wait_until};
+use anyhow::{Error, Result};
+use baton_tests::lab::{Backend, Balanced, Connection, Echo, Host, VIP, VIPS6, output, wait_until};
 
-use super::support::{BACKENDS, SOON, Setup, WEB, pool};
+use super::support::{SOON, end};
 
-/// A connection of the client that is kept open.
-struct Connection(TcpStream);
+const WEB: &str = Balanced::WEB;
 
-impl Connection {
-    fn open(lab: &Lab) -> Result<Self> {
-        let stream = lab.namespace(Host::Client).within(|| {
-            Ok(TcpStream::connect_timeout(&SocketAddr::from((VIP, 80)), Duration::from_secs(5))?)
-        })?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        Ok(Self(stream))
-    }
-
-    /// What the backend answers to one more request.
-    fn ask(&mut self) -> Result<String> {
-        self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")?;
-        let (mut answer, mut octets) = (String::new(), [0; 1024]);
-        while !answer.ends_with("\n") || !answer.contains("backend") {
-            let length = self.0.read(&mut octets)?;
-            ensure!(length > 0, "the connection was closed after {answer:?}");
-            answer += std::str::from_utf8(&octets[..length])?;
-        }
-        let last = answer.lines().last().context("an answer")?;
-        Ok(last.to_owned())
-    }
-}
-
-fn said(setup: &Setup) -> BTreeSet<String> {
+fn said(setup: &Balanced) -> BTreeSet<String> {
     setup.backends.iter().map(Backend::says).collect()
 }
 
 #[test]
 fn a_client_is_served_by_all_backends_through_either_node() -> Result<()> {
-    let setup = Setup::with(WEB)?;
+    let setup = Balanced::with(WEB)?;
     for node in [Host::A, Host::B] {
         let mut answers = BTreeMap::<String, u32>::new();
         for _ in 0..60 {
@@ -53,13 +28,13 @@ fn a_client_is_served_by_all_backends_through_either_node() -> Result<()> {
             setup.hand_over(Host::A)?;
         }
     }
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn connections_go_on_when_the_vip_moves() -> Result<()> {
     // T-149.
-    let mut setup = Setup::with(WEB)?;
+    let mut setup = Balanced::with(WEB)?;
     let mut connections = (0..50).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
     let before = connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?;
     assert_eq!(before.iter().cloned().collect::<BTreeSet<_>>(), said(&setup));
@@ -71,13 +46,13 @@ fn connections_go_on_when_the_vip_moves() -> Result<()> {
         Ok(setup.lab.baton_status(Host::A).is_ok_and(|status| status.routers[0].role == "Active"))
     })?;
     assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn datagrams_of_a_flow_go_to_one_backend_and_are_answered_by_the_vip() -> Result<()> {
     let service = "[[service]]\nvip = \"10.77.0.100\"\nprotocol = \"udp\"\nport = \"any\"\npool = \"web\"\n";
-    let setup = Setup::with(service)?;
+    let setup = Balanced::with(service)?;
     let bind = |backend: &Backend| backend.namespace().within(|| Ok(UdpSocket::bind((VIP, 5353))?));
     let servers = setup.backends.iter().map(bind).collect::<Result<Vec<_>>>()?;
     for server in &servers {
@@ -107,12 +82,12 @@ fn datagrams_of_a_flow_go_to_one_backend_and_are_answered_by_the_vip() -> Result
         met.extend(of_flow);
     }
     assert_eq!(met.len(), 3);
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn a_client_is_served_over_ipv6() -> Result<()> {
-    let mut setup = Setup::prepare()?;
+    let mut setup = Balanced::prepare()?;
     setup.lab.enable_ipv6()?;
     for backend in &mut setup.backends {
         backend.enable_ipv6(&setup.lab)?;
@@ -122,19 +97,19 @@ fn a_client_is_served_over_ipv6() -> Result<()> {
         let tables = format!(
             "[[router]]\ninterface = \"eth0\"\nvrid = 51\npriority = {priority}\ninterval_ms = 10\n\
              vips = [\"{link_local}\", \"{vip}\"]\n\n{}[[service]]\nvip = \"{vip}\"\nport = 80\npool = \"web6\"\n",
-            pool("web6", Backend::address6_of),
+            Balanced::pool("web6", Backend::address6_of),
         );
         setup.configure(host, &tables)?;
         setup.start(host)?;
     }
     let answers = || (0..40).map(|_| setup.lab.fetch(vip)).collect::<Result<BTreeSet<_>>>();
     wait_until("all backends to be asked", SOON, || Ok(answers().is_ok_and(|said_| said_ == said(&setup))))?;
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn connections_go_on_while_the_agent_is_restarted() -> Result<()> {
-    let setup = Setup::with(&format!("check = \"http:80/\"\n{WEB}"))?;
+    let setup = Balanced::with(&format!("check = \"http:80/\"\n{WEB}"))?;
     let mut connections = (0..50).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
     let before = connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?;
     let epoch = || Ok::<_, Error>(setup.lab.baton_status(Host::A)?.routers[0].epoch);
@@ -144,14 +119,14 @@ fn connections_go_on_while_the_agent_is_restarted() -> Result<()> {
         assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
     }
     assert_eq!(epoch()?, first, "the role stays");
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn the_vip_moves_when_a_node_finds_no_backend() -> Result<()> {
-    let setup = Setup::with(&format!("check = \"http:80/\"\ninterval_ms = 100\n{WEB}"))?;
+    let setup = Balanced::with(&format!("check = \"http:80/\"\ninterval_ms = 100\n{WEB}"))?;
     // Its checks find nobody any more, and the other node's do.
-    for number in 1..=BACKENDS {
+    for number in 1..=Balanced::BACKENDS {
         let route = format!("{}/32", Backend::address_of(number));
         setup.lab.run(Host::A, "ip", &["route", "add", "unreachable", &route])?;
     }
@@ -160,12 +135,12 @@ fn the_vip_moves_when_a_node_finds_no_backend() -> Result<()> {
     let tracker = &status.routers[0].trackers[0];
     assert_eq!((tracker.name.as_str(), tracker.state.as_str()), ("engine eth0", "failing"));
     assert!(setup.lab.fetch(VIP)?.starts_with("backend"));
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn established_flows_go_past_the_engine_and_are_counted() -> Result<()> {
-    let setup = Setup::with(WEB)?;
+    let setup = Balanced::with(WEB)?;
     let mut connection = Connection::open(&setup.lab)?;
     for _ in 0..50 {
         connection.ask()?;
@@ -176,29 +151,29 @@ fn established_flows_go_past_the_engine_and_are_counted() -> Result<()> {
     assert!(forwarded >= 50 && balanced < 20, "{forwarded} past the engine, {balanced} through it");
     let carried: u64 = setup.engine(Host::A)?.pools[0].backends.iter().map(|backend| backend.frames).sum();
     assert!(carried >= forwarded + balanced, "{carried} of {forwarded} + {balanced}");
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn what_is_for_no_service_goes_to_the_node_as_before() -> Result<()> {
-    let setup = Setup::with(WEB)?;
+    let setup = Balanced::with(WEB)?;
     let _echoes = [Echo::start(&setup.lab, Host::A, VIP)?, Echo::start(&setup.lab, Host::B, VIP)?];
     setup.lab.wait_served_by(VIP, Host::A, SOON)?;
     assert!(setup.answers_echo()?);
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn a_backend_that_fails_its_check_gets_no_connections_and_both_nodes_agree() -> Result<()> {
     let check = "check = \"http:80/\"\ninterval_ms = 100\n";
-    let mut setup = Setup::with(&format!("{check}{WEB}"))?;
-    let counts = |setup: &Setup, host| -> Result<Vec<u64>> {
+    let mut setup = Balanced::with(&format!("{check}{WEB}"))?;
+    let counts = |setup: &Balanced, host| -> Result<Vec<u64>> {
         Ok(setup.engine(host)?.pools[0].backends.iter().map(|backend| backend.frames).collect())
     };
-    let conditions = |setup: &Setup, host| -> Result<Vec<String>> {
+    let conditions = |setup: &Balanced, host| -> Result<Vec<String>> {
         Ok(setup.engine(host)?.pools[0].backends.iter().map(|backend| backend.condition.clone()).collect())
     };
-    let digest = |setup: &Setup, host| Ok::<_, Error>(setup.engine(host)?.pools[0].digest.clone());
+    let digest = |setup: &Balanced, host| Ok::<_, Error>(setup.engine(host)?.pools[0].digest.clone());
     let whole = digest(&setup, Host::A)?;
     assert_eq!(digest(&setup, Host::B)?, whole);
     setup.backends[1].stop_nginx();
@@ -221,12 +196,12 @@ fn a_backend_that_fails_its_check_gets_no_connections_and_both_nodes_agree() -> 
     assert!(text.contains("tcp 10.77.0.100 port 80") && text.contains("Connection refused"), "{text}");
     setup.backends[1].start_nginx(&setup.lab)?;
     wait_until("it to be in order again", SOON, || Ok(digest(&setup, Host::A)? == whole))?;
-    setup.end()
+    end(setup)
 }
 
 #[test]
 fn a_backend_that_does_not_answer_gets_no_connections() -> Result<()> {
-    let setup = Setup::with(WEB)?;
+    let setup = Balanced::with(WEB)?;
     setup.backends[0].plug(&setup.lab, false)?;
     let gone = setup.backends[0].says();
     let fetch = || (0..40).map(|_| setup.lab.fetch(VIP)).collect::<Result<BTreeSet<_>>>();
@@ -235,5 +210,5 @@ fn a_backend_that_does_not_answer_gets_no_connections() -> Result<()> {
     })?;
     setup.backends[0].plug(&setup.lab, true)?;
     wait_until("all to be asked again", 3 * SOON, || Ok(fetch().is_ok_and(|answers| answers.len() == 3)))?;
-    setup.end()
+    end(setup)
 }

@@ -1,0 +1,42 @@
+//! A connection of the client that is kept open.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{Host, Lab, VIP};
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to port 80 of the VIP.
+#[derive(Debug)]
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Opens one.
+    pub fn open(lab: &Lab) -> Result<Self> {
+        let address = SocketAddr::from((VIP, 80));
+        let connect = || Ok(TcpStream::connect_timeout(&address, PATIENCE)?);
+        let stream = lab.namespace(Host::Client).within(connect)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// The line that the server says to one more request.
+    pub fn ask(&mut self) -> Result<String> {
+        self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")?;
+        let (mut answer, mut octets) = (String::new(), [0; 1024]);
+        loop {
+            let length = self.0.read(&mut octets)?;
+            ensure!(length > 0, "the connection was closed after {answer:?}");
+            answer += std::str::from_utf8(&octets[..length])?;
+            let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+            if let Some(line) = body.and_then(|body| body.strip_suffix('\n')) {
+                return Ok(line.to_owned());
+            }
+        }
+    }
+}
