@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The last statement about what is built here; those behind it are the load balancer's.
-const LAST: u32 = 142;
+/// The last statement.
+const LAST: u32 = 150;
 /// Where tests are, below the workspace.
 const SOURCES: [&str; 6] = ["agent/src", "benches", "common/src", "tests/src", "tests/tests", "xtask/src"];
 
@@ -40,7 +40,7 @@ fn every_statement_of_the_checklist_is_named() {
     }
     for name in ["HAZARDS.md", "README.md"] {
         // The whole checklist is named there, as a whole.
-        named.extend(numbers(&document(name).replace("T-001 to T-142", "")));
+        named.extend(numbers(&document(name).replace("T-001 to T-150", "")));
     }
     let missing: Vec<u32> = (1..=LAST).filter(|number| !named.contains(number)).collect();
     assert!(missing.is_empty(), "neither a test nor HAZARDS.md names T-{missing:?}");
