@@ -1,7 +1,8 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
 //! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`], [`review`] and [`guardian`]; `run` uses `control`,
-//! `guardian` and [`track`], `control` shows what `track` thinks, those but the guardian use [`driver`], and `run` and `track`
+//! `guardian`, [`track`] and [`engine`], `control` shows what `track` thinks and what the `engine` does, which looks at its backends as
+//! `track` does; those but the guardian and the engine use [`driver`], and `run` and `track`
 //! use [`program`], which keeps out of the way of [`xsk`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],
 //! [`socket`], [`datapath`], [`announce`], [`recorder`], [`stall`], [`clock`] and [`host`]. Those do not know each other, but
 //! all may use the election's value types, [`address`] and [`config`], and `datapath` asks `host` about interfaces. Nothing uses its users.
@@ -23,6 +24,7 @@ pub mod datapath;
 #[forbid(unsafe_code)]
 pub mod detach;
 pub mod driver;
+#[forbid(unsafe_code)]
 pub mod engine;
 pub mod guardian;
 pub mod host;

@@ -54,6 +54,13 @@ impl Entry {
         now > self.seen + patience
     }
 
+    /// Learns when somebody else has seen it, if it is quiet here.
+    fn learn(&mut self, now: Instant, seen_elsewhere: impl Fn(&Flow) -> Option<Instant>) {
+        if self.state == State::Established && now > self.seen + QUIET {
+            self.seen = self.seen.max(seen_elsewhere(&self.flow).unwrap_or_default());
+        }
+    }
+
     /// Who goes first to make room: a flow that is not established, and of those the one that was not seen for longest. So a flood
     /// of flows of one packet each pushes out nothing but itself.
     fn worth(&self) -> (bool, Instant) {
@@ -106,7 +113,8 @@ impl Flows {
         Some(Found { backend: entry.backend, is_established: entry.state == State::Established })
     }
 
-    /// Remembers that `flow`, which is not there, has `backend`. Answers with the flow that had to go for it, if it was not over.
+    /// Remembers that `flow`, which is not there, has `backend`. Answers with the flow that had to go for it, if it was not over:
+    /// of quiet flows `seen_elsewhere` has last seen them.
     pub(super) fn put(
         &mut self,
         flow: Flow,
@@ -114,6 +122,7 @@ impl Flows {
         signal: Signal,
         backend: u16,
         now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
     ) -> Option<Flow> {
         let state = match signal {
             Signal::Begin | Signal::Continue | Signal::Datagram => State::New,
@@ -126,6 +135,7 @@ impl Flows {
             self.live += 1;
             return None;
         }
+        set.iter_mut().flatten().for_each(|entry| entry.learn(now, &seen_elsewhere));
         let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
         let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry));
         let evicted = before.filter(|before| !before.is_over(now))?;
@@ -146,9 +156,7 @@ impl Flows {
             self.swept = (self.swept + 1) % self.sets.len();
             for place in &mut self.sets[self.swept] {
                 let Some(entry) = place else { continue };
-                if entry.state == State::Established && now > entry.seen + QUIET {
-                    entry.seen = entry.seen.max(seen_elsewhere(&entry.flow).unwrap_or_default());
-                }
+                entry.learn(now, &seen_elsewhere);
                 if entry.is_over(now) {
                     forgotten(&entry.flow);
                     *place = None;
@@ -201,6 +209,11 @@ mod tests {
         Instant::from_nanos(seconds * 1_000_000_000)
     }
 
+    /// What has seen a flow that nobody else sees.
+    fn nobody(_: &Flow) -> Option<Instant> {
+        None
+    }
+
     /// All in one set.
     const HASH: u64 = 7;
 
@@ -212,7 +225,7 @@ mod tests {
     }
 
     fn establish(flows: &mut Flows, flow: Flow, number: u16, seconds: u64) {
-        flows.put(flow, HASH, Signal::Begin, number, at(seconds));
+        flows.put(flow, HASH, Signal::Begin, number, at(seconds), nobody);
         assert_eq!(backend(flows, flow, Signal::Continue, seconds), Some(number));
     }
 
@@ -232,7 +245,7 @@ mod tests {
         ] {
             for (later, found) in [(seconds, Some(3)), (seconds + 1, None)] {
                 let mut flows = Flows::new(100);
-                flows.put(flow, HASH, signals[0], 3, at(10));
+                flows.put(flow, HASH, signals[0], 3, at(10), nobody);
                 assert_eq!(backend(&mut flows, flow, signals[1], 10), Some(3));
                 assert_eq!(backend(&mut flows, flow, Signal::Continue, 10 + later), found, "{signals:?}");
                 assert_eq!(flows.live(), usize::from(found.is_some()));
@@ -265,7 +278,7 @@ mod tests {
                 establish(&mut flows, flow(number), number, u64::from(number));
             }
             for number in 100..2000 {
-                flows.put(flow(number), HASH, signal, 9, at(20));
+                flows.put(flow(number), HASH, signal, 9, at(20), nobody);
             }
             for number in 0..7 {
                 assert_eq!(backend(&mut flows, flow(number), Signal::Continue, 21), Some(number));
@@ -284,7 +297,7 @@ mod tests {
             backend(flows, flow(number), signal, seconds).is_some()
         };
         assert!(is_there(&mut flows, 0, Signal::End, 30) && is_there(&mut flows, 1, Signal::Continue, 30));
-        flows.put(flow(100), HASH, Signal::Begin, 9, at(61));
+        flows.put(flow(100), HASH, Signal::Begin, 9, at(61), nobody);
         assert!(!is_there(&mut flows, 0, Signal::Continue, 61) && flows.evicted() == 0);
         establish(&mut flows, flow(101), 9, 61);
         assert!(
@@ -296,7 +309,7 @@ mod tests {
     #[test]
     fn a_flow_is_established_from_its_second_packet_until_its_last() {
         let mut flows = Flows::new(8);
-        flows.put(flow(1), HASH, Signal::Begin, 3, at(0));
+        flows.put(flow(1), HASH, Signal::Begin, 3, at(0), nobody);
         for (signal, is_established) in
             [(Signal::Begin, false), (Signal::Continue, true), (Signal::Begin, true), (Signal::End, false)]
         {
@@ -320,7 +333,7 @@ mod tests {
         let mut flows = Flows::new(8);
         let mut evicted = Vec::new();
         for number in 0..10 {
-            evicted.extend(flows.put(flow(number), HASH, Signal::Begin, 3, at(u64::from(number))));
+            evicted.extend(flows.put(flow(number), HASH, Signal::Begin, 3, at(u64::from(number)), nobody));
         }
         assert_eq!(evicted, [flow(0), flow(1)]);
         let (mut forgotten, sets) = (0, flows.sets());
@@ -329,11 +342,24 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_that_somebody_else_sees_is_not_the_first_to_go() {
+        let mut flows = Flows::new(8);
+        for number in 0..8 {
+            establish(&mut flows, flow(number), number, u64::from(number));
+        }
+        let seen = |other: &Flow| (*other == flow(0)).then(|| at(90));
+        assert_eq!(flows.put(flow(100), HASH, Signal::Begin, 9, at(100), seen), Some(flow(1)));
+    }
+
+    #[test]
     fn flows_with_other_hashes_are_in_other_sets() {
         let mut flows = Flows::new(64);
         assert_eq!(flows.sets(), 8);
         for number in 0..64 {
-            assert_eq!(flows.put(flow(number), u64::from(number) << 32, Signal::Begin, 3, at(0)), None);
+            assert_eq!(
+                flows.put(flow(number), u64::from(number) << 32, Signal::Begin, 3, at(0), nobody),
+                None
+            );
         }
         assert_eq!((flows.live(), flows.evicted()), (64, 0));
         assert_eq!(flows.find(&flow(1), 2 << 32, Signal::Begin, at(0)), None, "not where it is");
@@ -342,7 +368,7 @@ mod tests {
     #[test]
     fn a_forgotten_flow_is_gone() {
         let mut flows = Flows::new(8);
-        flows.put(flow(1), HASH, Signal::Begin, 3, at(0));
+        flows.put(flow(1), HASH, Signal::Begin, 3, at(0), nobody);
         flows.forget(&flow(2), HASH);
         flows.forget(&flow(1), HASH);
         assert_eq!((backend(&mut flows, flow(1), Signal::Begin, 0), flows.live()), (None, 0));

@@ -19,9 +19,9 @@ use crate::wire::Mac;
 /// Octets of the two addresses that an Ethernet frame begins with.
 const ETHERNET_ADDRESSES: usize = 12;
 
-/// How often some of the flows are looked after, and in how many turns all are.
-pub(super) const SWEEP: Duration = Duration::from_millis(100);
-const TURNS: usize = 300;
+/// How long it takes to look after all flows; and after how many sets of them at most at once, so that no frame waits for long.
+const PASS: Duration = Duration::from_secs(30);
+const MOST_AT_ONCE: usize = 256;
 
 /// Who forwards the frames of established flows, which are not seen here then.
 pub trait Bypass {
@@ -91,14 +91,15 @@ impl<B: Bypass> Forwarder<B> {
         }
     }
 
-    /// Looks after some of the flows, if it is time for that, and tells what the table looks like to whoever asks.
+    /// Looks after those flows whose turn it is, and tells what the table looks like to whoever asks.
     pub fn tend(&mut self, now: Instant) {
-        if now >= self.swept + SWEEP {
+        let Self { flows, bypass, .. } = self;
+        let due = flows.sets() as u128 * now.saturating_since(self.swept).as_nanos() / PASS.as_nanos();
+        if let due @ 1.. = usize::try_from(due).unwrap_or(usize::MAX).min(MOST_AT_ONCE) {
             self.swept = now;
-            let Self { flows, bypass, .. } = self;
-            let (mut over, turn) = (Vec::new(), flows.sets().div_ceil(TURNS));
+            let mut over = Vec::new();
             let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
-            flows.sweep(turn, now, seen, |flow| over.push(*flow));
+            flows.sweep(due, now, seen, |flow| over.push(*flow));
             over.iter().for_each(|flow| self.end_bypass(flow));
         }
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
@@ -123,7 +124,6 @@ impl<B: Bypass> Forwarder<B> {
             // Another backend, if there is one, resets the connection, so that the client knows at once.
             let chosen = self.choose(&flow, hash, pools)?;
             self.flows.forget(&flow, hash);
-            self.end_bypass(&flow);
             return Ok(self.begin(flow, hash, signal, chosen, now));
         }
         let chosen = self.choose(&flow, hash, pools)?;
@@ -147,7 +147,11 @@ impl<B: Bypass> Forwarder<B> {
         chosen: (u16, Mac),
         now: Instant,
     ) -> (u16, Mac) {
-        if let Some(evicted) = self.flows.put(flow, hash, signal, chosen.0, now) {
+        // Of an earlier connection with the same ports, or of a backend that is lost.
+        self.end_bypass(&flow);
+        let Self { flows, bypass, .. } = self;
+        let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
+        if let Some(evicted) = flows.put(flow, hash, signal, chosen.0, now, seen) {
             self.end_bypass(&evicted);
         }
         chosen

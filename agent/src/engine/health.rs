@@ -1,7 +1,7 @@
 //! Whether the engine of an interface does its work. The virtual routers whose addresses have services depend on it as on a tracker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -23,8 +23,8 @@ pub struct Health {
     /// Why one could not be started.
     refusal: ArcSwapOption<String>,
     is_over: AtomicBool,
-    /// When it began, and whether it could serve since.
-    since: Instant,
+    /// When the workers were started, and whether it could serve since.
+    since: OnceLock<Instant>,
     has_worked: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ impl Health {
             running: AtomicU32::new(0),
             refusal: ArcSwapOption::empty(),
             is_over: AtomicBool::new(false),
-            since: Instant::now(),
+            since: OnceLock::new(),
             has_worked: AtomicBool::new(false),
         }
     }
@@ -51,7 +51,8 @@ impl Health {
         if found.is_ok() {
             self.has_worked.store(true, Ordering::Relaxed);
         }
-        let is_starting = !self.has_worked.load(Ordering::Relaxed) && self.since.elapsed() < START;
+        let is_new = self.since.get().is_none_or(|since| since.elapsed() < START);
+        let is_starting = is_new && !self.has_worked.load(Ordering::Relaxed);
         (found.is_ok() || !is_starting).then_some(found)
     }
 
@@ -62,11 +63,17 @@ impl Health {
             return Err(format!("{running} of {queues} workers run"));
         }
         let pools = self.pools.load();
-        let mut served = self.plan.pools.iter().enumerate();
-        match served.find(|(number, _)| pools.table(*number).is_none_or(|table| table.backend(0).is_none())) {
+        let can_serve =
+            |pool| self.plan.numbers_of(pool).any(|backend| pools.takes_flows(&self.plan, backend));
+        match self.plan.pools.iter().enumerate().find(|(number, _)| !can_serve(*number)) {
             Some((_, pool)) => Err(format!("no backend of pool {} can be had", pool.name)),
             None => Ok(()),
         }
+    }
+
+    /// The workers are being started.
+    pub(super) fn begin(&self) {
+        self.since.get_or_init(Instant::now);
     }
 
     /// Notes why the engine cannot work.

@@ -50,6 +50,8 @@ use worker::Worker;
 
 /// A queue that is busy belongs to an agent that ends: it has sockets until its last hook is done.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// After so many tries, five seconds, it is worth a word.
+const BUSY_TRIES: u64 = 250;
 
 /// The stack of a worker, which needs little. All memory is locked.
 const STACK: usize = 256 * 1024;
@@ -120,11 +122,15 @@ impl Engine {
         let forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
         let interface = self.interface.clone();
+        self.health.begin();
         let opening = move || match open(&interface, forwarders, sockets, &pools, &health) {
             Ok(()) => tracing::info!(interface, "engine up"),
+            // For another agent.
+            Err(_) if health.is_over() => {}
             Err(error) => {
                 tracing::error!(interface, "the engine does not run: {error:#}");
                 health.refuse(format!("{error:#}"));
+                health.end();
             }
         };
         thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(opening).map(drop)
@@ -143,7 +149,7 @@ impl Engine {
     /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the checks have them.
     pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends) {
         let Self { plan, pools, interface, .. } = &*self;
-        Watch { plan, pools, backends, neighbours, interface }.run().await;
+        Watch { plan, pools, backends, neighbours, interface, is_refused: false }.run().await;
     }
 }
 
@@ -167,24 +173,30 @@ fn open(
 ) -> anyhow::Result<()> {
     let rings = (0..).take(forwarders.len()).map(|queue| open_ring(interface, queue, health));
     let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
+    let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
     for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
-        let socket = ring.raw_fd();
         let (pools, health, shift) = (Arc::clone(pools), Arc::clone(health), Shift::begin(health));
         let run = move || {
             worker::pin(queue);
             Worker { ring, forwarder, pools, health, _shift: shift }.run();
         };
         thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
-        sockets.set(queue, socket)?;
     }
-    Ok(())
+    Ok((0..).zip(descriptors).try_for_each(|(queue, socket)| sockets.set(queue, socket))?)
 }
 
 /// Opens the ring of `queue`, as soon as it is free.
 fn open_ring(interface: &str, queue: u32, health: &Health) -> Result<ForwardingRing, RingError> {
+    let mut tries = 0;
     loop {
         match ForwardingRing::open(interface, queue) {
-            Err(error) if error.is_busy() && !health.is_over() => thread::sleep(BUSY_PAUSE),
+            Err(error) if error.is_busy() && !health.is_over() => {
+                tries += 1;
+                if tries == BUSY_TRIES {
+                    tracing::warn!(interface, %error, "the engine waits for it; services are down");
+                }
+                thread::sleep(BUSY_PAUSE);
+            }
             opened => return opened,
         }
     }

@@ -74,8 +74,7 @@ impl Pools {
     /// What follows from another condition of each backend of `plan`.
     pub fn then(&self, plan: &Plan, conditions: Vec<Condition>) -> Self {
         let table = |(pool, (members, table)): (usize, &(Vec<Member>, Arc<Table>))| {
-            // While something is being found out, flows would be sent to the wrong backend.
-            let now = members_of(plan, pool, &conditions).unwrap_or_else(|| members.clone());
+            let now = members_of(plan, pool, &conditions, members);
             if now == *members { (now, Arc::clone(table)) } else { (now.clone(), Table::new(&now).into()) }
         };
         let tables = self.tables.iter().enumerate().map(table).collect();
@@ -85,6 +84,11 @@ impl Pools {
     /// Where frames for `backend` go.
     pub fn mac(&self, backend: u16) -> Option<Mac> {
         self.conditions.get(usize::from(backend)).and_then(Condition::mac)
+    }
+
+    /// Whether `backend` of `plan` can be given new flows.
+    pub fn takes_flows(&self, plan: &Plan, backend: u16) -> bool {
+        plan.backends[usize::from(backend)].weight > 0 && self.mac(backend).is_some()
     }
 
     /// The condition of each backend.
@@ -98,17 +102,104 @@ impl Pools {
     }
 }
 
-/// Who takes new flows of `pool`; `None` while that is being found out.
-fn members_of(plan: &Plan, pool: usize, conditions: &[Condition]) -> Option<Vec<Member>> {
-    let mut members = Vec::new();
+/// Who takes new flows of `pool`, after `before`. While something is being found out that stays as it is, and at first, who may
+/// turn out to be in order counts: others would get its flows, and reset those that it has.
+fn members_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &[Member]) -> Vec<Member> {
+    let (mut members, mut is_known) = (Vec::new(), true);
     for number in plan.numbers_of(pool) {
         let (backend, condition) = (&plan.backends[usize::from(number)], &conditions[usize::from(number)]);
-        if *condition == Condition::Unknown && backend.weight > 0 {
-            return None;
-        }
-        if condition.mac().is_some() && backend.weight > 0 {
+        let may_serve = match condition {
+            Condition::Up(_) => true,
+            Condition::Unknown => {
+                is_known &= backend.weight == 0;
+                true
+            }
+            Condition::Unreachable | Condition::Failing(_) => false,
+        };
+        if may_serve && backend.weight > 0 {
             members.push(Member { address: backend.address, weight: backend.weight, backend: number });
         }
     }
-    Some(members)
+    if is_known || before.is_empty() { members } else { before.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+
+    const MAC: Mac = [2; 6];
+
+    #[test]
+    fn a_condition_follows_from_where_a_backend_is_and_what_its_check_says() {
+        let at = |mac| Some(Neighbour { mac, entered: false });
+        let failing = || State::Failing("503".to_owned());
+        for (before, neighbour, state, then) in [
+            (Condition::Unknown, None, State::Good, Condition::Unknown),
+            (Condition::Unknown, at(None), State::Good, Condition::Unreachable),
+            (Condition::Unknown, at(Some(MAC)), State::Unknown, Condition::Unknown),
+            (Condition::Unknown, at(Some(MAC)), State::Good, Condition::Up(MAC)),
+            (Condition::Up(MAC), None, State::Good, Condition::Unknown),
+            (Condition::Up(MAC), at(Some(MAC)), failing(), Condition::Failing("503".to_owned())),
+            (Condition::Up(MAC), at(None), failing(), Condition::Unreachable),
+            // Asked for again, it is being looked for most of the time.
+            (Condition::Unreachable, None, State::Good, Condition::Unreachable),
+            (Condition::Unreachable, at(Some(MAC)), State::Good, Condition::Up(MAC)),
+        ] {
+            assert_eq!(before.then(neighbour.as_ref(), &state), then, "{before:?} {neighbour:?} {state:?}");
+        }
+    }
+
+    fn plan(weights: &[u16]) -> Plan {
+        let backend =
+            |(last, weight): (u8, &u16)| BackendConfig { address: [192, 0, 2, last].into(), weight: *weight };
+        let pool = PoolConfig {
+            name: "web".to_owned(),
+            backends: (1..).zip(weights).map(backend).collect(),
+            check: None,
+            interval: Duration::ZERO,
+            patience: Duration::ZERO,
+            rise: NonZeroU8::MIN,
+            fall: NonZeroU8::MIN,
+        };
+        let vip = [192, 0, 2, 100].into();
+        let service = ServiceConfig { vip, protocol: Protocol::Tcp, ports: Ports::Any, pool: 0 };
+        Plan::new(&[pool], vec![service])
+    }
+
+    /// Who has slots, after each of the conditions: `u`p, `d`own or unknown.
+    fn story(weights: &[u16], conditions: &[&str]) -> Vec<String> {
+        let plan = plan(weights);
+        let mut pools = Pools::unknown(&plan);
+        let mut told = Vec::new();
+        for letters in conditions {
+            let condition = |letter| match letter {
+                'u' => Condition::Up(MAC),
+                'd' => Condition::Unreachable,
+                _ => Condition::Unknown,
+            };
+            pools = pools.then(&plan, letters.chars().map(condition).collect());
+            let shares = pools.table(0).expect("a pool").shares(weights.len());
+            told.push(shares.iter().map(|share| if *share > 0 { 'x' } else { '-' }).collect());
+        }
+        told
+    }
+
+    #[test]
+    fn a_pool_stays_as_it_is_while_something_is_being_found_out() {
+        assert_eq!(
+            story(&[1, 1, 1], &["???", "u??", "uu?", "uud", "uuu"]),
+            ["xxx", "xxx", "xxx", "xx-", "xxx"]
+        );
+        assert_eq!(story(&[1, 1, 1], &["uuu", "???", "u?u", "udu"]), ["xxx", "xxx", "xxx", "x-x"]);
+        assert_eq!(story(&[1, 1], &["ud", "??", "dd", "?d", "ud"]), ["x-", "x-", "--", "x-", "x-"]);
+    }
+
+    #[test]
+    fn a_backend_without_weight_gets_nothing_and_is_not_waited_for() {
+        assert_eq!(story(&[1, 0, 1], &["uuu", "u?d"]), ["x-x", "x--"]);
+    }
 }

@@ -30,6 +30,8 @@ pub(super) struct Watch<'a> {
     pub(super) backends: Backends,
     pub(super) neighbours: Neighbours,
     pub(super) interface: &'a str,
+    /// Whether the kernel has refused to look for a backend, which is said once.
+    pub(super) is_refused: bool,
 }
 
 impl Watch<'_> {
@@ -59,18 +61,22 @@ impl Watch<'_> {
     }
 
     /// Makes the kernel look for all backends, but for those that an operator has entered.
-    async fn remind(&self, known: &HashMap<IpAddr, Neighbour>) {
+    async fn remind(&mut self, known: &HashMap<IpAddr, Neighbour>) {
+        let mut refusal = None;
         for Backend { address, .. } in &self.plan.backends {
             if known.get(address).is_some_and(|neighbour| neighbour.entered) {
                 continue;
             }
             // It is done again in any case.
-            match timeout(PATIENCE, self.neighbours.ask_for(*address)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "not looked for"),
-                Err(_) => tracing::debug!(%address, "the kernel does not answer"),
+            if let Ok(Err(error)) = timeout(PATIENCE, self.neighbours.ask_for(*address)).await {
+                refusal = Some(error);
             }
         }
+        if let (Some(error), false) = (&refusal, self.is_refused) {
+            let interface = self.interface;
+            tracing::warn!(interface, %error, "the kernel does not look for all backends; where they are many, raise net.ipv4.neigh.default.gc_thresh2 and gc_thresh3, or those of ipv6");
+        }
+        self.is_refused = refusal.is_some();
     }
 
     /// Makes pools of what the kernel knows of the neighbours, with which it answers if it can, and of what the checks say.

@@ -1,26 +1,21 @@
 //! A worker: the thread that forwards what arrives on one receive queue. It shares nothing with other workers but the pools, which
 //! it only reads.
 
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::forwarder::{Forwarder, SWEEP};
+use super::forwarder::Forwarder;
 use super::health::{Health, Shift};
 use super::pools::Pools;
 use crate::clock;
 use crate::datapath::FlowCache;
 use crate::xsk::ForwardingRing;
 
-/// How long it waits for a frame, in ms: no longer than flows may wait to be looked after.
+/// How long it waits for a frame, in ms: flows are looked after meanwhile.
 const PATIENCE_MS: u16 = 100;
-const _: () = assert!(PATIENCE_MS as u128 <= SWEEP.as_millis());
-/// The same while frames are on their way out, whose end nothing tells.
-const SENDING_MS: u16 = 1;
 
 /// What a worker works with.
 pub(super) struct Worker {
@@ -43,18 +38,10 @@ impl Worker {
             let count = ring.forward(|frame| forwarder.forward(frame, current, now));
             forwarder.tend(now);
             if count == 0 {
-                wait(&ring);
+                ring.wait(PATIENCE_MS);
             }
         }
     }
-}
-
-/// Waits for a frame, or a while. Whatever goes wrong with waiting, the next look at the ring tells.
-fn wait(ring: &ForwardingRing) {
-    let patience = if ring.is_sending() { SENDING_MS } else { PATIENCE_MS };
-    // SAFETY: the ring is borrowed, so its socket is open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(ring.raw_fd()) };
-    let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], patience);
 }
 
 /// Keeps this thread on one of the CPUs that it may run on, where the caches stay warm. It works elsewhere as well.

@@ -1,9 +1,10 @@
 //! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
 //! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
 use super::{Opened, RingError, wake};
@@ -17,6 +18,9 @@ const RING_SIZE: u32 = 2 * FRAMES;
 const BATCH: usize = 64;
 /// Frames that the kernel sends in one call, in copy mode.
 const SENT_AT_ONCE: usize = 32;
+
+/// How long it waits at most while frames are on their way out, in ms.
+const SENDING_MS: u16 = 1;
 
 /// The longest frame that a UMEM frame holds: a page, without the headroom that XDP wants.
 pub const MAX_FRAME: usize = 4096 - 256;
@@ -56,7 +60,7 @@ impl ForwardingRing {
     }
 
     /// Hands a batch of the frames that have arrived to `handle`, which may rewrite one in place and says whether it is to be sent.
-    /// Answers with how many there were. To be called again soon while it [is sending](Self::is_sending).
+    /// Answers with how many there were.
     pub fn forward(&mut self, mut handle: impl FnMut(&mut [u8]) -> bool) -> usize {
         self.reclaim();
         let mut frames = [FrameDesc::default(); BATCH];
@@ -73,9 +77,15 @@ impl ForwardingRing {
         count
     }
 
-    /// Whether frames are still on their way out. Nothing tells when the kernel, which could not take them, can again.
-    pub fn is_sending(&self) -> bool {
-        self.sending > 0 || !self.to_send.is_empty()
+    /// Waits for a frame, `patience_ms` at most, and not for long while frames are on their way out. Whatever goes wrong with
+    /// waiting, the next look at the ring tells.
+    pub fn wait(&self, patience_ms: u16) {
+        // Nothing tells when the kernel, which could not take them, can again.
+        let is_sending = self.sending > 0 || !self.to_send.is_empty();
+        // SAFETY: the ring is borrowed, so its socket is open during the call.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.raw_fd()) };
+        let patience_ms = if is_sending { patience_ms.min(SENDING_MS) } else { patience_ms };
+        let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], patience_ms);
     }
 
     /// Gives frames to the receiving side, as many as there is room for.

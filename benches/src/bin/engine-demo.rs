@@ -1,4 +1,4 @@
-//! The demo of the engine: flows are spread over three backends, while one of them fails and a node dies. Told for people, judged
+//! The demo of the engine: flows are spread over three backends, while one of them fails and the agent of a node is killed with its guardian. Told for people, judged
 //! for machines: the exit code says whether every connection went on.
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     })?;
     println!("  and begins again");
 
-    heading("node a dies in the middle of open connections and a download");
+    heading("agent and guardian of node a are killed in the middle of open connections and a download");
     outlive(&mut setup)?;
     tell_of_engine(&setup, Host::B)?;
 
@@ -77,11 +77,11 @@ fn outlive(setup: &mut Balanced) -> Result<()> {
     let before = ask(&mut connections)?;
     let mut download = Download::begin(setup)?;
     pause(Duration::from_millis(500))?;
-    ensure!(download.is_running()?, "the download is over before node a dies");
+    ensure!(download.is_running()?, "the download is over before anybody is killed");
     println!("  {CONNECTIONS} connections are open, and a file of 256 MiB is on its way");
     let killed = Instant::now();
     setup.kill(Host::A)?;
-    println!("  agent and guardian of node a are killed: its lease lapses, and node b takes the VIP over");
+    println!("  killed: the lease lapses, and node b takes the VIP over");
     let after = ask(&mut connections)?;
     let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
     ensure!(moved == 0, "{moved} connections were answered by another backend");

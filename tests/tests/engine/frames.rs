@@ -238,6 +238,15 @@ fn a_bypassed_flow_is_forgotten_when_nobody_sees_it_any_more() {
     assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![], (0, 0)));
 }
 
+#[test]
+fn a_bypassed_flow_whose_ports_are_used_again_after_long_is_bypassed_no_more() {
+    let mut bench = Bench::new(&addresses(1), [2; 6]);
+    for (seconds, flags) in [(1, SYN), (1, ACK), (1000, SYN)] {
+        assert!(bench.forward_at(seconds, &flagged(flags)).is_some());
+    }
+    assert!(bench.bypassed().is_empty());
+}
+
 /// Both make the same of a frame.
 #[test]
 fn the_engine_and_the_flow_cache_send_the_same_frames() {
