@@ -121,13 +121,13 @@ fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    #[test]
-    fn an_operator_sees_which_backends_get_flows_and_why_others_do_not() {
+    /// One with two backends, of which one fails.
+    pub(in crate::control) fn example() -> EngineStatus {
         let backend = |last, condition: &str, slots| BackendStatus {
             address: [192, 0, 2, last].into(),
             weight: 1,
@@ -148,16 +148,20 @@ mod tests {
             digest: "00c0ffee00c0ffee".to_owned(),
             backends: vec![backend(11, "up", 65_537), backend(12, "failing", 0)],
         };
-        let engine = EngineStatus {
+        EngineStatus {
             interface: "eth0".to_owned(),
             services: vec![service],
             pools: vec![pool],
             flows: 3,
             evicted: 0,
             lost: BTreeMap::from([("no-backend".to_owned(), 2), ("no-flow".to_owned(), 0)]),
-        };
+        }
+    }
+
+    #[test]
+    fn an_operator_sees_which_backends_get_flows_and_why_others_do_not() {
         assert_eq!(
-            backends(&[engine]),
+            backends(&[example()]),
             "eth0: 1 service(s), 3 flow(s), 0 given up for others\n  frames lost: no-backend 2\n\n  \
              pool web, table 00c0ffee00c0ffee\n    tcp 192.0.2.100 port 443\n    \
              192.0.2.11       up           weight 1    100.0 % of new flows, 7 frames, 500 octets\n    \

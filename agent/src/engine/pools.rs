@@ -24,6 +24,9 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// What a condition may be called.
+    pub const NAMES: [&str; 4] = ["up", "unreachable", "unknown", "failing"];
+
     /// What it is after this one, by where the kernel has found the backend, if it has looked, and by what its check says.
     pub fn then(&self, neighbour: Option<&Neighbour>, state: &State) -> Self {
         match (neighbour, state) {
@@ -47,11 +50,12 @@ impl Condition {
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [up, unreachable, unknown, failing] = Self::NAMES;
         f.write_str(match self {
-            Self::Up(_) => "up",
-            Self::Unreachable => "unreachable",
-            Self::Unknown => "unknown",
-            Self::Failing(_) => "failing",
+            Self::Up(_) => up,
+            Self::Unreachable => unreachable,
+            Self::Unknown => unknown,
+            Self::Failing(_) => failing,
         })
     }
 }

@@ -1,6 +1,7 @@
-//! `/metrics` for Prometheus: `text` is what stands there, `http` how it is got. It is made from what `baton status` shows
+//! `/metrics` for Prometheus: `text` is what stands there, with `engine`, `http` how it is got. It is made from what `baton status` shows
 //! and from the sums of the flight recorder.
 
+mod engine;
 mod http;
 mod text;
 
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 
-use super::protocol::{Status, TrackerStatus};
+use super::protocol::{EngineStatus, Status, TrackerStatus};
 use super::server::Server;
 use super::status::{status, tracker_status};
 use crate::recorder::{Spans, Tally};
@@ -33,6 +34,8 @@ struct Scrape {
     late: Spans,
     /// Of each virtual router, in the order of the status.
     tallies: Vec<Tally>,
+    /// Of each interface that has services.
+    engines: Vec<EngineStatus>,
 }
 
 /// Serves `/metrics` at `address` until the future is dropped. One that somebody else has is no reason not to serve the VIPs:
@@ -96,6 +99,7 @@ impl Server {
             trackers: trackers.map(|(tracker, state)| tracker_status(tracker, state)).collect(),
             late: snapshot.load.late,
             tallies: routers.map(|router| *router.recorder.tally()).collect(),
+            engines: self.engines(),
         })
     }
 }

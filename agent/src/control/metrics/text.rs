@@ -42,7 +42,8 @@ impl Collector for Scrape {
         self.routers(&mut families)?;
         self.changes(&mut families)?;
         self.peers(&mut families)?;
-        self.watches(&mut families)
+        self.watches(&mut families)?;
+        self.engines(&mut families)
     }
 }
 
@@ -194,14 +195,14 @@ impl Scrape {
 }
 
 /// The page while it is written, family by family.
-struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     fn info(&mut self, name: &str, help: &str, labels: &[Label]) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
     }
 
-    fn gauges<V: EncodeGaugeValue>(
+    pub(super) fn gauges<V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -214,7 +215,7 @@ impl Families<'_> {
         })
     }
 
-    fn counters<V: EncodeCounterValue>(
+    pub(super) fn counters<V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -258,11 +259,11 @@ fn with_labels(
     if labels.is_empty() { write(family) } else { write(&mut family.encode_family(labels)?) }
 }
 
-type Label = (&'static str, String);
-type Labels = Vec<Label>;
+pub(super) type Label = (&'static str, String);
+pub(super) type Labels = Vec<Label>;
 
 /// A label; what the format gives a meaning is escaped. Names of interfaces may have it.
-fn label(name: &'static str, value: impl Display) -> Label {
+pub(super) fn label(name: &'static str, value: impl Display) -> Label {
     (name, value.to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -306,6 +307,7 @@ fn seconds(millis: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::engine::tests as engine;
     use crate::control::render::tests::example;
     use crate::recorder::{Record, Stages, Tally};
     use crate::vrrp::{Instant, Reason, Transition};
@@ -329,7 +331,7 @@ mod tests {
         let mut late = Spans::default();
         [3, 4, 700].map(Duration::from_micros).into_iter().for_each(|span| late.note(span));
         let trackers = status.routers[0].trackers.clone();
-        Scrape { trackers, late, tallies: vec![tally], status }
+        Scrape { trackers, late, tallies: vec![tally], engines: vec![engine::example()], status }
     }
 
     #[test]

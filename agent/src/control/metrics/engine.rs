@@ -1,0 +1,61 @@
+//! What the engines tell at `/metrics`.
+
+use std::fmt;
+
+use super::Scrape;
+use super::text::{Families, Labels, label};
+use crate::control::protocol::{BackendStatus, EngineStatus};
+use crate::engine::Condition;
+
+impl Scrape {
+    /// Nothing where there are no services.
+    pub(super) fn engines(&self, families: &mut Families<'_>) -> fmt::Result {
+        if self.engines.is_empty() {
+            return Ok(());
+        }
+        let conditions = self.backends().flat_map(|(labels, backend)| {
+            Condition::NAMES.map(|name| {
+                let labels = [&labels[..], &[label("condition", name)]].concat();
+                (labels, u32::from(backend.condition == name))
+            })
+        });
+        let help = "1 for the condition of the backend, 0 for the others";
+        families.gauges("backend_condition", help, None, conditions)?;
+        let slots = self.backends().map(|(labels, backend)| (labels, backend.slots));
+        let help = "Its slots of all in the table of its pool: its share of new flows";
+        families.gauges("backend_slots", help, None, slots)?;
+        let each = |of: fn(&BackendStatus) -> u64| self.backends().map(move |(labels, it)| (labels, of(it)));
+        let help = "Frames that were sent to it, since the agent started";
+        families.counters("backend_frames", help, None, each(|backend| backend.frames))?;
+        let help = "Octets of these, Ethernet headers included";
+        families.counters("backend_octets", help, None, each(|backend| backend.octets))?;
+
+        let of_engine = |engine: &EngineStatus| vec![label("interface", &engine.interface)];
+        let flows = self.engines.iter().map(|engine| (of_engine(engine), engine.flows));
+        families.gauges("engine_flows", "Flows that the workers remember", None, flows)?;
+        let evicted = self.engines.iter().map(|engine| (of_engine(engine), engine.evicted));
+        let help = "Flows that were forgotten before they were over, for want of room";
+        families.counters("engine_evicted_flows", help, None, evicted)?;
+        let lost = self.engines.iter().flat_map(|engine| {
+            let of = |reason| [&of_engine(engine)[..], &[label("reason", reason)]].concat();
+            engine.lost.iter().map(move |(reason, count)| (of(reason), *count))
+        });
+        let help = "Frames that the workers could send to nobody, since the agent started";
+        families.counters("engine_lost_frames", help, None, lost)
+    }
+
+    fn backends(&self) -> impl Iterator<Item = (Labels, &BackendStatus)> {
+        self.engines.iter().flat_map(|engine| {
+            engine.pools.iter().flat_map(|pool| {
+                pool.backends.iter().map(|backend| {
+                    let labels = vec![
+                        label("interface", &engine.interface),
+                        label("pool", &pool.name),
+                        label("backend", backend.address),
+                    ];
+                    (labels, backend)
+                })
+            })
+        })
+    }
+}
