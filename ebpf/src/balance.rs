@@ -1,4 +1,4 @@
-//! What is for a service: TCP and UDP to a port that the agent has configured. The engine decides about the first packets of a
+//! What is for a service: TCP and UDP to a port that the agent has configured, and ICMP errors about its answers. The engine decides about the first packets of a
 //! flow, and this program forwards the others as it has decided.
 
 use aya_ebpf::programs::XdpContext;
@@ -13,6 +13,14 @@ use crate::packet::Frame;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// What ICMP has before the packet that it is about, and the types that are about one: destination unreachable, time exceeded,
+/// parameter problem; over IPv6 also packet too big.
+const ICMP_HEADER: usize = 8;
+const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
 
 /// Where the flags are in a TCP header, and those that begin or end a connection: FIN, SYN, RST.
 const FLAGS: usize = 13;
@@ -23,13 +31,15 @@ const TURNING: u8 = 0x07;
 #[inline(never)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
     let frame = &mut Frame::received(ctx);
-    let (destination, ports, flow) =
+    let (destination, protocol, at) =
         if FAMILY == Family::Ipv6 as u8 { ipv6(frame, link)? } else { ipv4(frame, link)? };
-    let is_known = match flow.protocol {
-        TCP => frame.get::<1>(ports + FLAGS)?[0] & TURNING == 0,
+    let is_known = match protocol {
+        TCP => frame.get::<1>(at + FLAGS)?[0] & TURNING == 0,
         UDP => true,
+        ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
         _ => return None,
     };
+    let flow = flow::<FAMILY>(frame, link, protocol, at)?;
     if is_known && forward(frame, &flow, now).is_some() {
         return Some(Verdict::VipForwarded);
     }
@@ -46,35 +56,68 @@ fn forward(frame: &mut Frame<'_>, flow: &Flow, now: u64) -> Option<()> {
     frame.set(ETH_SOURCE, &device_mac)
 }
 
+/// An ICMP error about what a service has sent is for the backend that has sent it, which the engine finds.
 #[inline(always)]
-fn ipv4(frame: &Frame<'_>, link: &Link) -> Option<(Ip, usize, Flow)> {
+fn is_about_service<const FAMILY: u8>(
+    frame: &Frame<'_>,
+    link: &Link,
+    destination: Ip,
+    at: usize,
+) -> Option<Verdict> {
+    let kind = frame.get::<1>(at)?[0];
+    let quoted = at + ICMP_HEADER;
+    let (source, protocol, ports) = if FAMILY == Family::Ipv6 as u8 {
+        let protocol = frame.get::<IPV6>(quoted)?[6];
+        (Ip::read(frame, quoted + SOURCE)?, protocol, quoted + IPV6)
+    } else {
+        let header = frame.get::<IPV4>(quoted)?;
+        let source = Ip::mapped([header[12], header[13], header[14], header[15]]);
+        let length = usize::from(header[0] & 0x0f) * 4;
+        (source, header[9], frame.blur::<256>(quoted + length))
+    };
+    let is_error = if FAMILY == Family::Ipv6 as u8 {
+        ICMPV6_ERRORS.contains(&kind)
+    } else {
+        ICMP_ERRORS.contains(&kind)
+    };
+    let [high, low] = *frame.get::<2>(ports)?;
+    let is_ours = is_error
+        && source == destination
+        && matches!(protocol, TCP | UDP)
+        && maps::is_frontend(link.vlan, destination, protocol, u16::from_be_bytes([high, low]));
+    is_ours.then_some(Verdict::VipBalanced)
+}
+
+/// The destination, the protocol, and where what that carries begins.
+#[inline(always)]
+fn ipv4(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     let header = frame.get::<IPV4>(link.payload)?;
     let length = usize::from(header[0] & 0x0f) * 4;
     if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT != 0 || length < IPV4 {
         return None;
     }
-    let source = Ip::mapped([header[12], header[13], header[14], header[15]]);
     let destination = Ip::mapped([header[16], header[17], header[18], header[19]]);
-    let protocol = header[9];
-    let ports = frame.blur::<128>(link.payload + length);
-    Some((destination, ports, flow(frame, [source, destination], protocol, ports)?))
+    Some((destination, header[9], frame.blur::<128>(link.payload + length)))
 }
 
 #[inline(always)]
-fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, usize, Flow)> {
+fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     let protocol = frame.get::<IPV6>(link.payload)?[6];
-    let source = Ip::read(frame, link.payload + SOURCE)?;
-    let destination = Ip::read(frame, link.payload + DESTINATION)?;
-    let ports = link.payload + IPV6;
-    Some((destination, ports, flow(frame, [source, destination], protocol, ports)?))
+    Some((Ip::read(frame, link.payload + DESTINATION)?, protocol, link.payload + IPV6))
 }
 
 #[inline(always)]
-fn flow(frame: &Frame<'_>, ends: [Ip; 2], protocol: u8, ports: usize) -> Option<Flow> {
+fn flow<const FAMILY: u8>(frame: &Frame<'_>, link: &Link, protocol: u8, ports: usize) -> Option<Flow> {
+    let (source, destination) = if FAMILY == Family::Ipv6 as u8 {
+        (Ip::read(frame, link.payload + SOURCE)?, Ip::read(frame, link.payload + DESTINATION)?)
+    } else {
+        let [a, b, c, d, e, f, g, h] = *frame.get::<8>(link.payload + 12)?;
+        (Ip::mapped([a, b, c, d]), Ip::mapped([e, f, g, h]))
+    };
     let [a, b, c, d] = *frame.get::<4>(ports)?;
     Some(Flow {
-        source: ends[0].address(),
-        destination: ends[1].address(),
+        source: source.address(),
+        destination: destination.address(),
         source_port: u16::from_be_bytes([a, b]),
         destination_port: u16::from_be_bytes([c, d]),
         protocol,

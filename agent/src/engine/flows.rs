@@ -104,8 +104,12 @@ impl Flows {
             self.live -= 1;
             return None;
         }
-        entry.seen = now;
+        // Anybody may send an error.
+        if signal != Signal::Error {
+            entry.seen = now;
+        }
         entry.state = match (entry.state, signal) {
+            (before, Signal::Error) => before,
             (_, Signal::End) | (State::Closing, _) => State::Closing,
             (State::New, Signal::Begin) => State::New,
             (State::New, Signal::Continue | Signal::Datagram) | (State::Established, _) => State::Established,
@@ -125,7 +129,7 @@ impl Flows {
         seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
     ) -> Option<Flow> {
         let state = match signal {
-            Signal::Begin | Signal::Continue | Signal::Datagram => State::New,
+            Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => State::New,
             Signal::End => State::Closing,
         };
         let entry = Entry { flow, backend, state, seen: now };

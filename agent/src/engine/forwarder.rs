@@ -117,17 +117,19 @@ impl<B: Bypass> Forwarder<B> {
                             bypass.put(flow, found.backend);
                         }
                     }
-                    Signal::Begin | Signal::Continue | Signal::Datagram => {}
+                    Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => {}
                 }
                 return Ok((found.backend, mac));
             }
-            // Another backend, if there is one, resets the connection, so that the client knows at once.
-            let chosen = self.choose(&flow, hash, pools)?;
-            self.flows.forget(&flow, hash);
-            return Ok(self.begin(flow, hash, signal, chosen, now));
         }
         let chosen = self.choose(&flow, hash, pools)?;
-        Ok(self.begin(flow, hash, signal, chosen, now))
+        // An error begins nothing.
+        if signal != Signal::Error {
+            // Where its own is lost, another backend resets the connection, so that the client knows at once.
+            self.flows.forget(&flow, hash);
+            self.begin(flow, hash, signal, chosen.0, now);
+        }
+        Ok(chosen)
     }
 
     /// The backend of a flow that has none.
@@ -139,22 +141,14 @@ impl<B: Bypass> Forwarder<B> {
     }
 
     /// Gives a flow the backend that was chosen for it.
-    fn begin(
-        &mut self,
-        flow: Flow,
-        hash: u64,
-        signal: Signal,
-        chosen: (u16, Mac),
-        now: Instant,
-    ) -> (u16, Mac) {
+    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
         // Of an earlier connection with the same ports, or of a backend that is lost.
         self.end_bypass(&flow);
         let Self { flows, bypass, .. } = self;
         let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
-        if let Some(evicted) = flows.put(flow, hash, signal, chosen.0, now, seen) {
+        if let Some(evicted) = flows.put(flow, hash, signal, backend, now, seen) {
             self.end_bypass(&evicted);
         }
-        chosen
     }
 
     fn end_bypass(&mut self, flow: &Flow) {

@@ -22,9 +22,11 @@ pub enum Signal {
     End,
     /// UDP, which says nothing.
     Datagram,
+    /// ICMP: something on the way could not deliver an answer.
+    Error,
 }
 
-/// The flow that `frame` belongs to, and what it says about it. `None` for all else: XDP steers no such frame here.
+/// The flow that `frame` belongs to or is about, and what it says about it. `None` for all else: XDP steers no such frame here.
 pub(super) fn parse(frame: &[u8]) -> Option<(Flow, Signal)> {
     let (_, ether_type, packet) = split(frame)?;
     match ether_type {
@@ -45,6 +47,34 @@ pub(super) fn parse(frame: &[u8]) -> Option<(Flow, Signal)> {
     }
 }
 
+/// What ICMP has before the packet that it is about.
+const ICMP_HEADER: usize = 8;
+
+/// The flow that the packet quoted by an ICMP error belongs to, which went to the client. XDP lets no other ICMP in.
+fn quoted(payload: &[u8]) -> Option<(Flow, Signal)> {
+    let packet = payload.get(ICMP_HEADER..)?;
+    let (ends, protocol, payload) = match packet.first()? >> 4 {
+        4 => {
+            let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+            let ends = [IpAddr::V4(header.source_addr()), IpAddr::V4(header.destination_addr())];
+            (ends, header.protocol(), packet.get(header.slice().len()..)?)
+        }
+        6 => {
+            let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
+            let ends = [IpAddr::V6(header.source_addr()), IpAddr::V6(header.destination_addr())];
+            (ends, header.next_header(), packet.get(header.slice().len()..)?)
+        }
+        _ => return None,
+    };
+    // No more of it needs to be there than the ports.
+    let [a, b, c, d] = *payload.first_chunk()?;
+    let [destination, source] = ends.map(address::to_map);
+    let [destination_port, source_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    let flow =
+        Flow { source, destination, source_port, destination_port, protocol: protocol.0, _pad: [0; 3] };
+    Some((flow, Signal::Error))
+}
+
 fn transport(ends: [IpAddr; 2], protocol: IpNumber, payload: &[u8]) -> Option<(Flow, Signal)> {
     let (ports, signal) = match protocol {
         IpNumber::TCP => {
@@ -60,6 +90,7 @@ fn transport(ends: [IpAddr; 2], protocol: IpNumber, payload: &[u8]) -> Option<(F
             let header = UdpHeaderSlice::from_slice(payload).ok()?;
             ([header.source_port(), header.destination_port()], Signal::Datagram)
         }
+        IpNumber::ICMP | IpNumber::IPV6_ICMP => return quoted(payload),
         _ => return None,
     };
     let [source, destination] = ends.map(address::to_map);

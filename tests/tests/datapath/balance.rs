@@ -24,6 +24,11 @@ const DESTINATION_MAC: usize = 0;
 const SOURCE_MAC: usize = 6;
 const SOURCE_PORT: usize = 34;
 const TCP_FLAGS: usize = 47;
+/// In an ICMP error: behind the header, the packet that it quotes.
+const ICMP_TYPE: usize = 34;
+const QUOTED_PROTOCOL: usize = 42 + 9;
+const QUOTED_SOURCE: usize = 42 + 12;
+const QUOTED_PORT: usize = 42 + 20;
 const LENGTH_OF_HEADER: usize = 14;
 const FRAGMENT: usize = 20;
 const PROTOCOL: usize = 23;
@@ -43,6 +48,11 @@ fn balancer(lease_until_ns: u64, delivery: u8) -> Datapath {
 /// TCP to port 443 of the VIP.
 fn traffic() -> Vec<u8> {
     frames::octets("lb-tcp-syn-vip")
+}
+
+/// What a router says about an answer of the service that is too long for its next link.
+fn error() -> Vec<u8> {
+    frames::octets("icmp-fragneeded-vip")
 }
 
 /// The same over IPv6, whose next header is `next` with `payload`.
@@ -77,6 +87,10 @@ fn what_is_for_a_service_is_the_engines_as_it_is() {
     assert_balanced(&host, &traffic(), "to the virtual MAC");
     assert_balanced(&host, &with(&traffic(), DESTINATION_MAC, &DEVICE_MAC), "to the device");
     assert_balanced(&host, &traffic6(TCP, &tcp(443)), "IPv6");
+    // T-144.
+    assert_balanced(&host, &error(), "an ICMP error about an answer");
+    assert_balanced(&host, &with(&error(), ICMP_TYPE, &[11]), "another one");
+    assert_balanced(&host, &frames::octets("icmp6-ptb-vip"), "an ICMPv6 error about an answer");
     let options = [&[0x46], &traffic()[15..34], &[1, 1, 1, 0], &traffic()[34..]].concat();
     assert_balanced(&host, &[&traffic()[..14], &options].concat(), "IPv4 options");
 }
@@ -98,7 +112,10 @@ fn what_is_for_no_service_goes_on_as_before() {
         ("a frame that ends before the ports", traffic()[..36].to_vec()),
         ("IPv6, another port", traffic6(TCP, &tcp(80))),
         ("IPv6, a fragment", traffic6(44, &[&[TCP, 0, 0, 1, 0, 0, 0, 1], &tcp(443)[..]].concat())),
-        ("an ICMP error", frames::octets("icmp-fragneeded-vip")),
+        ("an ICMP error about another port", with(&error(), QUOTED_PORT, &444_u16.to_be_bytes())),
+        ("an ICMP error about another protocol", with(&error(), QUOTED_PROTOCOL, &[1])),
+        ("an ICMP error about a packet of another host", with(&error(), QUOTED_SOURCE, &[198, 51, 100, 1])),
+        ("an echo request", with(&error(), ICMP_TYPE, &[8])),
     ] {
         assert_delivered(&host, &frame, name);
     }

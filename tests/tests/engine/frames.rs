@@ -194,6 +194,28 @@ fn a_flow_keeps_its_backend_while_that_can_be_had() {
 }
 
 #[test]
+fn an_error_about_an_answer_goes_to_the_backend_of_its_flow_and_changes_nothing() {
+    // T-144.
+    let error = octets("icmp-fragneeded-vip");
+    let mut bench = Bench::new(&addresses(5), [2; 6]);
+    let to = |sent: Option<Vec<u8>>| sent.expect("forwarded")[..6].to_vec();
+    let unknown = to(bench.forward(&error));
+    assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![], (0, 0)));
+    let backend = to(bench.forward(&flagged(SYN)));
+    assert_eq!(unknown, backend, "where the flow would go that is not known yet");
+    assert!(bench.forward(&flagged(ACK)).is_some());
+    let bypassed = bench.bypassed();
+    let sent = bench.forward(&error).expect("forwarded");
+    assert_eq!((&sent[..6], &sent[12..]), (&backend[..], &error[12..]));
+    assert_eq!(bench.bypassed(), bypassed);
+    let [.., number] = backend[..] else { panic!("a MAC address") };
+    bench.lose(&[number]);
+    assert_ne!(to(bench.forward(&error)), backend);
+    bench.lose(&[]);
+    assert_eq!(to(bench.forward(&flagged(ACK))), backend, "the flow was not forgotten");
+}
+
+#[test]
 fn a_flow_is_bypassed_while_it_is_established() {
     let mut bench = Bench::new(&addresses(1), [2; 6]);
     for (flags, is_bypassed) in [
@@ -283,7 +305,7 @@ fn a_frame_that_nobody_can_be_given_is_counted() {
     bench.lose(&[0, 1]);
     assert_eq!(bench.forward(&syn), None);
     assert_eq!(bench.lost(), [(Loss::NoService, 1), (Loss::NoBackend, 1)]);
-    assert_eq!(bench.forward(&octets("icmp-fragneeded-vip")), None);
+    assert_eq!(bench.forward(&octets("arp-request-vip")), None);
     assert_eq!(bench.lost(), [(Loss::NoFlow, 1), (Loss::NoService, 1), (Loss::NoBackend, 1)]);
 }
 
