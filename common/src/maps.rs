@@ -204,6 +204,10 @@ pub struct FrontendKey {
     pub _pad: u8,
 }
 
+/// Bit of [`FrontendKey::protocol`], with [`ANY_PORT`]: some port of the address has a service of that protocol. No packet is of
+/// such a protocol.
+pub const SOME_PORT: u8 = 0x80;
+
 /// In [`FrontendKey::port`]: every port that has no entry of its own. No packet is for port 0.
 pub const ANY_PORT: u16 = 0;
 

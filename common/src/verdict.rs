@@ -65,6 +65,9 @@ pub enum Verdict {
     VipForwarded,
     /// Other traffic to a service at an owned VIP: redirected to the engine, or dropped while it does not run.
     VipBalanced,
+    /// Fragment of TCP or UDP to an owned VIP that has services of that protocol: dropped, for only the first has ports, and the
+    /// kernel would refuse what it makes of them.
+    VipFragment,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
     VipNotOwner,
     /// Traffic to an owned VIP that is no address to be reached at (Accept_Mode False): dropped.
@@ -86,7 +89,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Other,
         Self::LinkControl,
         Self::ArpAnswered,
@@ -116,6 +119,7 @@ impl Verdict {
         Self::VipDelivered,
         Self::VipForwarded,
         Self::VipBalanced,
+        Self::VipFragment,
         Self::VipNotOwner,
         Self::VipNotAccepted,
         Self::VirtualMacNotOwner,
@@ -167,6 +171,7 @@ impl Verdict {
             Self::VipDelivered => "vip-delivered",
             Self::VipForwarded => "vip-forwarded",
             Self::VipBalanced => "vip-balanced",
+            Self::VipFragment => "vip-fragment",
             Self::VipNotOwner => "vip-not-owner",
             Self::VipNotAccepted => "vip-not-accepted",
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",

@@ -13,6 +13,8 @@ use crate::packet::Frame;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// The number of the IPv6 extension header that a fragment has, whose first octet is the protocol.
+const FRAGMENTED: u8 = 44;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
@@ -26,8 +28,8 @@ const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
 const FLAGS: usize = 13;
 const TURNING: u8 = 0x07;
 
-/// The verdict about the packet behind `link`, to a VIP of an owned virtual router; `None` if it is for no service. Fragments are
-/// not, which have no ports but in the first of them, nor what has IPv6 extension headers: the kernel gets them.
+/// The verdict about the packet behind `link`, to a VIP of an owned virtual router; `None` if it is for no service, as what
+/// has other IPv6 extension headers than that of a fragment.
 #[inline(never)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
     let frame = &mut Frame::received(ctx);
@@ -36,6 +38,7 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64
     let is_known = match protocol {
         TCP => frame.get::<1>(at + FLAGS)?[0] & TURNING == 0,
         UDP => true,
+        FRAGMENTED => return fragment(frame, link, destination, at),
         ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
         _ => return None,
     };
@@ -88,16 +91,25 @@ fn is_about_service<const FAMILY: u8>(
     is_ours.then_some(Verdict::VipBalanced)
 }
 
-/// The destination, the protocol, and where what that carries begins.
+/// Only the first fragment has ports, and which service the others are for is not known.
+#[inline(always)]
+fn fragment(frame: &Frame<'_>, link: &Link, destination: Ip, at: usize) -> Option<Verdict> {
+    let protocol = frame.get::<1>(at)?[0];
+    let is_ours = matches!(protocol, TCP | UDP) && maps::has_services(link.vlan, destination, protocol);
+    is_ours.then_some(Verdict::VipFragment)
+}
+
+/// The destination, the protocol, and where what that carries begins. Of a fragment the protocol is [`FRAGMENTED`], and its own
+/// protocol stands there.
 #[inline(always)]
 fn ipv4(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     let header = frame.get::<IPV4>(link.payload)?;
     let length = usize::from(header[0] & 0x0f) * 4;
-    if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT != 0 || length < IPV4 {
-        return None;
-    }
     let destination = Ip::mapped([header[16], header[17], header[18], header[19]]);
-    Some((destination, header[9], frame.blur::<128>(link.payload + length)))
+    if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT != 0 {
+        return Some((destination, FRAGMENTED, link.payload + 9));
+    }
+    (length >= IPV4).then(|| (destination, header[9], frame.blur::<128>(link.payload + length)))
 }
 
 #[inline(always)]

@@ -87,6 +87,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::SbfdAnswer
         | Verdict::SbfdUnknown
         | Verdict::SbfdDiscarded
+        | Verdict::VipFragment
         | Verdict::VipNotOwner
         | Verdict::VipNotAccepted
         | Verdict::VirtualMacNotOwner

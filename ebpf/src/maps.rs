@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{
     ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_FLOWS, MAX_FRONTENDS,
-    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOURCE, VipKey, VlanId,
+    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -113,6 +113,15 @@ pub(crate) fn is_frontend(vlan: VlanId, address: Ip, protocol: u8, port: u16) ->
         return true;
     }
     key.port = ANY_PORT;
+    // SAFETY: as in `router`.
+    unsafe { FRONTENDS.get(key) }.is_some()
+}
+
+/// Whether there is a service of `protocol` at some port of `address` on this link. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn has_services(vlan: VlanId, address: Ip, protocol: u8) -> bool {
+    let protocol = protocol | SOME_PORT;
+    let key = FrontendKey { vlan, address: address.address(), port: ANY_PORT, protocol, _pad: 0 };
     // SAFETY: as in `router`.
     unsafe { FRONTENDS.get(key) }.is_some()
 }

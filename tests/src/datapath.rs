@@ -14,7 +14,8 @@ use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{
-    self, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey, VlanId,
+    self, ANY_PORT, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT, VipKey,
+    VlanId,
 };
 use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -173,8 +174,10 @@ impl Datapath {
     /// Configures a service at `port` of a virtual address.
     pub fn add_frontend(&mut self, vlan: VlanId, address: impl Into<IpAddr>, protocol: u8, port: u16) {
         let address = address::to_map(address.into());
-        let key = FrontendKey { vlan, address, port, protocol, _pad: 0 };
-        self.hash(maps::FRONTENDS).insert(Plain(key), 0, 0).expect("FRONTENDS has room");
+        for (port, protocol) in [(port, protocol), (ANY_PORT, protocol | SOME_PORT)] {
+            let key = FrontendKey { vlan, address, port, protocol, _pad: 0 };
+            self.hash(maps::FRONTENDS).insert(Plain(key), 0, 0).expect("FRONTENDS has room");
+        }
     }
 
     /// Has the program forward `flow` to the backend with this number.

@@ -67,6 +67,9 @@ static POOL: Key<Text<String>> = Key {
 /// Each port of a range takes an entry of the map.
 const MAX_RANGE: usize = 1000;
 
+/// Ports of all services. The map has an entry for each, and one for each protocol of an address.
+const MAX_PORTS: usize = MAX_FRONTENDS as usize / 2;
+
 /// A port, a range, or any.
 struct PortShape;
 
@@ -148,7 +151,7 @@ pub(super) fn check(
     routers: &[Draft],
     findings: &mut Findings,
 ) {
-    let (mut taken, limit) = (BTreeMap::new(), MAX_FRONTENDS as usize);
+    let (mut taken, limit) = (BTreeMap::new(), MAX_PORTS);
     for service in services {
         if let Some((at, vip)) = service.vip {
             match routers.iter().find(|router| router.vips.iter().any(|(_, other)| *other == vip)) {

@@ -108,19 +108,19 @@ impl<B: Bypass> Forwarder<B> {
     fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(u16, Mac), Loss> {
         let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
         let hash = flow::hash(&flow);
-        if let Some(found) = self.flows.find(&flow, hash, signal, now) {
-            if let Some(mac) = pools.mac(found.backend) {
-                match signal {
-                    Signal::End => self.end_bypass(&flow),
-                    Signal::Continue | Signal::Datagram if found.is_established => {
-                        if let Some(bypass) = &mut self.bypass {
-                            bypass.put(flow, found.backend);
-                        }
+        if let Some(found) = self.flows.find(&flow, hash, signal, now)
+            && let Some(mac) = pools.mac(found.backend)
+        {
+            match signal {
+                Signal::End => self.end_bypass(&flow),
+                Signal::Continue | Signal::Datagram if found.is_established => {
+                    if let Some(bypass) = &mut self.bypass {
+                        bypass.put(flow, found.backend);
                     }
-                    Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => {}
                 }
-                return Ok((found.backend, mac));
+                Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => {}
             }
+            return Ok((found.backend, mac));
         }
         let chosen = self.choose(&flow, hash, pools)?;
         // An error begins nothing.

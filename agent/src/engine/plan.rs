@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use baton_common::flow::Flow;
-use baton_common::maps::{ANY_PORT, Address, FrontendKey};
+use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
 use crate::address;
 use crate::config::{Config, PoolConfig, ServiceConfig};
@@ -76,8 +76,9 @@ impl Plan {
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKey, u32)> {
         (0..).zip(&self.services).flat_map(|(number, ServiceConfig { vip, protocol, ports, .. })| {
             let (address, protocol) = (address::to_map(*vip), protocol.number());
-            let key = move |port| FrontendKey { vlan: 0, address, port, protocol, _pad: 0 };
-            ports.numbers().map(move |port| (key(port), number))
+            let key = move |port, protocol| FrontendKey { vlan: 0, address, port, protocol, _pad: 0 };
+            let of_ports = ports.numbers().map(move |port| (key(port, protocol), number));
+            of_ports.chain([(key(ANY_PORT, protocol | SOME_PORT), number)])
         })
     }
 

@@ -6,7 +6,7 @@ use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, mapped};
 use baton_common::ownership::{BALANCED, NOT_ACCEPTED};
 use baton_common::verdict::Verdict::{
-    Other, VipBalanced, VipDelivered, VipForwarded, VipNotAccepted, VipNotOwner,
+    Other, VipBalanced, VipDelivered, VipForwarded, VipFragment, VipNotAccepted, VipNotOwner,
 };
 use baton_tests::datapath::{Datapath, FOREVER, XDP_DROP, XDP_PASS, XDP_TX};
 use baton_tests::frames::{self, tagged, with};
@@ -98,11 +98,6 @@ fn what_is_for_a_service_is_the_engines_as_it_is() {
 #[test]
 fn what_is_for_no_service_goes_on_as_before() {
     let host = balancer(FOREVER, BALANCED);
-    let fragments = [0x20_00_u16, 0x00_01, 0x20_b9];
-    for fragment in fragments {
-        let frame = with(&traffic(), FRAGMENT, &fragment.to_be_bytes());
-        assert_delivered(&host, &frame, &format!("fragment {fragment:04x}"));
-    }
     for (name, frame) in [
         ("another port", with(&traffic(), PORT, &444_u16.to_be_bytes())),
         ("another protocol", with(&traffic(), PROTOCOL, &[UDP])),
@@ -111,7 +106,12 @@ fn what_is_for_no_service_goes_on_as_before() {
         ("a broken header", with(&traffic(), LENGTH_OF_HEADER, &[0x44])),
         ("a frame that ends before the ports", traffic()[..36].to_vec()),
         ("IPv6, another port", traffic6(TCP, &tcp(80))),
-        ("IPv6, a fragment", traffic6(44, &[&[TCP, 0, 0, 1, 0, 0, 0, 1], &tcp(443)[..]].concat())),
+        ("IPv6, options", traffic6(60, &[&[TCP, 0, 1, 4, 0, 0, 0, 0], &tcp(443)[..]].concat())),
+        ("a fragment of another protocol", with(&with(&traffic(), FRAGMENT, &[0x20, 0]), PROTOCOL, &[UDP])),
+        (
+            "a fragment to another VIP",
+            with(&with(&traffic(), FRAGMENT, &[0x20, 0]), DESTINATION, &[192, 0, 2, 101]),
+        ),
         ("an ICMP error about another port", with(&error(), QUOTED_PORT, &444_u16.to_be_bytes())),
         ("an ICMP error about another protocol", with(&error(), QUOTED_PROTOCOL, &[1])),
         ("an ICMP error about a packet of another host", with(&error(), QUOTED_SOURCE, &[198, 51, 100, 1])),
@@ -124,6 +124,17 @@ fn what_is_for_no_service_goes_on_as_before() {
     let mut host = host;
     host.add_vip(7, VIP, SLOT);
     assert_delivered(&host, &tagged(&traffic(), &[(0x8100, 7)]), "the same address on another link");
+}
+
+/// Whatever port they may be for: the kernel would put them together and refuse what it gets.
+#[test]
+fn fragments_of_a_protocol_that_an_address_has_services_of_are_dropped() {
+    let host = balancer(FOREVER, BALANCED);
+    let six = |offset| traffic6(44, &[&[TCP, 0, 0, offset, 0, 0, 0, 1], &tcp(443)[..]].concat());
+    let four = |fragment: u16| with(&traffic(), FRAGMENT, &fragment.to_be_bytes());
+    for frame in [four(0x2000), four(0x0001), four(0x20b9), six(1), six(8)] {
+        assert_eq!(host.receive(&frame), outcome(XDP_DROP, VipFragment, &frame));
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn the_maps_are_what_the_contract_says() {
         (maps::FLOW_CACHE, [LRU_HASH, 40, 16, 1024, 0]),
         (maps::BACKENDS, [ARRAY, 4, 8, 16_384, 0]),
         (maps::CARRIED, [PERCPU_ARRAY, 4, 16, 16_384, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 37, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 38, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");

@@ -322,7 +322,7 @@ fn action(verdict: Verdict) -> u32 {
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
         | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner
-        | VipBalanced | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
+        | VipBalanced | VipFragment | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
         EgressArp | EgressNd | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
 }
@@ -386,8 +386,8 @@ fn an_unconfigured_host_lets_everything_pass() {
             LinkControl => LinkControl,
             Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
             | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
-            | VipForwarded | VipBalanced | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip
-            | GatewayDelivered | EgressArp | EgressNd | EgressVirtualMac => Other,
+            | VipForwarded | VipBalanced | VipFragment | VipNotAccepted | VirtualMacNotOwner
+            | VirtualMacNotVip | GatewayDelivered | EgressArp | EgressNd | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }
