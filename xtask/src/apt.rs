@@ -113,11 +113,12 @@ mod tests {
     #[test]
     fn the_policy_goes_when_the_installation_is_interrupted_but_not_before_it_has_ended() {
         let file = std::env::temp_dir().join(format!("policy-{}", std::process::id()));
-        let done = file.with_extension("done");
+        let [begun, done] = ["begun", "done"].map(|extension| file.with_extension(extension));
         // Like apt-get, it finishes what it has begun.
         let work = format!(
-            "sh -c \"trap : TERM; sleep 0.5; sleep 0.5; test -e {0} && : >{1}\"",
+            "sh -c \"trap : TERM; : >{1}; sleep 0.5; sleep 0.5; test -e {0} && : >{2}\"",
             file.display(),
+            begun.display(),
             done.display()
         );
         let script = guarded(&file.display().to_string(), &work);
@@ -125,19 +126,20 @@ mod tests {
         command.args(["-c", &script]).process_group(0).stderr(Stdio::null());
         let mut shell = command.spawn().expect("a shell");
         let end = Instant::now() + Duration::from_secs(10);
-        while !fs::read_to_string(&file).is_ok_and(|text| text.contains(MARK)) {
-            assert!(Instant::now() < end, "no policy");
+        while !begun.exists() {
+            assert!(Instant::now() < end, "the work does not begin");
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(Policy::of(&fs::read_to_string(&file).expect("the policy")), Policy::Others, "at work");
-        std::thread::sleep(Duration::from_millis(100));
         let group = format!("-{}", shell.id());
         let killed = Command::new("kill").args(["-TERM", "--", &group]).status().expect("procps");
         assert!(killed.success());
         assert!(!shell.wait().expect("our child").success());
         assert!(done.exists(), "the policy went before the work had ended");
         assert!(!file.exists(), "{} is still there", file.display());
-        let _ = fs::remove_file(done);
+        for file in [begun, done] {
+            let _ = fs::remove_file(file);
+        }
     }
 
     #[test]
