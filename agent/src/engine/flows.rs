@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use baton_common::flow::Flow;
+
 use super::packet::{Signal, UDP};
 use crate::vrrp::Instant;
-use baton_common::flow::Flow;
 
 /// Flows whose hash leads to the same place.
 const WAYS: usize = 8;

@@ -35,7 +35,6 @@ use arc_swap::ArcSwap;
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
 pub use maglev::Table;
-pub use packet::Signal;
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
@@ -108,7 +107,7 @@ impl Engine {
         carried
     }
 
-    /// Starts the workers, each as soon as its queue is free.
+    /// Starts the workers, as soon as all queues are free.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ pub(super) const UDP: u8 = IpNumber::UDP.0;
 
 /// What a packet of the client says about its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub(super) enum Signal {
     /// TCP: a connection is asked for.
     Begin,
     /// TCP: it goes on.

@@ -1,0 +1,66 @@
+//! What an engine says of itself.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The engine of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// The interface.
+    pub interface: String,
+    /// What is balanced.
+    pub services: Vec<ServiceStatus>,
+    /// Among whom.
+    pub pools: Vec<PoolStatus>,
+    /// Flows that are remembered, some of which may be over.
+    pub flows: u64,
+    /// Flows that were forgotten before they were over, for want of room.
+    pub evicted: u64,
+    /// Frames that went nowhere, by reason.
+    pub lost: BTreeMap<String, u64>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// The virtual address.
+    pub vip: IpAddr,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// As it is configured: a port, a range, or `any`.
+    pub port: String,
+    /// The name of its pool.
+    pub pool: String,
+}
+
+/// The backends of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// In hexadecimal, the same on nodes that send every flow to the same backend; zero without any backend.
+    pub digest: String,
+    /// The backends, in the order of the configuration.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its weight.
+    pub weight: u16,
+    /// `up`, `unreachable`, `unknown` or `failing`.
+    pub condition: String,
+    /// How it fails.
+    pub why: Option<String>,
+    /// Its slots in the table, of 65 537 of the whole pool.
+    pub slots: u32,
+    /// Frames that were sent to it.
+    pub frames: u64,
+    /// Octets of these.
+    pub octets: u64,
+}
