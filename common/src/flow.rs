@@ -42,8 +42,22 @@ pub struct Backend {
     pub mac: [u8; 6],
     /// 1 if it can be given frames. Those of its flows are the engine's otherwise.
     pub is_up: u8,
+    /// 1 if its frames go through its [`Tunnel`].
+    pub is_tunnelled: u8,
+}
+
+/// How packets for a backend are wrapped (RFC 2003, RFC 2473). The agent writes it before it says that the backend is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Tunnel {
+    /// This host's end.
+    pub source: Address,
+    /// The backend's end, of the same family.
+    pub destination: Address,
+    /// The longest packet that goes through it, in octets. Longer ones are the engine's, which tells the client.
+    pub longest: u32,
     /// Always zero.
-    pub _pad: u8,
+    pub _pad: [u8; 4],
 }
 
 /// Frames that the XDP program has forwarded to a backend, and their octets.
@@ -59,4 +73,5 @@ pub struct Carried {
 const _: () = assert!(size_of::<Flow>() == 40);
 const _: () = assert!(size_of::<CachedFlow>() == 16);
 const _: () = assert!(size_of::<Backend>() == 8);
+const _: () = assert!(size_of::<Tunnel>() == 40);
 const _: () = assert!(size_of::<Carried>() == 16);

@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 8;
+pub const LAYOUT_VERSION: u32 = 9;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -43,6 +43,8 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const FLOW_CACHE: &str = "FLOW_CACHE";
 /// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
 pub const BACKENDS: &str = "BACKENDS";
+/// One [`crate::flow::Tunnel`] for each number of a backend. Not pinned, as [`FRONTENDS`].
+pub const TUNNELS: &str = "TUNNELS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
 

@@ -8,8 +8,9 @@ use baton_common::vrid::Family;
 
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
 use crate::ip::{DESTINATION, FRAGMENT, IPV4, IPV6, Ip, SOURCE};
-use crate::maps;
+use crate::maps::{self, KnownFlow};
 use crate::packet::Frame;
+use crate::tunnel::{self, ETHERNET};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -30,33 +31,56 @@ const TURNING: u8 = 0x07;
 
 /// The verdict about the packet behind `link`, to a VIP of an owned virtual router; `None` if it is for no service, as what
 /// has other IPv6 extension headers than that of a fragment.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
-    let frame = &mut Frame::received(ctx);
+    let mut known = None;
+    let verdict = judge::<FAMILY>(ctx, link, &mut known)?;
+    let is_forwarded = known.is_some_and(|known| forward::<FAMILY>(ctx, link, &known, now).is_some());
+    Some(if is_forwarded { Verdict::VipForwarded } else { verdict })
+}
+
+/// What is to become of the packet, unless its flow turns out to be `known`. The stack has no room for this and what wraps packets.
+#[inline(never)]
+fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &mut Option<KnownFlow>) -> Option<Verdict> {
+    let frame = &Frame::received(ctx);
     let (destination, protocol, at) =
         if FAMILY == Family::Ipv6 as u8 { ipv6(frame, link)? } else { ipv4(frame, link)? };
-    let is_known = match protocol {
+    let may_be_known = match protocol {
         TCP => frame.get::<1>(at + FLAGS)?[0] & TURNING == 0,
         UDP => true,
         FRAGMENTED => return fragment(frame, link, destination, at),
         ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
         _ => return None,
     };
-    let flow = flow::<FAMILY>(frame, link, protocol, at)?;
-    if is_known && forward(frame, &flow, now).is_some() {
-        return Some(Verdict::VipForwarded);
+    let flow = flow::<FAMILY>(frame, link, destination, protocol, at)?;
+    if may_be_known {
+        *known = maps::known_flow(&flow);
+        if known.is_some() {
+            return Some(Verdict::VipBalanced);
+        }
     }
     let is_for_service = maps::is_frontend(link.vlan, destination, flow.protocol, flow.destination_port);
     is_for_service.then_some(Verdict::VipBalanced)
 }
 
-/// Addresses the frame to the backend of its flow, if that is known and up.
-#[inline(always)]
-fn forward(frame: &mut Frame<'_>, flow: &Flow, now: u64) -> Option<()> {
-    let backend = maps::backend_of(flow, frame.length(), now)?;
+/// Sends the frame to the backend of its flow. `None` if the engine has to: what is to be wrapped and is too long for that, or has
+/// VLAN tags.
+#[inline(never)]
+fn forward<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownFlow, now: u64) -> Option<()> {
     let device_mac = maps::device_mac()?;
-    frame.set(ETH_DESTINATION, &backend)?;
-    frame.set(ETH_SOURCE, &device_mac)
+    let frame = &mut Frame::received(ctx);
+    let octets = frame.length();
+    if known.is_tunnelled() {
+        if link.payload != ETHERNET {
+            return None;
+        }
+        tunnel::wrap::<FAMILY>(ctx, known.backend, &known.hop, &device_mac)?;
+    } else {
+        frame.set(ETH_DESTINATION, &known.hop)?;
+        frame.set(ETH_SOURCE, &device_mac)?;
+    }
+    known.note(octets, now);
+    Some(())
 }
 
 /// An ICMP error about what a service has sent is for the backend that has sent it, which the engine finds.
@@ -119,12 +143,17 @@ fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
 }
 
 #[inline(always)]
-fn flow<const FAMILY: u8>(frame: &Frame<'_>, link: &Link, protocol: u8, ports: usize) -> Option<Flow> {
-    let (source, destination) = if FAMILY == Family::Ipv6 as u8 {
-        (Ip::read(frame, link.payload + SOURCE)?, Ip::read(frame, link.payload + DESTINATION)?)
+fn flow<const FAMILY: u8>(
+    frame: &Frame<'_>,
+    link: &Link,
+    destination: Ip,
+    protocol: u8,
+    ports: usize,
+) -> Option<Flow> {
+    let source = if FAMILY == Family::Ipv6 as u8 {
+        Ip::read(frame, link.payload + SOURCE)?
     } else {
-        let [a, b, c, d, e, f, g, h] = *frame.get::<8>(link.payload + 12)?;
-        (Ip::mapped([a, b, c, d]), Ip::mapped([e, f, g, h]))
+        Ip::mapped(*frame.get(link.payload + 12)?)
     };
     let [a, b, c, d] = *frame.get::<4>(ports)?;
     Some(Flow {

@@ -16,7 +16,7 @@ pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// Where the destination address is in the Ethernet header, and where the source.
 pub(crate) const ETH_DESTINATION: usize = 0;
 pub(crate) const ETH_SOURCE: usize = 6;
-const ETH_TYPE: usize = 12;
+pub(crate) const ETH_TYPE: usize = 12;
 
 /// Tags that name a VLAN: QinQ has two. What is behind a third is nothing of ours.
 const MAX_VIDS: usize = 2;

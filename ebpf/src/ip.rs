@@ -123,12 +123,10 @@ impl Ip {
         Some(Self { high, low })
     }
 
-    /// Writes it to `at` of the frame.
+    /// Writes it to `at` of the frame; in one piece, for of two the compiler may drop a comparison that the verifier wants to see.
     #[inline(always)]
     pub(crate) fn write(self, frame: &mut Frame<'_>, at: usize) -> Option<()> {
-        let [high, low] = self.halves();
-        frame.set(at, &high)?;
-        frame.set(at + 8, &low)
+        frame.set(at, &self.address())
     }
 
     /// The IPv4 address `octets`.
@@ -155,6 +153,12 @@ impl Ip {
     pub(crate) const fn address(self) -> Address {
         let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = self.halves();
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// Whether it is an IPv4 address.
+    #[inline(always)]
+    pub(crate) const fn is_ipv4(self) -> bool {
+        self.high == 0 && self.low >> 32 == 0xffff
     }
 
     /// The octets of the IPv4 address that it is.

@@ -3,7 +3,7 @@
 //! they stand, `baton_common` holds what they share with the agent.
 //!
 //! ```text
-//! frame -> classify -> arp | nd | vrrp | vip (balance) | sbfd | virtual MAC -> Verdict -> counter, event, action
+//! frame -> classify -> arp | nd | vrrp | vip (balance, tunnel) | sbfd | virtual MAC -> Verdict -> counter, event, action
 //! ```
 //!
 //! Loops are bounded. The protocols are functions of their own, for together they have more on the stack than the 512 octets
@@ -22,6 +22,7 @@ mod nd;
 mod packet;
 mod sbfd;
 mod tc;
+mod tunnel;
 mod vip;
 mod vrrp;
 

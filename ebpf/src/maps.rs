@@ -1,12 +1,12 @@
 //! The maps, by the names and with the capacities that `baton_common::maps` fixes, and safe access to their cells.
 
-use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
+use core::ptr::{NonNull, addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{
     ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_FLOWS, MAX_FRONTENDS,
     MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
@@ -59,6 +59,9 @@ static FLOW_CACHE: LruHashMap<Flow, CachedFlow> = LruHashMap::with_max_entries(M
 
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static TUNNELS: Array<Tunnel> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
@@ -126,30 +129,56 @@ pub(crate) fn has_services(vlan: VlanId, address: Ip, protocol: u8) -> bool {
     unsafe { FRONTENDS.get(key) }.is_some()
 }
 
-/// Where the backend of `flow` is, to which a frame of `octets` is forwarded `now`; `None` if the flow is not known, or its backend
-/// is not to be given any.
+/// A flow that is known, and its backend, which can be given frames. Of an `Option` of it the verifier must be able to tell that
+/// there is none by the pointer, so no other field may have values to spare.
+pub(crate) struct KnownFlow {
+    cell: NonNull<CachedFlow>,
+    /// The number of the backend.
+    pub(crate) backend: u32,
+    /// Where frames for it go.
+    pub(crate) hop: [u8; 6],
+    is_tunnelled: u8,
+}
+
+/// What is known of `flow`.
 #[inline(always)]
-pub(crate) fn backend_of(flow: &Flow, octets: usize, now: u64) -> Option<[u8; 6]> {
-    let cell = FLOW_CACHE.get_ptr_mut(flow)?;
+pub(crate) fn known_flow(flow: &Flow) -> Option<KnownFlow> {
+    let cell = NonNull::new(FLOW_CACHE.get_ptr_mut(flow)?)?;
     // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
     // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
-    let number = unsafe { read_volatile(addr_of!((*cell).backend)) };
+    let number = unsafe { read_volatile(addr_of!((*cell.as_ptr()).backend)) };
     let backend = BACKENDS.get_ptr(number)?;
     // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
-    let [mac @ .., is_up, _] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
-    if is_up == 0 {
-        return None;
+    let [hop @ .., is_up, is_tunnelled] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
+    (is_up != 0).then_some(KnownFlow { cell, backend: number, hop, is_tunnelled })
+}
+
+impl KnownFlow {
+    /// Whether its frames go through the backend's tunnel.
+    #[inline(always)]
+    pub(crate) const fn is_tunnelled(&self) -> bool {
+        self.is_tunnelled != 0
     }
-    // SAFETY: as above.
-    unsafe { write_volatile(addr_of_mut!((*cell).seen_ns), now) };
-    if let Some(carried) = CARRIED.get_ptr_mut(number) {
-        // SAFETY: as in `count`.
-        unsafe {
-            (*carried).frames += 1;
-            (*carried).octets += octets as u64;
+
+    /// Notes that a frame of `octets` is forwarded `now`.
+    #[inline(always)]
+    pub(crate) fn note(&self, octets: usize, now: u64) {
+        // SAFETY: as in `known_flow`.
+        unsafe { write_volatile(addr_of_mut!((*self.cell.as_ptr()).seen_ns), now) };
+        if let Some(carried) = CARRIED.get_ptr_mut(self.backend) {
+            // SAFETY: as in `count`.
+            unsafe {
+                (*carried).frames += 1;
+                (*carried).octets += octets as u64;
+            }
         }
     }
-    Some(mac)
+}
+
+/// How packets for a backend are wrapped. The agent changes it while frames arrive, by whole fields that may be of two tunnels.
+#[inline(always)]
+pub(crate) fn tunnel(backend: u32) -> Option<&'static Tunnel> {
+    TUNNELS.get(backend)
 }
 
 /// Whether the host at `address` is a unicast peer of the virtual router at `slot`. Changes as [`router`] does.

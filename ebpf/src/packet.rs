@@ -4,7 +4,7 @@
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::bpf_xdp_adjust_tail;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
@@ -39,6 +39,18 @@ impl<'a> Frame<'a> {
         // SAFETY: the context is valid. The helper moves the end of the frame and makes references into it stale, of which
         // there are none: the frame is read afresh.
         let status = unsafe { bpf_xdp_adjust_tail(ctx.ctx, difference) };
+        (status == 0).then(|| Self::received(ctx))
+    }
+
+    /// The frame that an XDP program is called for, with so many octets more before its first, whatever they hold. What was read
+    /// of the frame before is not to be used any more.
+    #[inline(always)]
+    pub(crate) fn extended(ctx: &'a XdpContext, octets: usize) -> Option<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a header is short")]
+        let difference = -(octets as i32);
+        // SAFETY: the context is valid. The helper moves the start of the frame and makes references into it stale, of which
+        // there are none: the frame is read afresh.
+        let status = unsafe { bpf_xdp_adjust_head(ctx.ctx, difference) };
         (status == 0).then(|| Self::received(ctx))
     }
 

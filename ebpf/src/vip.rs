@@ -28,7 +28,7 @@ pub(crate) fn received<const FAMILY: u8>(
 
 #[inline(always)]
 fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discovery: bool) -> Verdict {
-    let frame = &mut Frame::received(ctx);
+    let frame = Frame::received(ctx);
     let Some(owner) = maps::owner(slot) else {
         return Verdict::VipNotOwner;
     };
@@ -51,7 +51,8 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discover
     if !is_readdressed {
         return Verdict::VipDelivered;
     }
-    match frame.set(ETH_DESTINATION, &device_mac) {
+    // Read afresh: what forwards may have moved its start.
+    match Frame::received(ctx).set(ETH_DESTINATION, &device_mac) {
         Some(()) => Verdict::VipDelivered,
         None => Verdict::Other,
     }

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{
     self, ANY_PORT, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT, VipKey,
     VlanId,
@@ -192,9 +192,16 @@ impl Datapath {
         Some(cached.0)
     }
 
+    /// Sets behind which address a backend is that gets packets through `tunnel`.
+    pub fn set_tunnel(&mut self, backend: u32, mac: [u8; 6], tunnel: Tunnel) {
+        self.array(maps::TUNNELS).set(backend, Plain(tunnel), 0).expect("TUNNELS has the cell");
+        let cell = Backend { mac, is_up: 1, is_tunnelled: 1 };
+        self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
+    }
+
     /// Sets where a backend is, or that it is to be given nothing.
     pub fn set_backend(&mut self, backend: u32, mac: Option<[u8; 6]>) {
-        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, _pad: 0 });
+        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, is_tunnelled: 0 });
         self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
     }
 

@@ -16,6 +16,8 @@ pub struct PoolConfig {
     pub name: String,
     /// The backends, of one family.
     pub backends: Vec<BackendConfig>,
+    /// How packets reach a backend.
+    pub forwarding: Forwarding,
     /// What a backend must answer to be given flows, beside the kernel's question where it is.
     pub check: Option<BackendCheck>,
     /// From one look at a backend to the next.
@@ -26,6 +28,15 @@ pub struct PoolConfig {
     pub rise: NonZeroU8,
     /// Bad looks in a row after which a backend is failing.
     pub fall: NonZeroU8,
+}
+
+/// How packets reach a backend, which answers the client itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// By its Ethernet address: it is on the segment.
+    Direct,
+    /// Wrapped (RFC 2003, RFC 2473): it may be anywhere.
+    Tunnel,
 }
 
 /// What a backend must answer.

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use baton_common::vrid::{Family, Vrid};
 
-pub use balance::{BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+pub use balance::{BackendCheck, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;

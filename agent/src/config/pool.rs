@@ -13,10 +13,10 @@ use super::findings::{Findings, Spot};
 use super::hook::MILLIS;
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{List, Maybe, Number, Tabular, Text};
+use super::shape::{List, Maybe, Number, Tabular, Text, Word};
 use super::text;
 use super::track::LOOKS;
-use super::{BackendCheck, BackendConfig, PoolConfig};
+use super::{BackendCheck, BackendConfig, Forwarding, PoolConfig};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
@@ -37,7 +37,7 @@ static TABLE: Table = Table {
     name: "[[pool]]",
     kind: "pool",
     identity: &[("", "name")],
-    keys: &[&NAME, &BACKEND, &CHECK, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
+    keys: &[&NAME, &BACKEND, &FORWARD, &CHECK, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
 };
 
 static NAME: Key<Text<String>> = Key {
@@ -49,7 +49,7 @@ static NAME: Key<Text<String>> = Key {
 };
 static BACKEND: Key<List<Tabular>> = Key {
     name: "backend",
-    meaning: "The backends. They have the VIP on `lo` and share the segment with this node.",
+    meaning: "The backends. They have the VIP on `lo` and answer clients themselves.",
     remedy: "write 1 to 655 backends, such as backend = [{ address = \"192.0.2.11\" }]",
     default: None,
     shape: List {
@@ -61,6 +61,13 @@ static BACKEND: Key<List<Tabular>> = Key {
     },
 };
 
+static FORWARD: Key<Word<Forwarding>> = Key {
+    name: "forward",
+    meaning: "How packets reach the backends: by their Ethernet addresses, or wrapped (IPIP).",
+    remedy: "write \"direct\" for backends on the segment, or \"tunnel\" for such anywhere",
+    default: Some("\"direct\""),
+    shape: Word(&[("direct", Forwarding::Direct), ("tunnel", Forwarding::Tunnel)]),
+};
 static CHECK: Key<Maybe<Text<BackendCheck>>> = Key {
     name: "check",
     meaning: "What every backend must answer: a connection, or a page with a status below 400.",
@@ -139,6 +146,7 @@ pub(super) struct PoolDraft {
     pub(super) name: Option<String>,
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
+    forwarding: Option<Forwarding>,
     check: Option<Option<BackendCheck>>,
     interval: Option<Duration>,
     patience: Option<Duration>,
@@ -153,6 +161,7 @@ impl PoolDraft {
         Some(PoolConfig {
             name: self.name?,
             backends,
+            forwarding: self.forwarding?,
             check: self.check?,
             interval: self.interval?,
             patience: self.patience?,
@@ -161,9 +170,10 @@ impl PoolDraft {
         })
     }
 
-    /// The family of its backends.
+    /// The family of its services: that of its backends, unless they get packets wrapped.
     pub(super) fn is_ipv4(&self) -> Option<bool> {
-        self.backends.first().map(|(_, backend)| backend.address.is_ipv4())
+        let is_direct = self.forwarding? == Forwarding::Direct;
+        self.backends.first().filter(|_| is_direct).map(|(_, backend)| backend.address.is_ipv4())
     }
 }
 
@@ -176,6 +186,7 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
         spot,
         name: section.read(&NAME),
         backends: Vec::new(),
+        forwarding: section.read(&FORWARD),
         check: section.read(&CHECK),
         interval: section.read(&INTERVAL_MS),
         patience: section.read(&TIMEOUT_MS),

@@ -191,7 +191,9 @@ pub(super) fn check(
                     && vip.is_ipv4() != is_ipv4
                 {
                     let what = format!("the backends of pool \"{name}\" are of another family than {vip}");
-                    findings.add(*at, what, "write a pool with backends of the vip's family");
+                    let remedy =
+                        "write a pool with backends of the vip's family, or with forward = \"tunnel\"";
+                    findings.add(*at, what, remedy);
                 }
             }
         }

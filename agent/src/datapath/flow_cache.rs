@@ -2,9 +2,9 @@
 
 use std::os::fd::AsFd;
 
-use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
+use aya::{Ebpf, Pod};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps;
 
 use super::DatapathError;
@@ -41,24 +41,33 @@ impl FlowCache {
 }
 
 /// The backends that the program may give frames to.
-pub struct Backends(Array<MapData, Plain<Backend>>);
+pub struct Backends {
+    backends: Array<MapData, Plain<Backend>>,
+    tunnels: Array<MapData, Plain<Tunnel>>,
+}
 
 impl Backends {
     pub(super) fn of(bpf: &Ebpf) -> Result<Self, DatapathError> {
-        let Some(Map::Array(data)) = bpf.map(maps::BACKENDS) else {
-            return Err(DatapathError::NoMap(maps::BACKENDS));
-        };
-        Ok(Self(Array::try_from(Map::Array(again(data)?))?))
+        Ok(Self { backends: array(bpf, maps::BACKENDS)?, tunnels: array(bpf, maps::TUNNELS)? })
     }
 
-    /// Tells where `backend` is, or that it is to be given nothing.
+    /// Tells behind which address `backend` is, and what its packets go through; or that it is to be given nothing.
     ///
     /// # Errors
     ///
-    /// There is no such backend in the map.
-    pub fn set(&mut self, backend: u16, mac: Option<Mac>) -> Result<(), DatapathError> {
-        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, _pad: 0 });
-        Ok(self.0.set(backend.into(), Plain(cell), 0)?)
+    /// There is no such backend in the maps.
+    pub fn set(
+        &mut self,
+        backend: u16,
+        mac: Option<Mac>,
+        tunnel: Option<Tunnel>,
+    ) -> Result<(), DatapathError> {
+        if let Some(tunnel) = tunnel {
+            self.tunnels.set(backend.into(), Plain(tunnel), 0)?;
+        }
+        let is_tunnelled = tunnel.is_some().into();
+        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, is_tunnelled });
+        Ok(self.backends.set(backend.into(), Plain(cell), 0)?)
     }
 }
 
@@ -82,6 +91,16 @@ impl Forwarded {
                 .fold((0, 0), |(frames, octets), cell| (frames + cell.0.frames, octets + cell.0.octets))
         })
     }
+}
+
+fn array<V>(bpf: &Ebpf, name: &'static str) -> Result<Array<MapData, Plain<V>>, DatapathError>
+where
+    Plain<V>: Pod,
+{
+    let Some(Map::Array(data)) = bpf.map(name) else {
+        return Err(DatapathError::NoMap(name));
+    };
+    Ok(Array::try_from(Map::Array(again(data)?))?)
 }
 
 /// The same map by a descriptor of its own, for another thread.

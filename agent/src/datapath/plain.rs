@@ -1,7 +1,7 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -43,3 +43,5 @@ unsafe impl Pod for Plain<CachedFlow> {}
 unsafe impl Pod for Plain<Backend> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Carried> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Tunnel> {}

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use baton_common::flow::Flow;
 
+use super::buffer::Buffer;
 use super::flow;
 use super::flows::Flows;
 use super::maglev::Table;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
+use super::too_long::{self, Allowance};
 use super::traffic::{Loss, Traffic};
 use crate::datapath::FlowCache;
 use crate::vrrp::Instant;
@@ -57,6 +59,8 @@ pub struct Forwarder<B> {
     /// What frames are sent from. Never a virtual MAC: switches would send the owner's traffic here.
     device_mac: Mac,
     traffic: Arc<Traffic>,
+    /// Clients that may be told that their packets are too long.
+    allowance: Allowance,
 }
 
 impl<B: Bypass> Forwarder<B> {
@@ -68,27 +72,39 @@ impl<B: Bypass> Forwarder<B> {
         device_mac: Mac,
         traffic: Arc<Traffic>,
     ) -> Self {
-        let flows = Flows::new(flows);
-        Self { plan, flows, bypass, swept: Instant::default(), device_mac, traffic }
+        let (flows, allowance) = (Flows::new(flows), Allowance::new());
+        Self { plan, flows, bypass, swept: Instant::default(), device_mac, traffic, allowance }
     }
 
-    /// Readdresses `frame` to the backend of its flow. Whether it is to be sent.
+    /// Readdresses `frame` to the backend of its flow, or makes of it what the client is to be told. Whether it is to be sent.
     ///
-    /// Direct server return on the segment: nothing but the Ethernet addresses changes, and the backend answers the client itself.
-    pub fn forward(&mut self, frame: &mut [u8], pools: &Pools, now: Instant) -> bool {
+    /// Direct server return: the packet stays as it is, and the backend answers the client itself. On the segment nothing but the
+    /// Ethernet addresses changes, elsewhere the packet is wrapped.
+    pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> bool {
         match self.backend_of(frame, pools, now) {
-            Ok((backend, mac)) => {
-                self.traffic.forwarded(backend, frame.len());
-                let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
-                addresses[..6].copy_from_slice(&mac);
-                addresses[6..].copy_from_slice(&self.device_mac);
-                true
-            }
+            Ok(chosen) => self.send(frame, chosen, now),
             Err(loss) => {
                 self.traffic.lost(loss);
                 false
             }
         }
+    }
+
+    /// Readdresses `frame` to a backend.
+    fn send(&mut self, frame: &mut impl Buffer, (backend, mac): (u16, Mac), now: Instant) -> bool {
+        let octets = frame.len();
+        if let Some(tunnel) = &self.plan.backends[usize::from(backend)].tunnel
+            && tunnel.wrap(frame).is_none()
+        {
+            self.traffic.lost(Loss::TooLong);
+            return self.allowance.take(now)
+                && too_long::answer(frame, tunnel.longest(), self.device_mac).is_some();
+        }
+        self.traffic.forwarded(backend, octets);
+        let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
+        addresses[..6].copy_from_slice(&mac);
+        addresses[6..].copy_from_slice(&self.device_mac);
+        true
     }
 
     /// Looks after those flows whose turn it is, and tells what the table looks like to whoever asks.

@@ -5,7 +5,7 @@
 //!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
 //!       (one that is goes to its backend from there)             | worker, one for each queue, which shares nothing with others
 //!                                                               v
-//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> Ethernet addresses -> same ring
+//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> its Ethernet address, or tunnel -> same ring
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
@@ -13,6 +13,7 @@
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
 
+mod buffer;
 mod flow;
 mod flows;
 mod forwarder;
@@ -21,7 +22,9 @@ mod maglev;
 mod packet;
 mod plan;
 mod pools;
+mod too_long;
 mod traffic;
+mod tunnel;
 mod watch;
 mod worker;
 
@@ -32,12 +35,14 @@ use std::{io, iter};
 
 use arc_swap::ArcSwap;
 
+pub use buffer::Buffer;
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
 pub use maglev::Table;
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
+pub use tunnel::Tunnel;
 
 use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
@@ -148,7 +153,8 @@ impl Engine {
     /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the checks have them.
     pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends) {
         let Self { plan, pools, interface, .. } = &*self;
-        Watch { plan, pools, backends, neighbours, interface, is_refused: false }.run().await;
+        let hops = plan.backends.iter().map(|backend| Some(backend.address)).collect();
+        Watch { plan, pools, backends, neighbours, hops, interface, is_refused: false }.run().await;
     }
 }
 

@@ -7,8 +7,14 @@ use std::ops::Range;
 use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
+use super::tunnel::Tunnel;
 use crate::address;
-use crate::config::{Config, PoolConfig, ServiceConfig};
+use crate::config::{BackendConfig, Config, Forwarding, PoolConfig, ServiceConfig};
+use crate::host::HostError;
+use crate::host::netlink::Interface;
+
+/// What every link of IPv6 carries (RFC 8200 5).
+const LEAST_IPV6_MTU: u16 = 1280;
 
 /// A backend, numbered over all pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub struct Backend {
     pub weight: u16,
     /// The number of its pool.
     pub pool: usize,
+    /// What its packets go through, if it need not be on the segment.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// The configuration of the engine.
@@ -46,7 +54,9 @@ impl Plan {
             .collect();
         let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
-            backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
+            let backend =
+                |it: &BackendConfig| Backend { address: it.address, weight: it.weight, pool, tunnel: None };
+            backends.iter().map(backend).collect()
         };
         let pool_at = services.iter().flat_map(|service| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
@@ -57,9 +67,41 @@ impl Plan {
     }
 
     /// What `config` plans for the virtual routers on `interface`.
-    pub fn of(config: &Config, interface: &str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The interface has no address for an end of a tunnel, or its packets are too short.
+    pub fn of(config: &Config, interface: &Interface) -> Result<Self, HostError> {
         let of_router = |router| config.services_of(router).cloned();
-        Self::new(&config.pools, config.routers_on(interface).flat_map(of_router).collect())
+        let services = config.routers_on(&interface.name).flat_map(of_router).collect();
+        let is_vip = |address| config.routers.iter().any(|router| router.vips.contains(address));
+        let own: Vec<IpAddr> =
+            interface.addresses.iter().filter(|address| !is_vip(address)).copied().collect();
+        Self::new(&config.pools, services).tunnelled(interface, &own)
+    }
+
+    /// The same with tunnels from `own` addresses of `interface` to the backends that have some.
+    fn tunnelled(mut self, interface: &Interface, own: &[IpAddr]) -> Result<Self, HostError> {
+        // A longer one was refused before.
+        let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX);
+        for backend in &mut self.backends {
+            if self.pools[backend.pool].forwarding == Forwarding::Direct {
+                continue;
+            }
+            let address = backend.address;
+            let source = own.iter().find(|own| scope(**own) == scope(address));
+            let tunnel = source.and_then(|source| Tunnel::new(*source, address, mtu));
+            let interface = || interface.name.clone();
+            let tunnel =
+                tunnel.ok_or_else(|| HostError::NoTunnelEnd { interface: interface(), backend: address })?;
+            let mut served = self.services.iter().filter(|service| service.pool == backend.pool);
+            if tunnel.longest() < LEAST_IPV6_MTU && served.any(|service| service.vip.is_ipv6()) {
+                let longest = tunnel.longest();
+                return Err(HostError::NarrowTunnel { interface: interface(), backend: address, longest });
+            }
+            backend.tunnel = Some(tunnel);
+        }
+        Ok(self)
     }
 
     /// The numbers of the backends of `pool`.
@@ -86,5 +128,13 @@ impl Plan {
     pub fn pool(&self, flow: &Flow) -> Option<usize> {
         let at = |port| self.pool_at.get(&(flow.destination, flow.protocol, port));
         at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
+    }
+}
+
+/// Addresses that can be the two ends of a tunnel have the same: their family, and whether they are of the link alone.
+fn scope(address: IpAddr) -> (bool, bool) {
+    match address {
+        IpAddr::V4(_) => (true, false),
+        IpAddr::V6(address) => (false, address.is_unicast_link_local()),
     }
 }

@@ -133,7 +133,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+    use crate::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
 
     const MAC: Mac = [2; 6];
 
@@ -163,6 +163,7 @@ mod tests {
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: (1..).zip(weights).map(backend).collect(),
+            forwarding: Forwarding::Direct,
             check: None,
             interval: Duration::ZERO,
             patience: Duration::ZERO,

@@ -11,11 +11,13 @@ pub enum Loss {
     NoService,
     /// No backend can be had.
     NoBackend,
+    /// It is too long for the tunnel to its backend. The client was told so, if it wants to know and not too many were.
+    TooLong,
 }
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 3] = [Self::NoFlow, Self::NoService, Self::NoBackend];
+    pub const ALL: [Self; 4] = [Self::NoFlow, Self::NoService, Self::NoBackend, Self::TooLong];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Loss {
             Self::NoFlow => "no-flow",
             Self::NoService => "no-service",
             Self::NoBackend => "no-backend",
+            Self::TooLong => "too-long",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The condition of the backends: where they are, by the kernel's neighbour table, which is made to keep them there; and what their
 //! checks say. Both nodes look all the time, so that they have the same tables when the VIP moves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The least from one look to the next: a thousand neighbours may come at once.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Who is where no way leads to.
+const NOBODY: Neighbour = Neighbour { mac: None, entered: false };
+
 /// What keeps the pools of an interface.
 pub(super) struct Watch<'a> {
     pub(super) plan: &'a Plan,
@@ -29,6 +32,8 @@ pub(super) struct Watch<'a> {
     /// What the data plane knows of the backends.
     pub(super) backends: Backends,
     pub(super) neighbours: Neighbours,
+    /// Who is to be found to send something to each backend: itself, a gateway, or nobody.
+    pub(super) hops: Vec<Option<IpAddr>>,
     pub(super) interface: &'a str,
     /// Whether the kernel has refused to look for a backend, which is said once.
     pub(super) is_refused: bool,
@@ -40,6 +45,7 @@ impl Watch<'_> {
         let (opinions, mut states) = watch::channel(vec![State::Good; self.plan.backends.len()]);
         let _looking = track::begin(trackers(self.plan, &opinions).into_iter(), &opinions);
         loop {
+            self.find_ways().await;
             let said = states.borrow_and_update().clone();
             if let Some(known) = self.look(&said).await {
                 self.remind(&known).await;
@@ -60,10 +66,23 @@ impl Watch<'_> {
         }
     }
 
-    /// Makes the kernel look for all backends, but for those that an operator has entered.
+    /// Looks who is next on the way to the backends that need not be on the segment.
+    async fn find_ways(&mut self) {
+        for (backend, hop) in self.plan.backends.iter().zip(&mut self.hops) {
+            if backend.tunnel.is_none() {
+                continue;
+            }
+            // It is done again in any case, and what was found before is as good as nothing.
+            if let Ok(Ok(found)) = timeout(PATIENCE, self.neighbours.next_hop(backend.address)).await {
+                *hop = found;
+            }
+        }
+    }
+
+    /// Makes the kernel look for all who are next, but for those that an operator has entered.
     async fn remind(&mut self, known: &HashMap<IpAddr, Neighbour>) {
         let mut refusal = None;
-        for Backend { address, .. } in &self.plan.backends {
+        for address in self.hops.iter().flatten().collect::<BTreeSet<_>>() {
             if known.get(address).is_some_and(|neighbour| neighbour.entered) {
                 continue;
             }
@@ -85,10 +104,11 @@ impl Watch<'_> {
         match timeout(PATIENCE, self.neighbours.list()).await {
             Ok(Ok(known)) => {
                 let before = self.pools.load_full();
-                let condition = |((backend, before), state): ((&Backend, &Condition), _)| {
-                    before.then(known.get(&backend.address), state)
+                let condition = |((hop, before), state): ((&Option<IpAddr>, &Condition), _)| {
+                    let neighbour = hop.map_or(Some(&NOBODY), |hop| known.get(&hop));
+                    before.then(neighbour, state)
                 };
-                let backends = self.plan.backends.iter().zip(before.conditions()).zip(states);
+                let backends = self.hops.iter().zip(before.conditions()).zip(states);
                 self.replace(&before, backends.map(condition).collect());
                 return Some(known);
             }
@@ -107,8 +127,9 @@ impl Watch<'_> {
         for ((number, backend), (old, new)) in all {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
+            let tunnel = || backend.tunnel.map(|tunnel| tunnel.to_map());
             if old.mac() != new.mac()
-                && let Err(error) = self.backends.set(number, new.mac())
+                && let Err(error) = self.backends.set(number, new.mac(), tunnel())
             {
                 tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
             }

@@ -2,13 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use futures_util::stream::TryStreamExt;
 use rtnetlink::Handle;
-use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage};
 
 use super::HostError;
 use super::netlink::Interface;
+use super::routes::{hops, route};
 
 /// Addresses that nothing but a default route leads to: nobody has a network of theirs. One lookup tells as much as all routes,
 /// of which there may be a million.
@@ -71,10 +69,10 @@ pub(super) async fn gateways(handle: &Handle, interface: &Interface) -> Result<G
     let mut addresses = Vec::new();
     for elsewhere in ELSEWHERE {
         match route(handle, elsewhere, interface.index).await {
-            Ok(Some(route)) => addresses.extend(of_route(&route, interface.index)),
-            Ok(None) => {}
-            // Nothing leads there from this interface.
-            Err(rtnetlink::Error::NetlinkError(_)) => {}
+            Ok(Some(route)) if route.header.destination_prefix_length == 0 => {
+                addresses.extend(hops(&route, interface.index).into_iter().flatten());
+            }
+            Ok(Some(_) | None) => {}
             Err(source) => {
                 let what = format!("looking for the gateways of {}", interface.name);
                 return Err(HostError::Netlink { what, source });
@@ -82,56 +80,6 @@ pub(super) async fn gateways(handle: &Handle, interface: &Interface) -> Result<G
         }
     }
     Ok(Gateways { addresses, networks: interface.networks.clone() })
-}
-
-/// The route to `destination` through the interface with `index`.
-async fn route(
-    handle: &Handle,
-    destination: IpAddr,
-    index: u32,
-) -> Result<Option<RouteMessage>, rtnetlink::Error> {
-    let (family, length) = match destination {
-        IpAddr::V4(_) => (AddressFamily::Inet, 32),
-        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
-    };
-    let mut request = RouteMessage::default();
-    request.header.address_family = family;
-    request.header.destination_prefix_length = length;
-    // The route as it stands in the table, with all of its gateways.
-    request.header.flags = RouteFlags::FibMatch;
-    request.attributes = vec![RouteAttribute::Destination(destination.into()), RouteAttribute::Oif(index)];
-    Box::pin(handle.route().get(request).execute()).try_next().await
-}
-
-/// The gateways of `route` behind the interface with `index`, if it is a default route.
-fn of_route(route: &RouteMessage, index: u32) -> Vec<IpAddr> {
-    if route.header.destination_prefix_length != 0 {
-        return Vec::new();
-    }
-    let hops = route.attributes.iter().find_map(|attribute| {
-        let RouteAttribute::MultiPath(hops) = attribute else { return None };
-        Some(hops)
-    });
-    match hops {
-        Some(hops) => {
-            let hops = hops.iter().filter(|hop| hop.interface_index == index);
-            hops.filter_map(|hop| gateway(&hop.attributes)).collect()
-        }
-        None if route.attributes.contains(&RouteAttribute::Oif(index)) => {
-            gateway(&route.attributes).into_iter().collect()
-        }
-        None => Vec::new(),
-    }
-}
-
-fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
-    attributes.iter().find_map(|attribute| {
-        if let RouteAttribute::Gateway(RouteAddress::Inet(address)) = attribute {
-            return Some(IpAddr::V4(*address));
-        }
-        let RouteAttribute::Gateway(RouteAddress::Inet6(address)) = attribute else { return None };
-        Some(IpAddr::V6(*address))
-    })
 }
 
 #[cfg(test)]

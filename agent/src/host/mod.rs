@@ -12,6 +12,7 @@ pub mod netlink;
 mod notices;
 pub mod process;
 pub mod rights;
+mod routes;
 mod sysctls;
 pub mod veth;
 
@@ -53,6 +54,28 @@ pub enum HostError {
         mtu: u32,
         /// The largest that is possible.
         most: usize,
+    },
+    /// A tunnel of the engine has no end here.
+    #[error(
+        "{interface} has no address besides the VIPs that a tunnel to {backend} could come from: `ip address add ADDRESS/PREFIX dev {interface}`"
+    )]
+    NoTunnelEnd {
+        /// The interface.
+        interface: String,
+        /// The other end.
+        backend: IpAddr,
+    },
+    /// A tunnel of the engine is too narrow for IPv6.
+    #[error(
+        "packets to {backend} could have {longest} octets, and IPv6 wants 1280 (RFC 8200 5): raise the MTU of {interface}"
+    )]
+    NarrowTunnel {
+        /// The interface.
+        interface: String,
+        /// The end of the tunnel.
+        backend: IpAddr,
+        /// The longest packet that it would carry, in octets.
+        longest: u16,
     },
     /// The interface has no address to speak from.
     #[error(

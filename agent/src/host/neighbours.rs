@@ -12,6 +12,7 @@ use rtnetlink::{Handle, MulticastGroup, new_connection};
 
 use super::HostError;
 use super::notices::Notices;
+use super::routes::{hops, route};
 use crate::wire::Mac;
 
 /// The neighbours on an interface.
@@ -50,6 +51,20 @@ impl Neighbours {
         let request = request.state(NeighbourState::None).flags(NeighbourFlags::Use).replace();
         let failed = |source| HostError::Netlink { what: format!("asking for {address}"), source };
         request.execute().await.map_err(failed)
+    }
+
+    /// Who is asked for, to send something to `destination` through the interface: a gateway, or the destination itself. `None` if
+    /// nothing leads there.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub async fn next_hop(&self, destination: IpAddr) -> Result<Option<IpAddr>, HostError> {
+        let failed =
+            |source| HostError::Netlink { what: format!("looking for the way to {destination}"), source };
+        let route = route(&self.handle, destination, self.interface).await.map_err(failed)?;
+        let hops = route.map(|route| hops(&route, self.interface)).unwrap_or_default();
+        Ok(hops.first().map(|gateway| gateway.unwrap_or(destination)))
     }
 
     /// What the kernel has found on the interface. What it is just looking for is left out.

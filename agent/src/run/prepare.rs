@@ -288,7 +288,7 @@ impl Opening<'_> {
     /// The engine of the interface, if it has services, of which the data plane hears.
     fn engine(&mut self, all_queues: u32) -> anyhow::Result<Option<Arc<Engine>>> {
         let Interface { name, mac, .. } = self.interface;
-        let plan = engine::Plan::of(self.config, name);
+        let plan = engine::Plan::of(self.config, self.interface)?;
         if plan.services.is_empty() {
             return Ok(None);
         }

@@ -1,10 +1,13 @@
 //! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
 //! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
 
+use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
+use xsk_rs::umem::frame::DataMut;
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
 use super::{Opened, RingError, wake};
@@ -24,6 +27,41 @@ const SENDING_MS: u16 = 1;
 
 /// The longest frame that a UMEM frame holds: a page, without the headroom that XDP wants.
 pub const MAX_FRAME: usize = 4096 - 256;
+
+/// A frame that was received, in its place in the UMEM.
+pub struct Received<'a>(DataMut<'a>);
+
+impl Received<'_> {
+    /// Makes the frame `length` octets long, those that it has not had being zero. `false`, and no change, if it would be longer
+    /// than [`MAX_FRAME`].
+    pub fn resize(&mut self, length: usize) -> bool {
+        let before = self.len();
+        let mut cursor = self.0.cursor();
+        if length > cursor.buf_len() {
+            return false;
+        }
+        // Zeroes that the frame does not keep are written for no longer than a header is.
+        cursor.set_pos(before.min(length));
+        let more = [0; MAX_FRAME];
+        // There is room for it.
+        let _ = cursor.write_all(&more[..length.saturating_sub(before)]);
+        true
+    }
+}
+
+impl Deref for Received<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Received<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 /// The AF_XDP socket of one receive queue.
 pub struct ForwardingRing {
@@ -61,15 +99,14 @@ impl ForwardingRing {
 
     /// Hands a batch of the frames that have arrived to `handle`, which may rewrite one in place and says whether it is to be sent.
     /// Answers with how many there were.
-    pub fn forward(&mut self, mut handle: impl FnMut(&mut [u8]) -> bool) -> usize {
+    pub fn forward(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> bool) -> usize {
         self.reclaim();
         let mut frames = [FrameDesc::default(); BATCH];
         // SAFETY: this ring belongs to the UMEM whose frames fill `frames`.
         let count = unsafe { self.rx.consume(&mut frames) };
         for frame in &mut frames[..count] {
             // SAFETY: the frame came from the receive ring of this UMEM and goes on only below.
-            let mut data = unsafe { self.umem.data_mut(frame) };
-            let is_to_send = handle(data.contents_mut());
+            let is_to_send = handle(&mut Received(unsafe { self.umem.data_mut(frame) }));
             if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
         }
         self.refill();

@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
@@ -21,6 +21,7 @@ pub fn forward(octets: &[u8]) -> bool {
     let pool = PoolConfig {
         name: "web".to_owned(),
         backends: addresses.map(|address| BackendConfig { address, weight: 1 }).to_vec(),
+        forwarding: Forwarding::Direct,
         check: None,
         interval: Duration::ZERO,
         patience: Duration::ZERO,

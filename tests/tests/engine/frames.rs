@@ -1,149 +1,14 @@
 //! What becomes of single frames.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU8;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
-use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
-use baton::vrrp::Instant;
+use baton::engine::Loss;
 use baton::wire::Mac;
-use baton_common::flow::Flow;
-use baton_common::maps::ACCEPT_RFC9568;
-use baton_common::ownership::BALANCED;
-use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_TX};
+use baton_tests::datapath::{Outcome, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
 use proptest::prelude::*;
 
-/// Of the vectors: the VIP, and where its backend is.
-const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
-/// Where the source port of a frame of the vectors is: Ethernet, IPv4.
-const SOURCE_PORT: usize = 34;
-const TCP_FLAGS: usize = 47;
-
-/// What a flow cache would know of a flow: its backend, and when it was seen.
-type Cached = (u16, Option<Instant>);
-
-/// What takes the place of a flow cache.
-#[derive(Clone, Default)]
-struct Bypassed(Rc<RefCell<HashMap<Flow, Cached>>>);
-
-impl Bypass for Bypassed {
-    fn put(&mut self, flow: Flow, backend: u16) {
-        self.0.borrow_mut().insert(flow, (backend, None));
-    }
-
-    fn remove(&mut self, flow: &Flow) {
-        self.0.borrow_mut().remove(flow);
-    }
-
-    fn seen(&self, flow: &Flow) -> Option<Instant> {
-        self.0.borrow().get(flow)?.1
-    }
-}
-
-/// What forwards to `backends` what is for port 443 of the VIP.
-struct Bench {
-    plan: Arc<Plan>,
-    traffic: Arc<Traffic>,
-    bypassed: Bypassed,
-    forwarder: Forwarder<Bypassed>,
-    pools: Pools,
-}
-
-fn mac(backend: u8) -> Mac {
-    [0x02, 0, 0, 0, 0xbe, backend]
-}
-
-impl Bench {
-    fn new(addresses: &[IpAddr], device_mac: Mac) -> Self {
-        let backends = addresses.iter().map(|address| BackendConfig { address: *address, weight: 1 });
-        let pool = PoolConfig {
-            name: "web".to_owned(),
-            backends: backends.collect(),
-            check: None,
-            interval: Duration::ZERO,
-            patience: Duration::ZERO,
-            rise: NonZeroU8::MIN,
-            fall: NonZeroU8::MIN,
-        };
-        let service =
-            ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
-        let plan = Arc::new(Plan::new(&[pool], vec![service]));
-        let traffic = Arc::new(Traffic::new(addresses.len()));
-        let bypassed = Bypassed::default();
-        let bypass = Some(bypassed.clone());
-        let forwarder = Forwarder::new(Arc::clone(&plan), 1024, bypass, device_mac, Arc::clone(&traffic));
-        let pools = Pools::unknown(&plan);
-        let mut bench = Self { plan, traffic, bypassed, forwarder, pools };
-        bench.lose(&[]);
-        bench
-    }
-
-    /// All backends are there but `lost`.
-    fn lose(&mut self, lost: &[u8]) {
-        let condition = |backend: u8| match lost.contains(&backend) {
-            true => Condition::Unreachable,
-            false => Condition::Up(mac(backend)),
-        };
-        let backends = self.plan.backends.len();
-        self.pools = self.pools.then(&self.plan, (0..).map(condition).take(backends).collect());
-    }
-
-    /// What is sent for `frame`.
-    fn forward(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-        self.forward_at(1, frame)
-    }
-
-    /// The same after so many seconds.
-    fn forward_at(&mut self, seconds: u64, frame: &[u8]) -> Option<Vec<u8>> {
-        let mut frame = frame.to_vec();
-        self.forwarder.forward(&mut frame, &self.pools, at(seconds)).then_some(frame)
-    }
-
-    /// The backends of the flows that are bypassed.
-    fn bypassed(&self) -> Vec<u16> {
-        self.bypassed.0.borrow().values().map(|(backend, _)| *backend).collect()
-    }
-
-    /// Looks after all flows.
-    fn tend(&mut self, seconds: u64) {
-        (0..1000).for_each(|turn| {
-            self.forwarder.tend(Instant::from_nanos(at(seconds).as_nanos() + turn * 100_000_000))
-        });
-    }
-
-    /// Where the flow goes that comes from `port`.
-    fn backend(&mut self, port: u16) -> Option<Mac> {
-        let frame = with(&octets("lb-tcp-syn-vip"), SOURCE_PORT, &port.to_be_bytes());
-        self.forward(&frame).map(|frame| frame[..6].try_into().expect("a frame"))
-    }
-
-    fn lost(&self) -> Vec<(Loss, u64)> {
-        self.traffic.losses().filter(|(_, count)| *count > 0).collect()
-    }
-}
-
-fn at(seconds: u64) -> Instant {
-    Instant::from_nanos(seconds * 1_000_000_000)
-}
-
-/// The first frame of a flow with other TCP flags.
-fn flagged(flags: u8) -> Vec<u8> {
-    with(&octets("lb-tcp-syn-vip"), TCP_FLAGS, &[flags])
-}
-
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
-const FIN: u8 = 0x01;
-
-fn addresses(count: u8) -> Vec<IpAddr> {
-    (1..=count).map(|last| IpAddr::from([192, 0, 2, last])).collect()
-}
+use super::bench::{ACK, Bench, FIN, SOURCE_PORT, SYN, addresses, at, flagged, host, mac};
 
 #[test]
 fn a_frame_is_readdressed_and_nothing_else_of_it_changes() {
@@ -273,14 +138,7 @@ fn a_bypassed_flow_whose_ports_are_used_again_after_long_is_bypassed_no_more() {
 #[test]
 fn the_engine_and_the_flow_cache_send_the_same_frames() {
     let device_mac = [2, 0, 0, 0, 0, 1];
-    let virtual_mac = [0, 0, 0x5e, 0, 1, 51];
-    let mut bench = Bench::new(&addresses(1), device_mac);
-    let mut host = Datapath::load();
-    let primary6 = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
-    host.set_device(device_mac, [192, 0, 2, 9], primary6);
-    host.add_router(0, 51, 0, ACCEPT_RFC9568, [192, 0, 2, 9]);
-    host.add_vip(0, VIP, 0);
-    host.set_delivery(0, FOREVER, virtual_mac, BALANCED);
+    let (mut bench, mut host) = (Bench::new(&addresses(1), device_mac), host(device_mac));
     host.set_backend(0, Some(mac(0)));
     let plain = flagged(ACK);
     let options = [&plain[..14], &[0x46], &plain[15..34], &[1, 1, 1, 0], &plain[34..]].concat();

@@ -2,6 +2,8 @@
 //!
 //! The second kind needs root, and `baton` built in the same profile. Run with `--test-threads=1`.
 
+mod bench;
 mod direct;
 mod frames;
 mod support;
+mod tunnel;
