@@ -86,6 +86,19 @@ pub(crate) enum Errand {
     /// Nothing is done where nothing has changed. Exit code 1 when there are mistakes in it, or the new agent does not start;
     /// the old one goes on. SIGHUP does the same.
     Reload(Question),
+    /// On a backend of a pool with forward = "tunnel": take the packets out that nodes have wrapped for it, until SIGTERM or SIGINT.
+    ///
+    /// For kernels without IPIP. It needs no configuration, and leaves nothing on the host.
+    Decap {
+        /// The interface that the packets arrive on.
+        interface: String,
+        /// An address of the services, which this host has on `lo`; may be given several times.
+        #[arg(long = "vip", required = true)]
+        vips: Vec<IpAddr>,
+        /// The address of a node, which its tunnels come from; may be given several times.
+        #[arg(long = "node", required = true)]
+        nodes: Vec<IpAddr>,
+    },
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
     Detach(ConfigPath),
 }

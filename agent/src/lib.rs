@@ -22,6 +22,7 @@ pub mod config;
 pub mod control;
 pub mod datapath;
 #[forbid(unsafe_code)]
+pub mod decap;
 pub mod detach;
 pub mod driver;
 #[forbid(unsafe_code)]

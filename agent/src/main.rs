@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError, Runtime};
 use baton::control::protocol::{Request, Response};
 use baton::control::{client, engine, explain, render, socket_path};
+use baton::decap::Decap;
 use baton::guardian::{self, Progress, Side};
 use baton::review::review;
 use clap::Parser;
@@ -116,6 +117,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
                 bail!(OTHER_ANSWER)
             };
             print(&if json { pretty(&reloaded)? } else { render::reloaded(&reloaded) })?;
+        }
+        Errand::Decap { interface, vips, nodes } => {
+            Decap { interface, vips: vips.into_iter().collect(), nodes: nodes.into_iter().collect() }
+                .run()?;
         }
         Errand::Detach(ConfigPath { path }) => baton::detach::detach(&Config::load(&path)?)?,
     }

@@ -48,8 +48,17 @@ pub const TUNNELS: &str = "TUNNELS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
 
+/// Addresses of the nodes that may wrap packets for a backend, each with 0. Only `baton decap` fills it.
+pub const DECAP_NODES: &str = "DECAP_NODES";
+/// Addresses for which packets are unwrapped, each with 0. Only `baton decap` fills it.
+pub const DECAP_VIPS: &str = "DECAP_VIPS";
+/// How many packets were unwrapped, per CPU.
+pub const UNWRAPPED: &str = "UNWRAPPED";
+
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
+/// The name of the XDP program of a backend that gets its packets wrapped.
+pub const DECAP_PROGRAM: &str = "baton_decap";
 /// The tcx ingress program's name: marks frames to a virtual MAC as frames for this host.
 pub const TCX_INGRESS_PROGRAM: &str = "baton_ingress";
 /// The tcx egress program's name: keeps the kernel from speaking for a VIP that this host does not own.
@@ -69,6 +78,10 @@ pub const MAX_FRONTENDS: u32 = 16_384;
 pub const MAX_BACKENDS: u32 = 16_384;
 /// What [`FLOW_CACHE`] has room for unless the agent says otherwise when it loads the programs.
 pub const MAX_FLOWS: u32 = 1024;
+/// Nodes that may wrap packets for a backend.
+pub const MAX_DECAP_NODES: u32 = 64;
+/// Addresses for which packets are unwrapped.
+pub const MAX_DECAP_VIPS: u32 = MAX_VIPS;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
 

@@ -1,5 +1,5 @@
 //! Baton's data plane. `baton_xdp` decides for every received frame whether this host may answer it, serve it or hear
-//! it; `baton_ingress` and `baton_egress` do at the tcx hooks what XDP cannot. The README of the repository shows where
+//! it; `baton_ingress` and `baton_egress` do at the tcx hooks what XDP cannot, and `baton_decap` runs on backends. The README of the repository shows where
 //! they stand, `baton_common` holds what they share with the agent.
 //!
 //! ```text
@@ -16,6 +16,7 @@ mod arp;
 mod balance;
 mod checksum;
 mod classify;
+mod decap;
 mod ip;
 mod maps;
 mod nd;
@@ -32,6 +33,8 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use aya_log_ebpf::debug;
 use baton_common::verdict::Verdict;
+
+use decap::Outcome;
 
 /// Judges a received frame. Works on frames in several buffers too: all headers of interest are in the first.
 #[xdp(frags)]
@@ -96,6 +99,15 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::EgressArp
         | Verdict::EgressNd
         | Verdict::EgressVirtualMac => xdp_action::XDP_DROP,
+    }
+}
+
+/// On a backend: takes what a node has wrapped for it out again.
+#[xdp(frags)]
+fn baton_decap(ctx: XdpContext) -> u32 {
+    match decap::received(&ctx) {
+        Outcome::Other | Outcome::Unwrapped => xdp_action::XDP_PASS,
+        Outcome::Congested => xdp_action::XDP_DROP,
     }
 }
 

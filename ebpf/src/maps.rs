@@ -8,8 +8,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{
-    ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_FLOWS, MAX_FRONTENDS,
-    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
+    ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_DECAP_NODES,
+    MAX_DECAP_VIPS, MAX_FLOWS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey,
+    SOME_PORT, SOURCE, VipKey, VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -68,6 +69,15 @@ static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKEND
 
 #[map]
 pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+
+#[map]
+static DECAP_NODES: HashMap<Address, u8> = HashMap::with_max_entries(MAX_DECAP_NODES, 0);
+
+#[map]
+static DECAP_VIPS: HashMap<Address, u8> = HashMap::with_max_entries(MAX_DECAP_VIPS, 0);
+
+#[map]
+static UNWRAPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
@@ -378,6 +388,29 @@ pub(crate) fn deliver(slot: u32, advert: &Advert) -> Option<()> {
         write_volatile(addr_of_mut!((*cell).arrived_ns), bpf_ktime_get_boot_ns());
     }
     Some(())
+}
+
+/// Whether the host at `address` may wrap packets for this one. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn is_node(address: Ip) -> bool {
+    // SAFETY: as in `router`.
+    unsafe { DECAP_NODES.get(address.address()) }.is_some()
+}
+
+/// Whether packets for `address` are unwrapped. Changes as [`router`] does.
+#[inline(always)]
+pub(crate) fn is_unwrapped(address: Ip) -> bool {
+    // SAFETY: as in `router`.
+    unsafe { DECAP_VIPS.get(address.address()) }.is_some()
+}
+
+/// Counts a packet that was unwrapped on this CPU.
+#[inline(always)]
+pub(crate) fn count_unwrapped() {
+    if let Some(counter) = UNWRAPPED.get_ptr_mut(0) {
+        // SAFETY: as in `count`.
+        unsafe { *counter += 1 };
+    }
 }
 
 /// Counts a frame on this CPU.

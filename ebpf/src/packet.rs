@@ -47,10 +47,22 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     pub(crate) fn extended(ctx: &'a XdpContext, octets: usize) -> Option<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a header is short")]
-        let difference = -(octets as i32);
+        Self::begun(ctx, -(octets as i32))
+    }
+
+    /// The frame that an XDP program is called for, without so many octets at its start. What was read of the frame before is
+    /// not to be used any more.
+    #[inline(always)]
+    pub(crate) fn shortened(ctx: &'a XdpContext, octets: usize) -> Option<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a header is short")]
+        Self::begun(ctx, octets as i32)
+    }
+
+    #[inline(always)]
+    fn begun(ctx: &'a XdpContext, by: i32) -> Option<Self> {
         // SAFETY: the context is valid. The helper moves the start of the frame and makes references into it stale, of which
         // there are none: the frame is read afresh.
-        let status = unsafe { bpf_xdp_adjust_head(ctx.ctx, difference) };
+        let status = unsafe { bpf_xdp_adjust_head(ctx.ctx, by) };
         (status == 0).then(|| Self::received(ctx))
     }
 

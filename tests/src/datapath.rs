@@ -14,8 +14,8 @@ use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{
-    self, ANY_PORT, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT, VipKey,
-    VlanId,
+    self, ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT,
+    VipKey, VlanId,
 };
 use baton_common::ownership::{LEAVING, Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -72,8 +72,10 @@ impl Datapath {
             .override_global("AYA_LOG_LEVEL", &level, true)
             .load(OBJECT)
             .expect("the kernel accepts the maps");
-        let xdp: &mut Xdp = program_mut(&mut bpf, maps::XDP_PROGRAM);
-        xdp.load().unwrap_or_else(|error| refused(maps::XDP_PROGRAM, &error));
+        for name in [maps::XDP_PROGRAM, maps::DECAP_PROGRAM] {
+            let xdp: &mut Xdp = program_mut(&mut bpf, name);
+            xdp.load().unwrap_or_else(|error| refused(name, &error));
+        }
         for name in [maps::TCX_INGRESS_PROGRAM, maps::TCX_EGRESS_PROGRAM] {
             let classifier: &mut SchedClassifier = program_mut(&mut bpf, name);
             classifier.load().unwrap_or_else(|error| refused(name, &error));
@@ -258,9 +260,21 @@ impl Datapath {
         Verdict::ALL.into_iter().map(|verdict| (verdict, sum(verdict))).collect()
     }
 
+    /// Has the program of backends unwrap packets for `vip` from `node`.
+    pub fn unwrap_for(&mut self, vip: impl Into<IpAddr>, node: impl Into<IpAddr>) {
+        for (name, address) in [(maps::DECAP_VIPS, vip.into()), (maps::DECAP_NODES, node.into())] {
+            self.hash::<Address, u8>(name).insert(address::to_map(address), 0, 0).expect("it has room");
+        }
+    }
+
     /// Lets the XDP program judge `frame`.
     pub fn receive(&self, frame: &[u8]) -> Outcome {
-        self.observe(frame, self.xdp())
+        self.observe(frame, self.xdp(maps::XDP_PROGRAM))
+    }
+
+    /// Lets the XDP program of a backend see `frame`.
+    pub fn unwrap(&self, frame: &[u8]) -> Outcome {
+        self.observe(frame, self.xdp(maps::DECAP_PROGRAM))
     }
 
     /// Lets the tcx ingress program see `frame`.
@@ -276,7 +290,7 @@ impl Datapath {
     /// The time that the XDP program takes for `frame`, the mean over `repeat` runs. A frame that the program rewrites
     /// is rewritten once: the runs after the first see what it became.
     pub fn time_receive(&self, frame: &[u8], repeat: u32) -> Duration {
-        time(frame, repeat, self.xdp())
+        time(frame, repeat, self.xdp(maps::XDP_PROGRAM))
     }
 
     /// The time that the tcx egress program takes, measured likewise.
@@ -302,9 +316,8 @@ impl Datapath {
         Outcome { action: result.return_value, counted, frame: out }
     }
 
-    fn xdp(&self) -> &Xdp {
-        let program = self.bpf.program(maps::XDP_PROGRAM).expect("the object has the program");
-        program.try_into().expect("an XDP program")
+    fn xdp(&self, name: &str) -> &Xdp {
+        self.bpf.program(name).expect("the object has the program").try_into().expect("an XDP program")
     }
 
     fn classifier(&self, name: &str) -> &SchedClassifier {

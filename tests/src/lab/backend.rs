@@ -4,12 +4,16 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::namespace::Namespace;
 use super::nginx::Site;
-use super::{Host, Lab, Link, Nginx, VIP, VIPS6, namespace_name, output};
+use super::{Host, Lab, Link, Nginx, Process, VIP, VIPS6, binary, namespace_name, output, wait_until};
+
+/// How long a program may take to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A backend with an nginx.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Backend {
     namespace: Namespace,
     directory: PathBuf,
     nginx: Option<Nginx>,
+    /// Takes packets out of those of the nodes' tunnels.
+    decap: Option<Process>,
 }
 
 impl Backend {
@@ -43,7 +49,7 @@ impl Backend {
         ] {
             output(namespace.command("ip").args(line.split(' ')))?;
         }
-        let mut backend = Self { number, namespace, directory, nginx: None };
+        let mut backend = Self { number, namespace, directory, nginx: None, decap: None };
         backend.start_nginx(lab)?;
         Ok(backend)
     }
@@ -81,6 +87,18 @@ impl Backend {
         }
         self.nginx = None;
         self.start_nginx(lab)
+    }
+
+    /// Has it take packets for the VIP out of those of the nodes' tunnels.
+    pub fn unwrap_packets(&mut self) -> Result<()> {
+        let mut command = self.namespace.command(binary("baton")?);
+        command.args(["decap", "eth0", "--vip", &VIP.to_string()]);
+        for node in Host::NODES {
+            command.args(["--node", &node.address().to_string()]);
+        }
+        self.decap = Some(Process::start(&mut command, &self.directory.join("decap.log"))?);
+        let listing = || output(self.namespace.command("ip").args(["link", "show", "eth0"]));
+        wait_until("the program that unwraps packets", PATIENCE, || Ok(listing()?.contains("xdp")))
     }
 
     /// Pulls its cable, or plugs it in again.

@@ -28,6 +28,17 @@ impl Connection {
     /// The line that the server says to one more request.
     pub fn ask(&mut self) -> Result<String> {
         self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")?;
+        self.answer()
+    }
+
+    /// The line that the server says to so many octets.
+    pub fn send(&mut self, octets: usize) -> Result<String> {
+        let head = format!("POST / HTTP/1.1\r\nHost: vip\r\nContent-Length: {octets}\r\n\r\n");
+        self.0.write_all(&[head.into_bytes(), vec![b'x'; octets]].concat())?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<String> {
         let (mut answer, mut octets) = (String::new(), [0; 1024]);
         loop {
             let length = self.0.read(&mut octets)?;

@@ -67,7 +67,11 @@ fn the_maps_are_what_the_contract_says() {
         (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::FLOW_CACHE, [LRU_HASH, 40, 16, 1024, 0]),
         (maps::BACKENDS, [ARRAY, 4, 8, 16_384, 0]),
+        (maps::TUNNELS, [ARRAY, 4, 40, 16_384, 0]),
         (maps::CARRIED, [PERCPU_ARRAY, 4, 16, 16_384, 0]),
+        (maps::DECAP_NODES, [HASH, 16, 1, 64, 0]),
+        (maps::DECAP_VIPS, [HASH, 16, 1, 8192, 0]),
+        (maps::UNWRAPPED, [PERCPU_ARRAY, 4, 8, 1, 0]),
         (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 38, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
@@ -80,7 +84,10 @@ fn the_programs_are_what_the_contract_says() {
     let datapath = Datapath::load();
     let mut names: Vec<&str> = datapath.bpf().programs().map(|(name, _)| name).collect();
     names.sort_unstable();
-    assert_eq!(names, [maps::TCX_EGRESS_PROGRAM, maps::TCX_INGRESS_PROGRAM, maps::XDP_PROGRAM]);
+    assert_eq!(
+        names,
+        [maps::DECAP_PROGRAM, maps::TCX_EGRESS_PROGRAM, maps::TCX_INGRESS_PROGRAM, maps::XDP_PROGRAM]
+    );
     for name in names {
         let info = datapath.bpf().program(name).expect("listed").info().expect("loaded");
         assert_eq!(info.gpl_compatible(), Some(true), "{name}");

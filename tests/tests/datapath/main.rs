@@ -4,6 +4,7 @@
 
 mod arp;
 mod balance;
+mod decap;
 mod events;
 mod gateway;
 mod layout;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod direct;
+mod elsewhere;
 mod frames;
 mod support;
 mod tunnel;

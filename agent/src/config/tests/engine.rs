@@ -29,6 +29,21 @@ fn a_pool_and_its_services_are_read_with_their_defaults() {
     assert!(!parse(MINIMAL).expect("valid").routers[0].balanced);
 }
 
+#[test]
+fn backends_of_the_other_family_get_packets_through_tunnels_or_not_at_all() {
+    let six = BALANCED.replace("192.0.2.11", "fd00::11").replace("192.0.2.12", "fd00::12");
+    let config =
+        parse(&format!("{MINIMAL}{}", six.replacen("[[service]]", "forward = \"tunnel\"\n[[service]]", 1)));
+    assert_eq!(config.expect("valid").pools[0].forwarding, Forwarding::Tunnel);
+    let problems = parse(&format!("{MINIMAL}{six}")).expect_err("no tunnel");
+    assert!(problems[0].what.contains("of another family than 192.0.2.100"), "{problems:?}");
+    assert!(problems[0].remedy.contains("forward = \"tunnel\""), "{problems:?}");
+    assert_eq!(
+        parse(&format!("{MINIMAL}{BALANCED}")).expect("valid").pools[0].forwarding,
+        Forwarding::Direct
+    );
+}
+
 /// (what is replaced in a file without mistakes, by what, line and column of the mistake, words in what, words in the remedy)
 #[test]
 fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
@@ -62,6 +77,7 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "\"https:443/ a\" is no",
             "https:PORT",
         ),
+        ("[[service]]", "forward = \"nat\"\n[[service]]", (8, 11), "\"nat\" is unknown", "\"tunnel\""),
         ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
         (
