@@ -1,6 +1,7 @@
 //! Pools and services.
 
 use super::*;
+use crate::config::Forwarding;
 
 /// Two backends, and a service for them.
 const BALANCED: &str = "[[pool]]\nname = \"web\"\nbackend = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]\n\
