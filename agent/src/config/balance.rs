@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_common::maps::ANY_PORT;
 
-use super::{Check, HttpTarget, TrackerConfig};
+use super::{Check, HttpAnswer, HttpTarget, TrackerConfig};
 
 /// A `[[pool]]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct PoolConfig {
     pub name: String,
     /// The backends, of one family.
     pub backends: Vec<BackendConfig>,
-    /// What a backend must answer to be given flows, beside the kernel's question where it is.
-    pub check: Option<BackendCheck>,
+    /// What must all be in order for a backend to be given flows, beside that the kernel finds it.
+    pub checks: Vec<BackendCheck>,
     /// From one look at a backend to the next.
     pub interval: Duration,
     /// How long a look may take.
@@ -28,12 +28,16 @@ pub struct PoolConfig {
     pub fall: NonZeroU8,
 }
 
-/// What a backend must answer.
+/// What a backend must be good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackendCheck {
-    /// A connection to this port.
+    /// It answers ICMP echo requests.
+    Ping,
+    /// It takes connections to this port.
     Tcp(u16),
-    /// A request at this port, with a status below 400.
+    /// It does not refuse datagrams to this port.
+    Udp(u16),
+    /// It answers a request at this port.
     Http {
         /// Whether it is asked through TLS.
         is_tls: bool,
@@ -41,22 +45,45 @@ pub enum BackendCheck {
         port: u16,
         /// Path and query.
         path: String,
+        /// How.
+        answer: HttpAnswer,
     },
+    /// A program ends with exit code 0 that is told its address, too.
+    Exec {
+        /// The program, and what it is told before the address.
+        words: Vec<String>,
+        /// Whose rights it has, if not the agent's.
+        user: Option<String>,
+    },
+}
+
+impl BackendCheck {
+    /// The same of `backend`.
+    fn of(&self, backend: IpAddr) -> Check {
+        match self.clone() {
+            Self::Ping => Check::Ping(backend),
+            Self::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
+            Self::Udp(port) => Check::Udp(SocketAddr::new(backend, port)),
+            Self::Http { is_tls, port, path, answer } => {
+                let address = SocketAddr::new(backend, port);
+                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path, answer })
+            }
+            Self::Exec { mut words, user } => {
+                words.push(backend.to_string());
+                Check::Exec { words, user }
+            }
+        }
+    }
 }
 
 impl PoolConfig {
     /// What looks whether `backend` is in order, if anything does.
     pub fn tracker(&self, backend: IpAddr) -> Option<TrackerConfig> {
-        let check = match self.check.clone()? {
-            BackendCheck::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
-            BackendCheck::Http { is_tls, port, path } => {
-                let address = SocketAddr::new(backend, port);
-                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path })
-            }
-        };
+        let checks: Vec<Check> = self.checks.iter().map(|check| check.of(backend)).collect();
         let &Self { interval, patience, rise, fall, .. } = self;
         let name = format!("{} {backend}", self.name);
-        Some(TrackerConfig { name, checks: vec![check], interval, patience, rise, fall, weight: None })
+        let config = TrackerConfig { name, checks, interval, patience, rise, fall, weight: None };
+        (!config.checks.is_empty()).then_some(config)
     }
 }
 

@@ -10,13 +10,14 @@ use hyper::http::uri::PathAndQuery;
 
 use super::document::Map;
 use super::findings::{Findings, Spot};
-use super::hook::MILLIS;
+use super::hook::{EXEC_REMEDY, MILLIS, USER};
+use super::http::{self, BODY, STATUS};
 use super::key::{Key, Table};
 use super::section::Section;
 use super::shape::{List, Maybe, Number, Tabular, Text};
-use super::text;
+use super::text::{self, Program};
 use super::track::LOOKS;
-use super::{BackendCheck, BackendConfig, PoolConfig};
+use super::{BackendCheck, BackendConfig, HttpAnswer, PoolConfig};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
@@ -37,7 +38,7 @@ static TABLE: Table = Table {
     name: "[[pool]]",
     kind: "pool",
     identity: &[("", "name")],
-    keys: &[&NAME, &BACKEND, &CHECK, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
+    keys: &[&NAME, &BACKEND, &CHECK, &STATUS, &BODY, &EXEC, &USER, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
 };
 
 static NAME: Key<Text<String>> = Key {
@@ -63,10 +64,17 @@ static BACKEND: Key<List<Tabular>> = Key {
 
 static CHECK: Key<Maybe<Text<BackendCheck>>> = Key {
     name: "check",
-    meaning: "What every backend must answer: a connection, or a page with a status below 400.",
-    remedy: "write \"tcp:PORT\", \"http:PORT/PATH\" or \"https:PORT/PATH\", such as check = \"http:80/health\"",
+    meaning: "What every backend must be good for: a page, by default with a status below 400; a connection; datagrams that are not refused; an ICMP echo.",
+    remedy: "write \"http:PORT/PATH\", \"https:PORT/PATH\", \"tcp:PORT\", \"udp:PORT\" or \"ping\", such as check = \"http:80/health\"",
     default: None,
-    shape: Maybe(Text { pattern: "^(tcp:[0-9]+|https?:[0-9]+/.*)$", meaning: check_text }),
+    shape: Maybe(Text { pattern: "^(ping|(tcp|udp):[0-9]+|https?:[0-9]+/.*)$", meaning: check_text }),
+};
+static EXEC: Key<Maybe<Program>> = Key {
+    name: "exec",
+    meaning: "Program and arguments, run without a shell and with the backend's address as its last argument, that must end with exit code 0.",
+    remedy: EXEC_REMEDY,
+    default: None,
+    shape: Maybe(Program),
 };
 static INTERVAL_MS: Key<Number<Duration>> = Key {
     name: "interval_ms",
@@ -98,14 +106,19 @@ static FALL: Key<Number<NonZeroU8>> = Key {
 };
 
 fn check_text(text: &str) -> Result<BackendCheck, String> {
+    if text == "ping" {
+        return Ok(BackendCheck::Ping);
+    }
     let wrong = || format!("\"{text}\" is no check");
     let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
     let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
     match (kind, path.parse::<PathAndQuery>()) {
         ("tcp", _) if path.is_empty() => Ok(BackendCheck::Tcp(port)),
+        ("udp", _) if path.is_empty() => Ok(BackendCheck::Udp(port)),
         ("http" | "https", Ok(target)) if !path.is_empty() => {
-            Ok(BackendCheck::Http { is_tls: kind == "https", port, path: target.to_string() })
+            let (is_tls, path, answer) = (kind == "https", target.to_string(), HttpAnswer::default());
+            Ok(BackendCheck::Http { is_tls, port, path, answer })
         }
         _ => Err(wrong()),
     }
@@ -139,7 +152,7 @@ pub(super) struct PoolDraft {
     pub(super) name: Option<String>,
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
-    check: Option<Option<BackendCheck>>,
+    checks: Option<Vec<BackendCheck>>,
     interval: Option<Duration>,
     patience: Option<Duration>,
     rise: Option<NonZeroU8>,
@@ -153,7 +166,7 @@ impl PoolDraft {
         Some(PoolConfig {
             name: self.name?,
             backends,
-            check: self.check?,
+            checks: self.checks?,
             interval: self.interval?,
             patience: self.patience?,
             rise: self.rise?,
@@ -176,7 +189,7 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
         spot,
         name: section.read(&NAME),
         backends: Vec::new(),
-        check: section.read(&CHECK),
+        checks: checks(&mut section),
         interval: section.read(&INTERVAL_MS),
         patience: section.read(&TIMEOUT_MS),
         rise: section.read(&RISE),
@@ -186,6 +199,25 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
     let backends: Vec<(Spot, BackendConfig)> = tables.into_iter().filter_map(read).collect();
     check_backends(&backends, findings);
     PoolDraft { backends, ..draft }
+}
+
+/// The checks that the table has, the quickest first.
+fn checks(section: &mut Section<'_>) -> Option<Vec<BackendCheck>> {
+    let (check, exec, user) = (section.read(&CHECK), section.read(&EXEC), section.read(&USER).flatten());
+    if user.is_some() && !section.has(&EXEC) {
+        section.add(section.spot_of(&USER), "user without exec", &EXEC);
+    }
+    let is_page =
+        !matches!(check, Some(None | Some(BackendCheck::Ping | BackendCheck::Tcp(_) | BackendCheck::Udp(_))));
+    let expected = http::answer(section, &CHECK, is_page);
+    let check = check?.map(|mut check| {
+        if let BackendCheck::Http { answer, .. } = &mut check {
+            *answer = expected;
+        }
+        check
+    });
+    let exec = exec?.map(|words| BackendCheck::Exec { words, user });
+    Some(check.into_iter().chain(exec).collect())
 }
 
 fn backend(table: (Spot, Map), findings: &mut Findings) -> Option<BackendConfig> {

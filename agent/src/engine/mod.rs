@@ -38,9 +38,11 @@ pub use maglev::Table;
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
+pub use watch::Checks;
 
 use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
+use crate::program::ProgramError;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
 use health::Shift;
@@ -145,10 +147,19 @@ impl Engine {
         self.health.end();
     }
 
-    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the checks have them.
-    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends) {
+    /// What looks at its backends.
+    ///
+    /// # Errors
+    ///
+    /// A check is to run a program as a user that there is not.
+    pub fn checks(&self) -> Result<Checks, ProgramError> {
+        watch::checks(&self.plan)
+    }
+
+    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the `checks` have them.
+    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends, checks: Checks) {
         let Self { plan, pools, interface, .. } = &*self;
-        Watch { plan, pools, backends, neighbours, interface, is_refused: false }.run().await;
+        Watch { plan, pools, backends, neighbours, interface, is_refused: false }.run(checks).await;
     }
 }
 

@@ -163,7 +163,7 @@ mod tests {
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: (1..).zip(weights).map(backend).collect(),
-            check: None,
+            checks: Vec::new(),
             interval: Duration::ZERO,
             patience: Duration::ZERO,
             rise: NonZeroU8::MIN,

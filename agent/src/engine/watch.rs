@@ -11,8 +11,10 @@ use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
 use super::pools::{Condition, Pools};
+use crate::config::TrackerConfig;
 use crate::datapath::Backends;
 use crate::host::neighbours::{Neighbour, Neighbours};
+use crate::program::ProgramError;
 use crate::track::{self, State, Tracker};
 
 /// How often the kernel is reminded of the backends, without which it would forget those that it has nothing to send to.
@@ -35,10 +37,12 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Keeps them for ever.
-    pub(super) async fn run(mut self) {
-        let (opinions, mut states) = watch::channel(vec![State::Good; self.plan.backends.len()]);
-        let _looking = track::begin(trackers(self.plan, &opinions).into_iter(), &opinions);
+    /// Keeps them for ever, by what `checks` say of the backends that have any.
+    pub(super) async fn run(mut self, checks: Checks) {
+        let mut states = vec![State::Good; self.plan.backends.len()];
+        checks.iter().for_each(|(backend, _)| states[*backend] = State::Unknown);
+        let (opinions, mut states) = watch::channel(states);
+        let _looking = track::begin(checks.into_iter(), &opinions);
         loop {
             let said = states.borrow_and_update().clone();
             if let Some(known) = self.look(&said).await {
@@ -125,13 +129,21 @@ impl Watch<'_> {
     }
 }
 
-/// What looks at the backends that have a check, each with the place of its opinion, of which there is none yet.
-fn trackers(plan: &Plan, opinions: &watch::Sender<Vec<State>>) -> Vec<(usize, Tracker)> {
-    let tracker = |(index, backend): (usize, &Backend)| {
-        let config = plan.pools[backend.pool].tracker(backend.address)?;
-        opinions.send_modify(|states| states[index] = State::Unknown);
-        // It runs no program, and so as no user that there may not be.
-        Some((index, Tracker::new(&config, &track::no_engine).ok()?))
+/// What looks at the backends that have a check, each with the number of its backend.
+pub type Checks = Vec<(usize, Tracker)>;
+
+/// What looks at the backends of `plan`, each in its turn.
+///
+/// # Errors
+///
+/// One is to run a program as a user that there is not.
+pub(super) fn checks(plan: &Plan) -> Result<Checks, ProgramError> {
+    let config = |(number, backend): (usize, &Backend)| {
+        Some((number, plan.pools[backend.pool].tracker(backend.address)?))
     };
-    plan.backends.iter().enumerate().filter_map(tracker).collect()
+    let configs: Vec<_> = plan.backends.iter().enumerate().filter_map(config).collect();
+    let check = |(turn, (number, config)): (usize, &(usize, TrackerConfig))| {
+        Ok((*number, Tracker::new(config, &track::no_engine)?.in_turn(turn, configs.len())))
+    };
+    configs.iter().enumerate().map(check).collect()
 }

@@ -7,6 +7,7 @@ mod file;
 mod fitness;
 mod http;
 mod opinion;
+mod ping;
 mod process;
 mod tls;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::check::{Probe, no_engine};
 pub use self::opinion::State;
@@ -30,10 +31,15 @@ use crate::vrrp::{Fitness, Priority};
 /// How soon a virtual router is told again whose election thread did not take it.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// When all must have looked for the first time.
+const SOON: Duration = Duration::from_secs(1);
+
 /// A tracker that has not looked yet.
 pub struct Tracker {
     config: TrackerConfig,
     lookers: Vec<Looker>,
+    /// How long the first look is put off.
+    delay: Duration,
 }
 
 impl Tracker {
@@ -43,10 +49,23 @@ impl Tracker {
     ///
     /// It is to run a program as a user that there is not.
     pub fn new(config: &TrackerConfig, engine: &dyn Fn(&str) -> Probe) -> Result<Self, ProgramError> {
-        let looker = |check| Looker::new(check, engine);
+        let looker = |check| Looker::new(check, config.patience, engine);
         let lookers = config.checks.iter().map(looker).collect::<Result<_, _>>()?;
-        Ok(Self { config: config.clone(), lookers })
+        Ok(Self { config: config.clone(), lookers, delay: Duration::ZERO })
     }
+
+    /// The same, which looks as the one with this `number` among `all`: they begin one after the other and keep the distance, so
+    /// that many are not asked in one moment.
+    pub fn in_turn(self, number: usize, all: usize) -> Self {
+        let delay = turn(number, all, self.config.interval);
+        Self { delay, ..self }
+    }
+}
+
+/// When the first look of `number` among `all` is due: soon, however long the `interval` is.
+fn turn(number: usize, all: usize, interval: Duration) -> Duration {
+    let [number, all] = [number, all].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    interval.min(SOON) / all.max(1) * number
 }
 
 /// A virtual router that has trackers.
@@ -119,9 +138,10 @@ fn tell(
 
 /// Looks again and again, and notes what is thought then.
 async fn look(index: usize, tracker: Tracker, opinions: watch::Sender<Vec<State>>) {
-    let Tracker { config, mut lookers } = tracker;
+    let Tracker { config, mut lookers, delay } = tracker;
     let TrackerConfig { name, interval, patience, rise, fall, .. } = config;
     let mut opinion = Opinion::new(rise, fall);
+    sleep(delay).await;
     loop {
         let late = |_| Finding::Bad(format!("no answer in {patience:?}"));
         let finding = timeout(patience, look_at_all(&mut lookers)).await.unwrap_or_else(late);
@@ -147,4 +167,22 @@ async fn look_at_all(lookers: &mut [Looker]) -> Finding {
         }
     }
     Finding::Good
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_look_one_after_the_other_and_all_soon() {
+        for (all, interval, distance, last) in
+            [(1, 1000, 0, 0), (4, 1000, 250, 750), (4, 100, 25, 75), (1000, 60_000, 1, 999)]
+        {
+            let turns: Vec<u128> = (0..all)
+                .map(|number| turn(number, all, Duration::from_millis(interval)).as_millis())
+                .collect();
+            assert_eq!((turns[0], turns.get(1).copied().unwrap_or(0)), (0, distance), "{all}");
+            assert_eq!(turns.last(), Some(&last), "{all}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub fn forward(octets: &[u8]) -> bool {
     let pool = PoolConfig {
         name: "web".to_owned(),
         backends: addresses.map(|address| BackendConfig { address, weight: 1 }).to_vec(),
-        check: None,
+        checks: Vec::new(),
         interval: Duration::ZERO,
         patience: Duration::ZERO,
         rise: NonZeroU8::MIN,

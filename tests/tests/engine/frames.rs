@@ -65,7 +65,7 @@ impl Bench {
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: backends.collect(),
-            check: None,
+            checks: Vec::new(),
             interval: Duration::ZERO,
             patience: Duration::ZERO,
             rise: NonZeroU8::MIN,

@@ -62,6 +62,18 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "\"https:443/ a\" is no",
             "https:PORT",
         ),
+        ("[[service]]", "check = \"ping:1\"\n[[service]]", (8, 9), "\"ping:1\" is no check", "ping"),
+        ("[[service]]", "check = \"udp:53/\"\n[[service]]", (8, 9), "\"udp:53/\" is no check", "udp:PORT"),
+        (
+            "[[service]]",
+            "check = \"tcp:80\"\nstatus = [200]\n[[service]]",
+            (9, 10),
+            "without a request",
+            "http:PORT/PATH",
+        ),
+        ("[[service]]", "body = \"ok\"\n[[service]]", (8, 8), "without a request", "http:PORT/PATH"),
+        ("[[service]]", "user = \"nobody\"\n[[service]]", (8, 8), "user without exec", "there is no shell"),
+        ("[[service]]", "exec = [\"check\"]\n[[service]]", (8, 9), "no absolute path", "there is no shell"),
         ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
         (
@@ -113,8 +125,11 @@ fn every_backend_of_a_pool_is_asked_what_its_check_says() {
                 address: "192.0.2.12:8443".parse().expect("an address"),
                 authority: "192.0.2.12:8443".to_owned(),
                 path: "/up?now".to_owned(),
+                answer: HttpAnswer::default(),
             })),
         ),
+        ("ping", Some(Check::Ping("192.0.2.12".parse().expect("an address")))),
+        ("udp:53", Some(Check::Udp("192.0.2.12:53".parse().expect("an address")))),
         ("", None),
     ] {
         let line = if check.is_empty() { String::new() } else { format!("check = \"{check}\"\n") };
@@ -124,6 +139,21 @@ fn every_backend_of_a_pool_is_asked_what_its_check_says() {
         let tracker = pool.tracker(pool.backends[1].address);
         assert_eq!(tracker.map(|tracker| tracker.checks), expected.map(|check| vec![check]), "{check}");
     }
+}
+
+#[test]
+fn a_pool_may_have_a_check_with_what_is_wanted_and_a_program_that_is_told_the_address() {
+    let keys = "check = \"http:80/\"\nstatus = [200, \"300-399\"]\nbody = \"ok\"\n\
+                exec = [\"/bin/check\", \"-H\"]\nuser = \"nobody\"\n";
+    let text = BALANCED.replace("[[service]]", &format!("{keys}[[service]]"));
+    let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+    let pool = &config.pools[0];
+    let tracker = pool.tracker(pool.backends[0].address).expect("checks");
+    let [Check::Http(target), exec] = &tracker.checks[..] else { panic!("{:?}", tracker.checks) };
+    let answer = HttpAnswer { statuses: vec![200..=200, 300..=399], body: Some("ok".to_owned()) };
+    assert_eq!(target.answer, answer);
+    let words = ["/bin/check", "-H", "192.0.2.11"].map(str::to_owned).to_vec();
+    assert_eq!(*exec, Check::Exec { words, user: Some("nobody".to_owned()) });
 }
 
 #[test]
