@@ -18,6 +18,10 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// What must all be in order for a backend to be given flows, beside that the kernel finds it.
     pub checks: Vec<BackendCheck>,
+    /// The least number of backends in order with which the pool is.
+    pub quorum: usize,
+    /// What becomes of flows when no backend is in order.
+    pub all_failed: AllFailed,
     /// From one look at a backend to the next.
     pub interval: Duration,
     /// How long a look may take.
@@ -26,6 +30,15 @@ pub struct PoolConfig {
     pub rise: NonZeroU8,
     /// Bad looks in a row after which a backend is failing.
     pub fall: NonZeroU8,
+}
+
+/// What becomes of flows when no backend of their pool is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllFailed {
+    /// Their frames are dropped.
+    Drop,
+    /// They are spread as if all backends that are found were in order: it may be the check that fails.
+    UseAll,
 }
 
 /// What a backend must be good for.
@@ -94,6 +107,8 @@ pub struct BackendConfig {
     pub address: IpAddr,
     /// Its share of new flows, 0 to 1000, beside those of the others.
     pub weight: u16,
+    /// Whether it gets flows only when no backend that is none is in order.
+    pub is_backup: bool,
 }
 
 /// A `[[service]]` table.

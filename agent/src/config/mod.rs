@@ -13,6 +13,7 @@
 
 mod addresses;
 mod balance;
+mod check;
 mod document;
 mod draft;
 mod environment;
@@ -45,7 +46,7 @@ use std::time::Duration;
 
 use baton_common::vrid::{Family, Vrid};
 
-pub use balance::{BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+pub use balance::{AllFailed, BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;

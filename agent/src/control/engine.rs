@@ -56,7 +56,7 @@ fn pools(engine: &Engine) -> Vec<PoolStatus> {
             let (frames, octets) = carried[index];
             let condition = &now.conditions()[index];
             let why = match condition {
-                Condition::Failing(how) => Some(how.clone()),
+                Condition::Failing { how, .. } => Some(how.clone()),
                 Condition::Up(_) | Condition::Unreachable | Condition::Unknown => None,
             };
             BackendStatus {

@@ -21,6 +21,7 @@ mod maglev;
 mod packet;
 mod plan;
 mod pools;
+mod pulse;
 mod traffic;
 mod watch;
 mod worker;
@@ -36,7 +37,7 @@ pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
 pub use maglev::Table;
 pub use plan::{Backend, Plan};
-pub use pools::{Condition, Pools};
+pub use pools::{Condition, Pools, Resort};
 pub use traffic::{Loss, Traffic};
 pub use watch::Checks;
 
@@ -83,7 +84,7 @@ impl Engine {
         let traffic = (0..queues).map(|_| traffic()).collect();
         let pools = Arc::new(ArcSwap::from_pointee(Pools::unknown(&plan)));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
-        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues));
+        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues as usize));
         Self { plan, pools, traffic, forwarded, health, device_mac, interface }
     }
 
@@ -185,10 +186,10 @@ fn open(
     let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
     let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
     for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
-        let (pools, health, shift) = (Arc::clone(pools), Arc::clone(health), Shift::begin(health));
+        let (pools, shift) = (Arc::clone(pools), Shift::begin(health, queue));
         let run = move || {
             worker::pin(queue);
-            Worker { ring, forwarder, pools, health, _shift: shift }.run();
+            Worker { ring, forwarder, pools, shift }.run();
         };
         thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
     }

@@ -8,7 +8,7 @@ use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
 use crate::address;
-use crate::config::{Config, PoolConfig, ServiceConfig};
+use crate::config::{BackendConfig, Config, PoolConfig, ServiceConfig};
 
 /// A backend, numbered over all pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Backend {
     pub address: IpAddr,
     /// Its share of new flows.
     pub weight: u16,
+    /// Whether it gets flows only when no backend of its pool that is none is in order.
+    pub is_backup: bool,
     /// The number of its pool.
     pub pool: usize,
 }
@@ -46,7 +48,11 @@ impl Plan {
             .collect();
         let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
-            backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
+            let backend = |it: &BackendConfig| {
+                let &BackendConfig { address, weight, is_backup } = it;
+                Backend { address, weight, is_backup, pool }
+            };
+            backends.iter().map(backend).collect()
         };
         let pool_at = services.iter().flat_map(|service| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);

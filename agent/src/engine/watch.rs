@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
-use super::pools::{Condition, Pools};
+use super::pools::{Condition, Pools, Resort};
 use crate::config::TrackerConfig;
 use crate::datapath::Backends;
 use crate::host::neighbours::{Neighbour, Neighbours};
@@ -107,12 +107,13 @@ impl Watch<'_> {
         if before.conditions() == conditions {
             return;
         }
-        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(&conditions));
+        let after = before.then(self.plan, conditions);
+        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(after.conditions()));
         for ((number, backend), (old, new)) in all {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
-            if old.mac() != new.mac()
-                && let Err(error) = self.backends.set(number, new.mac())
+            if before.mac(number) != after.mac(number)
+                && let Err(error) = self.backends.set(number, after.mac(number))
             {
                 tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
             }
@@ -125,7 +126,17 @@ impl Watch<'_> {
                 (Some(_), Some(_)) | (None, None) => {}
             }
         }
-        self.pools.store(before.then(self.plan, conditions).into());
+        let resorts = before.resorts().zip(after.resorts());
+        for (pool, (_, resort)) in self.plan.pools.iter().zip(resorts).filter(|(_, (old, new))| old != new) {
+            let (interface, pool) = (self.interface, &pool.name);
+            match resort {
+                Resort::Regular => tracing::info!(interface, pool, "flows go to the backends in order"),
+                Resort::Backups => tracing::warn!(interface, pool, "flows go to the backups"),
+                Resort::All => tracing::warn!(interface, pool, "flows go to backends that fail their check"),
+                Resort::Nobody => tracing::warn!(interface, pool, "flows go nowhere"),
+            }
+        }
+        self.pools.store(after.into());
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
@@ -61,11 +61,14 @@ fn mac(backend: u8) -> Mac {
 
 impl Bench {
     fn new(addresses: &[IpAddr], device_mac: Mac) -> Self {
-        let backends = addresses.iter().map(|address| BackendConfig { address: *address, weight: 1 });
+        let backends =
+            addresses.iter().map(|address| BackendConfig { address: *address, weight: 1, is_backup: false });
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: backends.collect(),
             checks: Vec::new(),
+            quorum: 1,
+            all_failed: AllFailed::Drop,
             interval: Duration::ZERO,
             patience: Duration::ZERO,
             rise: NonZeroU8::MIN,

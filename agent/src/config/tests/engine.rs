@@ -1,6 +1,7 @@
 //! Pools and services.
 
 use super::*;
+use crate::config::{AllFailed, PoolConfig};
 
 /// Two backends, and a service for them.
 const BALANCED: &str = "[[pool]]\nname = \"web\"\nbackend = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]\n\
@@ -74,6 +75,28 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
         ("[[service]]", "body = \"ok\"\n[[service]]", (8, 8), "without a request", "http:PORT/PATH"),
         ("[[service]]", "user = \"nobody\"\n[[service]]", (8, 8), "user without exec", "there is no shell"),
         ("[[service]]", "exec = [\"check\"]\n[[service]]", (8, 9), "no absolute path", "there is no shell"),
+        (
+            "[[service]]",
+            "quorum = 3\n[[service]]",
+            (8, 10),
+            "quorum 3 of 2 backends without backup",
+            "at the least",
+        ),
+        (
+            "weight = 3 }",
+            "backup = true }]\nquorum = 2 #",
+            (8, 10),
+            "quorum 2 of 1 backends without backup",
+            "without backup",
+        ),
+        (
+            "backend = [",
+            "backend = [{ address = \"192.0.2.13\", backup = true }]#",
+            (5, 1),
+            "all backends have backup = true",
+            "that are to work",
+        ),
+        ("[[service]]", "all_failed = \"panic\"\n[[service]]", (8, 14), "\"panic\" is unknown", "use-all"),
         ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
         (
@@ -112,6 +135,19 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
         assert_eq!((at.line, at.column), place, "{to}: {found:?}");
         assert!(said.contains(what) && helps.contains(remedy), "{to}: {found:?}");
     }
+}
+
+#[test]
+fn a_pool_says_when_it_is_in_order_and_what_becomes_of_flows_when_nobody_is() {
+    let text = BALANCED.replace("weight = 3", "backup = true");
+    let policy = |text: &str| {
+        let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+        let PoolConfig { quorum, all_failed, ref backends, .. } = config.pools[0];
+        (quorum, all_failed, backends.iter().map(|backend| backend.is_backup).collect::<Vec<_>>())
+    };
+    assert_eq!(policy(&text), (1, AllFailed::Drop, vec![false, true]));
+    let keys = "quorum = 2\nall_failed = \"use-all\"\n[[service]]";
+    assert_eq!(policy(&BALANCED.replace("[[service]]", keys)), (2, AllFailed::UseAll, vec![false, false]));
 }
 
 #[test]
