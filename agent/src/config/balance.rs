@@ -18,6 +18,8 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// What must all be in order for a backend to be given flows, beside that the kernel finds it.
     pub checks: Vec<BackendCheck>,
+    /// How flows are spread over the backends.
+    pub schedule: Schedule,
     /// The least number of backends in order with which the pool is.
     pub quorum: usize,
     /// What becomes of flows when no backend is in order.
@@ -30,6 +32,19 @@ pub struct PoolConfig {
     pub rise: NonZeroU8,
     /// Bad looks in a row after which a backend is failing.
     pub fall: NonZeroU8,
+}
+
+/// How flows are spread over the backends of a pool, by their weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// By the hash of a flow, alike on all nodes.
+    Maglev,
+    /// By the hash of the client's address, alike on all nodes.
+    Source,
+    /// One after the other.
+    RoundRobin,
+    /// To whom the fewest flows have gone that are remembered.
+    LeastConnections,
 }
 
 /// What becomes of flows when no backend of their pool is in order.

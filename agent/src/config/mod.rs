@@ -46,7 +46,9 @@ use std::time::Duration;
 
 use baton_common::vrid::{Family, Vrid};
 
-pub use balance::{AllFailed, BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+pub use balance::{
+    AllFailed, BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
+};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;

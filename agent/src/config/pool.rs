@@ -17,7 +17,7 @@ use super::section::Section;
 use super::shape::{Boolean, List, Number, Tabular, Text, Word};
 use super::text;
 use super::track::LOOKS;
-use super::{AllFailed, BackendCheck, BackendConfig, PoolConfig};
+use super::{AllFailed, BackendCheck, BackendConfig, PoolConfig, Schedule};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
@@ -46,6 +46,7 @@ static TABLE: Table = Table {
         &BODY,
         &EXEC,
         &USER,
+        &SCHEDULE,
         &QUORUM,
         &ALL_FAILED,
         &INTERVAL_MS,
@@ -76,6 +77,18 @@ static BACKEND: Key<List<Tabular>> = Key {
     },
 };
 
+static SCHEDULE: Key<Word<Schedule>> = Key {
+    name: "schedule",
+    meaning: "Which backend a new flow gets: by the hash of the flow or of the client's address, the same on all nodes; one after the other; the one with the fewest flows.",
+    remedy: "write \"maglev\", \"source\", \"round-robin\" or \"least-connections\"",
+    default: Some("\"maglev\""),
+    shape: Word(&[
+        ("maglev", Schedule::Maglev),
+        ("source", Schedule::Source),
+        ("round-robin", Schedule::RoundRobin),
+        ("least-connections", Schedule::LeastConnections),
+    ]),
+};
 static QUORUM: Key<Number<usize>> = Key {
     name: "quorum",
     meaning: "The least number of backends in order with which the pool is; with fewer this node hands its VIPs over.",
@@ -156,6 +169,7 @@ pub(super) struct PoolDraft {
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
     checks: Option<Vec<BackendCheck>>,
+    schedule: Option<Schedule>,
     quorum: Option<usize>,
     all_failed: Option<AllFailed>,
     interval: Option<Duration>,
@@ -172,6 +186,7 @@ impl PoolDraft {
             name: self.name?,
             backends,
             checks: self.checks?,
+            schedule: self.schedule?,
             quorum: self.quorum?,
             all_failed: self.all_failed?,
             interval: self.interval?,
@@ -197,6 +212,7 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
         name: section.read(&NAME),
         backends: Vec::new(),
         checks: checks(&mut section),
+        schedule: section.read(&SCHEDULE),
         quorum: section.read(&QUORUM),
         all_failed: section.read(&ALL_FAILED),
         interval: section.read(&INTERVAL_MS),

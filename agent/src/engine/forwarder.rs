@@ -7,10 +7,10 @@ use baton_common::flow::Flow;
 
 use super::flow;
 use super::flows::Flows;
-use super::maglev::Table;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
+use super::schedule::Schedulers;
 use super::traffic::{Loss, Traffic};
 use crate::datapath::FlowCache;
 use crate::vrrp::Instant;
@@ -50,6 +50,7 @@ impl Bypass for FlowCache {
 /// What forwards the frames of one receive queue.
 pub struct Forwarder<B> {
     plan: Arc<Plan>,
+    schedulers: Schedulers,
     flows: Flows,
     bypass: Option<B>,
     /// When flows were looked after.
@@ -68,8 +69,8 @@ impl<B: Bypass> Forwarder<B> {
         device_mac: Mac,
         traffic: Arc<Traffic>,
     ) -> Self {
-        let flows = Flows::new(flows);
-        Self { plan, flows, bypass, swept: Instant::default(), device_mac, traffic }
+        let (schedulers, flows) = (Schedulers::new(&plan), Flows::new(flows));
+        Self { plan, schedulers, flows, bypass, swept: Instant::default(), device_mac, traffic }
     }
 
     /// Readdresses `frame` to the backend of its flow. Whether it is to be sent.
@@ -133,9 +134,9 @@ impl<B: Bypass> Forwarder<B> {
     }
 
     /// The backend of a flow that has none.
-    fn choose(&self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
+    fn choose(&mut self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
         let pool = self.plan.pool(flow).ok_or(Loss::NoService)?;
-        let backend = pools.table(pool).and_then(|table| table.backend(Table::slot(hash)));
+        let backend = self.schedulers.choose(pool, flow, hash, pools, &self.flows);
         let backend = backend.ok_or(Loss::NoBackend)?;
         Ok((backend, pools.mac(backend).ok_or(Loss::NoBackend)?))
     }

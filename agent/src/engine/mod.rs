@@ -5,7 +5,7 @@
 //!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
 //!       (one that is goes to its backend from there)             | worker, one for each queue, which shares nothing with others
 //!                                                               v
-//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> Ethernet addresses -> same ring
+//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> Ethernet addresses -> same ring
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
@@ -22,6 +22,7 @@ mod packet;
 mod plan;
 mod pools;
 mod pulse;
+mod schedule;
 mod traffic;
 mod watch;
 mod worker;

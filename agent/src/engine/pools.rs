@@ -166,6 +166,12 @@ impl Pools {
         self.tables.iter().map(|(takers, _)| takers.resort)
     }
 
+    /// Who can be given new flows of `pool`.
+    pub(super) fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
+        let members = self.tables.get(pool).map_or(&[][..], |(takers, _)| &takers.members);
+        members.iter().copied().filter(|member| self.mac(member.backend).is_some())
+    }
+
     /// The table of `pool`.
     pub fn table(&self, pool: usize) -> Option<&Table> {
         self.tables.get(pool).map(|(_, table)| &**table)
@@ -213,7 +219,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+    use crate::config::{BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
 
     const MAC: Mac = [2; 6];
 
@@ -252,6 +258,7 @@ pub(super) mod tests {
             name: "web".to_owned(),
             backends: (1..).zip(weights).map(backend).collect(),
             checks: Vec::new(),
+            schedule: Schedule::Maglev,
             quorum: 1,
             all_failed,
             interval: Duration::ZERO,

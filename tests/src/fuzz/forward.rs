@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
@@ -22,6 +22,7 @@ pub fn forward(octets: &[u8]) -> bool {
         name: "web".to_owned(),
         backends: addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false }).to_vec(),
         checks: Vec::new(),
+        schedule: Schedule::Maglev,
         quorum: 1,
         all_failed: AllFailed::Drop,
         interval: Duration::ZERO,

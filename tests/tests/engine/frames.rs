@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
@@ -67,6 +67,7 @@ impl Bench {
             name: "web".to_owned(),
             backends: backends.collect(),
             checks: Vec::new(),
+            schedule: Schedule::Maglev,
             quorum: 1,
             all_failed: AllFailed::Drop,
             interval: Duration::ZERO,

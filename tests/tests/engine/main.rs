@@ -4,4 +4,5 @@
 
 mod direct;
 mod frames;
+mod schedule;
 mod support;

@@ -1,7 +1,7 @@
 //! Pools and services.
 
 use super::*;
-use crate::config::{AllFailed, PoolConfig};
+use crate::config::{AllFailed, PoolConfig, Schedule};
 
 /// Two backends, and a service for them.
 const BALANCED: &str = "[[pool]]\nname = \"web\"\nbackend = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]\n\
@@ -96,6 +96,7 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "all backends have backup = true",
             "that are to work",
         ),
+        ("[[service]]", "schedule = \"rr\"\n[[service]]", (8, 12), "\"rr\" is unknown", "\"round-robin\""),
         ("[[service]]", "all_failed = \"panic\"\n[[service]]", (8, 14), "\"panic\" is unknown", "use-all"),
         ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
@@ -146,6 +147,10 @@ fn a_pool_says_when_it_is_in_order_and_what_becomes_of_flows_when_nobody_is() {
         (quorum, all_failed, backends.iter().map(|backend| backend.is_backup).collect::<Vec<_>>())
     };
     assert_eq!(policy(&text), (1, AllFailed::Drop, vec![false, true]));
+    let schedule = |text: &str| parse(&format!("{MINIMAL}{text}")).expect("valid").pools[0].schedule;
+    assert_eq!(schedule(BALANCED), Schedule::Maglev);
+    let keys = "schedule = \"least-connections\"\n[[service]]";
+    assert_eq!(schedule(&BALANCED.replace("[[service]]", keys)), Schedule::LeastConnections);
     let keys = "quorum = 2\nall_failed = \"use-all\"\n[[service]]";
     assert_eq!(policy(&BALANCED.replace("[[service]]", keys)), (2, AllFailed::UseAll, vec![false, false]));
 }
