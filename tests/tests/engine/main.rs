@@ -4,5 +4,6 @@
 
 mod direct;
 mod frames;
+mod pools;
 mod schedule;
 mod support;
