@@ -43,7 +43,8 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
     };
     let service = ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::Any, pool: 0 };
     let plan = Arc::new(Plan::new(&[pool], vec![service]));
-    let condition = |(_, is_up): &(u16, bool)| if *is_up { Condition::Up([2; 6]) } else { Condition::Unreachable };
+    let condition =
+        |(_, is_up): &(u16, bool)| if *is_up { Condition::Up([2; 6]) } else { Condition::Unreachable };
     let pools = Pools::unknown(&plan).then(&plan, backends.iter().map(condition).collect());
     let traffic = Arc::new(Traffic::new(backends.len()));
     let mut forwarder = Forwarder::<FlowCache>::new(plan, 65_536, None, [2; 6], Arc::clone(&traffic));
