@@ -1,7 +1,7 @@
 //! The sockets beside AF_XDP. The packet socket is the second mouth and makes the NIC accept what it would filter:
 //! the virtual MACs and the multicast groups. The VRRP socket is the second ear and the group's member towards
 //! snooping switches. Both work where AF_XDP is refused, and while a restart leaves its queues deaf. The peer socket speaks to
-//! unicast peers.
+//! unicast peers. A socket for ICMP asks hosts for an echo.
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
@@ -306,6 +306,18 @@ fn join_ipv6(fd: &OwnedFd, group: Ipv6Addr, index: u32) -> io::Result<()> {
         ipv6mr_interface: index,
     };
     set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &membership)
+}
+
+/// A socket for ICMP of `family`.
+///
+/// # Errors
+///
+/// CAP_NET_RAW is missing, or the kernel has no IPv6.
+pub fn icmp(family: Family) -> io::Result<OwnedFd> {
+    match family {
+        Family::Ipv4 => raw_socket(libc::AF_INET, libc::IPPROTO_ICMP),
+        Family::Ipv6 => raw_socket(libc::AF_INET6, libc::IPPROTO_ICMPV6),
+    }
 }
 
 fn raw_socket(family: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_common::maps::ANY_PORT;
 
-use super::{Check, HttpTarget, TrackerConfig};
+use super::{Check, HttpAnswer, HttpTarget, TrackerConfig};
 
 /// A `[[pool]]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,14 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// How packets reach a backend.
     pub forwarding: Forwarding,
-    /// What a backend must answer to be given flows, beside the kernel's question where it is.
-    pub check: Option<BackendCheck>,
+    /// What must all be in order for a backend to be given flows, beside that the kernel finds it.
+    pub checks: Vec<BackendCheck>,
+    /// How flows are spread over the backends.
+    pub schedule: Schedule,
+    /// The least number of backends in order with which the pool is.
+    pub quorum: usize,
+    /// What becomes of flows when no backend is in order.
+    pub all_failed: AllFailed,
     /// From one look at a backend to the next.
     pub interval: Duration,
     /// How long a look may take.
@@ -39,12 +45,38 @@ pub enum Forwarding {
     Tunnel,
 }
 
-/// What a backend must answer.
+/// How flows are spread over the backends of a pool, by their weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// By the hash of a flow, alike on all nodes.
+    Maglev,
+    /// By the hash of the client's address, alike on all nodes.
+    Source,
+    /// One after the other.
+    RoundRobin,
+    /// To whom the fewest flows have gone that are remembered.
+    LeastConnections,
+}
+
+/// What becomes of flows when no backend of their pool is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllFailed {
+    /// Their frames are dropped.
+    Drop,
+    /// They are spread as if all backends that are found were in order: it may be the check that fails.
+    UseAll,
+}
+
+/// What a backend must be good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackendCheck {
-    /// A connection to this port.
+    /// It answers ICMP echo requests.
+    Ping,
+    /// It takes connections to this port.
     Tcp(u16),
-    /// A request at this port, with a status below 400.
+    /// It does not refuse datagrams to this port.
+    Udp(u16),
+    /// It answers a request at this port.
     Http {
         /// Whether it is asked through TLS.
         is_tls: bool,
@@ -52,22 +84,45 @@ pub enum BackendCheck {
         port: u16,
         /// Path and query.
         path: String,
+        /// How.
+        answer: HttpAnswer,
     },
+    /// A program ends with exit code 0 that is told its address, too.
+    Exec {
+        /// The program, and what it is told before the address.
+        words: Vec<String>,
+        /// Whose rights it has, if not the agent's.
+        user: Option<String>,
+    },
+}
+
+impl BackendCheck {
+    /// The same of `backend`.
+    fn of(&self, backend: IpAddr) -> Check {
+        match self.clone() {
+            Self::Ping => Check::Ping(backend),
+            Self::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
+            Self::Udp(port) => Check::Udp(SocketAddr::new(backend, port)),
+            Self::Http { is_tls, port, path, answer } => {
+                let address = SocketAddr::new(backend, port);
+                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path, answer })
+            }
+            Self::Exec { mut words, user } => {
+                words.push(backend.to_string());
+                Check::Exec { words, user }
+            }
+        }
+    }
 }
 
 impl PoolConfig {
     /// What looks whether `backend` is in order, if anything does.
     pub fn tracker(&self, backend: IpAddr) -> Option<TrackerConfig> {
-        let check = match self.check.clone()? {
-            BackendCheck::Tcp(port) => Check::Tcp(SocketAddr::new(backend, port)),
-            BackendCheck::Http { is_tls, port, path } => {
-                let address = SocketAddr::new(backend, port);
-                Check::Http(HttpTarget { is_tls, address, authority: address.to_string(), path })
-            }
-        };
+        let checks: Vec<Check> = self.checks.iter().map(|check| check.of(backend)).collect();
         let &Self { interval, patience, rise, fall, .. } = self;
         let name = format!("{} {backend}", self.name);
-        Some(TrackerConfig { name, checks: vec![check], interval, patience, rise, fall, weight: None })
+        let config = TrackerConfig { name, checks, interval, patience, rise, fall, weight: None };
+        (!config.checks.is_empty()).then_some(config)
     }
 }
 
@@ -78,6 +133,8 @@ pub struct BackendConfig {
     pub address: IpAddr,
     /// Its share of new flows, 0 to 1000, beside those of the others.
     pub weight: u16,
+    /// Whether it gets flows only when no backend that is none is in order.
+    pub is_backup: bool,
 }
 
 /// A `[[service]]` table.

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod balance;
+mod check;
 mod document;
 mod draft;
 mod environment;
@@ -20,6 +21,7 @@ mod file;
 mod findings;
 mod group;
 mod hook;
+mod http;
 mod include;
 mod key;
 mod object;
@@ -38,12 +40,15 @@ mod track;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_common::vrid::{Family, Vrid};
 
-pub use balance::{BackendCheck, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
+pub use balance::{
+    AllFailed, BackendCheck, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
+};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;
@@ -237,9 +242,13 @@ pub enum Check {
     Process(PathBuf),
     /// Whether the interface of this name has a carrier.
     Carrier(String),
+    /// Whether this host answers ICMP echo requests.
+    Ping(IpAddr),
     /// Whether connections are taken there.
     Tcp(SocketAddr),
-    /// Whether a web server answers with a status below 400.
+    /// Whether datagrams are not refused there; silence is as good as an answer.
+    Udp(SocketAddr),
+    /// Whether a web server answers as it is to.
     Http(HttpTarget),
     /// The number in this file, which is to be 0; no file is as good.
     File(PathBuf),
@@ -266,6 +275,24 @@ pub struct HttpTarget {
     pub authority: String,
     /// Path and query.
     pub path: String,
+    /// What it is to answer.
+    pub answer: HttpAnswer,
+}
+
+/// What a web server is to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Its status is in one of these.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// Its body has this, not far from its beginning.
+    pub body: Option<String>,
+}
+
+impl Default for HttpAnswer {
+    /// A page, or one elsewhere: the server works.
+    fn default() -> Self {
+        Self { statuses: vec![200..=399], body: None }
+    }
 }
 
 /// Which MAC stands for the virtual addresses in ARP.

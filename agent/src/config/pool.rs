@@ -6,17 +6,18 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use baton_common::maps;
-use hyper::http::uri::PathAndQuery;
 
+use super::check::{CHECK, EXEC, checks};
 use super::document::Map;
 use super::findings::{Findings, Spot};
-use super::hook::MILLIS;
+use super::hook::{MILLIS, USER};
+use super::http::{BODY, STATUS};
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{List, Maybe, Number, Tabular, Text, Word};
+use super::shape::{Boolean, List, Number, Tabular, Text, Word};
 use super::text;
 use super::track::LOOKS;
-use super::{BackendCheck, BackendConfig, Forwarding, PoolConfig};
+use super::{AllFailed, BackendCheck, BackendConfig, Forwarding, PoolConfig, Schedule};
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
@@ -37,7 +38,23 @@ static TABLE: Table = Table {
     name: "[[pool]]",
     kind: "pool",
     identity: &[("", "name")],
-    keys: &[&NAME, &BACKEND, &FORWARD, &CHECK, &INTERVAL_MS, &TIMEOUT_MS, &RISE, &FALL],
+    keys: &[
+        &NAME,
+        &BACKEND,
+        &FORWARD,
+        &CHECK,
+        &STATUS,
+        &BODY,
+        &EXEC,
+        &USER,
+        &SCHEDULE,
+        &QUORUM,
+        &ALL_FAILED,
+        &INTERVAL_MS,
+        &TIMEOUT_MS,
+        &RISE,
+        &FALL,
+    ],
 };
 
 static NAME: Key<Text<String>> = Key {
@@ -68,12 +85,31 @@ static FORWARD: Key<Word<Forwarding>> = Key {
     default: Some("\"direct\""),
     shape: Word(&[("direct", Forwarding::Direct), ("tunnel", Forwarding::Tunnel)]),
 };
-static CHECK: Key<Maybe<Text<BackendCheck>>> = Key {
-    name: "check",
-    meaning: "What every backend must answer: a connection, or a page with a status below 400.",
-    remedy: "write \"tcp:PORT\", \"http:PORT/PATH\" or \"https:PORT/PATH\", such as check = \"http:80/health\"",
-    default: None,
-    shape: Maybe(Text { pattern: "^(tcp:[0-9]+|https?:[0-9]+/.*)$", meaning: check_text }),
+static SCHEDULE: Key<Word<Schedule>> = Key {
+    name: "schedule",
+    meaning: "Which backend a new flow gets: by the hash of the flow or of the client's address, the same on all nodes; one after the other; the one with the fewest flows.",
+    remedy: "write \"maglev\", \"source\", \"round-robin\" or \"least-connections\"",
+    default: Some("\"maglev\""),
+    shape: Word(&[
+        ("maglev", Schedule::Maglev),
+        ("source", Schedule::Source),
+        ("round-robin", Schedule::RoundRobin),
+        ("least-connections", Schedule::LeastConnections),
+    ]),
+};
+static QUORUM: Key<Number<usize>> = Key {
+    name: "quorum",
+    meaning: "The least number of backends in order with which the pool is; with fewer this node hands its VIPs over.",
+    remedy: "write how many backends must be in order at the least, 1 to as many as it has without backup",
+    default: Some("1"),
+    shape: Number { least: 1, most: 655, step: 1, meaning: |count| usize::try_from(count).ok() },
+};
+static ALL_FAILED: Key<Word<AllFailed>> = Key {
+    name: "all_failed",
+    meaning: "What becomes of flows when no backend passes its check: they are dropped, or spread over all backends that are found.",
+    remedy: "write \"drop\" or \"use-all\"",
+    default: Some("\"drop\""),
+    shape: Word(&[("drop", AllFailed::Drop), ("use-all", AllFailed::UseAll)]),
 };
 static INTERVAL_MS: Key<Number<Duration>> = Key {
     name: "interval_ms",
@@ -104,25 +140,11 @@ static FALL: Key<Number<NonZeroU8>> = Key {
     shape: LOOKS,
 };
 
-fn check_text(text: &str) -> Result<BackendCheck, String> {
-    let wrong = || format!("\"{text}\" is no check");
-    let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
-    let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    match (kind, path.parse::<PathAndQuery>()) {
-        ("tcp", _) if path.is_empty() => Ok(BackendCheck::Tcp(port)),
-        ("http" | "https", Ok(target)) if !path.is_empty() => {
-            Ok(BackendCheck::Http { is_tls: kind == "https", port, path: target.to_string() })
-        }
-        _ => Err(wrong()),
-    }
-}
-
 static BACKEND_TABLE: Table = Table {
     name: "[[pool.backend]]",
     kind: "backend",
     identity: &[("", "address")],
-    keys: &[&ADDRESS, &WEIGHT],
+    keys: &[&ADDRESS, &WEIGHT, &BACKUP],
 };
 
 static ADDRESS: Key<Text<IpAddr>> = Key {
@@ -140,6 +162,14 @@ static WEIGHT: Key<Number<u16>> = Key {
     shape: Number { least: 0, most: 1000, step: 1, meaning: |weight| u16::try_from(weight).ok() },
 };
 
+static BACKUP: Key<Boolean> = Key {
+    name: "backup",
+    meaning: "Whether it gets flows only when no backend without this is in order.",
+    remedy: "write true or false",
+    default: Some("false"),
+    shape: Boolean,
+};
+
 /// A `[[pool]]` as far as it is without mistakes.
 pub(super) struct PoolDraft {
     pub(super) spot: Spot,
@@ -147,7 +177,10 @@ pub(super) struct PoolDraft {
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
     forwarding: Option<Forwarding>,
-    check: Option<Option<BackendCheck>>,
+    checks: Option<Vec<BackendCheck>>,
+    schedule: Option<Schedule>,
+    quorum: Option<usize>,
+    all_failed: Option<AllFailed>,
     interval: Option<Duration>,
     patience: Option<Duration>,
     rise: Option<NonZeroU8>,
@@ -162,7 +195,10 @@ impl PoolDraft {
             name: self.name?,
             backends,
             forwarding: self.forwarding?,
-            check: self.check?,
+            checks: self.checks?,
+            schedule: self.schedule?,
+            quorum: self.quorum?,
+            all_failed: self.all_failed?,
             interval: self.interval?,
             patience: self.patience?,
             rise: self.rise?,
@@ -187,15 +223,23 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
         name: section.read(&NAME),
         backends: Vec::new(),
         forwarding: section.read(&FORWARD),
-        check: section.read(&CHECK),
+        checks: checks(&mut section),
+        schedule: section.read(&SCHEDULE),
+        quorum: section.read(&QUORUM),
+        all_failed: section.read(&ALL_FAILED),
         interval: section.read(&INTERVAL_MS),
         patience: section.read(&TIMEOUT_MS),
         rise: section.read(&RISE),
         fall: section.read(&FALL),
     };
+    let (count, quorum_at) = (tables.len(), section.spot_of(&QUORUM));
     let read = |(at, table)| Some((at, backend(table, findings)?));
     let backends: Vec<(Spot, BackendConfig)> = tables.into_iter().filter_map(read).collect();
     check_backends(&backends, findings);
+    // What one with a mistake is for is not known.
+    if backends.len() == count && count > 0 {
+        check_quorum(&backends, draft.quorum, spot, quorum_at, findings);
+    }
     PoolDraft { backends, ..draft }
 }
 
@@ -203,7 +247,8 @@ fn backend(table: (Spot, Map), findings: &mut Findings) -> Option<BackendConfig>
     let mut section = Section::open(&BACKEND_TABLE, table, findings);
     let address = section.read(&ADDRESS);
     let weight = section.read(&WEIGHT);
-    Some(BackendConfig { address: address?, weight: weight? })
+    let is_backup = section.read(&BACKUP);
+    Some(BackendConfig { address: address?, weight: weight?, is_backup: is_backup? })
 }
 
 /// Notes backends that stand twice or are of two families.
@@ -219,6 +264,23 @@ fn check_backends(backends: &[(Spot, BackendConfig)], findings: &mut Findings) {
             let what = format!("backend {address} is of another family than {first}");
             findings.add(*at, what, "give each family a [[pool]] of its own");
         }
+    }
+}
+
+/// Notes that there is nobody to back up, or that the quorum is never reached.
+fn check_quorum(
+    backends: &[(Spot, BackendConfig)],
+    quorum: Option<usize>,
+    pool_at: Spot,
+    quorum_at: Spot,
+    findings: &mut Findings,
+) {
+    let regular = backends.iter().filter(|(_, backend)| !backend.is_backup).count();
+    if regular == 0 {
+        findings.add(pool_at, "all backends have backup = true", "remove it from those that are to work");
+    } else if let Some(quorum) = quorum.filter(|quorum| *quorum > regular) {
+        let what = format!("quorum {quorum} of {regular} backends without backup");
+        findings.add(quorum_at, what, QUORUM.remedy);
     }
 }
 

@@ -1,15 +1,14 @@
 //! A `[[track]]` table.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Uri;
-
 use super::document::Map;
 use super::findings::{Findings, Spot};
 use super::hook::{EXEC_REMEDY, MILLIS, USER};
+use super::http::{self, BODY, STATUS};
 use super::key::{Key, Table};
 use super::section::Section;
 use super::shape::{List, Maybe, Number, Tabular, Text};
@@ -32,8 +31,12 @@ static TABLE: Table = Table {
         &NAME,
         &PROCESS,
         &CARRIER,
+        &PING,
         &TCP,
+        &UDP,
         &HTTP,
+        &STATUS,
+        &BODY,
         &FILE,
         &EXEC,
         &USER,
@@ -66,6 +69,13 @@ static CARRIER: Key<Maybe<Text<String>>> = Key {
     default: None,
     shape: Maybe(text::INTERFACE),
 };
+static PING: Key<Maybe<Text<IpAddr>>> = Key {
+    name: "ping",
+    meaning: "Address that must answer ICMP echo requests.",
+    remedy: "write an address, such as \"192.0.2.254\"; names are not looked up",
+    default: None,
+    shape: Maybe(text::ADDRESS),
+};
 static TCP: Key<Maybe<Text<SocketAddr>>> = Key {
     name: "tcp",
     meaning: "Address and port that must take connections.",
@@ -73,12 +83,19 @@ static TCP: Key<Maybe<Text<SocketAddr>>> = Key {
     default: None,
     shape: Maybe(text::SOCKET_ADDRESS),
 };
+static UDP: Key<Maybe<Text<SocketAddr>>> = Key {
+    name: "udp",
+    meaning: "Address and port that must not refuse datagrams.",
+    remedy: "write address and port, such as \"192.0.2.1:53\"; names are not looked up",
+    default: None,
+    shape: Maybe(text::SOCKET_ADDRESS),
+};
 static HTTP: Key<Maybe<Text<HttpTarget>>> = Key {
     name: "http",
-    meaning: "URL with an address that must answer with a status below 400.",
+    meaning: "URL with an address that must answer, by default with a status below 400.",
     remedy: "write a URL with an address, such as \"http://127.0.0.1:80/\"; names are not looked up",
     default: None,
-    shape: Maybe(Text { pattern: "^https?://", meaning: url }),
+    shape: Maybe(http::URL),
 };
 static FILE: Key<Maybe<Text<PathBuf>>> = Key {
     name: "file",
@@ -161,12 +178,16 @@ fn checks(section: &mut Section<'_>) -> Option<Vec<Check>> {
         section.add(section.spot_of(&USER), "user without exec", &EXEC);
     }
     let exec = |words| Check::Exec { words, user };
+    let answer = http::answer(section, &HTTP, section.has(&HTTP));
+    let page = |target: HttpTarget| Check::Http(HttpTarget { answer, ..target });
     let given = [
         section.read(&PROCESS).map(|path| path.map(Check::Process)),
         section.read(&CARRIER).map(|interface| interface.map(Check::Carrier)),
         section.read(&FILE).map(|path| path.map(Check::File)),
+        section.read(&PING).map(|address| address.map(Check::Ping)),
         section.read(&TCP).map(|address| address.map(Check::Tcp)),
-        section.read(&HTTP).map(|target| target.map(Check::Http)),
+        section.read(&UDP).map(|address| address.map(Check::Udp)),
+        section.read(&HTTP).map(|target| target.map(page)),
         section.read(&EXEC).map(|words| words.map(exec)),
     ];
     // A mistake in one of them was noted.
@@ -175,26 +196,8 @@ fn checks(section: &mut Section<'_>) -> Option<Vec<Check>> {
     if checks.is_empty() {
         return section.complain(
             "nothing to look at",
-            "write process, carrier, tcp, http, file or exec, or several of them",
+            "write process, carrier, ping, tcp, udp, http, file or exec, or several of them",
         );
     }
     Some(checks)
-}
-
-fn url(text: &str) -> Result<HttpTarget, String> {
-    let wrong = || format!("\"{text}\" is not an http:// or https:// URL with an address");
-    let uri: Uri = text.parse().map_err(|_| wrong())?;
-    let (is_tls, port) = match uri.scheme_str() {
-        Some("http") => (false, 80),
-        Some("https") => (true, 443),
-        Some(_) | None => return Err(wrong()),
-    };
-    let authority = uri.authority().ok_or_else(wrong)?;
-    // With a port that is none, or somebody's name before it, it is neither of the two.
-    let host = authority.as_str();
-    let alone = || Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port));
-    let address = host.parse().ok().or_else(alone).ok_or_else(wrong)?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(HttpTarget { is_tls, address, authority: host.to_owned(), path })
 }

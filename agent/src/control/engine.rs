@@ -56,12 +56,13 @@ fn pools(engine: &Engine) -> Vec<PoolStatus> {
             let (frames, octets) = carried[index];
             let condition = &now.conditions()[index];
             let why = match condition {
-                Condition::Failing(how) => Some(how.clone()),
+                Condition::Failing { how, .. } => Some(how.clone()),
                 Condition::Up(_) | Condition::Unreachable | Condition::Unknown => None,
             };
             BackendStatus {
                 address: backend.address,
                 weight: backend.weight,
+                backup: backend.is_backup,
                 condition: condition.to_string(),
                 why,
                 slots: shares[index],
@@ -108,12 +109,13 @@ fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
         }
         let all: f64 = backends.iter().map(|backend| f64::from(backend.slots)).sum();
         for backend in backends {
-            let BackendStatus { address, weight, condition, why, slots, frames, octets } = backend;
+            let BackendStatus { address, weight, backup, condition, why, slots, frames, octets } = backend;
             let share = 100.0 * f64::from(*slots) / all.max(1.0);
+            let backup = if *backup { ", backup" } else { "" };
             let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             writeln!(
                 text,
-                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{why}",
+                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{backup}{why}",
             )?;
         }
     }
@@ -131,6 +133,7 @@ pub(super) mod tests {
         let backend = |last, condition: &str, slots| BackendStatus {
             address: [192, 0, 2, last].into(),
             weight: 1,
+            backup: condition == "failing",
             condition: condition.to_owned(),
             why: (condition == "failing").then(|| "503 Service Unavailable".to_owned()),
             slots,
@@ -165,7 +168,7 @@ pub(super) mod tests {
             "eth0: 1 service(s), 3 flow(s), 0 given up for others\n  frames lost: no-backend 2\n\n  \
              pool web, table 00c0ffee00c0ffee\n    tcp 192.0.2.100 port 443\n    \
              192.0.2.11       up           weight 1    100.0 % of new flows, 7 frames, 500 octets\n    \
-             192.0.2.12       failing      weight 1      0.0 % of new flows, 7 frames, 500 octets (503 Service Unavailable)\n"
+             192.0.2.12       failing      weight 1      0.0 % of new flows, 7 frames, 500 octets, backup (503 Service Unavailable)\n"
         );
         assert_eq!(backends(&[]), "no services\n");
     }

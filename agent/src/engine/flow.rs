@@ -5,8 +5,9 @@ use std::hash::Hasher;
 use baton_common::flow::Flow;
 use siphasher::sip::SipHasher13;
 
-/// Key of the hash: other numbers would mean other backends.
+/// Keys of the hashes: other numbers would mean other backends.
 const FLOW: u64 = 4;
+const SOURCE: u64 = 5;
 
 /// Where `flow` belongs, in flow tables and among backends.
 pub(super) fn hash(flow: &Flow) -> u64 {
@@ -16,6 +17,13 @@ pub(super) fn hash(flow: &Flow) -> u64 {
     hasher.write(&flow.source_port.to_be_bytes());
     hasher.write(&flow.destination_port.to_be_bytes());
     hasher.write(&[flow.protocol]);
+    hasher.finish()
+}
+
+/// Where whatever comes from the client of `flow` belongs among backends.
+pub(super) fn hash_of_source(flow: &Flow) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(SOURCE, 0);
+    hasher.write(&flow.source);
     hasher.finish()
 }
 
@@ -42,6 +50,20 @@ mod tests {
         ] {
             assert_ne!(hash(&other), hash(&flow), "{other:?}");
         }
+        for other in [
+            Flow { destination: [9; 16], ..flow },
+            Flow { source_port: 9, ..flow },
+            Flow { destination_port: 9, ..flow },
+            Flow { protocol: 17, ..flow },
+        ] {
+            assert_eq!(hash_of_source(&other), hash_of_source(&flow), "{other:?}");
+        }
+        assert_ne!(hash_of_source(&Flow { source: [9; 16], ..flow }), hash_of_source(&flow));
+        assert_eq!(
+            hash_of_source(&flow),
+            15_074_458_984_130_508_273,
+            "nodes of two versions would send a client to different backends"
+        );
         assert_eq!(
             hash(&flow),
             8_956_466_214_453_387_558,

@@ -84,6 +84,8 @@ pub(super) struct Flows {
     /// The set that was swept last.
     swept: usize,
     live: usize,
+    /// Of the live, those of each backend.
+    of: Vec<u32>,
     evicted: u64,
 }
 
@@ -91,7 +93,7 @@ impl Flows {
     /// A table with room for about so many flows, which are spread over sets of eight.
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).next_power_of_two();
-        Self { sets: vec![[None; WAYS]; sets], swept: 0, live: 0, evicted: 0 }
+        Self { sets: vec![[None; WAYS]; sets], swept: 0, live: 0, of: Vec::new(), evicted: 0 }
     }
 
     /// What is known of `flow`, with this hash, of which a packet has come that says `signal`.
@@ -101,8 +103,9 @@ impl Flows {
         let entry = place.as_mut()?;
         let is_reused = signal == Signal::Begin && entry.state == State::Closing;
         if entry.is_over(now) || is_reused {
+            let backend = entry.backend;
             *place = None;
-            self.live -= 1;
+            self.count_out(backend);
             return None;
         }
         // Anybody may send an error.
@@ -137,13 +140,15 @@ impl Flows {
         let set = self.set(hash);
         if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
             *free = Some(entry);
-            self.live += 1;
+            self.count_in(backend);
             return None;
         }
         set.iter_mut().flatten().for_each(|entry| entry.learn(now, &seen_elsewhere));
         let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
-        let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry));
-        let evicted = before.filter(|before| !before.is_over(now))?;
+        let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry))?;
+        self.count_in(backend);
+        self.count_out(before.backend);
+        let evicted = Some(before).filter(|before| !before.is_over(now))?;
         self.evicted += 1;
         Some(evicted.flow)
     }
@@ -159,13 +164,15 @@ impl Flows {
     ) {
         for _ in 0..count {
             self.swept = (self.swept + 1) % self.sets.len();
-            for place in &mut self.sets[self.swept] {
+            for way in 0..WAYS {
+                let place = &mut self.sets[self.swept][way];
                 let Some(entry) = place else { continue };
                 entry.learn(now, &seen_elsewhere);
                 if entry.is_over(now) {
-                    forgotten(&entry.flow);
+                    let Entry { flow, backend, .. } = *entry;
                     *place = None;
-                    self.live -= 1;
+                    self.count_out(backend);
+                    forgotten(&flow);
                 }
             }
         }
@@ -179,9 +186,9 @@ impl Flows {
     /// Forgets `flow`, whose backend takes no packets any more.
     pub(super) fn forget(&mut self, flow: &Flow, hash: u64) {
         let set = self.set(hash);
-        if let Some(place) = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow)) {
-            *place = None;
-            self.live -= 1;
+        let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow));
+        if let Some(entry) = place.and_then(Option::take) {
+            self.count_out(entry.backend);
         }
     }
 
@@ -190,9 +197,28 @@ impl Flows {
         self.live
     }
 
+    /// How many of them have `backend`.
+    pub(super) fn of(&self, backend: u16) -> u32 {
+        self.of.get(usize::from(backend)).copied().unwrap_or(0)
+    }
+
     /// How many flows had to go before they were over.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    fn count_in(&mut self, backend: u16) {
+        let backend = usize::from(backend);
+        if self.of.len() <= backend {
+            self.of.resize(backend + 1, 0);
+        }
+        self.of[backend] += 1;
+        self.live += 1;
+    }
+
+    fn count_out(&mut self, backend: u16) {
+        self.of[usize::from(backend)] -= 1;
+        self.live -= 1;
     }
 
     fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
@@ -377,5 +403,24 @@ mod tests {
         flows.forget(&flow(2), HASH);
         flows.forget(&flow(1), HASH);
         assert_eq!((backend(&mut flows, flow(1), Signal::Begin, 0), flows.live()), (None, 0));
+    }
+
+    #[test]
+    fn flows_are_counted_by_their_backends() {
+        let mut flows = Flows::new(8);
+        for number in 0..8 {
+            flows.put(flow(number), HASH, Signal::Begin, number % 2, at(0), nobody);
+        }
+        assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [4, 4, 0]);
+        flows.put(flow(8), HASH, Signal::Begin, 2, at(1), nobody);
+        assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [3, 4, 1], "one of 0 had to go");
+        flows.forget(&flow(1), HASH);
+        flows.forget(&flow(99), HASH);
+        assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [3, 3, 1]);
+        assert_eq!(backend(&mut flows, flow(2), Signal::Continue, 61), None);
+        assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [2, 3, 1], "it was over");
+        let sets = flows.sets();
+        flows.sweep(sets, at(61), nobody, |_| {});
+        assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [0, 0, 1]);
     }
 }

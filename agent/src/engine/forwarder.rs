@@ -8,10 +8,10 @@ use baton_common::flow::Flow;
 use super::buffer::Buffer;
 use super::flow;
 use super::flows::Flows;
-use super::maglev::Table;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
+use super::schedule::Schedulers;
 use super::too_long::{self, Allowance};
 use super::traffic::{Loss, Traffic};
 use crate::datapath::FlowCache;
@@ -52,6 +52,7 @@ impl Bypass for FlowCache {
 /// What forwards the frames of one receive queue.
 pub struct Forwarder<B> {
     plan: Arc<Plan>,
+    schedulers: Schedulers,
     flows: Flows,
     bypass: Option<B>,
     /// When flows were looked after.
@@ -72,8 +73,8 @@ impl<B: Bypass> Forwarder<B> {
         device_mac: Mac,
         traffic: Arc<Traffic>,
     ) -> Self {
-        let (flows, allowance) = (Flows::new(flows), Allowance::new());
-        Self { plan, flows, bypass, swept: Instant::default(), device_mac, traffic, allowance }
+        let (schedulers, flows, allowance) = (Schedulers::new(&plan), Flows::new(flows), Allowance::new());
+        Self { plan, schedulers, flows, bypass, swept: Instant::default(), device_mac, traffic, allowance }
     }
 
     /// Readdresses `frame` to the backend of its flow, or makes of it what the client is to be told. Whether it is to be sent.
@@ -149,9 +150,9 @@ impl<B: Bypass> Forwarder<B> {
     }
 
     /// The backend of a flow that has none.
-    fn choose(&self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
+    fn choose(&mut self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
         let pool = self.plan.pool(flow).ok_or(Loss::NoService)?;
-        let backend = pools.table(pool).and_then(|table| table.backend(Table::slot(hash)));
+        let backend = self.schedulers.choose(pool, flow, hash, pools, &self.flows);
         let backend = backend.ok_or(Loss::NoBackend)?;
         Ok((backend, pools.mac(backend).ok_or(Loss::NoBackend)?))
     }

@@ -5,7 +5,7 @@
 //!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
 //!       (one that is goes to its backend from there)             | worker, one for each queue, which shares nothing with others
 //!                                                               v
-//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> maglev: which backend? -> its Ethernet address, or tunnel -> same ring
+//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, or tunnel -> same ring
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
@@ -22,6 +22,8 @@ mod maglev;
 mod packet;
 mod plan;
 mod pools;
+mod pulse;
+mod schedule;
 mod too_long;
 mod traffic;
 mod tunnel;
@@ -40,12 +42,14 @@ pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
 pub use maglev::Table;
 pub use plan::{Backend, Plan};
-pub use pools::{Condition, Pools};
+pub use pools::{Condition, Pools, Resort};
 pub use traffic::{Loss, Traffic};
 pub use tunnel::Tunnel;
+pub use watch::Checks;
 
 use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
+use crate::program::ProgramError;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
 use health::Shift;
@@ -86,7 +90,7 @@ impl Engine {
         let traffic = (0..queues).map(|_| traffic()).collect();
         let pools = Arc::new(ArcSwap::from_pointee(Pools::unknown(&plan)));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
-        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues));
+        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues as usize));
         Self { plan, pools, traffic, forwarded, health, device_mac, interface }
     }
 
@@ -150,11 +154,20 @@ impl Engine {
         self.health.end();
     }
 
-    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the checks have them.
-    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends) {
+    /// What looks at its backends.
+    ///
+    /// # Errors
+    ///
+    /// A check is to run a program as a user that there is not.
+    pub fn checks(&self) -> Result<Checks, ProgramError> {
+        watch::checks(&self.plan)
+    }
+
+    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the `checks` have them.
+    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends, checks: Checks) {
         let Self { plan, pools, interface, .. } = &*self;
         let hops = plan.backends.iter().map(|backend| Some(backend.address)).collect();
-        Watch { plan, pools, backends, neighbours, hops, interface, is_refused: false }.run().await;
+        Watch { plan, pools, backends, neighbours, hops, interface, is_refused: false }.run(checks).await;
     }
 }
 
@@ -180,10 +193,10 @@ fn open(
     let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
     let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
     for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
-        let (pools, health, shift) = (Arc::clone(pools), Arc::clone(health), Shift::begin(health));
+        let (pools, shift) = (Arc::clone(pools), Shift::begin(health, queue));
         let run = move || {
             worker::pin(queue);
-            Worker { ring, forwarder, pools, health, _shift: shift }.run();
+            Worker { ring, forwarder, pools, shift }.run();
         };
         thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
     }

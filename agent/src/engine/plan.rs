@@ -23,6 +23,8 @@ pub struct Backend {
     pub address: IpAddr,
     /// Its share of new flows.
     pub weight: u16,
+    /// Whether it gets flows only when no backend of its pool that is none is in order.
+    pub is_backup: bool,
     /// The number of its pool.
     pub pool: usize,
     /// What its packets go through, if it need not be on the segment.
@@ -54,8 +56,10 @@ impl Plan {
             .collect();
         let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
-            let backend =
-                |it: &BackendConfig| Backend { address: it.address, weight: it.weight, pool, tunnel: None };
+            let backend = |it: &BackendConfig| {
+                let &BackendConfig { address, weight, is_backup } = it;
+                Backend { address, weight, is_backup, pool, tunnel: None }
+            };
             backends.iter().map(backend).collect()
         };
         let pool_at = services.iter().flat_map(|service| {

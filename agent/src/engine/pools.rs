@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::maglev::{Member, Table};
-use super::plan::Plan;
+use super::plan::{Backend, Plan};
+use crate::config::AllFailed;
 use crate::host::neighbours::Neighbour;
 use crate::track::State;
 use crate::wire::Mac;
@@ -19,8 +20,13 @@ pub enum Condition {
     Unreachable,
     /// That is being found out.
     Unknown,
-    /// It fails its check, and how.
-    Failing(String),
+    /// It fails its check.
+    Failing {
+        /// How.
+        how: String,
+        /// Where it is.
+        mac: Mac,
+    },
 }
 
 impl Condition {
@@ -33,17 +39,27 @@ impl Condition {
             // The kernel asks again and again for one that it does not find.
             (None, _) if *self == Self::Unreachable => Self::Unreachable,
             (Some(Neighbour { mac: None, .. }), _) => Self::Unreachable,
-            (Some(Neighbour { mac: Some(_), .. }), State::Failing(how)) => Self::Failing(how.clone()),
+            (Some(Neighbour { mac: Some(mac), .. }), State::Failing(how)) => {
+                Self::Failing { how: how.clone(), mac: *mac }
+            }
             (Some(Neighbour { mac: Some(mac), .. }), State::Good) => Self::Up(*mac),
             (None, _) | (Some(Neighbour { mac: Some(_), .. }), State::Unknown) => Self::Unknown,
         }
     }
 
-    /// Where frames for it go.
+    /// Where frames for it go while it is in order.
     pub fn mac(&self) -> Option<Mac> {
         match self {
             Self::Up(mac) => Some(*mac),
-            Self::Unreachable | Self::Unknown | Self::Failing(_) => None,
+            Self::Unreachable | Self::Unknown | Self::Failing { .. } => None,
+        }
+    }
+
+    /// Where it is, in order or not.
+    fn place(&self) -> Option<Mac> {
+        match self {
+            Self::Up(mac) | Self::Failing { mac, .. } => Some(*mac),
+            Self::Unreachable | Self::Unknown => None,
         }
     }
 }
@@ -55,49 +71,105 @@ impl fmt::Display for Condition {
             Self::Up(_) => up,
             Self::Unreachable => unreachable,
             Self::Unknown => unknown,
-            Self::Failing(_) => failing,
+            Self::Failing { .. } => failing,
         })
     }
+}
+
+/// Which backends of a pool are given new flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resort {
+    /// Those that are in order.
+    Regular,
+    /// The backups that are: no other is.
+    Backups,
+    /// All that are found: none is in order.
+    All,
+    /// None at all.
+    #[default]
+    Nobody,
+}
+
+/// Who takes new flows of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Takers {
+    resort: Resort,
+    members: Vec<Member>,
 }
 
 /// The state of all backends and pools.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     conditions: Vec<Condition>,
+    /// Where frames for each backend go.
+    macs: Vec<Option<Mac>>,
     /// Of each pool, what its table was made of, and the table.
-    tables: Vec<(Vec<Member>, Arc<Table>)>,
+    tables: Vec<(Takers, Arc<Table>)>,
 }
 
 impl Pools {
     /// Nothing is known of the backends of `plan` yet.
     pub fn unknown(plan: &Plan) -> Self {
-        let tables = vec![(Vec::new(), Arc::default()); plan.pools.len()];
-        Self { conditions: vec![Condition::Unknown; plan.backends.len()], tables }
+        let backends = plan.backends.len();
+        Self {
+            conditions: vec![Condition::Unknown; backends],
+            macs: vec![None; backends],
+            tables: vec![(Takers::default(), Arc::default()); plan.pools.len()],
+        }
     }
 
     /// What follows from another condition of each backend of `plan`.
     pub fn then(&self, plan: &Plan, conditions: Vec<Condition>) -> Self {
-        let table = |(pool, (members, table)): (usize, &(Vec<Member>, Arc<Table>))| {
-            let now = members_of(plan, pool, &conditions, members);
-            if now == *members { (now, Arc::clone(table)) } else { (now.clone(), Table::new(&now).into()) }
+        let table = |(pool, (takers, table)): (usize, &(Takers, Arc<Table>))| {
+            let now = takers_of(plan, pool, &conditions, takers);
+            let is_same = now.members == takers.members;
+            let table = if is_same { Arc::clone(table) } else { Table::new(&now.members).into() };
+            (now, table)
         };
-        let tables = self.tables.iter().enumerate().map(table).collect();
-        Self { conditions, tables }
+        let tables: Vec<_> = self.tables.iter().enumerate().map(table).collect();
+        let mac = |(backend, condition): (&Backend, &Condition)| match tables[backend.pool].0.resort {
+            Resort::Regular | Resort::Backups | Resort::Nobody => condition.mac(),
+            Resort::All => condition.place(),
+        };
+        let macs = plan.backends.iter().zip(&conditions).map(mac).collect();
+        Self { conditions, macs, tables }
     }
 
     /// Where frames for `backend` go.
     pub fn mac(&self, backend: u16) -> Option<Mac> {
-        self.conditions.get(usize::from(backend)).and_then(Condition::mac)
+        self.macs.get(usize::from(backend)).copied().flatten()
     }
 
-    /// Whether `backend` of `plan` can be given new flows.
-    pub fn takes_flows(&self, plan: &Plan, backend: u16) -> bool {
-        plan.backends[usize::from(backend)].weight > 0 && self.mac(backend).is_some()
+    /// How many backends of `pool` are in order: those that are no backups, or else the backups.
+    pub fn in_order(&self, plan: &Plan, pool: usize) -> usize {
+        let count = |is_backup| {
+            let counts = |number: &u16| {
+                let backend = &plan.backends[usize::from(*number)];
+                let is_up = self.conditions[usize::from(*number)].mac().is_some();
+                is_up && backend.weight > 0 && backend.is_backup == is_backup
+            };
+            plan.numbers_of(pool).filter(counts).count()
+        };
+        match count(false) {
+            0 => count(true),
+            regular => regular,
+        }
     }
 
     /// The condition of each backend.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
+    }
+
+    /// Which backends of each pool are given new flows.
+    pub fn resorts(&self) -> impl Iterator<Item = Resort> {
+        self.tables.iter().map(|(takers, _)| takers.resort)
+    }
+
+    /// Who can be given new flows of `pool`.
+    pub(super) fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
+        let members = self.tables.get(pool).map_or(&[][..], |(takers, _)| &takers.members);
+        members.iter().copied().filter(|member| self.mac(member.backend).is_some())
     }
 
     /// The table of `pool`.
@@ -108,32 +180,46 @@ impl Pools {
 
 /// Who takes new flows of `pool`, after `before`. While something is being found out that stays as it is, and at first, who may
 /// turn out to be in order counts: others would get its flows, and reset those that it has.
-fn members_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &[Member]) -> Vec<Member> {
-    let (mut members, mut is_known) = (Vec::new(), true);
-    for number in plan.numbers_of(pool) {
-        let (backend, condition) = (&plan.backends[usize::from(number)], &conditions[usize::from(number)]);
-        let may_serve = match condition {
-            Condition::Up(_) => true,
-            Condition::Unknown => {
-                is_known &= backend.weight == 0;
-                true
-            }
-            Condition::Unreachable | Condition::Failing(_) => false,
-        };
-        if may_serve && backend.weight > 0 {
-            members.push(Member { address: backend.address, weight: backend.weight, backend: number });
+fn takers_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &Takers) -> Takers {
+    // Those that have a weight, each with whether it is a backup and its condition.
+    let all: Vec<(bool, &Condition, Member)> = plan
+        .numbers_of(pool)
+        .map(|number| (number, &plan.backends[usize::from(number)], &conditions[usize::from(number)]))
+        .filter(|(_, backend, _)| backend.weight > 0)
+        .map(|(number, backend, condition)| {
+            let member = Member { address: backend.address, weight: backend.weight, backend: number };
+            (backend.is_backup, condition, member)
+        })
+        .collect();
+    let those = |is_backup: bool, may_serve: fn(&Condition) -> bool| -> Vec<Member> {
+        let chosen = all.iter().filter(|(backup, it, _)| *backup == is_backup && may_serve(it));
+        chosen.map(|(_, _, member)| *member).collect()
+    };
+    let is_unknown = |condition: &Condition| *condition == Condition::Unknown;
+    for (is_backup, resort) in [(false, Resort::Regular), (true, Resort::Backups)] {
+        if !those(is_backup, is_unknown).is_empty() && !before.members.is_empty() {
+            return before.clone();
+        }
+        let members = those(is_backup, |it| it.mac().is_some() || *it == Condition::Unknown);
+        if !members.is_empty() {
+            return Takers { resort, members };
         }
     }
-    if is_known || before.is_empty() { members } else { before.to_vec() }
+    let found = |is_backup| those(is_backup, |condition| condition.place().is_some());
+    let members = match plan.pools[pool].all_failed {
+        AllFailed::Drop => Vec::new(),
+        AllFailed::UseAll => Some(found(false)).filter(|all| !all.is_empty()).unwrap_or_else(|| found(true)),
+    };
+    Takers { resort: if members.is_empty() { Resort::Nobody } else { Resort::All }, members }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroU8;
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
+    use crate::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
 
     const MAC: Mac = [2; 6];
 
@@ -147,7 +233,12 @@ mod tests {
             (Condition::Unknown, at(Some(MAC)), State::Unknown, Condition::Unknown),
             (Condition::Unknown, at(Some(MAC)), State::Good, Condition::Up(MAC)),
             (Condition::Up(MAC), None, State::Good, Condition::Unknown),
-            (Condition::Up(MAC), at(Some(MAC)), failing(), Condition::Failing("503".to_owned())),
+            (
+                Condition::Up(MAC),
+                at(Some(MAC)),
+                failing(),
+                Condition::Failing { how: "503".to_owned(), mac: MAC },
+            ),
             (Condition::Up(MAC), at(None), failing(), Condition::Unreachable),
             // Asked for again, it is being looked for most of the time.
             (Condition::Unreachable, None, State::Good, Condition::Unreachable),
@@ -157,14 +248,20 @@ mod tests {
         }
     }
 
-    fn plan(weights: &[u16]) -> Plan {
-        let backend =
-            |(last, weight): (u8, &u16)| BackendConfig { address: [192, 0, 2, last].into(), weight: *weight };
+    /// A pool with backends of these weights, of which those after the first `regular` are backups.
+    pub(in crate::engine) fn plan(weights: &[u16], regular: usize, all_failed: AllFailed) -> Plan {
+        let backend = |(number, weight): (usize, &u16)| {
+            let last = u8::try_from(number).expect("few");
+            BackendConfig { address: [192, 0, 2, last].into(), weight: *weight, is_backup: number > regular }
+        };
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: (1..).zip(weights).map(backend).collect(),
             forwarding: Forwarding::Direct,
-            check: None,
+            checks: Vec::new(),
+            schedule: Schedule::Maglev,
+            quorum: 1,
+            all_failed,
             interval: Duration::ZERO,
             patience: Duration::ZERO,
             rise: NonZeroU8::MIN,
@@ -175,22 +272,31 @@ mod tests {
         Plan::new(&[pool], vec![service])
     }
 
-    /// Who has slots, after each of the conditions: `u`p, `d`own or unknown.
-    fn story(weights: &[u16], conditions: &[&str]) -> Vec<String> {
-        let plan = plan(weights);
-        let mut pools = Pools::unknown(&plan);
+    /// By letters: `u`p, `f`ailing, `d`own or unknown.
+    pub(in crate::engine) fn conditions(letters: &str) -> Vec<Condition> {
+        let condition = |letter| match letter {
+            'u' => Condition::Up(MAC),
+            'f' => Condition::Failing { how: "503".to_owned(), mac: MAC },
+            'd' => Condition::Unreachable,
+            _ => Condition::Unknown,
+        };
+        letters.chars().map(condition).collect()
+    }
+
+    /// Who has slots, after each of the conditions.
+    fn story_of(plan: &Plan, changes: &[&str]) -> Vec<String> {
+        let mut pools = Pools::unknown(plan);
         let mut told = Vec::new();
-        for letters in conditions {
-            let condition = |letter| match letter {
-                'u' => Condition::Up(MAC),
-                'd' => Condition::Unreachable,
-                _ => Condition::Unknown,
-            };
-            pools = pools.then(&plan, letters.chars().map(condition).collect());
-            let shares = pools.table(0).expect("a pool").shares(weights.len());
+        for letters in changes {
+            pools = pools.then(plan, conditions(letters));
+            let shares = pools.table(0).expect("a pool").shares(plan.backends.len());
             told.push(shares.iter().map(|share| if *share > 0 { 'x' } else { '-' }).collect());
         }
         told
+    }
+
+    fn story(weights: &[u16], changes: &[&str]) -> Vec<String> {
+        story_of(&plan(weights, weights.len(), AllFailed::Drop), changes)
     }
 
     #[test]
@@ -206,5 +312,48 @@ mod tests {
     #[test]
     fn a_backend_without_weight_gets_nothing_and_is_not_waited_for() {
         assert_eq!(story(&[1, 0, 1], &["uuu", "u?d"]), ["x-x", "x--"]);
+    }
+
+    /// (conditions of two backends and two backups, who gets flows)
+    #[test]
+    fn backups_get_flows_while_no_other_is_in_order() {
+        let plan = plan(&[1; 4], 2, AllFailed::Drop);
+        for (letters, takers) in [
+            ("uuuu", "xx--"),
+            ("fuuu", "-x--"),
+            ("fduu", "--xx"),
+            ("fduf", "--x-"),
+            ("fdfd", "----"),
+            ("????", "xx--"),
+            ("fd??", "--xx"),
+            ("fdu?", "--xx"),
+            ("u???", "xx--"),
+        ] {
+            assert_eq!(story_of(&plan, &[letters]), [takers], "{letters}");
+        }
+        let changes = ["uuuu", "ffuu", "f?uu", "fuuu", "fu??", "uuuu"];
+        assert_eq!(story_of(&plan, &changes), ["xx--", "--xx", "--xx", "-x--", "-x--", "xx--"]);
+    }
+
+    /// (conditions of two backends and a backup, who gets flows, who can be sent frames)
+    #[test]
+    fn all_that_are_found_get_flows_when_none_is_in_order_if_that_is_wanted() {
+        let wanted = plan(&[1; 3], 2, AllFailed::UseAll);
+        for (letters, takers, places) in [
+            ("ufd", "x--", "x--"),
+            ("ffu", "--x", "--x"),
+            ("fff", "xx-", "xxx"),
+            ("fdf", "x--", "x-x"),
+            ("ddf", "--x", "--x"),
+            ("ddd", "---", "---"),
+        ] {
+            let pools = Pools::unknown(&wanted).then(&wanted, conditions(letters));
+            let can_be_sent = |number| if pools.mac(number).is_some() { 'x' } else { '-' };
+            assert_eq!((0..3).map(can_be_sent).collect::<String>(), places, "{letters}");
+            assert_eq!(story_of(&wanted, &[letters]), [takers], "{letters}");
+        }
+        let unwanted = plan(&[1; 3], 2, AllFailed::Drop);
+        assert_eq!(story_of(&unwanted, &["fff"]), ["---"]);
+        assert_eq!(Pools::unknown(&unwanted).then(&unwanted, conditions("fff")).mac(0), None);
     }
 }

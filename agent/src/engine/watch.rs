@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
-use super::pools::{Condition, Pools};
+use super::pools::{Condition, Pools, Resort};
+use crate::config::TrackerConfig;
 use crate::datapath::Backends;
 use crate::host::neighbours::{Neighbour, Neighbours};
+use crate::program::ProgramError;
 use crate::track::{self, State, Tracker};
 
 /// How often the kernel is reminded of the backends, without which it would forget those that it has nothing to send to.
@@ -40,10 +42,12 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Keeps them for ever.
-    pub(super) async fn run(mut self) {
-        let (opinions, mut states) = watch::channel(vec![State::Good; self.plan.backends.len()]);
-        let _looking = track::begin(trackers(self.plan, &opinions).into_iter(), &opinions);
+    /// Keeps them for ever, by what `checks` say of the backends that have any.
+    pub(super) async fn run(mut self, checks: Checks) {
+        let mut states = vec![State::Good; self.plan.backends.len()];
+        checks.iter().for_each(|(backend, _)| states[*backend] = State::Unknown);
+        let (opinions, mut states) = watch::channel(states);
+        let _looking = track::begin(checks.into_iter(), &opinions);
         loop {
             self.find_ways().await;
             let said = states.borrow_and_update().clone();
@@ -123,13 +127,14 @@ impl Watch<'_> {
         if before.conditions() == conditions {
             return;
         }
-        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(&conditions));
+        let after = before.then(self.plan, conditions);
+        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(after.conditions()));
         for ((number, backend), (old, new)) in all {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
             let tunnel = || backend.tunnel.map(|tunnel| tunnel.to_map());
-            if old.mac() != new.mac()
-                && let Err(error) = self.backends.set(number, new.mac(), tunnel())
+            if before.mac(number) != after.mac(number)
+                && let Err(error) = self.backends.set(number, after.mac(number), tunnel())
             {
                 tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
             }
@@ -142,17 +147,35 @@ impl Watch<'_> {
                 (Some(_), Some(_)) | (None, None) => {}
             }
         }
-        self.pools.store(before.then(self.plan, conditions).into());
+        let resorts = before.resorts().zip(after.resorts());
+        for (pool, (_, resort)) in self.plan.pools.iter().zip(resorts).filter(|(_, (old, new))| old != new) {
+            let (interface, pool) = (self.interface, &pool.name);
+            match resort {
+                Resort::Regular => tracing::info!(interface, pool, "flows go to the backends in order"),
+                Resort::Backups => tracing::warn!(interface, pool, "flows go to the backups"),
+                Resort::All => tracing::warn!(interface, pool, "flows go to backends that fail their check"),
+                Resort::Nobody => tracing::warn!(interface, pool, "flows go nowhere"),
+            }
+        }
+        self.pools.store(after.into());
     }
 }
 
-/// What looks at the backends that have a check, each with the place of its opinion, of which there is none yet.
-fn trackers(plan: &Plan, opinions: &watch::Sender<Vec<State>>) -> Vec<(usize, Tracker)> {
-    let tracker = |(index, backend): (usize, &Backend)| {
-        let config = plan.pools[backend.pool].tracker(backend.address)?;
-        opinions.send_modify(|states| states[index] = State::Unknown);
-        // It runs no program, and so as no user that there may not be.
-        Some((index, Tracker::new(&config, &track::no_engine).ok()?))
+/// What looks at the backends that have a check, each with the number of its backend.
+pub type Checks = Vec<(usize, Tracker)>;
+
+/// What looks at the backends of `plan`, each in its turn.
+///
+/// # Errors
+///
+/// One is to run a program as a user that there is not.
+pub(super) fn checks(plan: &Plan) -> Result<Checks, ProgramError> {
+    let config = |(number, backend): (usize, &Backend)| {
+        Some((number, plan.pools[backend.pool].tracker(backend.address)?))
     };
-    plan.backends.iter().enumerate().filter_map(tracker).collect()
+    let configs: Vec<_> = plan.backends.iter().enumerate().filter_map(config).collect();
+    let check = |(turn, (number, config)): (usize, &(usize, TrackerConfig))| {
+        Ok((*number, Tracker::new(config, &track::no_engine)?.in_turn(turn, configs.len())))
+    };
+    configs.iter().enumerate().map(check).collect()
 }

@@ -8,7 +8,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::forwarder::Forwarder;
-use super::health::{Health, Shift};
+use super::health::Shift;
 use super::pools::Pools;
 use crate::clock;
 use crate::datapath::FlowCache;
@@ -22,17 +22,17 @@ pub(super) struct Worker {
     pub(super) ring: ForwardingRing,
     pub(super) forwarder: Forwarder<FlowCache>,
     pub(super) pools: Arc<ArcSwap<Pools>>,
-    pub(super) health: Arc<Health>,
-    /// What tells the others when this thread ends, however it does.
-    pub(super) _shift: Shift,
+    /// What tells the others whether this thread goes on, and when it ends, however it does.
+    pub(super) shift: Shift,
 }
 
 impl Worker {
     /// Forwards until it is told to end.
     pub(super) fn run(self) {
-        let Self { mut ring, mut forwarder, pools, health, _shift } = self;
+        let Self { mut ring, mut forwarder, pools, shift } = self;
         let mut pools = Cache::new(pools);
-        while !health.is_over() {
+        while !shift.is_over() {
+            shift.goes_on();
             let now = clock::now();
             let current = pools.load();
             let count = ring.forward(|frame| forwarder.forward(frame, current, now));

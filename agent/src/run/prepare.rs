@@ -127,7 +127,8 @@ pub(super) fn prepare<'a>(
         let _inside = runtime.enter();
         for (engine, interface, backends) in backends {
             let neighbours = Neighbours::open(interface).context("opening a netlink socket")?;
-            runtime.spawn(engine.keep_pools(neighbours, backends));
+            let checks = engine.checks().context("making the checks of the backends ready")?;
+            runtime.spawn(engine.keep_pools(neighbours, backends, checks));
         }
         for datapath in &mut undo.datapaths {
             runtime.spawn(datapath.take_events()?);

@@ -2,14 +2,17 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
 
 use super::carrier::Carrier;
 use super::file::SmallFile;
 use super::http::get;
 use super::opinion::Finding;
+use super::ping::ping;
 use super::process::Process;
 use crate::config::{Check, HttpTarget};
 use crate::program::{Program, ProgramError};
@@ -20,8 +23,12 @@ pub(super) enum Looker {
     Process(Process),
     /// An interface.
     Carrier(Carrier),
+    /// A host that answers.
+    Ping(IpAddr),
     /// A port that is listened on.
     Tcp(SocketAddr),
+    /// A port that refuses no datagrams, and how long silence takes to prove it.
+    Udp(SocketAddr, Duration),
     /// A web server's answer.
     Http(HttpTarget),
     /// The number in a file.
@@ -36,16 +43,23 @@ pub(super) enum Looker {
 pub type Probe = Box<dyn Fn() -> Option<Result<(), String>> + Send>;
 
 impl Looker {
-    /// A check that has not looked yet. The engine of an interface is asked by what `engine` gives.
+    /// A check that has not looked yet, and may take so long with each look. The engine of an interface is asked by what
+    /// `engine` gives.
     ///
     /// # Errors
     ///
     /// There is no such user.
-    pub(super) fn new(check: &Check, engine: &dyn Fn(&str) -> Probe) -> Result<Self, ProgramError> {
+    pub(super) fn new(
+        check: &Check,
+        patience: Duration,
+        engine: &dyn Fn(&str) -> Probe,
+    ) -> Result<Self, ProgramError> {
         Ok(match check {
             Check::Process(path) => Self::Process(Process::new(path.clone())),
             Check::Carrier(interface) => Self::Carrier(Carrier::new(interface.clone())),
+            Check::Ping(address) => Self::Ping(*address),
             Check::Tcp(address) => Self::Tcp(*address),
+            Check::Udp(address) => Self::Udp(*address, patience / 2),
             Check::Http(target) => Self::Http(target.clone()),
             Check::File(path) => Self::File(SmallFile::new(path.clone())),
             Check::Exec { words, user } => Self::Exec(Program::new(words, user.as_deref())?),
@@ -58,7 +72,9 @@ impl Looker {
         let seen = match self {
             Self::Process(process) => return process.look().await,
             Self::Carrier(carrier) => return carrier.look().await,
+            Self::Ping(address) => ping(*address).await,
             Self::Tcp(address) => connect(*address).await,
+            Self::Udp(address, silence) => send(*address, *silence).await,
             Self::Http(target) => get(target).await,
             Self::File(file) => number_in(file).await,
             Self::Exec(program) => program.run(&[]).await.map_err(|error| error.to_string()),
@@ -78,9 +94,13 @@ impl Looker {
         match self {
             Self::Process(process) => process.ended().await,
             Self::Carrier(carrier) => carrier.changed().await,
-            Self::Tcp(_) | Self::Http(_) | Self::File(_) | Self::Exec(..) | Self::Engine(_) => {
-                pending().await
-            }
+            Self::Ping(_)
+            | Self::Tcp(_)
+            | Self::Udp(..)
+            | Self::Http(_)
+            | Self::File(_)
+            | Self::Exec(..)
+            | Self::Engine(_) => pending().await,
         }
     }
 }
@@ -88,6 +108,22 @@ impl Looker {
 async fn connect(address: SocketAddr) -> Result<(), String> {
     let connected = TcpStream::connect(address).await;
     connected.map(drop).map_err(|error| format!("connecting to {address}: {error}"))
+}
+
+/// In order if a datagram is answered, or if nobody says within `silence` that nobody takes it. It is not empty: to some servers
+/// that means the end.
+async fn send(address: SocketAddr, silence: Duration) -> Result<(), String> {
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let refusal = async {
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(address).await?;
+        socket.send(&[0]).await?;
+        timeout(silence, socket.recv(&mut [0])).await.unwrap_or(Ok(0))
+    };
+    refusal.await.map(drop).map_err(|error| format!("a datagram to {address}: {error}"))
 }
 
 /// In order if there is no such file, or nothing in it, or 0.
@@ -112,6 +148,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::config::HttpAnswer;
 
     fn look(looker: &mut Looker) -> Finding {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -133,6 +170,28 @@ mod tests {
     }
 
     #[test]
+    fn a_port_refuses_datagrams_while_nobody_takes_them_and_silence_is_good() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("its address");
+        assert_eq!(look(&mut Looker::Udp(address, Duration::from_millis(20))), Finding::Good);
+        assert_eq!(silent.recv(&mut [0; 8]).expect("a datagram"), 1);
+        drop(silent);
+        let patient = Duration::from_secs(10);
+        let found = look(&mut Looker::Udp(address, patient));
+        assert!(is_bad(&found, &format!("a datagram to {address}: Connection refused")), "{found:?}");
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = server.local_addr().expect("its address");
+        let answering = thread::spawn(move || {
+            let (_, from) = server.recv_from(&mut [0; 8]).expect("a datagram");
+            server.send_to(b"yes?", from).expect("an answer");
+        });
+        let begun = std::time::Instant::now();
+        assert_eq!(look(&mut Looker::Udp(address, patient)), Finding::Good);
+        assert!(begun.elapsed() < patient, "an answer ends the look");
+        answering.join().expect("a server");
+    }
+
+    #[test]
     fn a_web_server_is_in_order_while_it_answers_well() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -145,8 +204,13 @@ mod tests {
                 write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("an answer");
             }
         });
-        let target =
-            HttpTarget { is_tls: false, address, authority: address.to_string(), path: "/ok".to_owned() };
+        let target = HttpTarget {
+            is_tls: false,
+            address,
+            authority: address.to_string(),
+            path: "/ok".to_owned(),
+            answer: HttpAnswer::default(),
+        };
         let mut looker = Looker::Http(target);
         assert_eq!(look(&mut looker), Finding::Good);
         assert_eq!(look(&mut looker), Finding::Good);
@@ -183,7 +247,7 @@ mod tests {
         let looker = |script: &str| {
             let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
             let check = Check::Exec { words, user: None };
-            look(&mut Looker::new(&check, &no_engine).expect("no other user"))
+            look(&mut Looker::new(&check, Duration::from_secs(10), &no_engine).expect("no other user"))
         };
         assert_eq!(looker("exit 0"), Finding::Good);
         let found = looker("exit 1");
@@ -223,14 +287,14 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
         std::fs::write(&path, child.id().to_string()).expect("a file");
         let mut looker = Looker::Process(Process::new(path.clone()));
-        let patience = std::time::Duration::from_secs(10);
+        let patience = Duration::from_secs(10);
         runtime.block_on(async {
             assert_eq!(looker.look().await, Finding::Good);
             child.kill().expect("it runs");
-            tokio::time::timeout(patience, looker.stirred()).await.expect("it stirs");
+            timeout(patience, looker.stirred()).await.expect("it stirs");
             std::fs::remove_file(&path).expect("it is there");
             looker.look().await;
-            let again = tokio::time::timeout(patience / 100, looker.stirred()).await;
+            let again = timeout(patience / 100, looker.stirred()).await;
             assert!(again.is_err(), "it would be looked at without a pause");
         });
         child.wait().expect("its end");

@@ -7,6 +7,7 @@ mod file;
 mod fitness;
 mod http;
 mod opinion;
+mod ping;
 mod process;
 mod tls;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::check::{Probe, no_engine};
 pub use self::opinion::State;
@@ -30,10 +31,17 @@ use crate::vrrp::{Fitness, Priority};
 /// How soon a virtual router is told again whose election thread did not take it.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How soon all have begun to look: what is not known yet is waited for.
+const SOON: Duration = Duration::from_millis(100);
+
 /// A tracker that has not looked yet.
 pub struct Tracker {
     config: TrackerConfig,
     lookers: Vec<Looker>,
+    /// How long the first look is put off.
+    delay: Duration,
+    /// How long after it the second is, at the most.
+    first_pause: Duration,
 }
 
 impl Tracker {
@@ -43,10 +51,23 @@ impl Tracker {
     ///
     /// It is to run a program as a user that there is not.
     pub fn new(config: &TrackerConfig, engine: &dyn Fn(&str) -> Probe) -> Result<Self, ProgramError> {
-        let looker = |check| Looker::new(check, engine);
+        let looker = |check| Looker::new(check, config.patience, engine);
         let lookers = config.checks.iter().map(looker).collect::<Result<_, _>>()?;
-        Ok(Self { config: config.clone(), lookers })
+        Ok(Self { config: config.clone(), lookers, delay: Duration::ZERO, first_pause: config.interval })
     }
+
+    /// The same, which looks as the one with this `number` among `all`: first they look one soon after the other, and then spread
+    /// over the interval, so that many are not asked in one moment.
+    pub fn in_turn(self, number: usize, all: usize) -> Self {
+        let [delay, first_pause] = [SOON, self.config.interval].map(|span| turn(number, all, span));
+        Self { delay, first_pause, ..self }
+    }
+}
+
+/// When it is the turn of `number` among `all`, which have `span` for it.
+fn turn(number: usize, all: usize, span: Duration) -> Duration {
+    let [number, all] = [number, all].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    span / all.max(1) * number
 }
 
 /// A virtual router that has trackers.
@@ -119,9 +140,10 @@ fn tell(
 
 /// Looks again and again, and notes what is thought then.
 async fn look(index: usize, tracker: Tracker, opinions: watch::Sender<Vec<State>>) {
-    let Tracker { config, mut lookers } = tracker;
+    let Tracker { config, mut lookers, delay, first_pause: mut pause } = tracker;
     let TrackerConfig { name, interval, patience, rise, fall, .. } = config;
     let mut opinion = Opinion::new(rise, fall);
+    sleep(delay).await;
     loop {
         let late = |_| Finding::Bad(format!("no answer in {patience:?}"));
         let finding = timeout(patience, look_at_all(&mut lookers)).await.unwrap_or_else(late);
@@ -133,8 +155,8 @@ async fn look(index: usize, tracker: Tracker, opinions: watch::Sender<Vec<State>
             opinions.send_modify(|states| states[index] = state.clone());
         }
         // Or sooner, when something has happened.
-        let _ =
-            timeout(interval, select_all(lookers.iter_mut().map(|looker| Box::pin(looker.stirred())))).await;
+        let _ = timeout(pause, select_all(lookers.iter_mut().map(|looker| Box::pin(looker.stirred())))).await;
+        pause = interval;
     }
 }
 
@@ -147,4 +169,36 @@ async fn look_at_all(lookers: &mut [Looker]) -> Finding {
         }
     }
     Finding::Good
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
+
+    use super::*;
+
+    #[test]
+    fn many_begin_to_look_at_once_and_look_spread_over_the_interval_then() {
+        let config = TrackerConfig {
+            name: "web".to_owned(),
+            checks: Vec::new(),
+            interval: Duration::from_secs(60),
+            patience: Duration::ZERO,
+            rise: NonZeroU8::MIN,
+            fall: NonZeroU8::MIN,
+            weight: None,
+        };
+        let times = |tracker: Tracker| (tracker.delay.as_millis(), tracker.first_pause.as_millis());
+        let tracker = || Tracker::new(&config, &no_engine).expect("no user");
+        assert_eq!(times(tracker()), (0, 60_000));
+        for (number, all, expected) in [
+            (0, 1, (0, 0)),
+            (0, 4, (0, 0)),
+            (1, 4, (25, 15_000)),
+            (3, 4, (75, 45_000)),
+            (999, 1000, (99, 59_940)),
+        ] {
+            assert_eq!(times(tracker().in_turn(number, all)), expected, "{number} of {all}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod announcement;
 mod arp;
 mod checksum;
 mod discard;
+mod echo;
 mod ip;
 mod link;
 mod neighbour;
@@ -18,6 +19,7 @@ pub use advert::{Expected, Outgoing, Received, max_addresses, parse_datagram, pa
 pub use announcement::{Announcement, announcements, question};
 pub use arp::{ArpRequest, GratuitousArp, MAX_ARP_FRAME, Operation};
 pub use discard::Discard;
+pub use echo::Echo;
 pub use ip::HOPS;
 pub use link::{BuildError, Mac};
 pub use neighbour::{NeighbourSolicitation, UnsolicitedNa};

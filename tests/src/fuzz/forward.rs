@@ -5,7 +5,9 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{
+    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
+};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
@@ -20,9 +22,12 @@ pub fn forward(octets: &[u8]) -> bool {
     let addresses = [[192, 0, 2, 11], [192, 0, 2, 12]].map(IpAddr::from);
     let pool = PoolConfig {
         name: "web".to_owned(),
-        backends: addresses.map(|address| BackendConfig { address, weight: 1 }).to_vec(),
+        backends: addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false }).to_vec(),
         forwarding: Forwarding::Direct,
-        check: None,
+        checks: Vec::new(),
+        schedule: Schedule::Maglev,
+        quorum: 1,
+        all_failed: AllFailed::Drop,
         interval: Duration::ZERO,
         patience: Duration::ZERO,
         rise: NonZeroU8::MIN,

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{BackendConfig, Forwarding, PoolConfig, Ports, Protocol, ServiceConfig};
+use baton::config::{
+    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
+};
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic, Tunnel};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
@@ -71,12 +73,16 @@ impl Bench {
 
     /// The same with packets for every backend through `tunnel`.
     pub(super) fn with_tunnel(addresses: &[IpAddr], device_mac: Mac, tunnel: Option<Tunnel>) -> Self {
-        let backends = addresses.iter().map(|address| BackendConfig { address: *address, weight: 1 });
+        let backends =
+            addresses.iter().map(|address| BackendConfig { address: *address, weight: 1, is_backup: false });
         let pool = PoolConfig {
             name: "web".to_owned(),
             backends: backends.collect(),
             forwarding: Forwarding::Direct,
-            check: None,
+            checks: Vec::new(),
+            schedule: Schedule::Maglev,
+            quorum: 1,
+            all_failed: AllFailed::Drop,
             interval: Duration::ZERO,
             patience: Duration::ZERO,
             rise: NonZeroU8::MIN,

@@ -96,7 +96,7 @@ fn a_client_is_served_over_ipv6() -> Result<()> {
     for (host, priority) in [(Host::A, 200), (Host::B, 100)] {
         let tables = format!(
             "[[router]]\ninterface = \"eth0\"\nvrid = 51\npriority = {priority}\ninterval_ms = 10\n\
-             vips = [\"{link_local}\", \"{vip}\"]\n\n{}[[service]]\nvip = \"{vip}\"\nport = 80\npool = \"web6\"\n",
+             vips = [\"{link_local}\", \"{vip}\"]\n\n{}check = \"ping\"\n[[service]]\nvip = \"{vip}\"\nport = 80\npool = \"web6\"\n",
             Balanced::pool("web6", Backend::address6_of),
         );
         setup.configure(host, &tables)?;

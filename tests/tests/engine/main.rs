@@ -6,5 +6,7 @@ mod bench;
 mod direct;
 mod elsewhere;
 mod frames;
+mod pools;
+mod schedule;
 mod support;
 mod tunnel;

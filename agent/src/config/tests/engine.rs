@@ -1,7 +1,7 @@
 //! Pools and services.
 
 use super::*;
-use crate::config::Forwarding;
+use crate::config::{AllFailed, Forwarding, PoolConfig, Schedule};
 
 /// Two backends, and a service for them.
 const BALANCED: &str = "[[pool]]\nname = \"web\"\nbackend = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]\n\
@@ -79,6 +79,41 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "https:PORT",
         ),
         ("[[service]]", "forward = \"nat\"\n[[service]]", (8, 11), "\"nat\" is unknown", "\"tunnel\""),
+        ("[[service]]", "check = \"ping:1\"\n[[service]]", (8, 9), "\"ping:1\" is no check", "ping"),
+        ("[[service]]", "check = \"udp:53/\"\n[[service]]", (8, 9), "\"udp:53/\" is no check", "udp:PORT"),
+        (
+            "[[service]]",
+            "check = \"tcp:80\"\nstatus = [200]\n[[service]]",
+            (9, 10),
+            "without a request",
+            "http:PORT/PATH",
+        ),
+        ("[[service]]", "body = \"ok\"\n[[service]]", (8, 8), "without a request", "http:PORT/PATH"),
+        ("[[service]]", "user = \"nobody\"\n[[service]]", (8, 8), "user without exec", "there is no shell"),
+        ("[[service]]", "exec = [\"check\"]\n[[service]]", (8, 9), "no absolute path", "there is no shell"),
+        (
+            "[[service]]",
+            "quorum = 3\n[[service]]",
+            (8, 10),
+            "quorum 3 of 2 backends without backup",
+            "at the least",
+        ),
+        (
+            "weight = 3 }",
+            "backup = true }]\nquorum = 2 #",
+            (8, 10),
+            "quorum 2 of 1 backends without backup",
+            "without backup",
+        ),
+        (
+            "backend = [",
+            "backend = [{ address = \"192.0.2.13\", backup = true }]#",
+            (5, 1),
+            "all backends have backup = true",
+            "that are to work",
+        ),
+        ("[[service]]", "schedule = \"rr\"\n[[service]]", (8, 12), "\"rr\" is unknown", "\"round-robin\""),
+        ("[[service]]", "all_failed = \"panic\"\n[[service]]", (8, 14), "\"panic\" is unknown", "use-all"),
         ("[[service]]", "fall = 0\n[[service]]", (8, 8), "fall 0 is out of range", "1 to 255"),
         ("name = \"web\"", "name = \"a b\"", (6, 8), "\"a b\" is not a name", "such as name = \"web\""),
         (
@@ -120,6 +155,23 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
 }
 
 #[test]
+fn a_pool_says_when_it_is_in_order_and_what_becomes_of_flows_when_nobody_is() {
+    let text = BALANCED.replace("weight = 3", "backup = true");
+    let policy = |text: &str| {
+        let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+        let PoolConfig { quorum, all_failed, ref backends, .. } = config.pools[0];
+        (quorum, all_failed, backends.iter().map(|backend| backend.is_backup).collect::<Vec<_>>())
+    };
+    assert_eq!(policy(&text), (1, AllFailed::Drop, vec![false, true]));
+    let schedule = |text: &str| parse(&format!("{MINIMAL}{text}")).expect("valid").pools[0].schedule;
+    assert_eq!(schedule(BALANCED), Schedule::Maglev);
+    let keys = "schedule = \"least-connections\"\n[[service]]";
+    assert_eq!(schedule(&BALANCED.replace("[[service]]", keys)), Schedule::LeastConnections);
+    let keys = "quorum = 2\nall_failed = \"use-all\"\n[[service]]";
+    assert_eq!(policy(&BALANCED.replace("[[service]]", keys)), (2, AllFailed::UseAll, vec![false, false]));
+}
+
+#[test]
 fn every_backend_of_a_pool_is_asked_what_its_check_says() {
     for (check, expected) in [
         ("tcp:443", Some(Check::Tcp("192.0.2.12:443".parse().expect("an address")))),
@@ -130,8 +182,11 @@ fn every_backend_of_a_pool_is_asked_what_its_check_says() {
                 address: "192.0.2.12:8443".parse().expect("an address"),
                 authority: "192.0.2.12:8443".to_owned(),
                 path: "/up?now".to_owned(),
+                answer: HttpAnswer::default(),
             })),
         ),
+        ("ping", Some(Check::Ping("192.0.2.12".parse().expect("an address")))),
+        ("udp:53", Some(Check::Udp("192.0.2.12:53".parse().expect("an address")))),
         ("", None),
     ] {
         let line = if check.is_empty() { String::new() } else { format!("check = \"{check}\"\n") };
@@ -141,6 +196,21 @@ fn every_backend_of_a_pool_is_asked_what_its_check_says() {
         let tracker = pool.tracker(pool.backends[1].address);
         assert_eq!(tracker.map(|tracker| tracker.checks), expected.map(|check| vec![check]), "{check}");
     }
+}
+
+#[test]
+fn a_pool_may_have_a_check_with_what_is_wanted_and_a_program_that_is_told_the_address() {
+    let keys = "check = \"http:80/\"\nstatus = [200, \"300-399\"]\nbody = \"ok\"\n\
+                exec = [\"/bin/check\", \"-H\"]\nuser = \"nobody\"\n";
+    let text = BALANCED.replace("[[service]]", &format!("{keys}[[service]]"));
+    let config = parse(&format!("{MINIMAL}{text}")).expect("valid");
+    let pool = &config.pools[0];
+    let tracker = pool.tracker(pool.backends[0].address).expect("checks");
+    let [Check::Http(target), exec] = &tracker.checks[..] else { panic!("{:?}", tracker.checks) };
+    let answer = HttpAnswer { statuses: vec![200..=200, 300..=399], body: Some("ok".to_owned()) };
+    assert_eq!(target.answer, answer);
+    let words = ["/bin/check", "-H", "192.0.2.11"].map(str::to_owned).to_vec();
+    assert_eq!(*exec, Check::Exec { words, user: Some("nobody".to_owned()) });
 }
 
 #[test]

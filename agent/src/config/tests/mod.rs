@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use baton_common::vrid::Family;
 
-use super::{Bind, Check, Config, Delivery, HookConfig, HttpTarget, MacMode, Problem, file};
+use super::{Bind, Check, Config, Delivery, HookConfig, HttpAnswer, HttpTarget, MacMode, Problem, file};
 use crate::vrrp::{Checksum, ChecksumMode, Role, Version, Versions};
 
 pub(super) const MINIMAL: &str = "[[router]]\ninterface = \"eth0\"\nvrid = 51\nvips = [\"192.0.2.100\"]\n";
@@ -160,7 +160,12 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (format!("include = [\"**x\"]\n{MINIMAL}"), (1, 12), "cannot read **x: Pattern", "conf.d/*.toml"),
         (added("prio = 1"), (5, 1), "[[router]] has no key `prio`", "write `priority`"),
         (added("weight = 1"), (5, 1), "no key `weight`", "the keys are interface, vrid, version"),
-        (track("name = \"a\""), (5, 1), "nothing to look at", "process, carrier, tcp, http, file or exec"),
+        (
+            track("name = \"a\""),
+            (5, 1),
+            "nothing to look at",
+            "process, carrier, ping, tcp, udp, http, file or exec",
+        ),
         (track("file = \"/a\""), (5, 1), "`name` is missing", "nginx"),
         (track("name = \"a b\"\nfile = \"/a\""), (6, 8), "name \"a b\" is not a name", "nginx"),
         (track("name = \"a\"\nfile = \"a\""), (7, 8), "file \"a\" is no absolute path", "/run"),
@@ -255,6 +260,7 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
         address: "[::1]:8080".parse().expect("an address"),
         authority: "[::1]:8080".to_owned(),
         path: "/ok?a=b".to_owned(),
+        answer: HttpAnswer::default(),
     };
     let checks = [Check::Process("/run/nginx.pid".into()), Check::Http(target)];
     assert_eq!((&web.checks[..], web.weight), (&checks[..], None));
@@ -264,6 +270,31 @@ fn a_tracker_is_read_with_its_defaults_and_found_by_its_name() {
     assert_eq!(uplink.checks, [Check::Carrier("eth1".to_owned()), tcp]);
     assert_eq!((uplink.interval.as_millis(), uplink.patience.as_millis()), (50, 40));
     assert_eq!((uplink.rise.get(), uplink.fall.get(), uplink.weight), (3, 1, Some(20)));
+}
+
+#[test]
+fn a_tracker_may_ask_hosts_and_say_what_a_web_server_is_to_answer() {
+    let keys = "ping = \"192.0.2.254\"\nudp = \"192.0.2.1:53\"\nhttp = \"http://127.0.0.1/\"\nstatus = [\"200-299\", 401]\n";
+    let with = |keys: &str| parse(&format!("{MINIMAL}[[track]]\nname = \"a\"\n{keys}"));
+    let checks = with(keys).expect("valid").trackers[0].checks.clone();
+    let [Check::Ping(host), Check::Udp(port), Check::Http(target)] = &checks[..] else {
+        panic!("{checks:?}")
+    };
+    assert_eq!((host.to_string(), port.to_string()), ("192.0.2.254".to_owned(), "192.0.2.1:53".to_owned()));
+    assert_eq!(target.answer, HttpAnswer { statuses: vec![200..=299, 401..=401], body: None });
+    for (from, to, place, what) in [
+        ("401", "600", (10, 22), "a status 600 is out of range"),
+        ("200-299", "299-200", (10, 11), "\"299-200\" is no range from 100 to 599"),
+        ("200-299", "200-600", (10, 11), "\"200-600\" is no range from 100 to 599"),
+        ("\"200-299\", 401", "", (10, 10), "status is empty"),
+        ("http = \"http://127.0.0.1/\"", "", (10, 10), "status or body without a request"),
+        ("status = [\"200-299\", 401]", "body = \"\"", (10, 8), "body is empty"),
+    ] {
+        let problems = with(&keys.replace(from, to)).expect_err(to);
+        let Problem { place: at, what: said, .. } = &problems[0];
+        assert_eq!((at.line, at.column, problems.len()), (place.0, place.1, 1), "{to}: {said}");
+        assert!(said.contains(what), "{to}: {said}");
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct BackendStatus {
     pub address: IpAddr,
     /// Its weight.
     pub weight: u16,
+    /// Whether it gets flows only while no other is in order.
+    pub backup: bool,
     /// `up`, `unreachable`, `unknown` or `failing`.
     pub condition: String,
     /// How it fails.
