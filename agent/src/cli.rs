@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -45,7 +46,7 @@ pub(crate) enum Errand {
     Schema,
     /// Show what a running agent is doing and why.
     Status(Question),
-    /// Show what the engine does with the traffic of services.
+    /// Show what the engine does with the traffic of services, and change it.
     #[command(subcommand)]
     Engine(EngineVerb),
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
@@ -90,11 +91,58 @@ pub(crate) enum Errand {
     Detach(ConfigPath),
 }
 
-/// What is shown of the engine.
+/// What is shown of the engine, and set.
+///
+/// What is set for a backend holds on this node, until it is set again or the host boots: through reloads and restarts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineVerb {
     /// Pools and backends: in what condition they are, which share of new flows they get, and what they got.
     Backends(Question),
+    /// Give a backend another share of new flows than configured.
+    Weight {
+        /// Which backend, and how to print the answer.
+        #[command(flatten)]
+        backend: BackendName,
+        /// 0 to 1000, or `configured`.
+        weight: Weight,
+    },
+    /// Give a backend no new flows; those that it has go on.
+    Drain(BackendName),
+    /// Give a backend new flows again after `baton engine drain`, by its weight.
+    Undrain(BackendName),
+}
+
+/// Which backend is meant.
+#[derive(Args, Debug)]
+pub(crate) struct BackendName {
+    /// Whom to ask, and how to print the answer.
+    #[command(flatten)]
+    pub(crate) question: Question,
+    /// The name of its pool.
+    pub(crate) pool: String,
+    /// Its own address.
+    pub(crate) address: IpAddr,
+}
+
+/// A weight on the command line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Weight {
+    /// As it is configured.
+    Configured,
+    /// This one.
+    Number(u16),
+}
+
+impl FromStr for Weight {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "configured" => Ok(Self::Configured),
+            // The agent knows how large it may be.
+            number => number.parse().map(Self::Number).map_err(|_| "write 0 to 1000, or configured"),
+        }
+    }
 }
 
 /// Where the configuration is.

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError, Runtime};
-use baton::control::protocol::{Request, Response};
-use baton::control::{client, engine, explain, render, socket_path};
+use baton::control::protocol::{BackendChange, Request, Response};
+use baton::control::{adjust, client, engine, explain, render, socket_path};
 use baton::guardian::{self, Progress, Side};
 use baton::review::review;
 use clap::Parser;
-use cli::{Cli, ConfigPath, EngineVerb, Errand, Question, Verb};
+use cli::{BackendName, Cli, ConfigPath, EngineVerb, Errand, Question, Verb, Weight};
 use log::Log;
 use tracing_subscriber::EnvFilter;
 
@@ -89,10 +89,7 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
-        Errand::Engine(EngineVerb::Backends(Question { config, json })) => {
-            let Response::Engine(engines) = ask(&config, &Request::Engine {})? else { bail!(OTHER_ANSWER) };
-            print(&if json { pretty(&engines)? } else { engine::backends(&engines) })?;
-        }
+        Errand::Engine(verb) => execute_engine(verb)?,
         Errand::Explain(config) => {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&explain::explain(&status))?;
@@ -122,6 +119,32 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn execute_engine(verb: EngineVerb) -> anyhow::Result<()> {
+    match verb {
+        EngineVerb::Backends(Question { config, json }) => {
+            let Response::Engine(engines) = ask(&config, &Request::Engine {})? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&engines)? } else { engine::backends(&engines) })
+        }
+        EngineVerb::Weight { backend, weight: Weight::Configured } => {
+            change(backend, BackendChange::ConfiguredWeight)
+        }
+        EngineVerb::Weight { backend, weight: Weight::Number(weight) } => {
+            change(backend, BackendChange::Weight(weight))
+        }
+        EngineVerb::Drain(backend) => change(backend, BackendChange::Drain),
+        EngineVerb::Undrain(backend) => change(backend, BackendChange::Undrain),
+    }
+}
+
+/// Has the agent set something for a backend.
+fn change(backend: BackendName, change: BackendChange) -> anyhow::Result<()> {
+    let BackendName { question: Question { config, json }, pool, address } = backend;
+    let Response::Adjusted(adjusted) = ask(&config, &Request::Adjust { pool, address, change })? else {
+        bail!(OTHER_ANSWER)
+    };
+    print(&if json { pretty(&adjusted)? } else { adjust::adjusted(&adjusted) })
+}
+
 /// Has the agent carry out an order; it has failed where any virtual router did not follow.
 fn order(Question { config, json }: &Question, request: &Request) -> anyhow::Result<ExitCode> {
     let Response::Outcomes(outcomes) = ask(config, request)? else { bail!(OTHER_ANSWER) };
@@ -137,6 +160,7 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
         Response::Error(message) => bail!(message),
         answer @ (Response::Status(_)
         | Response::Engine(_)
+        | Response::Adjusted(_)
         | Response::Outcomes(_)
         | Response::Restarted(_)
         | Response::Reloaded(_)) => Ok(answer),

@@ -45,6 +45,7 @@ use baton_common::vrid::{Family, Vrid};
 
 pub use balance::{BackendCheck, BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
+pub use pool::MAX_WEIGHT;
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::protocol::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
 use super::server::Server;
 use crate::config::{PoolConfig, ServiceConfig};
-use crate::engine::{Backend, Condition, Engine, Plan, Table};
+use crate::engine::{Adjustments, Backend, Condition, Engine, Plan, Table};
 
 impl Server {
     /// Ends the engines, whose queues the next agent waits for.
@@ -14,13 +14,18 @@ impl Server {
     }
 
     /// What the engine of each interface does that has one.
-    pub(super) fn engines(&self) -> Vec<EngineStatus> {
-        let engines = self.ports.iter().filter_map(|port| Some((&port.interface, port.engine.as_ref()?)));
-        engines.map(|(interface, engine)| status(interface, engine)).collect()
+    pub(super) async fn engines(&self) -> Vec<EngineStatus> {
+        let adjustments = self.adjustments.lock().await;
+        self.running_engines().map(|(interface, engine)| status(interface, engine, &adjustments)).collect()
+    }
+
+    /// The engines, each with its interface.
+    pub(super) fn running_engines(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        self.ports.iter().filter_map(|port| Some((port.interface.as_str(), &**port.engine.as_ref()?)))
     }
 }
 
-fn status(interface: &str, engine: &Engine) -> EngineStatus {
+fn status(interface: &str, engine: &Engine, adjustments: &Adjustments) -> EngineStatus {
     let Plan { services, pools, .. } = &*engine.plan;
     let service = |service: &ServiceConfig| ServiceStatus {
         vip: service.vip,
@@ -31,7 +36,7 @@ fn status(interface: &str, engine: &Engine) -> EngineStatus {
     let mut status = EngineStatus {
         interface: interface.to_owned(),
         services: services.iter().map(service).collect(),
-        pools: self::pools(engine),
+        pools: self::pools(engine, adjustments),
         flows: 0,
         evicted: 0,
         lost: Default::default(),
@@ -47,7 +52,7 @@ fn status(interface: &str, engine: &Engine) -> EngineStatus {
     status
 }
 
-fn pools(engine: &Engine) -> Vec<PoolStatus> {
+fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
     let (plan, now, carried) = (&engine.plan, engine.pools(), engine.carried());
     let pool = |(number, pool): (usize, &PoolConfig)| {
         let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
@@ -61,8 +66,10 @@ fn pools(engine: &Engine) -> Vec<PoolStatus> {
             };
             BackendStatus {
                 address: backend.address,
-                weight: backend.weight,
-                condition: condition.to_string(),
+                weight: now.weights()[index],
+                configured_weight: backend.weight,
+                drained: adjustments.of(&pool.name, backend.address).is_drained,
+                condition: condition.name(now.weights()[index]).to_owned(),
                 why,
                 slots: shares[index],
                 frames,
@@ -108,16 +115,26 @@ fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
         }
         let all: f64 = backends.iter().map(|backend| f64::from(backend.slots)).sum();
         for backend in backends {
-            let BackendStatus { address, weight, condition, why, slots, frames, octets } = backend;
+            let BackendStatus { address, weight, condition, why, slots, frames, octets, .. } = backend;
             let share = 100.0 * f64::from(*slots) / all.max(1.0);
             let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             writeln!(
                 text,
-                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{why}",
+                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{why}{}",
+                set(backend),
             )?;
         }
     }
     Ok(())
+}
+
+/// What differs from the configuration.
+fn set(BackendStatus { weight, configured_weight, drained, .. }: &BackendStatus) -> String {
+    match () {
+        () if *drained => ", drained by the operator".to_owned(),
+        () if weight != configured_weight => format!(", weight {configured_weight} in the configuration"),
+        () => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +148,8 @@ pub(super) mod tests {
         let backend = |last, condition: &str, slots| BackendStatus {
             address: [192, 0, 2, last].into(),
             weight: 1,
+            configured_weight: 1,
+            drained: false,
             condition: condition.to_owned(),
             why: (condition == "failing").then(|| "503 Service Unavailable".to_owned()),
             slots,

@@ -63,8 +63,7 @@ impl Health {
             return Err(format!("{running} of {queues} workers run"));
         }
         let pools = self.pools.load();
-        let can_serve =
-            |pool| self.plan.numbers_of(pool).any(|backend| pools.takes_flows(&self.plan, backend));
+        let can_serve = |pool| self.plan.numbers_of(pool).any(|backend| pools.takes_flows(backend));
         match self.plan.pools.iter().enumerate().find(|(number, _)| !can_serve(*number)) {
             Some((_, pool)) => Err(format!("no backend of pool {} can be had", pool.name)),
             None => Ok(()),

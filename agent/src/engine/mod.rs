@@ -13,6 +13,7 @@
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
 
+mod adjustments;
 mod flow;
 mod flows;
 mod forwarder;
@@ -32,6 +33,7 @@ use std::{io, iter};
 
 use arc_swap::ArcSwap;
 
+pub use adjustments::{Adjustment, Adjustments};
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
 pub use maglev::Table;
@@ -76,10 +78,19 @@ pub struct Engine {
 
 impl Engine {
     /// One that forwards nothing yet, for `interface` with so many receive queues.
-    pub fn new(plan: Plan, interface: &str, device_mac: Mac, queues: u32, forwarded: Forwarded) -> Self {
+    pub fn new(
+        plan: Plan,
+        adjustments: &Adjustments,
+        interface: &str,
+        device_mac: Mac,
+        queues: u32,
+        forwarded: Forwarded,
+    ) -> Self {
         let traffic = || Arc::new(Traffic::new(plan.backends.len()));
         let traffic = (0..queues).map(|_| traffic()).collect();
-        let pools = Arc::new(ArcSwap::from_pointee(Pools::unknown(&plan)));
+        let weights = adjustments.weights(&plan);
+        let pools = Pools::unknown(&plan).reweighted(&plan, weights);
+        let pools = Arc::new(ArcSwap::from_pointee(pools));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
         let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues));
         Self { plan, pools, traffic, forwarded, health, device_mac, interface }
@@ -88,6 +99,15 @@ impl Engine {
     /// The pools as they are at this moment.
     pub fn pools(&self) -> Arc<Pools> {
         self.pools.load_full()
+    }
+
+    /// Gives the backends the weights that follow from `adjustments`. Flows that have a backend keep it.
+    ///
+    /// On the thread of [`keep_pools`](Self::keep_pools), which replaces the pools without waiting in between, too: neither undoes what
+    /// the other does.
+    pub fn adjust(&self, adjustments: &Adjustments) {
+        let weights = adjustments.weights(&self.plan);
+        self.pools.store(self.pools().reweighted(&self.plan, weights).into());
     }
 
     /// What each worker has done.

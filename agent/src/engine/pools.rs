@@ -1,7 +1,6 @@
 //! What the workers act by: which backends can be had at this moment, and the tables that follow from it. A new one is made whenever
 //! that changes, and put in the place of the old one while frames are forwarded.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::maglev::{Member, Table};
@@ -25,7 +24,7 @@ pub enum Condition {
 
 impl Condition {
     /// What a condition may be called.
-    pub const NAMES: [&str; 4] = ["up", "unreachable", "unknown", "failing"];
+    pub const NAMES: [&str; 5] = ["up", "draining", "unreachable", "unknown", "failing"];
 
     /// What it is after this one, by where the kernel has found the backend, if it has looked, and by what its check says.
     pub fn then(&self, neighbour: Option<&Neighbour>, state: &State) -> Self {
@@ -39,6 +38,18 @@ impl Condition {
         }
     }
 
+    /// What the condition of a backend with `weight` is called.
+    pub fn name(&self, weight: u16) -> &'static str {
+        let [up, draining, unreachable, unknown, failing] = Self::NAMES;
+        match self {
+            Self::Up(_) if weight == 0 => draining,
+            Self::Up(_) => up,
+            Self::Unreachable => unreachable,
+            Self::Unknown => unknown,
+            Self::Failing(_) => failing,
+        }
+    }
+
     /// Where frames for it go.
     pub fn mac(&self) -> Option<Mac> {
         match self {
@@ -48,41 +59,41 @@ impl Condition {
     }
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [up, unreachable, unknown, failing] = Self::NAMES;
-        f.write_str(match self {
-            Self::Up(_) => up,
-            Self::Unreachable => unreachable,
-            Self::Unknown => unknown,
-            Self::Failing(_) => failing,
-        })
-    }
-}
-
 /// The state of all backends and pools.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     conditions: Vec<Condition>,
+    /// The weight of each backend; flows keep one whose weight is 0.
+    weights: Vec<u16>,
     /// Of each pool, what its table was made of, and the table.
     tables: Vec<(Vec<Member>, Arc<Table>)>,
 }
 
 impl Pools {
-    /// Nothing is known of the backends of `plan` yet.
+    /// Nothing is known of the backends of `plan` yet, and their weights are the configured ones.
     pub fn unknown(plan: &Plan) -> Self {
         let tables = vec![(Vec::new(), Arc::default()); plan.pools.len()];
-        Self { conditions: vec![Condition::Unknown; plan.backends.len()], tables }
+        let weights = plan.backends.iter().map(|backend| backend.weight).collect();
+        Self { conditions: vec![Condition::Unknown; plan.backends.len()], weights, tables }
     }
 
     /// What follows from another condition of each backend of `plan`.
     pub fn then(&self, plan: &Plan, conditions: Vec<Condition>) -> Self {
+        self.with(plan, conditions, self.weights.clone())
+    }
+
+    /// What follows from another weight of each backend of `plan`.
+    pub fn reweighted(&self, plan: &Plan, weights: Vec<u16>) -> Self {
+        self.with(plan, self.conditions.clone(), weights)
+    }
+
+    fn with(&self, plan: &Plan, conditions: Vec<Condition>, weights: Vec<u16>) -> Self {
         let table = |(pool, (members, table)): (usize, &(Vec<Member>, Arc<Table>))| {
-            let now = members_of(plan, pool, &conditions, members);
+            let now = members_of(plan, pool, &conditions, &weights, members);
             if now == *members { (now, Arc::clone(table)) } else { (now.clone(), Table::new(&now).into()) }
         };
         let tables = self.tables.iter().enumerate().map(table).collect();
-        Self { conditions, tables }
+        Self { conditions, weights, tables }
     }
 
     /// Where frames for `backend` go.
@@ -90,9 +101,15 @@ impl Pools {
         self.conditions.get(usize::from(backend)).and_then(Condition::mac)
     }
 
-    /// Whether `backend` of `plan` can be given new flows.
-    pub fn takes_flows(&self, plan: &Plan, backend: u16) -> bool {
-        plan.backends[usize::from(backend)].weight > 0 && self.mac(backend).is_some()
+    /// Whether `backend` can be given new flows.
+    pub fn takes_flows(&self, backend: u16) -> bool {
+        self.weights.get(usize::from(backend)).is_some_and(|weight| *weight > 0)
+            && self.mac(backend).is_some()
+    }
+
+    /// The weight of each backend.
+    pub fn weights(&self) -> &[u16] {
+        &self.weights
     }
 
     /// The condition of each backend.
@@ -107,24 +124,35 @@ impl Pools {
 }
 
 /// Who takes new flows of `pool`, after `before`. While something is being found out that stays as it is, and at first, who may
-/// turn out to be in order counts: others would get its flows, and reset those that it has.
-fn members_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &[Member]) -> Vec<Member> {
+/// turn out to be in order counts: others would get its flows, and reset those that it has. Weights are known at any time.
+fn members_of(
+    plan: &Plan,
+    pool: usize,
+    conditions: &[Condition],
+    weights: &[u16],
+    before: &[Member],
+) -> Vec<Member> {
     let (mut members, mut is_known) = (Vec::new(), true);
     for number in plan.numbers_of(pool) {
-        let (backend, condition) = (&plan.backends[usize::from(number)], &conditions[usize::from(number)]);
-        let may_serve = match condition {
+        let index = usize::from(number);
+        let (address, weight) = (plan.backends[index].address, weights[index]);
+        let may_serve = match conditions[index] {
             Condition::Up(_) => true,
             Condition::Unknown => {
-                is_known &= backend.weight == 0;
+                is_known &= weight == 0;
                 true
             }
             Condition::Unreachable | Condition::Failing(_) => false,
         };
-        if may_serve && backend.weight > 0 {
-            members.push(Member { address: backend.address, weight: backend.weight, backend: number });
+        if may_serve && weight > 0 {
+            members.push(Member { address, weight, backend: number });
         }
     }
-    if is_known || before.is_empty() { members } else { before.to_vec() }
+    if is_known || before.is_empty() {
+        return members;
+    }
+    let reweighted = |member: &Member| Member { weight: weights[usize::from(member.backend)], ..*member };
+    before.iter().map(reweighted).filter(|member| member.weight > 0).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +228,46 @@ mod tests {
         );
         assert_eq!(story(&[1, 1, 1], &["uuu", "???", "u?u", "udu"]), ["xxx", "xxx", "xxx", "x-x"]);
         assert_eq!(story(&[1, 1], &["ud", "??", "dd", "?d", "ud"]), ["x-", "x-", "--", "x-", "x-"]);
+    }
+
+    /// Who has which weight in the table of the only pool.
+    fn weights(pools: &Pools) -> Vec<(u16, u16)> {
+        pools.tables[0].0.iter().map(|member| (member.backend, member.weight)).collect()
+    }
+
+    #[test]
+    fn another_weight_counts_at_once_whatever_is_being_found_out() {
+        let plan = plan(&[1, 1, 2]);
+        let up = Condition::Up(MAC);
+        let pools = Pools::unknown(&plan).then(&plan, vec![up.clone(), up.clone(), up.clone()]);
+        for (conditions, then) in [
+            ([&up, &up, &up], vec![(0, 5), (2, 2)]),
+            // The pool stays as it is while the first is looked for.
+            ([&Condition::Unknown, &up, &Condition::Unreachable], vec![(0, 5), (2, 2)]),
+            ([&up, &Condition::Unreachable, &Condition::Unreachable], vec![(0, 5)]),
+        ] {
+            let pools = pools.then(&plan, conditions.map(Clone::clone).to_vec());
+            assert_eq!(weights(&pools.reweighted(&plan, vec![5, 0, 2])), then, "{conditions:?}");
+        }
+        let drained = pools.reweighted(&plan, vec![5, 0, 2]);
+        assert_eq!([0, 1, 2].map(|backend| drained.takes_flows(backend)), [true, false, true]);
+        assert_eq!(drained.mac(1), Some(MAC), "flows that it has go on");
+        let all = vec![up; 3];
+        assert_eq!(weights(&drained.then(&plan, all)), [(0, 5), (2, 2)], "a condition changes no weight");
+        assert_eq!(weights(&drained.reweighted(&plan, vec![1, 1, 2])), [(0, 1), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_backend_is_draining_when_it_is_up_and_has_no_weight() {
+        for (condition, weight, name) in [
+            (Condition::Up(MAC), 1, "up"),
+            (Condition::Up(MAC), 0, "draining"),
+            (Condition::Failing(String::new()), 0, "failing"),
+            (Condition::Unreachable, 0, "unreachable"),
+            (Condition::Unknown, 0, "unknown"),
+        ] {
+            assert_eq!(condition.name(weight), name);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is said over the control socket, in both directions.
 
 use baton::control::protocol::{Request, Response};
-use baton::control::{engine, explain, render};
+use baton::control::{adjust, engine, explain, render};
 
 /// A line of a client, which may be any process of the agent's group. One that is understood is said in one way.
 pub fn request(octets: &[u8]) -> bool {
@@ -21,6 +21,7 @@ pub fn answer(octets: &[u8]) -> bool {
             assert!(!explain::explain(&status).is_empty() || status.routers.is_empty());
         }
         Ok(Response::Engine(engines)) => assert!(!engine::backends(&engines).is_empty()),
+        Ok(Response::Adjusted(adjusted)) => assert!(!adjust::adjusted(&adjusted).is_empty()),
         Ok(Response::Outcomes(outcomes)) => drop(render::outcomes(&outcomes)),
         Ok(Response::Restarted(restarted)) => drop(render::restarted(restarted)),
         Ok(Response::Reloaded(reloaded)) => drop(render::reloaded(&reloaded)),

@@ -4,4 +4,5 @@
 
 mod direct;
 mod frames;
+mod orders;
 mod support;

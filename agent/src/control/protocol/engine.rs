@@ -46,14 +46,49 @@ pub struct PoolStatus {
     pub backends: Vec<BackendStatus>,
 }
 
+/// What the operator sets for a backend, above its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendChange {
+    /// This weight.
+    Weight(u16),
+    /// The weight that it has in the configuration.
+    ConfiguredWeight,
+    /// No new flows.
+    Drain,
+    /// New flows by its weight.
+    Undrain,
+}
+
+/// What is set for a backend after a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjusted {
+    /// The name of its pool.
+    pub pool: String,
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its weight, which counts unless it is drained.
+    pub weight: u16,
+    /// The weight that it has in the configuration.
+    pub configured_weight: u16,
+    /// Whether it gets no new flows.
+    pub drained: bool,
+    /// Interfaces on which the pool has services and no backend that takes new flows.
+    pub without_backend: Vec<String>,
+}
+
 /// A backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStatus {
     /// Its own address.
     pub address: IpAddr,
-    /// Its weight.
+    /// Its weight, which is 0 for one that is drained.
     pub weight: u16,
-    /// `up`, `unreachable`, `unknown` or `failing`.
+    /// The weight that it has in the configuration.
+    pub configured_weight: u16,
+    /// Whether the operator has drained it.
+    pub drained: bool,
+    /// `up`, `draining` (without weight: flows that it has go on), `unreachable`, `unknown` or `failing`.
     pub condition: String,
     /// How it fails.
     pub why: Option<String>,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use engine::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+pub use engine::{Adjusted, BackendChange, BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
 
 use crate::config::Difference;
 
@@ -20,6 +20,15 @@ pub enum Request {
     Status {},
     /// Describe what the engines do.
     Engine {},
+    /// Set something for a backend, above its configuration.
+    Adjust {
+        /// The name of its pool.
+        pool: String,
+        /// Its own address.
+        address: IpAddr,
+        /// What is set.
+        change: BackendChange,
+    },
     /// Tell what is, and then whatever happens, an [`Event`] on each line, until the connection ends.
     Events {},
     /// Give virtual routers to a Backup and go on as Backup.
@@ -49,6 +58,8 @@ pub enum Response {
     Status(Status),
     /// To `engine`: one for each interface that has services.
     Engine(Vec<EngineStatus>),
+    /// To `adjust`.
+    Adjusted(Adjusted),
     /// To an order.
     Outcomes(Vec<Outcome>),
     /// To `restart`, which has succeeded.
@@ -351,6 +362,23 @@ pub struct TransitionStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_about_a_backend_says_what_is_to_change_and_nothing_else() {
+        let request = |change: &str, more: &str| {
+            let text = format!(
+                "{{\"command\":\"adjust\",\"pool\":\"web\",\"address\":\"192.0.2.11\",\"change\":{change}{more}}}"
+            );
+            serde_json::from_str::<Request>(&text)
+        };
+        for change in ["\"drain\"", "\"undrain\"", "\"configured-weight\"", "{\"weight\":5}"] {
+            assert!(request(change, "").is_ok(), "{change}");
+            assert!(request(change, ",\"now\":true").is_err(), "{change}");
+        }
+        for change in ["\"up\"", "{\"weight\":-1}", "{\"weight\":\"5\"}", "\"weight\"", "null"] {
+            assert!(request(change, "").is_err(), "{change}");
+        }
+    }
 
     #[test]
     fn an_order_with_a_key_that_it_does_not_have_is_refused() {
