@@ -22,12 +22,15 @@ pub struct Flow {
     pub _pad: [u8; 3],
 }
 
-/// What the XDP program knows of a flow. The engine puts it there, the program notes what it sees.
+/// What the XDP program knows of a flow. The engine puts it there, the program notes what it sees, and the next agent's engine
+/// takes it up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CachedFlow {
-    /// When its last frame was forwarded, in ns of CLOCK_BOOTTIME; 0 before the first.
+    /// When its last frame was forwarded, or before that, when it was put here, in ns of CLOCK_BOOTTIME.
     pub seen_ns: u64,
+    /// The address of its backend, for other agents, which may number backends otherwise. The program does not read it.
+    pub address: Address,
     /// The number of its backend.
     pub backend: u32,
     /// Always zero.
@@ -57,6 +60,6 @@ pub struct Carried {
 }
 
 const _: () = assert!(size_of::<Flow>() == 40);
-const _: () = assert!(size_of::<CachedFlow>() == 16);
+const _: () = assert!(size_of::<CachedFlow>() == 32);
 const _: () = assert!(size_of::<Backend>() == 8);
 const _: () = assert!(size_of::<Carried>() == 16);

@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 8;
+pub const LAYOUT_VERSION: u32 = 9;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -39,7 +39,8 @@ pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
-/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Not pinned, as [`FRONTENDS`].
+/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Each agent brings its own, and pins
+/// it for the next one when that of the agent before is read.
 pub const FLOW_CACHE: &str = "FLOW_CACHE";
 /// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
 pub const BACKENDS: &str = "BACKENDS";

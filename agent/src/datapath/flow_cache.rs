@@ -1,15 +1,16 @@
 //! What the engine tells the XDP program of flows and backends, and what that has seen of them.
 
+use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps;
 
-use super::DatapathError;
 use super::plain::Plain;
-use crate::vrrp::Instant;
+use super::{DatapathError, Pins};
 use crate::wire::Mac;
 
 /// The flows that the program forwards by itself.
@@ -23,9 +24,8 @@ impl FlowCache {
         Ok(Self(HashMap::try_from(Map::LruHashMap(again(data)?))?))
     }
 
-    /// Has the program forward `flow` to `backend`. What the map refuses stays the engine's.
-    pub fn put(&mut self, flow: Flow, backend: u16) {
-        let cached = CachedFlow { backend: backend.into(), ..CachedFlow::default() };
+    /// Has the program forward `flow`. What the map refuses stays the engine's.
+    pub fn put(&mut self, flow: Flow, cached: CachedFlow) {
         let _ = self.0.insert(Plain(flow), Plain(cached), 0);
     }
 
@@ -34,9 +34,65 @@ impl FlowCache {
         let _ = self.0.remove(&Plain(*flow));
     }
 
-    /// When the program has forwarded a frame of `flow`, if it knows it.
-    pub fn seen(&self, flow: &Flow) -> Option<Instant> {
-        self.0.get(&Plain(*flow), 0).ok().map(|cached| Instant::from_nanos(cached.0.seen_ns))
+    /// What the program knows of `flow`.
+    pub fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+        self.0.get(&Plain(*flow), 0).ok().map(|cached| cached.0)
+    }
+
+    /// The flows that the program knows. One that comes or goes meanwhile may be left out, or make others come twice.
+    pub fn all(&self) -> impl Iterator<Item = (Flow, CachedFlow)> {
+        self.0.iter().flatten().map(|(flow, cached)| (flow.0, cached.0))
+    }
+}
+
+/// The flow cache on its way to the next agent.
+pub struct FlowHandover {
+    cache: MapData,
+    pin: PathBuf,
+}
+
+impl FlowHandover {
+    pub(super) fn of(bpf: &Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
+        let Some(Map::LruHashMap(data)) = bpf.map(maps::FLOW_CACHE) else {
+            return Err(DatapathError::NoMap(maps::FLOW_CACHE));
+        };
+        Ok(Self { cache: again(data)?, pin: pins.map(maps::FLOW_CACHE) })
+    }
+
+    /// The flow cache that the agent before has pinned.
+    ///
+    /// # Errors
+    ///
+    /// The pin cannot be opened, or is none of a flow cache.
+    pub fn before(&self) -> Result<Option<FlowCache>, DatapathError> {
+        if !self.pin.exists() {
+            return Ok(None);
+        }
+        let map = Map::LruHashMap(MapData::from_pin(&self.pin)?);
+        Ok(Some(FlowCache(HashMap::try_from(map)?)))
+    }
+
+    /// Pins this agent's in its place.
+    ///
+    /// # Errors
+    ///
+    /// The directory of the pins cannot be written.
+    pub fn pin(&self) -> Result<(), DatapathError> {
+        // It takes its place at once, so that there is one at any time.
+        let draft = self.pin.with_file_name(format!("{}_NEXT", maps::FLOW_CACHE));
+        remove_pin(&draft)?;
+        self.cache.pin(&draft).map_err(|error| DatapathError::Map(io::Error::other(error)))?;
+        std::fs::rename(&draft, &self.pin).map_err(DatapathError::pins(&self.pin, "pinning the flow cache"))
+    }
+}
+
+/// Removes the pin at `path`, if there is one.
+pub(super) fn remove_pin(path: &Path) -> Result<(), DatapathError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(DatapathError::pins(path, "removing a pin")(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -133,7 +133,29 @@ impl Flows {
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => State::New,
             Signal::End => State::Closing,
         };
-        let entry = Entry { flow, backend, state, seen: now };
+        self.enter(Entry { flow, backend, state, seen: now }, hash, now, seen_elsewhere)
+    }
+
+    /// Remembers a flow that is not there, and that others have last `seen` when it was established; as [`put`](Self::put).
+    pub(super) fn adopt(
+        &mut self,
+        flow: Flow,
+        hash: u64,
+        backend: u16,
+        seen: Instant,
+        now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+    ) -> Option<Flow> {
+        self.enter(Entry { flow, backend, state: State::Established, seen }, hash, now, seen_elsewhere)
+    }
+
+    fn enter(
+        &mut self,
+        entry: Entry,
+        hash: u64,
+        now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+    ) -> Option<Flow> {
         let set = self.set(hash);
         if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
             *free = Some(entry);
@@ -196,9 +218,12 @@ impl Flows {
     }
 
     fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
-        let mask = self.sets.len() - 1;
-        let index = usize::try_from(hash >> 32).unwrap_or_default() & mask;
+        let index = self.index(hash);
         &mut self.sets[index]
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 32).unwrap_or_default() & (self.sets.len() - 1)
     }
 }
 

@@ -14,6 +14,7 @@
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
 
 mod adjustments;
+mod choice;
 mod flow;
 mod flows;
 mod forwarder;
@@ -34,14 +35,16 @@ use std::{io, iter};
 use arc_swap::ArcSwap;
 
 pub use adjustments::{Adjustment, Adjustments};
+pub use choice::{Choice, in_table, slot};
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
-pub use maglev::Table;
+pub use maglev::{SLOTS, Table};
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
 pub use traffic::{Loss, Traffic};
 
-use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
+use crate::clock;
+use crate::datapath::{Backends, DatapathError, FlowCache, FlowHandover, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
@@ -133,23 +136,30 @@ impl Engine {
     ///
     /// There is no thread for it.
     pub fn start(&self, entries: Entries) -> io::Result<()> {
-        let Entries { sockets, flow_caches, flows } = entries;
+        let Entries { sockets, flow_caches, flow_handover, flows } = entries;
         let caches = flow_caches.into_iter().map(Some).chain(iter::repeat_with(|| None));
         let forwarder = |(traffic, cache): (&Arc<Traffic>, Option<FlowCache>)| {
             Forwarder::new(Arc::clone(&self.plan), flows, cache, self.device_mac, Arc::clone(traffic))
         };
-        let forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let mut forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
         let interface = self.interface.clone();
         self.health.begin();
-        let opening = move || match open(&interface, forwarders, sockets, &pools, &health) {
-            Ok(()) => tracing::info!(interface, "engine up"),
-            // For another agent.
-            Err(_) if health.is_over() => {}
-            Err(error) => {
-                tracing::error!(interface, "the engine does not run: {error:#}");
-                health.refuse(format!("{error:#}"));
-                health.end();
+        let opening = move || {
+            // Before the queues are waited for: XDP forwards these flows already.
+            if let Some(Err(error)) = flow_handover.map(|handover| inherit(&handover, &mut forwarders, flows))
+            {
+                tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
+            }
+            match open(&interface, forwarders, sockets, &pools, &health) {
+                Ok(()) => tracing::info!(interface, "engine up"),
+                // For another agent.
+                Err(_) if health.is_over() => {}
+                Err(error) => {
+                    tracing::error!(interface, "the engine does not run: {error:#}");
+                    health.refuse(format!("{error:#}"));
+                    health.end();
+                }
             }
         };
         thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(opening).map(drop)
@@ -178,8 +188,30 @@ pub struct Entries {
     pub sockets: Sockets,
     /// Where established flows go, one for each queue; none if workers see every frame.
     pub flow_caches: Vec<FlowCache>,
+    /// From where and to where they go when agents change; none if there are none.
+    pub flow_handover: Option<FlowHandover>,
     /// Flows that each worker remembers.
     pub flows: usize,
+}
+
+/// Takes up the flows that the agent before has cached, each by one of `forwarders`, which remember so many `flows`, and then makes
+/// this agent's cache the one that the next agent finds.
+fn inherit(
+    handover: &FlowHandover,
+    forwarders: &mut [Forwarder<FlowCache>],
+    flows: usize,
+) -> Result<(), DatapathError> {
+    let now = clock::now();
+    // Any worker will do: another one that gets a frame finds the flow in the cache. Those of the agent before may be at work yet,
+    // and their changes make flows come twice.
+    let workers = forwarders.len() as u64;
+    for (flow, cached) in handover.before()?.iter().flat_map(FlowCache::all).take(2 * flows) {
+        let worker = usize::try_from(flow::hash(&flow) % workers.max(1)).unwrap_or_default();
+        if let Some(forwarder) = forwarders.get_mut(worker) {
+            forwarder.inherit(flow, cached, now);
+        }
+    }
+    handover.pin()
 }
 
 /// Opens the ring of each queue and starts its worker. None gets a frame before all can.

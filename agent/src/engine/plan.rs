@@ -30,8 +30,8 @@ pub struct Plan {
     pub backends: Vec<Backend>,
     /// The services at the addresses of an interface.
     pub services: Vec<ServiceConfig>,
-    /// The numbers of the pools, by what clients send to.
-    pool_at: HashMap<(Address, u8, u16), usize>,
+    /// The numbers of the services, by what clients send to.
+    service_at: HashMap<(Address, u8, u16), usize>,
 }
 
 impl Plan {
@@ -48,12 +48,13 @@ impl Plan {
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
             backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
         };
-        let pool_at = services.iter().flat_map(|service| {
+        let service_at = services.iter().enumerate().flat_map(|(number, service)| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
-            service.ports.numbers().map(move |port| (key(port), service.pool))
+            service.ports.numbers().map(move |port| (key(port), number))
         });
-        let (pool_at, backends) = (pool_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
-        Self { pools, backends, services, pool_at }
+        let (service_at, backends) =
+            (service_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
+        Self { pools, backends, services, service_at }
     }
 
     /// What `config` plans for the virtual routers on `interface`.
@@ -71,6 +72,12 @@ impl Plan {
         first..last
     }
 
+    /// The backend of `flow` that has this address, if its pool has one.
+    pub fn backend_at(&self, flow: &Flow, address: Address) -> Option<u16> {
+        let mut numbers = self.numbers_of(self.pool(flow)?);
+        numbers.find(|number| address::to_map(self.backends[usize::from(*number)].address) == address)
+    }
+
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
     /// frames.
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKey, u32)> {
@@ -82,9 +89,14 @@ impl Plan {
         })
     }
 
+    /// The service that `flow` is for.
+    pub fn service(&self, flow: &Flow) -> Option<&ServiceConfig> {
+        let at = |port| self.service_at.get(&(flow.destination, flow.protocol, port));
+        at(flow.destination_port).or_else(|| at(ANY_PORT)).and_then(|number| self.services.get(*number))
+    }
+
     /// The pool that `flow` is spread among.
     pub fn pool(&self, flow: &Flow) -> Option<usize> {
-        let at = |port| self.pool_at.get(&(flow.destination, flow.protocol, port));
-        at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
+        self.service(flow).map(|service| service.pool)
     }
 }

@@ -101,6 +101,11 @@ impl Pools {
         self.conditions.get(usize::from(backend)).and_then(Condition::mac)
     }
 
+    /// Whether it is being found out where `backend` is and what its check says.
+    pub fn is_unknown(&self, backend: u16) -> bool {
+        matches!(self.conditions.get(usize::from(backend)), Some(Condition::Unknown))
+    }
+
     /// Whether `backend` can be given new flows.
     pub fn takes_flows(&self, backend: u16) -> bool {
         self.weights.get(usize::from(backend)).is_some_and(|weight| *weight > 0)

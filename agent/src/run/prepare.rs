@@ -52,6 +52,7 @@ impl PendingEngine {
         let entries = Entries {
             sockets: datapath.take_engine_sockets()?,
             flow_caches: (0..cached).map(|_| datapath.flow_cache()).collect::<Result<_, _>>()?,
+            flow_handover: config.runtime.flow_cache.then(|| datapath.flow_handover()).transpose()?,
             flows: config.runtime.flows as usize,
         };
         Ok(Self { engine: Arc::clone(engine), entries })
@@ -182,8 +183,11 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
         datapath.prune(plan)?;
     }
-    for datapath in &mut undo.datapaths {
+    for (datapath, interface) in undo.datapaths.iter_mut().zip(config.interfaces()) {
         datapath.take_over()?;
+        if config.cached_flows(interface) == 0 {
+            datapath.forget_flows()?;
+        }
     }
     let path = socket_path(&config.runtime.directory);
     if let Some(draft) = &undo.socket {
@@ -309,6 +313,7 @@ impl Opening<'_> {
         }
         self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
         let forwarded = self.datapath.forwarded()?;
-        Ok(Some(Arc::new(Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded))))
+        let engine = Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded);
+        Ok(Some(Arc::new(engine)))
     }
 }

@@ -12,7 +12,7 @@ use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
-use baton_common::flow::Flow;
+use baton_common::flow::{CachedFlow, Flow};
 use baton_common::maps::ACCEPT_RFC9568;
 use baton_common::ownership::BALANCED;
 use baton_tests::datapath::{Datapath, FOREVER, Outcome, XDP_TX};
@@ -25,24 +25,21 @@ const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
 const SOURCE_PORT: usize = 34;
 const TCP_FLAGS: usize = 47;
 
-/// What a flow cache would know of a flow: its backend, and when it was seen.
-type Cached = (u16, Option<Instant>);
-
 /// What takes the place of a flow cache.
 #[derive(Clone, Default)]
-struct Bypassed(Rc<RefCell<HashMap<Flow, Cached>>>);
+struct Bypassed(Rc<RefCell<HashMap<Flow, CachedFlow>>>);
 
 impl Bypass for Bypassed {
-    fn put(&mut self, flow: Flow, backend: u16) {
-        self.0.borrow_mut().insert(flow, (backend, None));
+    fn put(&mut self, flow: Flow, cached: CachedFlow) {
+        self.0.borrow_mut().insert(flow, cached);
     }
 
     fn remove(&mut self, flow: &Flow) {
         self.0.borrow_mut().remove(flow);
     }
 
-    fn seen(&self, flow: &Flow) -> Option<Instant> {
-        self.0.borrow().get(flow)?.1
+    fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+        self.0.borrow().get(flow).copied()
     }
 }
 
@@ -94,6 +91,13 @@ impl Bench {
         self.pools = self.pools.then(&self.plan, (0..).map(condition).take(backends).collect());
     }
 
+    /// `backend` gets no new flows.
+    fn drain(&mut self, backend: usize) {
+        let mut weights = self.pools.weights().to_vec();
+        weights[backend] = 0;
+        self.pools = self.pools.reweighted(&self.plan, weights);
+    }
+
     /// What is sent for `frame`.
     fn forward(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         self.forward_at(1, frame)
@@ -106,8 +110,8 @@ impl Bench {
     }
 
     /// The backends of the flows that are bypassed.
-    fn bypassed(&self) -> Vec<u16> {
-        self.bypassed.0.borrow().values().map(|(backend, _)| *backend).collect()
+    fn bypassed(&self) -> Vec<u32> {
+        self.bypassed.0.borrow().values().map(|cached| cached.backend).collect()
     }
 
     /// Looks after all flows.
@@ -253,7 +257,7 @@ fn a_bypassed_flow_is_forgotten_when_nobody_sees_it_any_more() {
     for flags in [SYN, ACK] {
         assert!(bench.forward(&flagged(flags)).is_some());
     }
-    bench.bypassed.0.borrow_mut().values_mut().for_each(|(_, seen)| *seen = Some(at(800)));
+    bench.bypassed.0.borrow_mut().values_mut().for_each(|cached| cached.seen_ns = at(800).as_nanos());
     bench.tend(1000);
     assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![0], (1, 0)));
     bench.tend(1701);
@@ -267,6 +271,62 @@ fn a_bypassed_flow_whose_ports_are_used_again_after_long_is_bypassed_no_more() {
         assert!(bench.forward_at(seconds, &flagged(flags)).is_some());
     }
     assert!(bench.bypassed().is_empty());
+}
+
+/// Another worker's flow, or one of the agent before, whose backends had other numbers.
+#[test]
+fn a_flow_that_the_cache_knows_keeps_its_backend() {
+    let mut before = Bench::new(&addresses(3), [2; 6]);
+    let to = |bench: &mut Bench, seconds, flags| {
+        bench.forward_at(seconds, &flagged(flags)).expect("sent")[..6].to_vec()
+    };
+    for flags in [SYN, ACK] {
+        to(&mut before, 1, flags);
+    }
+    let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
+    let mut turned = addresses(3);
+    turned.reverse();
+    let keeper = mac(2 - u8::try_from(number).expect("one of three"));
+    for (flags, seconds, is_kept, is_bypassed) in [
+        (ACK, 2, true, true),
+        (FIN | ACK, 2, true, false),
+        (SYN, 2, false, false),
+        // It is over.
+        (ACK, 902, false, false),
+    ] {
+        let mut bench = Bench::new(&turned, [2; 6]);
+        bench.drain(usize::from(2 - u8::try_from(number).expect("one of three")));
+        *bench.bypassed.0.borrow_mut() = before.bypassed.0.borrow().clone();
+        let sent = to(&mut bench, seconds, flags);
+        assert_eq!(
+            (sent == keeper, !bench.bypassed().is_empty()),
+            (is_kept, is_bypassed),
+            "{flags:02x} after {seconds} s"
+        );
+    }
+}
+
+#[test]
+fn a_flow_of_the_agent_before_waits_for_its_backend_while_that_is_being_found_out() {
+    let mut before = Bench::new(&addresses(2), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(before.forward(&flagged(flags)).is_some());
+    }
+    let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
+    let mut bench = Bench::new(&addresses(2), [2; 6]);
+    let inherited: Vec<_> = before.bypassed.0.borrow().clone().into_iter().collect();
+    for (flow, cached) in inherited {
+        bench.forwarder.inherit(flow, cached, at(2));
+    }
+    assert_eq!(bench.bypassed(), [number]);
+    bench.drain(number as usize);
+    let mut conditions = [0, 1].map(|backend| Condition::Up(mac(backend)));
+    conditions[number as usize] = Condition::Unknown;
+    bench.pools = bench.pools.then(&bench.plan, conditions.to_vec());
+    assert_eq!(bench.forward(&flagged(ACK)), None);
+    bench.lose(&[]);
+    let sent = bench.forward(&flagged(ACK)).expect("forwarded");
+    assert_eq!(sent[..6], mac(u8::try_from(number).expect("one of two")));
 }
 
 /// Both make the same of a frame.
@@ -288,8 +348,8 @@ fn the_engine_and_the_flow_cache_send_the_same_frames() {
     for frame in [plain, with(&options, 16, &44_u16.to_be_bytes()), padded] {
         let by_engine = bench.forward(&frame).expect("forwarded");
         assert!(bench.forward(&frame).is_some());
-        for (flow, (backend, _)) in bench.bypassed.0.borrow().iter() {
-            host.cache_flow(*flow, (*backend).into());
+        for (flow, cached) in bench.bypassed.0.borrow().iter() {
+            host.cache_flow(*flow, cached.backend);
         }
         let Outcome { action, frame: by_program, .. } = host.receive(&frame);
         assert_eq!((action, by_program), (XDP_TX, by_engine));

@@ -26,8 +26,7 @@ fn backends(setup: &Balanced) -> Result<Vec<(String, u16)>> {
 }
 
 #[test]
-fn a_backend_that_is_drained_keeps_its_connections_and_gets_no_others_through_restart_and_reload()
--> Result<()> {
+fn a_drained_backend_keeps_its_connections_and_gets_no_others_through_restart_and_reload() -> Result<()> {
     let setup = Balanced::with(WEB)?;
     let mut connections = (0..40).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
     let before = connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?;
@@ -47,10 +46,12 @@ fn a_backend_that_is_drained_keeps_its_connections_and_gets_no_others_through_re
     output(&mut setup.lab.baton(Host::A, "restart")?)?;
     setup.wait_for_backends(Host::A)?;
     assert!(only_others_answer(answers(&setup, 40)?), "a restart does not bring it back");
-    setup.configure(Host::A, &format!("interval_ms = 500\n{WEB}"))?;
+    assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
+    setup.configure(Host::A, &format!("check = \"http:80/\"\n{WEB}"))?;
     output(&mut setup.lab.baton(Host::A, "reload")?)?;
     setup.wait_for_backends(Host::A)?;
     assert!(only_others_answer(answers(&setup, 40)?), "nor does a reload");
+    assert_eq!(connections.iter_mut().map(Connection::ask).collect::<Result<Vec<_>>>()?, before);
 
     setup.ask(Host::A, &drain.replace("drain", "undrain"))?;
     assert_eq!(answers(&setup, 60)?.len(), 3);
