@@ -33,8 +33,8 @@ pub struct CachedFlow {
     pub address: Address,
     /// The number of its backend.
     pub backend: u32,
-    /// Always zero.
-    pub _pad: [u8; 4],
+    /// The number of its service.
+    pub service: u32,
 }
 
 /// A backend as the XDP program needs to know it. Read and written as one word.
@@ -49,7 +49,7 @@ pub struct Backend {
     pub _pad: u8,
 }
 
-/// Frames that the XDP program has forwarded to a backend, and their octets.
+/// Frames that the XDP program has forwarded to a backend, or of a service, and their octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Carried {

@@ -46,6 +46,8 @@ pub const FLOW_CACHE: &str = "FLOW_CACHE";
 pub const BACKENDS: &str = "BACKENDS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
+/// One [`crate::flow::Carried`] for each number of a service, per CPU. Not pinned, as [`FRONTENDS`].
+pub const SERVED: &str = "SERVED";
 
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
@@ -64,6 +66,8 @@ pub const MAX_VIPS: u32 = 8192;
 pub const MAX_ADDRESSES: u32 = MAX_VIPS + 2 * MAX_ROUTERS;
 /// Entries of [`FRONTENDS`].
 pub const MAX_FRONTENDS: u32 = 16_384;
+/// Services: each has two frontends at the least.
+pub const MAX_SERVICES: u32 = MAX_FRONTENDS / 2;
 /// Backends of all pools.
 pub const MAX_BACKENDS: u32 = 16_384;
 /// What [`FLOW_CACHE`] has room for unless the agent says otherwise when it loads the programs.

@@ -9,7 +9,8 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow};
 use baton_common::maps::{
     ANY_PORT, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_FLOWS, MAX_FRONTENDS,
-    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
+    MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_SERVICES, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, VipKey,
+    VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -62,6 +63,9 @@ static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static SERVED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_SERVICES, 0);
 
 #[map]
 pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -133,7 +137,8 @@ pub(crate) fn backend_of(flow: &Flow, octets: usize, now: u64) -> Option<[u8; 6]
     let cell = FLOW_CACHE.get_ptr_mut(flow)?;
     // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
     // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
-    let number = unsafe { read_volatile(addr_of!((*cell).backend)) };
+    let (number, service) =
+        unsafe { (read_volatile(addr_of!((*cell).backend)), read_volatile(addr_of!((*cell).service))) };
     let backend = BACKENDS.get_ptr(number)?;
     // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
     let [mac @ .., is_up, _] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
@@ -142,7 +147,7 @@ pub(crate) fn backend_of(flow: &Flow, octets: usize, now: u64) -> Option<[u8; 6]
     }
     // SAFETY: as above.
     unsafe { write_volatile(addr_of_mut!((*cell).seen_ns), now) };
-    if let Some(carried) = CARRIED.get_ptr_mut(number) {
+    for carried in [CARRIED.get_ptr_mut(number), SERVED.get_ptr_mut(service)].into_iter().flatten() {
         // SAFETY: as in `count`.
         unsafe {
             (*carried).frames += 1;

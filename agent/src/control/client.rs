@@ -85,6 +85,9 @@ fn say(path: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientEr
     stream.set_read_timeout(Some(match request {
         Request::Status {}
         | Request::Engine {}
+        | Request::Load {}
+        | Request::Flows { .. }
+        | Request::Trace { .. }
         | Request::Adjust { .. }
         | Request::Events {}
         | Request::Resume {} => PATIENCE,

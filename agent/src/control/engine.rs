@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::protocol::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+use super::protocol::{BackendStatus, EngineLoad, EngineStatus, PoolStatus, Response, ServiceStatus};
 use super::server::Server;
+use crate::clock;
 use crate::config::{PoolConfig, ServiceConfig};
-use crate::engine::{Adjustments, Backend, Condition, Engine, Plan, Table};
+use crate::engine::{Adjustments, Backend, Carriage, Condition, Engine, Filter, Plan, Table};
 
 impl Server {
     /// Ends the engines, whose queues the next agent waits for.
@@ -19,6 +20,25 @@ impl Server {
         self.running_engines().map(|(interface, engine)| status(interface, engine, &adjustments)).collect()
     }
 
+    /// What each engine has done, and the flows that it remembers.
+    pub(super) async fn load(&self) -> Response {
+        let mut loads = Vec::new();
+        for (interface, engine) in self.running_engines() {
+            let known = match engine.flows(Filter::default(), 0).await {
+                Ok(known) => known,
+                Err(error) => return Response::Error(format!("{interface}: {error}")),
+            };
+            let adjustments = self.adjustments.lock().await;
+            loads.push(EngineLoad {
+                engine: status(interface, engine, &adjustments),
+                at_ns: clock::now().as_nanos(),
+                service_flows: known.per_service,
+                backend_flows: known.per_backend,
+            });
+        }
+        Response::Load(loads)
+    }
+
     /// The engines, each with its interface.
     pub(super) fn running_engines(&self) -> impl Iterator<Item = (&str, &Engine)> {
         self.ports.iter().filter_map(|port| Some((port.interface.as_str(), &**port.engine.as_ref()?)))
@@ -27,15 +47,18 @@ impl Server {
 
 fn status(interface: &str, engine: &Engine, adjustments: &Adjustments) -> EngineStatus {
     let Plan { services, pools, .. } = &*engine.plan;
-    let service = |service: &ServiceConfig| ServiceStatus {
+    let service = |(service, carried): (&ServiceConfig, Carriage)| ServiceStatus {
         vip: service.vip,
         protocol: service.protocol.to_string(),
         port: service.ports.to_string(),
         pool: pools[service.pool].name.clone(),
+        frames: carried.frames,
+        octets: carried.octets,
+        begun: carried.begun,
     };
     let mut status = EngineStatus {
         interface: interface.to_owned(),
-        services: services.iter().map(service).collect(),
+        services: services.iter().zip(engine.per_service()).map(service).collect(),
         pools: self::pools(engine, adjustments),
         flows: 0,
         evicted: 0,
@@ -53,12 +76,12 @@ fn status(interface: &str, engine: &Engine, adjustments: &Adjustments) -> Engine
 }
 
 fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
-    let (plan, now, carried) = (&engine.plan, engine.pools(), engine.carried());
+    let (plan, now, carried) = (&engine.plan, engine.pools(), engine.per_backend());
     let pool = |(number, pool): (usize, &PoolConfig)| {
         let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
         let of_pool = plan.backends.iter().enumerate().filter(|(_, backend)| backend.pool == number);
         let backend = |(index, backend): (usize, &Backend)| {
-            let (frames, octets) = carried[index];
+            let Carriage { frames, octets, begun } = carried[index];
             let condition = &now.conditions()[index];
             let why = match condition {
                 Condition::Failing(how) => Some(how.clone()),
@@ -74,6 +97,7 @@ fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
                 slots: shares[index],
                 frames,
                 octets,
+                begun,
             }
         };
         PoolStatus {
@@ -155,12 +179,16 @@ pub(super) mod tests {
             slots,
             frames: 7,
             octets: 500,
+            begun: 2,
         };
         let service = ServiceStatus {
             vip: [192, 0, 2, 100].into(),
             protocol: "tcp".to_owned(),
             port: "443".to_owned(),
             pool: "web".to_owned(),
+            frames: 14,
+            octets: 1000,
+            begun: 4,
         };
         let pool = PoolStatus {
             name: "web".to_owned(),

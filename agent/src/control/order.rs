@@ -138,6 +138,9 @@ impl Server {
             refusal @ (Response::Error(_)
             | Response::Status(_)
             | Response::Engine(_)
+            | Response::Load(_)
+            | Response::Flows(_)
+            | Response::Trace(_)
             | Response::Adjusted(_)
             | Response::Outcomes(_)
             | Response::Reloaded(_)) => refusal,

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::{Config, RouterConfig};
 use crate::datapath::Counters;
 use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
-use crate::engine::{Adjustments, Engine};
+use crate::engine::{Adjustments, Engine, Filter};
 use crate::host::drained::Drained;
 use crate::track::Opinions;
 
@@ -276,6 +276,11 @@ impl Server {
                 None => stuck(),
             },
             Request::Engine {} => Response::Engine(self.engines().await),
+            Request::Load {} => self.load().await,
+            Request::Flows { vip, port, backend, limit } => {
+                self.flows(Filter { vip, port, backend }, limit).await
+            }
+            Request::Trace { flow } => self.trace(flow).await,
             Request::Adjust { pool, address, change } => self.adjust(&pool, address, change).await,
             Request::Events {} => return Answer::Lines,
             Request::Handover { vrid, interface, to } => {

@@ -118,26 +118,41 @@ impl Backends {
     }
 }
 
-/// What the program has forwarded to each backend.
-pub struct Forwarded(PerCpuArray<MapData, Plain<Carried>>);
+/// What the program has forwarded, by backends and by services.
+pub struct Forwarded {
+    to: Totals,
+    of: Totals,
+}
+
+/// Counters of each number, per CPU.
+type Totals = PerCpuArray<MapData, Plain<Carried>>;
 
 impl Forwarded {
     pub(super) fn of(bpf: &Ebpf) -> Result<Self, DatapathError> {
-        let Some(Map::PerCpuArray(data)) = bpf.map(maps::CARRIED) else {
-            return Err(DatapathError::NoMap(maps::CARRIED));
+        let totals = |name| {
+            let Some(Map::PerCpuArray(data)) = bpf.map(name) else {
+                return Err(DatapathError::NoMap(name));
+            };
+            Ok(Totals::try_from(Map::PerCpuArray(again(data)?))?)
         };
-        Ok(Self(PerCpuArray::try_from(Map::PerCpuArray(again(data)?))?))
+        Ok(Self { to: totals(maps::CARRIED)?, of: totals(maps::SERVED)? })
     }
 
-    /// Frames and octets that went to `backend`, over all CPUs.
-    pub fn to(&self, backend: u16) -> (u64, u64) {
-        let per_cpu = self.0.get(&backend.into(), 0);
-        per_cpu.map_or((0, 0), |cells| {
-            cells
-                .iter()
-                .fold((0, 0), |(frames, octets), cell| (frames + cell.0.frames, octets + cell.0.octets))
-        })
+    /// Frames and octets that went to `backend`.
+    pub fn to_backend(&self, backend: u16) -> (u64, u64) {
+        sum(&self.to, backend)
     }
+
+    /// Frames and octets that were for `service`.
+    pub fn of_service(&self, service: u16) -> (u64, u64) {
+        sum(&self.of, service)
+    }
+}
+
+/// Frames and octets of `number`, over all CPUs.
+fn sum(totals: &Totals, number: u16) -> (u64, u64) {
+    let add = |(frames, octets), cell: &Plain<Carried>| (frames + cell.0.frames, octets + cell.0.octets);
+    totals.get(&number.into(), 0).map_or((0, 0), |cells| cells.iter().fold((0, 0), add))
 }
 
 /// The same map by a descriptor of its own, for another thread.

@@ -3,6 +3,7 @@
 use baton_common::flow::Flow;
 
 use super::flow;
+use super::flows::Target;
 use super::maglev::Table;
 use super::plan::Plan;
 use super::pools::Pools;
@@ -12,8 +13,8 @@ use crate::wire::Mac;
 /// A backend that was found for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Its number.
-    pub backend: u16,
+    /// Its number, and that of the service.
+    pub target: Target,
     /// Where it is.
     pub mac: Mac,
     /// Whether the flow has had it before.
@@ -21,24 +22,26 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The backend of a packet of `flow`, which has had the backend `before` if it is known.
+    /// The backend of a packet of `flow`, which was for `before` if it is known.
     ///
     /// # Errors
     ///
     /// There is none.
-    pub fn make(plan: &Plan, pools: &Pools, flow: &Flow, before: Option<u16>) -> Result<Self, Loss> {
-        if let Some(backend) = before {
-            if let Some(mac) = pools.mac(backend) {
-                return Ok(Self { backend, mac, is_kept: true });
+    pub fn make(plan: &Plan, pools: &Pools, flow: &Flow, before: Option<Target>) -> Result<Self, Loss> {
+        if let Some(target) = before {
+            if let Some(mac) = pools.mac(target.backend) {
+                return Ok(Self { target, mac, is_kept: true });
             }
             // It may be in order: another one would reset the flow.
-            if pools.is_unknown(backend) {
+            if pools.is_unknown(target.backend) {
                 return Err(Loss::NoBackend);
             }
         }
-        let pool = plan.pool(flow).ok_or(Loss::NoService)?;
+        let service = plan.service(flow).ok_or(Loss::NoService)?;
+        let pool = plan.services[usize::from(service)].pool;
         let backend = in_table(pools, pool, flow).ok_or(Loss::NoBackend)?;
-        Ok(Self { backend, mac: pools.mac(backend).ok_or(Loss::NoBackend)?, is_kept: false })
+        let mac = pools.mac(backend).ok_or(Loss::NoBackend)?;
+        Ok(Self { target: Target { backend, service }, mac, is_kept: false })
     }
 }
 

@@ -7,7 +7,8 @@ use baton_common::flow::{CachedFlow, Flow};
 
 use super::choice::Choice;
 use super::flow;
-use super::flows::{Flows, Found};
+use super::flows::{Flows, Found, Target};
+use super::inquiry::Desk;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
@@ -78,8 +79,8 @@ impl<B: Bypass> Forwarder<B> {
     /// Direct server return on the segment: nothing but the Ethernet addresses changes, and the backend answers the client itself.
     pub fn forward(&mut self, frame: &mut [u8], pools: &Pools, now: Instant) -> bool {
         match self.backend_of(frame, pools, now) {
-            Ok((backend, mac)) => {
-                self.traffic.forwarded(backend, frame.len());
+            Ok((target, mac)) => {
+                self.traffic.forwarded(target, frame.len());
                 let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
                 addresses[..6].copy_from_slice(&mac);
                 addresses[6..].copy_from_slice(&self.device_mac);
@@ -106,38 +107,44 @@ impl<B: Bypass> Forwarder<B> {
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
     }
 
-    fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(u16, Mac), Loss> {
+    /// Answers a part of what is asked at `desk`. Whether there is more to do.
+    pub(super) fn answer(&self, desk: &mut Desk, now: Instant) -> bool {
+        desk.attend(&self.plan, &self.flows, now)
+    }
+
+    fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
         let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
         let hash = flow::hash(&flow);
         let found = self.find(&flow, hash, signal, now);
-        let choice = Choice::make(&self.plan, pools, &flow, found.map(|found| found.backend))?;
-        let Choice { backend, mac, is_kept } = choice;
+        let choice = Choice::make(&self.plan, pools, &flow, found.map(|found| found.target))?;
+        let Choice { target, mac, is_kept } = choice;
         match signal {
             Signal::End if is_kept => self.end_bypass(&flow),
             Signal::Continue | Signal::Datagram if is_kept => {
                 if found.is_some_and(|found| found.is_established) {
-                    self.begin_bypass(flow, backend, now);
+                    self.begin_bypass(flow, target, now);
                 }
             }
             Signal::Begin if is_kept => {}
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::End => {
                 // Where its own is lost, another backend resets the connection, so that the client knows at once.
                 self.flows.forget(&flow, hash);
-                self.begin(flow, hash, signal, backend, now);
+                self.begin(flow, hash, signal, target, now);
             }
             // An error begins nothing.
             Signal::Error => {}
         }
-        Ok((backend, mac))
+        Ok((target, mac))
     }
 
     /// Gives a flow the backend that was chosen for it.
-    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
+    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, target: Target, now: Instant) {
+        self.traffic.begun(target);
         // Of an earlier connection with the same ports, or of a backend that is lost.
         self.end_bypass(&flow);
         let Self { flows, bypass, .. } = self;
         let seen = |flow: &Flow| seen_by(bypass.as_ref(), flow);
-        if let Some(evicted) = flows.put(flow, hash, signal, backend, now, seen) {
+        if let Some(evicted) = flows.put(flow, hash, signal, target, now, seen) {
             self.end_bypass(&evicted);
         }
     }
@@ -145,9 +152,9 @@ impl<B: Bypass> Forwarder<B> {
     /// Takes up a flow that the agent before has forwarded, and bypasses it again.
     pub fn inherit(&mut self, flow: Flow, cached: CachedFlow, now: Instant) {
         let seen = Instant::from_nanos(cached.seen_ns);
-        if let Some(backend) = self.plan.backend_at(&flow, cached.address) {
-            self.adopt(flow, flow::hash(&flow), backend, seen, now);
-            self.begin_bypass(flow, backend, seen);
+        if let Some(target) = self.plan.target(&flow, cached.address) {
+            self.adopt(flow, flow::hash(&flow), target, seen, now);
+            self.begin_bypass(flow, target, seen);
         }
     }
 
@@ -159,25 +166,25 @@ impl<B: Bypass> Forwarder<B> {
             return found;
         }
         let cached = self.bypass.as_ref()?.find(flow)?;
-        let backend = self.plan.backend_at(flow, cached.address)?;
-        self.adopt(*flow, hash, backend, Instant::from_nanos(cached.seen_ns), now);
+        let target = self.plan.target(flow, cached.address)?;
+        self.adopt(*flow, hash, target, Instant::from_nanos(cached.seen_ns), now);
         self.flows.find(flow, hash, signal, now)
     }
 
     /// Remembers an established flow that was last `seen` elsewhere.
-    fn adopt(&mut self, flow: Flow, hash: u64, backend: u16, seen: Instant, now: Instant) {
+    fn adopt(&mut self, flow: Flow, hash: u64, target: Target, seen: Instant, now: Instant) {
         let Self { flows, bypass, .. } = self;
         let seen_elsewhere = |flow: &Flow| seen_by(bypass.as_ref(), flow);
-        if let Some(evicted) = flows.adopt(flow, hash, backend, seen, now, seen_elsewhere) {
+        if let Some(evicted) = flows.adopt(flow, hash, target, seen, now, seen_elsewhere) {
             self.end_bypass(&evicted);
         }
     }
 
-    fn begin_bypass(&mut self, flow: Flow, backend: u16, seen: Instant) {
+    fn begin_bypass(&mut self, flow: Flow, target: Target, seen: Instant) {
         if let Some(bypass) = &mut self.bypass {
-            let address = address::to_map(self.plan.backends[usize::from(backend)].address);
-            let (seen_ns, backend) = (seen.as_nanos(), backend.into());
-            bypass.put(flow, CachedFlow { seen_ns, address, backend, _pad: [0; 4] });
+            let address = address::to_map(self.plan.backends[usize::from(target.backend)].address);
+            let (backend, service) = (target.backend.into(), target.service.into());
+            bypass.put(flow, CachedFlow { seen_ns: seen.as_nanos(), address, backend, service });
         }
     }
 

@@ -19,6 +19,7 @@ mod flow;
 mod flows;
 mod forwarder;
 mod health;
+mod inquiry;
 mod maglev;
 mod packet;
 mod plan;
@@ -27,21 +28,24 @@ mod traffic;
 mod watch;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use std::{io, iter};
 
 use arc_swap::ArcSwap;
+use baton_common::flow::{CachedFlow, Flow};
 
 pub use adjustments::{Adjustment, Adjustments};
 pub use choice::{Choice, in_table, slot};
+pub use flows::{Remembered, State, Target};
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
+pub use inquiry::{Filter, Known, NoAnswer};
 pub use maglev::{SLOTS, Table};
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools};
-pub use traffic::{Loss, Traffic};
+pub use traffic::{Carriage, Loss, Traffic};
 
 use crate::clock;
 use crate::datapath::{Backends, DatapathError, FlowCache, FlowHandover, Forwarded, Sockets};
@@ -49,6 +53,7 @@ use crate::host::neighbours::Neighbours;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
 use health::Shift;
+use inquiry::{Desk, Desks};
 use watch::Watch;
 use worker::Worker;
 
@@ -72,8 +77,11 @@ pub struct Engine {
     pools: Arc<ArcSwap<Pools>>,
     /// What each worker has done.
     traffic: Vec<Arc<Traffic>>,
-    /// What went past them.
+    /// What went past them, and of which flows.
     forwarded: Forwarded,
+    cached: Option<FlowCache>,
+    /// Where workers are asked, once they are started.
+    desks: OnceLock<Desks>,
     health: Arc<Health>,
     device_mac: Mac,
     interface: String,
@@ -88,15 +96,26 @@ impl Engine {
         device_mac: Mac,
         queues: u32,
         forwarded: Forwarded,
+        cached: Option<FlowCache>,
     ) -> Self {
-        let traffic = || Arc::new(Traffic::new(plan.backends.len()));
+        let traffic = || Arc::new(Traffic::new(plan.backends.len(), plan.services.len()));
         let traffic = (0..queues).map(|_| traffic()).collect();
         let weights = adjustments.weights(&plan);
         let pools = Pools::unknown(&plan).reweighted(&plan, weights);
         let pools = Arc::new(ArcSwap::from_pointee(pools));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
         let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues));
-        Self { plan, pools, traffic, forwarded, health, device_mac, interface }
+        Self {
+            plan,
+            pools,
+            traffic,
+            forwarded,
+            cached,
+            desks: OnceLock::new(),
+            health,
+            device_mac,
+            interface,
+        }
     }
 
     /// The pools as they are at this moment.
@@ -118,16 +137,56 @@ impl Engine {
         self.traffic.iter().map(AsRef::as_ref)
     }
 
-    /// Frames and octets that went to each backend, through the workers and past them.
-    pub fn carried(&self) -> Vec<(u64, u64)> {
-        let mut carried: Vec<_> =
-            (0..).map(|backend| self.forwarded.to(backend)).take(self.plan.backends.len()).collect();
+    /// What went to each backend, through the workers and past them.
+    pub fn per_backend(&self) -> Vec<Carriage> {
+        let past = |backend| self.forwarded.to_backend(backend);
+        self.sum(self.plan.backends.len(), past, |traffic| Box::new(traffic.per_backend()))
+    }
+
+    /// What was for each service, through the workers and past them.
+    pub fn per_service(&self) -> Vec<Carriage> {
+        let past = |service| self.forwarded.of_service(service);
+        self.sum(self.plan.services.len(), past, |traffic| Box::new(traffic.per_service()))
+    }
+
+    fn sum<'a>(
+        &'a self,
+        count: usize,
+        past: impl Fn(u16) -> (u64, u64),
+        through: impl Fn(&'a Traffic) -> Box<dyn Iterator<Item = Carriage> + 'a>,
+    ) -> Vec<Carriage> {
+        let past = |number| {
+            let (frames, octets) = past(number);
+            Carriage { frames, octets, begun: 0 }
+        };
+        let mut sums: Vec<Carriage> = (0..).map(past).take(count).collect();
         for traffic in &self.traffic {
-            for (sum, (frames, octets)) in carried.iter_mut().zip(traffic.per_backend()) {
-                *sum = (sum.0 + frames, sum.1 + octets);
-            }
+            sums.iter_mut().zip(through(traffic)).for_each(|(sum, of_worker)| sum.add(of_worker));
         }
-        carried
+        sums
+    }
+
+    /// Some of the flows that the workers remember and `filter` lets through, `limit` at most, and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// The workers do not answer.
+    pub async fn flows(&self, filter: Filter, limit: usize) -> Result<Known, NoAnswer> {
+        self.desks.get().ok_or(NoAnswer)?.flows(&self.plan, filter, limit).await
+    }
+
+    /// What the workers remember of `flow`.
+    ///
+    /// # Errors
+    ///
+    /// The workers do not answer.
+    pub async fn find(&self, flow: Flow) -> Result<Option<Remembered>, NoAnswer> {
+        self.desks.get().ok_or(NoAnswer)?.find(&self.plan, flow).await
+    }
+
+    /// What XDP knows of `flow`.
+    pub fn cached(&self, flow: &Flow) -> Option<CachedFlow> {
+        self.cached.as_ref()?.find(flow)
     }
 
     /// Starts the workers, as soon as all queues are free.
@@ -142,6 +201,8 @@ impl Engine {
             Forwarder::new(Arc::clone(&self.plan), flows, cache, self.device_mac, Arc::clone(traffic))
         };
         let mut forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let (ways, desks): (Vec<_>, Vec<_>) = self.traffic.iter().map(|_| Desk::new()).unzip();
+        let _ = self.desks.set(Desks(ways.into()));
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
         let interface = self.interface.clone();
         self.health.begin();
@@ -151,7 +212,7 @@ impl Engine {
             {
                 tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
             }
-            match open(&interface, forwarders, sockets, &pools, &health) {
+            match open(&interface, forwarders, desks, sockets, &pools, &health) {
                 Ok(()) => tracing::info!(interface, "engine up"),
                 // For another agent.
                 Err(_) if health.is_over() => {}
@@ -218,6 +279,7 @@ fn inherit(
 fn open(
     interface: &str,
     forwarders: Vec<Forwarder<FlowCache>>,
+    desks: Vec<Desk>,
     mut sockets: Sockets,
     pools: &Arc<ArcSwap<Pools>>,
     health: &Arc<Health>,
@@ -225,11 +287,11 @@ fn open(
     let rings = (0..).take(forwarders.len()).map(|queue| open_ring(interface, queue, health));
     let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
     let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
-    for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
+    for (queue, ((ring, forwarder), desk)) in (0..).zip(rings.into_iter().zip(forwarders).zip(desks)) {
         let (pools, health, shift) = (Arc::clone(pools), Arc::clone(health), Shift::begin(health));
         let run = move || {
             worker::pin(queue);
-            Worker { ring, forwarder, pools, health, _shift: shift }.run();
+            Worker { ring, forwarder, pools, desk, health, _shift: shift }.run();
         };
         thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
+use super::flows::Target;
 use crate::address;
 use crate::config::{Config, PoolConfig, ServiceConfig};
 
@@ -31,7 +32,7 @@ pub struct Plan {
     /// The services at the addresses of an interface.
     pub services: Vec<ServiceConfig>,
     /// The numbers of the services, by what clients send to.
-    service_at: HashMap<(Address, u8, u16), usize>,
+    service_at: HashMap<(Address, u8, u16), u16>,
 }
 
 impl Plan {
@@ -48,7 +49,7 @@ impl Plan {
         let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
             backends.iter().map(|it| Backend { address: it.address, weight: it.weight, pool }).collect()
         };
-        let service_at = services.iter().enumerate().flat_map(|(number, service)| {
+        let service_at = (0..).zip(&services).flat_map(|(number, service)| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
             service.ports.numbers().map(move |port| (key(port), number))
         });
@@ -72,10 +73,13 @@ impl Plan {
         first..last
     }
 
-    /// The backend of `flow` that has this address, if its pool has one.
-    pub fn backend_at(&self, flow: &Flow, address: Address) -> Option<u16> {
-        let mut numbers = self.numbers_of(self.pool(flow)?);
-        numbers.find(|number| address::to_map(self.backends[usize::from(*number)].address) == address)
+    /// Where `flow` goes by the address of its backend, if its service has one with that.
+    pub fn target(&self, flow: &Flow, address: Address) -> Option<Target> {
+        let service = self.service(flow)?;
+        let mut numbers = self.numbers_of(self.services[usize::from(service)].pool);
+        let has_address =
+            |number: &u16| address::to_map(self.backends[usize::from(*number)].address) == address;
+        numbers.find(has_address).map(|backend| Target { backend, service })
     }
 
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
@@ -89,14 +93,14 @@ impl Plan {
         })
     }
 
-    /// The service that `flow` is for.
-    pub fn service(&self, flow: &Flow) -> Option<&ServiceConfig> {
+    /// The number of the service that `flow` is for.
+    pub fn service(&self, flow: &Flow) -> Option<u16> {
         let at = |port| self.service_at.get(&(flow.destination, flow.protocol, port));
-        at(flow.destination_port).or_else(|| at(ANY_PORT)).and_then(|number| self.services.get(*number))
+        at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
     }
 
     /// The pool that `flow` is spread among.
     pub fn pool(&self, flow: &Flow) -> Option<usize> {
-        self.service(flow).map(|service| service.pool)
+        self.service(flow).map(|service| self.services[usize::from(service)].pool)
     }
 }

@@ -313,7 +313,8 @@ impl Opening<'_> {
         }
         self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
         let forwarded = self.datapath.forwarded()?;
-        let engine = Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded);
+        let cached = self.config.runtime.flow_cache.then(|| self.datapath.flow_cache()).transpose()?;
+        let engine = Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded, cached);
         Ok(Some(Arc::new(engine)))
     }
 }

@@ -65,9 +65,10 @@ fn the_maps_are_what_the_contract_says() {
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::FRONTENDS, [HASH, 24, 4, 16_384, 0]),
         (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::FLOW_CACHE, [LRU_HASH, 40, 16, 1024, 0]),
+        (maps::FLOW_CACHE, [LRU_HASH, 40, 32, 1024, 0]),
         (maps::BACKENDS, [ARRAY, 4, 8, 16_384, 0]),
         (maps::CARRIED, [PERCPU_ARRAY, 4, 16, 16_384, 0]),
+        (maps::SERVED, [PERCPU_ARRAY, 4, 16, 8192, 0]),
         (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 38, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));

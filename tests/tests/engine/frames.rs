@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, ServiceConfig};
-use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic};
+use baton::engine::{Bypass, Carriage, Condition, Forwarder, Loss, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
 use baton_common::flow::{CachedFlow, Flow};
@@ -71,7 +71,7 @@ impl Bench {
         let service =
             ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
         let plan = Arc::new(Plan::new(&[pool], vec![service]));
-        let traffic = Arc::new(Traffic::new(addresses.len()));
+        let traffic = Arc::new(Traffic::new(addresses.len(), 1));
         let bypassed = Bypassed::default();
         let bypass = Some(bypassed.clone());
         let forwarder = Forwarder::new(Arc::clone(&plan), 1024, bypass, device_mac, Arc::clone(&traffic));
@@ -157,7 +157,9 @@ fn a_frame_is_readdressed_and_nothing_else_of_it_changes() {
     let mut bench = Bench::new(&addresses(1), device_mac);
     let sent = bench.forward(&octets("lb-tcp-syn-vip")).expect("it is for the service");
     assert_eq!(sent, with(&expected, 0, &mac(0)));
-    assert_eq!(bench.traffic.per_backend().collect::<Vec<_>>(), [(1, expected.len() as u64)]);
+    let carried = Carriage { frames: 1, octets: expected.len() as u64, begun: 1 };
+    assert_eq!(bench.traffic.per_backend().collect::<Vec<_>>(), [carried]);
+    assert_eq!(bench.traffic.per_service().collect::<Vec<_>>(), [carried]);
     let tag = [(0x8100, 7)];
     let sent = bench.forward(&tagged(&octets("lb-tcp-syn-vip"), &tag)).expect("tagged or not");
     assert_eq!(sent, tagged(&with(&expected, 0, &mac(0)), &tag));
@@ -385,7 +387,7 @@ proptest! {
             *place = octet;
         }
         let sent = bench.forward(&frame);
-        let forwarded: u64 = bench.traffic.per_backend().map(|(frames, _)| frames).sum();
+        let forwarded: u64 = bench.traffic.per_backend().map(|carried| carried.frames).sum();
         let lost: u64 = bench.traffic.losses().map(|(_, count)| count).sum();
         prop_assert_eq!((forwarded, lost), if sent.is_some() { (1, 0) } else { (0, 1) });
         if let Some(sent) = sent {

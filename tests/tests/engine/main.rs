@@ -4,5 +4,6 @@
 
 mod direct;
 mod frames;
+mod inquiries;
 mod orders;
 mod support;

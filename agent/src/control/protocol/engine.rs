@@ -33,6 +33,12 @@ pub struct ServiceStatus {
     pub port: String,
     /// The name of its pool.
     pub pool: String,
+    /// Frames of its flows that were sent on.
+    pub frames: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Flows that have begun.
+    pub begun: u64,
 }
 
 /// The backends of a pool.
@@ -98,4 +104,19 @@ pub struct BackendStatus {
     pub frames: u64,
     /// Octets of these.
     pub octets: u64,
+    /// Flows that have begun to go to it.
+    pub begun: u64,
+}
+
+/// What an engine has done until a moment; the difference of two is its load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLoad {
+    /// What it has done.
+    pub engine: EngineStatus,
+    /// When that was.
+    pub at_ns: u64,
+    /// The flows that are remembered of each service, in their order.
+    pub service_flows: Vec<u64>,
+    /// The flows that are remembered of each backend of each pool, in their order.
+    pub backend_flows: Vec<u64>,
 }

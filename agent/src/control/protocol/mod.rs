@@ -1,13 +1,17 @@
 //! What is said over the control socket. Times that end in `_ns` are CLOCK_BOOTTIME of the host.
 
 mod engine;
+mod flow;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use engine::{Adjusted, BackendChange, BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+pub use engine::{
+    Adjusted, BackendChange, BackendStatus, EngineLoad, EngineStatus, PoolStatus, ServiceStatus,
+};
+pub use flow::{FlowList, FlowName, FlowStatus, Trace};
 
 use crate::config::Difference;
 
@@ -20,6 +24,24 @@ pub enum Request {
     Status {},
     /// Describe what the engines do.
     Engine {},
+    /// Describe what the engines do, with the flows that they remember.
+    Load {},
+    /// Tell some of the flows that the engines know.
+    Flows {
+        /// Only those to this virtual address.
+        vip: Option<IpAddr>,
+        /// Only those to this port.
+        port: Option<u16>,
+        /// Only those of this backend.
+        backend: Option<IpAddr>,
+        /// So many of each interface at most, up to 10 000.
+        limit: u32,
+    },
+    /// Tell what would become of a frame that goes on with this flow.
+    Trace {
+        /// The flow.
+        flow: FlowName,
+    },
     /// Set something for a backend, above its configuration.
     Adjust {
         /// The name of its pool.
@@ -58,6 +80,12 @@ pub enum Response {
     Status(Status),
     /// To `engine`: one for each interface that has services.
     Engine(Vec<EngineStatus>),
+    /// To `load`: one for each interface that has services.
+    Load(Vec<EngineLoad>),
+    /// To `flows`: one list for each interface that has services.
+    Flows(Vec<FlowList>),
+    /// To `trace`.
+    Trace(Trace),
     /// To `adjust`.
     Adjusted(Adjusted),
     /// To an order.
