@@ -1,8 +1,10 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use baton::control::protocol::FlowName;
 use clap::{Args, Parser, Subcommand};
 
 /// Moves virtual IP addresses between hosts faster than a client can notice.
@@ -45,9 +47,19 @@ pub(crate) enum Errand {
     Schema,
     /// Show what a running agent is doing and why.
     Status(Question),
-    /// Show what the engine does with the traffic of services.
+    /// Show what the engine does with the traffic of services, and change it.
     #[command(subcommand)]
     Engine(EngineVerb),
+    /// Tell what would become of a frame: which verdict, which backend, and why. Nothing is sent, and nothing changes.
+    ///
+    /// It is taken for one that goes on with its flow; the flow is written as `baton engine flows` prints it.
+    Trace {
+        /// Whom to ask, and how to print the answer.
+        #[command(flatten)]
+        question: Question,
+        /// The flow, as "tcp 203.0.113.7:51515 -> 192.0.2.100:443".
+        flow: FlowName,
+    },
     /// Tell in words why every virtual router is what it is, and how long each stage of the last change took.
     Explain(ConfigPath),
     /// Tell what every virtual router and tracker is, and then whatever happens, as lines of JSON.
@@ -103,11 +115,106 @@ pub(crate) enum Errand {
     Detach(ConfigPath),
 }
 
-/// What is shown of the engine.
+/// What is shown of the engine, and set.
+///
+/// What is set for a backend holds on this node, until it is set again or the host boots: through reloads and restarts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineVerb {
     /// Pools and backends: in what condition they are, which share of new flows they get, and what they got.
     Backends(Question),
+    /// What each service and backend gets, once a second until Ctrl-C: frames, bits and new flows a second, and flows.
+    ///
+    /// Not as a table that is drawn again where standard output is no terminal.
+    Top {
+        /// Whom to ask, and how to print the answer: JSON has a line for each second.
+        #[command(flatten)]
+        question: Question,
+        /// Only for the next second.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Flows that the workers remember: where each goes, how far it is, and whether XDP forwards it by itself.
+    Flows {
+        /// Whom to ask, and how to print the answer.
+        #[command(flatten)]
+        question: Question,
+        /// Only those to this VIP, or to this port of it.
+        #[arg(long, value_name = "VIP[:PORT]")]
+        service: Option<ServiceName>,
+        /// Only those of the backend with this address.
+        #[arg(long, value_name = "ADDRESS")]
+        backend: Option<IpAddr>,
+        /// So many at most of each interface, up to 10000.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: u32,
+    },
+    /// Give a backend another share of new flows than configured.
+    Weight {
+        /// Which backend, and how to print the answer.
+        #[command(flatten)]
+        backend: BackendName,
+        /// 0 to 1000, or `configured`.
+        weight: Weight,
+    },
+    /// Give a backend no new flows; those that it has go on.
+    Drain(BackendName),
+    /// Give a backend new flows again after `baton engine drain`, by its weight.
+    Undrain(BackendName),
+}
+
+/// The place of a service, `192.0.2.100`, `192.0.2.100:443` or `[2001:db8::100]:443`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServiceName {
+    /// The virtual address.
+    pub(crate) vip: IpAddr,
+    /// The port; all of them if there is none.
+    pub(crate) port: Option<u16>,
+}
+
+impl FromStr for ServiceName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let with_port = text.parse::<SocketAddr>();
+        let with_port = with_port.map(|place| Self { vip: place.ip(), port: Some(place.port()) });
+        with_port.or_else(|_| {
+            let vip = text.parse().map_err(|_| "write a VIP, or VIP:PORT, such as 192.0.2.100:443")?;
+            Ok(Self { vip, port: None })
+        })
+    }
+}
+
+/// Which backend is meant.
+#[derive(Args, Debug)]
+pub(crate) struct BackendName {
+    /// Whom to ask, and how to print the answer.
+    #[command(flatten)]
+    pub(crate) question: Question,
+    /// The name of its pool.
+    pub(crate) pool: String,
+    /// Its own address.
+    pub(crate) address: IpAddr,
+}
+
+/// A weight on the command line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Weight {
+    /// As it is configured.
+    Configured,
+    /// This one.
+    Number(u16),
+}
+
+impl FromStr for Weight {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "configured" => Ok(Self::Configured),
+            // The agent knows how large it may be.
+            number => number.parse().map(Self::Number).map_err(|_| "write 0 to 1000, or configured"),
+        }
+    }
 }
 
 /// Where the configuration is.

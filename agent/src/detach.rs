@@ -7,6 +7,7 @@ use anyhow::Context;
 use crate::config::Config;
 use crate::control::{server, socket_path};
 use crate::datapath::{Pins, refuse_foreign_pins};
+use crate::engine::Adjustments;
 use crate::host::changes::HostChanges;
 use crate::host::drained::Drained;
 use crate::host::lock::{DirectoryLock, HostLock};
@@ -41,6 +42,7 @@ pub fn detach(config: &Config) -> anyhow::Result<()> {
     }
     changes.forget()?;
     let _ = Drained::of(directory).clear();
+    let _ = Adjustments::forget(directory);
     // An agent that was killed has left it; that nobody listens there is shown by the lock on the directory.
     let _ = server::remove(&socket_path(directory));
     // Another agent's files, or the operator's, keep it.

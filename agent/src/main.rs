@@ -5,21 +5,25 @@ mod log;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use baton::config::{Config, ConfigError, Runtime};
-use baton::control::protocol::{Request, Response};
-use baton::control::{client, engine, explain, render, socket_path};
+use baton::control::protocol::{BackendChange, Request, Response};
+use baton::control::{adjust, client, engine, explain, flows, render, socket_path, top, trace};
 use baton::decap::Decap;
 use baton::guardian::{self, Progress, Side};
 use baton::review::review;
 use clap::Parser;
-use cli::{Cli, ConfigPath, EngineVerb, Errand, Question, Verb};
+use cli::{BackendName, Cli, ConfigPath, EngineVerb, Errand, Question, Verb, Weight};
 use log::Log;
 use tracing_subscriber::EnvFilter;
 
 const OTHER_ANSWER: &str = "the agent answered another question; is it of another version than this command?";
+
+/// From one look at the load of the engines to the next.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the end waits for a slow reader of the log.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
@@ -90,9 +94,10 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
             print(&if json { pretty(&status)? } else { render::status(&status) })?;
         }
-        Errand::Engine(EngineVerb::Backends(Question { config, json })) => {
-            let Response::Engine(engines) = ask(&config, &Request::Engine {})? else { bail!(OTHER_ANSWER) };
-            print(&if json { pretty(&engines)? } else { engine::backends(&engines) })?;
+        Errand::Engine(verb) => execute_engine(verb)?,
+        Errand::Trace { question: Question { config, json }, flow } => {
+            let Response::Trace(trace) = ask(&config, &Request::Trace { flow })? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&trace)? } else { trace::trace(&trace) })?;
         }
         Errand::Explain(config) => {
             let Response::Status(status) = ask(&config, &Request::Status {})? else { bail!(OTHER_ANSWER) };
@@ -127,6 +132,60 @@ fn execute(errand: Errand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn execute_engine(verb: EngineVerb) -> anyhow::Result<()> {
+    match verb {
+        EngineVerb::Backends(Question { config, json }) => {
+            let Response::Engine(engines) = ask(&config, &Request::Engine {})? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&engines)? } else { engine::backends(&engines) })
+        }
+        EngineVerb::Top { question, once } => watch_load(&question, once),
+        EngineVerb::Flows { question: Question { config, json }, service, backend, limit } => {
+            let (vip, port) = service.map_or((None, None), |service| (Some(service.vip), service.port));
+            let request = Request::Flows { vip, port, backend, limit };
+            let Response::Flows(lists) = ask(&config, &request)? else { bail!(OTHER_ANSWER) };
+            print(&if json { pretty(&lists)? } else { flows::flows(&lists) })
+        }
+        EngineVerb::Weight { backend, weight: Weight::Configured } => {
+            change(backend, BackendChange::ConfiguredWeight)
+        }
+        EngineVerb::Weight { backend, weight: Weight::Number(weight) } => {
+            change(backend, BackendChange::Weight(weight))
+        }
+        EngineVerb::Drain(backend) => change(backend, BackendChange::Drain),
+        EngineVerb::Undrain(backend) => change(backend, BackendChange::Undrain),
+    }
+}
+
+/// Prints the load of the engines each second.
+fn watch_load(Question { config, json }: &Question, once: bool) -> anyhow::Result<()> {
+    let load = || {
+        let Response::Load(loads) = ask(config, &Request::Load {})? else { bail!(OTHER_ANSWER) };
+        anyhow::Ok(loads)
+    };
+    let is_drawn_again = !json && !once && io::stdout().is_terminal();
+    let mut before = load()?;
+    loop {
+        thread::sleep(LOAD_INTERVAL);
+        let after = load()?;
+        let rates = top::rates(&before, &after);
+        let text = if *json { serde_json::to_string(&rates)? + "\n" } else { top::table(&rates) };
+        let is_read = write_out(&if is_drawn_again { top::CLEAR.to_owned() + &text } else { text })?;
+        if once || !is_read {
+            return Ok(());
+        }
+        before = after;
+    }
+}
+
+/// Has the agent set something for a backend.
+fn change(backend: BackendName, change: BackendChange) -> anyhow::Result<()> {
+    let BackendName { question: Question { config, json }, pool, address } = backend;
+    let Response::Adjusted(adjusted) = ask(&config, &Request::Adjust { pool, address, change })? else {
+        bail!(OTHER_ANSWER)
+    };
+    print(&if json { pretty(&adjusted)? } else { adjust::adjusted(&adjusted) })
+}
+
 /// Has the agent carry out an order; it has failed where any virtual router did not follow.
 fn order(Question { config, json }: &Question, request: &Request) -> anyhow::Result<ExitCode> {
     let Response::Outcomes(outcomes) = ask(config, request)? else { bail!(OTHER_ANSWER) };
@@ -142,6 +201,10 @@ fn ask(config: &ConfigPath, request: &Request) -> anyhow::Result<Response> {
         Response::Error(message) => bail!(message),
         answer @ (Response::Status(_)
         | Response::Engine(_)
+        | Response::Load(_)
+        | Response::Flows(_)
+        | Response::Trace(_)
+        | Response::Adjusted(_)
         | Response::Outcomes(_)
         | Response::Restarted(_)
         | Response::Reloaded(_)) => Ok(answer),

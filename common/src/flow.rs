@@ -22,16 +22,19 @@ pub struct Flow {
     pub _pad: [u8; 3],
 }
 
-/// What the XDP program knows of a flow. The engine puts it there, the program notes what it sees.
+/// What the XDP program knows of a flow. The engine puts it there, the program notes what it sees, and the next agent's engine
+/// takes it up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CachedFlow {
-    /// When its last frame was forwarded, in ns of CLOCK_BOOTTIME; 0 before the first.
+    /// When its last frame was forwarded, or before that, when it was put here, in ns of CLOCK_BOOTTIME.
     pub seen_ns: u64,
+    /// The address of its backend, for other agents, which may number backends otherwise. The program does not read it.
+    pub address: Address,
     /// The number of its backend.
     pub backend: u32,
-    /// Always zero.
-    pub _pad: [u8; 4],
+    /// The number of its service.
+    pub service: u32,
 }
 
 /// A backend as the XDP program needs to know it. Read and written as one word.
@@ -60,7 +63,7 @@ pub struct Tunnel {
     pub _pad: [u8; 4],
 }
 
-/// Frames that the XDP program has forwarded to a backend, and their octets.
+/// Frames that the XDP program has forwarded to a backend, or of a service, and their octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Carried {
@@ -71,7 +74,7 @@ pub struct Carried {
 }
 
 const _: () = assert!(size_of::<Flow>() == 40);
-const _: () = assert!(size_of::<CachedFlow>() == 16);
+const _: () = assert!(size_of::<CachedFlow>() == 32);
 const _: () = assert!(size_of::<Backend>() == 8);
 const _: () = assert!(size_of::<Tunnel>() == 40);
 const _: () = assert!(size_of::<Carried>() == 16);

@@ -39,7 +39,8 @@ pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
-/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Not pinned, as [`FRONTENDS`].
+/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Each agent brings its own, and pins
+/// it for the next one when that of the agent before is read.
 pub const FLOW_CACHE: &str = "FLOW_CACHE";
 /// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
 pub const BACKENDS: &str = "BACKENDS";
@@ -47,6 +48,8 @@ pub const BACKENDS: &str = "BACKENDS";
 pub const TUNNELS: &str = "TUNNELS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
+/// One [`crate::flow::Carried`] for each number of a service, per CPU. Not pinned, as [`FRONTENDS`].
+pub const SERVED: &str = "SERVED";
 
 /// Addresses of the nodes that may wrap packets for a backend, each with 0. Only `baton decap` fills it.
 pub const DECAP_NODES: &str = "DECAP_NODES";
@@ -74,6 +77,8 @@ pub const MAX_VIPS: u32 = 8192;
 pub const MAX_ADDRESSES: u32 = MAX_VIPS + 2 * MAX_ROUTERS;
 /// Entries of [`FRONTENDS`].
 pub const MAX_FRONTENDS: u32 = 16_384;
+/// Services: each has two frontends at the least.
+pub const MAX_SERVICES: u32 = MAX_FRONTENDS / 2;
 /// Backends of all pools.
 pub const MAX_BACKENDS: u32 = 16_384;
 /// What [`FLOW_CACHE`] has room for unless the agent says otherwise when it loads the programs.

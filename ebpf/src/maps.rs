@@ -9,8 +9,8 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
 use baton_common::maps::{
     ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_DECAP_NODES,
-    MAX_DECAP_VIPS, MAX_FLOWS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, PeerKey, Router, RouterKey,
-    SOME_PORT, SOURCE, VipKey, VlanId,
+    MAX_DECAP_VIPS, MAX_FLOWS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_SERVICES, PeerKey,
+    Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -66,6 +66,9 @@ static TUNNELS: Array<Tunnel> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static SERVED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_SERVICES, 0);
 
 #[map]
 pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -145,6 +148,7 @@ pub(crate) struct KnownFlow {
     cell: NonNull<CachedFlow>,
     /// The number of the backend.
     pub(crate) backend: u32,
+    service: u32,
     /// Where frames for it go.
     pub(crate) hop: [u8; 6],
     is_tunnelled: u8,
@@ -156,11 +160,13 @@ pub(crate) fn known_flow(flow: &Flow) -> Option<KnownFlow> {
     let cell = NonNull::new(FLOW_CACHE.get_ptr_mut(flow)?)?;
     // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
     // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
-    let number = unsafe { read_volatile(addr_of!((*cell.as_ptr()).backend)) };
+    let (number, service) = unsafe {
+        (read_volatile(addr_of!((*cell.as_ptr()).backend)), read_volatile(addr_of!((*cell.as_ptr()).service)))
+    };
     let backend = BACKENDS.get_ptr(number)?;
     // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
     let [hop @ .., is_up, is_tunnelled] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
-    (is_up != 0).then_some(KnownFlow { cell, backend: number, hop, is_tunnelled })
+    (is_up != 0).then_some(KnownFlow { cell, backend: number, service, hop, is_tunnelled })
 }
 
 impl KnownFlow {
@@ -175,7 +181,9 @@ impl KnownFlow {
     pub(crate) fn note(&self, octets: usize, now: u64) {
         // SAFETY: as in `known_flow`.
         unsafe { write_volatile(addr_of_mut!((*self.cell.as_ptr()).seen_ns), now) };
-        if let Some(carried) = CARRIED.get_ptr_mut(self.backend) {
+        for carried in
+            [CARRIED.get_ptr_mut(self.backend), SERVED.get_ptr_mut(self.service)].into_iter().flatten()
+        {
             // SAFETY: as in `count`.
             unsafe {
                 (*carried).frames += 1;

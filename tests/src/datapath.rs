@@ -182,9 +182,9 @@ impl Datapath {
         }
     }
 
-    /// Has the program forward `flow` to the backend with this number.
+    /// Has the program forward `flow` to the backend with this number, as one of [`SERVICE`](Self::SERVICE).
     pub fn cache_flow(&mut self, flow: Flow, backend: u32) {
-        let cached = CachedFlow { backend, ..CachedFlow::default() };
+        let cached = CachedFlow { backend, service: Self::SERVICE, ..CachedFlow::default() };
         self.hash(maps::FLOW_CACHE).insert(Plain(flow), Plain(cached), 0).expect("FLOW_CACHE has room");
     }
 
@@ -207,11 +207,23 @@ impl Datapath {
         self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
     }
 
-    /// What the program has forwarded to a backend, over all CPUs.
+    /// The number of the service of flows that are cached.
+    pub const SERVICE: u32 = 5;
+
+    /// Frames and octets that the program has forwarded to a backend, over all CPUs.
     pub fn carried(&self, backend: u32) -> (u64, u64) {
-        let map = self.bpf.map(maps::CARRIED).expect("the map");
+        self.sum(maps::CARRIED, backend)
+    }
+
+    /// Frames and octets that the program has forwarded of a service, over all CPUs.
+    pub fn served(&self, service: u32) -> (u64, u64) {
+        self.sum(maps::SERVED, service)
+    }
+
+    fn sum(&self, name: &str, number: u32) -> (u64, u64) {
+        let map = self.bpf.map(name).expect("the map");
         let map: PerCpuArray<_, Plain<Carried>> = PerCpuArray::try_from(map).expect("a per-CPU array");
-        let cells = map.get(&backend, 0).expect("the cell");
+        let cells = map.get(&number, 0).expect("the cell");
         cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0.frames, sum.1 + cell.0.octets))
     }
 

@@ -50,6 +50,7 @@ pub use balance::{
     AllFailed, BackendCheck, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
 };
 pub use object::{Change, Difference, KeyDifference, Object, Setting};
+pub use pool::MAX_WEIGHT;
 pub use problem::{ConfigError, Place, Problem};
 pub use schema::schema;
 

@@ -21,6 +21,8 @@ use super::{AllFailed, BackendCheck, BackendConfig, Forwarding, PoolConfig, Sche
 
 /// Backends of a pool: each is to have a hundred slots of its table at the least (Maglev, 5.3).
 const MAX_BACKENDS: usize = 655;
+/// The largest weight of a backend.
+pub const MAX_WEIGHT: u16 = 1000;
 /// Pools: each has a table of 128 KiB, in locked memory.
 const MAX_POOLS: usize = 256;
 /// Backends of all pools.
@@ -159,7 +161,12 @@ static WEIGHT: Key<Number<u16>> = Key {
     meaning: "Its share of new flows, beside those of the others; 0 for none.",
     remedy: "write 0 to 1000",
     default: Some("1"),
-    shape: Number { least: 0, most: 1000, step: 1, meaning: |weight| u16::try_from(weight).ok() },
+    shape: Number {
+        least: 0,
+        most: MAX_WEIGHT as u32,
+        step: 1,
+        meaning: |weight| u16::try_from(weight).ok(),
+    },
 };
 
 static BACKUP: Key<Boolean> = Key {

@@ -83,7 +83,14 @@ fn say(path: &Path, request: &Request) -> Result<BufReader<UnixStream>, ClientEr
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ClientError::NoAgent { path: path.display().to_string(), source })?;
     stream.set_read_timeout(Some(match request {
-        Request::Status {} | Request::Engine {} | Request::Events {} | Request::Resume {} => PATIENCE,
+        Request::Status {}
+        | Request::Engine {}
+        | Request::Load {}
+        | Request::Flows { .. }
+        | Request::Trace { .. }
+        | Request::Adjust { .. }
+        | Request::Events {}
+        | Request::Resume {} => PATIENCE,
         Request::Handover { .. } | Request::Drain {} => HANDOVER_PATIENCE,
         Request::Restart {} | Request::Reload {} => RESTART_PATIENCE,
     }))?;

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::protocol::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+use super::protocol::{BackendStatus, EngineLoad, EngineStatus, PoolStatus, Response, ServiceStatus};
 use super::server::Server;
+use crate::clock;
 use crate::config::{PoolConfig, ServiceConfig};
-use crate::engine::{Backend, Condition, Engine, Plan, Table};
+use crate::engine::{Adjustments, Backend, Carriage, Condition, Engine, Filter, Plan, Table};
 
 impl Server {
     /// Ends the engines, whose queues the next agent waits for.
@@ -14,24 +15,51 @@ impl Server {
     }
 
     /// What the engine of each interface does that has one.
-    pub(super) fn engines(&self) -> Vec<EngineStatus> {
-        let engines = self.ports.iter().filter_map(|port| Some((&port.interface, port.engine.as_ref()?)));
-        engines.map(|(interface, engine)| status(interface, engine)).collect()
+    pub(super) async fn engines(&self) -> Vec<EngineStatus> {
+        let adjustments = self.adjustments.lock().await;
+        self.running_engines().map(|(interface, engine)| status(interface, engine, &adjustments)).collect()
+    }
+
+    /// What each engine has done, and the flows that it remembers.
+    pub(super) async fn load(&self) -> Response {
+        let mut loads = Vec::new();
+        for (interface, engine) in self.running_engines() {
+            let known = match engine.flows(Filter::default(), 0).await {
+                Ok(known) => known,
+                Err(error) => return Response::Error(format!("{interface}: {error}")),
+            };
+            let adjustments = self.adjustments.lock().await;
+            loads.push(EngineLoad {
+                engine: status(interface, engine, &adjustments),
+                at_ns: clock::now().as_nanos(),
+                service_flows: known.per_service,
+                backend_flows: known.per_backend,
+            });
+        }
+        Response::Load(loads)
+    }
+
+    /// The engines, each with its interface.
+    pub(super) fn running_engines(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        self.ports.iter().filter_map(|port| Some((port.interface.as_str(), &**port.engine.as_ref()?)))
     }
 }
 
-fn status(interface: &str, engine: &Engine) -> EngineStatus {
+fn status(interface: &str, engine: &Engine, adjustments: &Adjustments) -> EngineStatus {
     let Plan { services, pools, .. } = &*engine.plan;
-    let service = |service: &ServiceConfig| ServiceStatus {
+    let service = |(service, carried): (&ServiceConfig, Carriage)| ServiceStatus {
         vip: service.vip,
         protocol: service.protocol.to_string(),
         port: service.ports.to_string(),
         pool: pools[service.pool].name.clone(),
+        frames: carried.frames,
+        octets: carried.octets,
+        begun: carried.begun,
     };
     let mut status = EngineStatus {
         interface: interface.to_owned(),
-        services: services.iter().map(service).collect(),
-        pools: self::pools(engine),
+        services: services.iter().zip(engine.per_service()).map(service).collect(),
+        pools: self::pools(engine, adjustments),
         flows: 0,
         evicted: 0,
         lost: Default::default(),
@@ -47,13 +75,13 @@ fn status(interface: &str, engine: &Engine) -> EngineStatus {
     status
 }
 
-fn pools(engine: &Engine) -> Vec<PoolStatus> {
-    let (plan, now, carried) = (&engine.plan, engine.pools(), engine.carried());
+fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
+    let (plan, now, carried) = (&engine.plan, engine.pools(), engine.per_backend());
     let pool = |(number, pool): (usize, &PoolConfig)| {
         let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
         let of_pool = plan.backends.iter().enumerate().filter(|(_, backend)| backend.pool == number);
         let backend = |(index, backend): (usize, &Backend)| {
-            let (frames, octets) = carried[index];
+            let Carriage { frames, octets, begun } = carried[index];
             let condition = &now.conditions()[index];
             let why = match condition {
                 Condition::Failing { how, .. } => Some(how.clone()),
@@ -61,13 +89,16 @@ fn pools(engine: &Engine) -> Vec<PoolStatus> {
             };
             BackendStatus {
                 address: backend.address,
-                weight: backend.weight,
+                weight: now.weights()[index],
+                configured_weight: backend.weight,
                 backup: backend.is_backup,
-                condition: condition.to_string(),
+                drained: adjustments.of(&pool.name, backend.address).is_drained,
+                condition: condition.name(now.weights()[index]).to_owned(),
                 why,
                 slots: shares[index],
                 frames,
                 octets,
+                begun,
             }
         };
         PoolStatus {
@@ -109,17 +140,28 @@ fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
         }
         let all: f64 = backends.iter().map(|backend| f64::from(backend.slots)).sum();
         for backend in backends {
-            let BackendStatus { address, weight, backup, condition, why, slots, frames, octets } = backend;
+            let BackendStatus { address, weight, backup, condition, why, slots, frames, octets, .. } =
+                backend;
             let share = 100.0 * f64::from(*slots) / all.max(1.0);
             let backup = if *backup { ", backup" } else { "" };
             let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             writeln!(
                 text,
-                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{backup}{why}",
+                "    {address:<16} {condition:<12} weight {weight:<4} {share:>5.1} % of new flows, {frames} frames, {octets} octets{backup}{why}{}",
+                set(backend),
             )?;
         }
     }
     Ok(())
+}
+
+/// What differs from the configuration.
+fn set(BackendStatus { weight, configured_weight, drained, .. }: &BackendStatus) -> String {
+    match () {
+        () if *drained => ", drained by the operator".to_owned(),
+        () if weight != configured_weight => format!(", weight {configured_weight} in the configuration"),
+        () => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -133,18 +175,24 @@ pub(super) mod tests {
         let backend = |last, condition: &str, slots| BackendStatus {
             address: [192, 0, 2, last].into(),
             weight: 1,
+            configured_weight: 1,
+            drained: false,
             backup: condition == "failing",
             condition: condition.to_owned(),
             why: (condition == "failing").then(|| "503 Service Unavailable".to_owned()),
             slots,
             frames: 7,
             octets: 500,
+            begun: 2,
         };
         let service = ServiceStatus {
             vip: [192, 0, 2, 100].into(),
             protocol: "tcp".to_owned(),
             port: "443".to_owned(),
             pool: "web".to_owned(),
+            frames: 14,
+            octets: 1000,
+            begun: 4,
         };
         let pool = PoolStatus {
             name: "web".to_owned(),

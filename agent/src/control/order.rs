@@ -108,7 +108,9 @@ impl Server {
             return Response::Error(RESTARTING.to_owned());
         }
         let response = self.replace().await;
-        self.restarting.store(false, Ordering::Relaxed);
+        // What is ordered when another agent has taken over is for that one.
+        let is_replaced = matches!(response, Response::Restarted(_));
+        self.restarting.store(is_replaced, Ordering::Relaxed);
         response
     }
 
@@ -136,6 +138,10 @@ impl Server {
             refusal @ (Response::Error(_)
             | Response::Status(_)
             | Response::Engine(_)
+            | Response::Load(_)
+            | Response::Flows(_)
+            | Response::Trace(_)
+            | Response::Adjusted(_)
             | Response::Outcomes(_)
             | Response::Reloaded(_)) => refusal,
         }

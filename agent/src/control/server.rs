@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::draft_path;
@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::{Config, RouterConfig};
 use crate::datapath::Counters;
 use crate::driver::{Command, Place, PortSnapshot, Remote, Snapshot};
-use crate::engine::Engine;
+use crate::engine::{Adjustments, Engine, Filter};
 use crate::host::drained::Drained;
 use crate::track::Opinions;
 
@@ -85,6 +85,8 @@ pub struct Server {
     pub guardian: AtomicU32,
     /// Whether a drain is to outlast the agent.
     pub drained: Drained,
+    /// What the operator has set for backends.
+    pub adjustments: Mutex<Adjustments>,
     /// Whether another agent is about to take over: what is ordered now, it would not know of.
     pub restarting: AtomicBool,
     /// Who restarts the agent.
@@ -273,7 +275,13 @@ impl Server {
                 Some(snapshot) => Response::Status(status(self, &snapshot)),
                 None => stuck(),
             },
-            Request::Engine {} => Response::Engine(self.engines()),
+            Request::Engine {} => Response::Engine(self.engines().await),
+            Request::Load {} => self.load().await,
+            Request::Flows { vip, port, backend, limit } => {
+                self.flows(Filter { vip, port, backend }, limit).await
+            }
+            Request::Trace { flow } => self.trace(flow).await,
+            Request::Adjust { pool, address, change } => self.adjust(&pool, address, change).await,
             Request::Events {} => return Answer::Lines,
             Request::Handover { vrid, interface, to } => {
                 self.hand_over(Chosen { vrid, interface: interface.as_deref() }, to).await

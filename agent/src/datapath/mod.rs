@@ -30,7 +30,7 @@ use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
 pub use examined::ExaminedInterface;
-pub use flow_cache::{Backends, FlowCache, Forwarded};
+pub use flow_cache::{Backends, FlowCache, FlowHandover, Forwarded};
 pub use hook::Hook;
 pub use leases::Leases;
 pub use pins::Pins;
@@ -249,6 +249,24 @@ impl Datapath {
     /// The process has no descriptor to spare.
     pub fn flow_cache(&self) -> Result<FlowCache, DatapathError> {
         FlowCache::of(&self.bpf)
+    }
+
+    /// What passes the flow cache on, from the agent before and to the next one.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor to spare.
+    pub fn flow_handover(&self) -> Result<FlowHandover, DatapathError> {
+        FlowHandover::of(&self.bpf, &self.pins)
+    }
+
+    /// Forgets the flow cache of the agent before, where this one has none.
+    ///
+    /// # Errors
+    ///
+    /// The pin cannot be removed.
+    pub fn forget_flows(&self) -> Result<(), DatapathError> {
+        flow_cache::remove_pin(&self.pins.map(maps::FLOW_CACHE))
     }
 
     /// The backends that the program may give frames to.

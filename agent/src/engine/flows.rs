@@ -1,6 +1,7 @@
 //! The flow table of a worker: which backend each flow has, so that it keeps it when the pool changes. Bounded: a new flow takes the
 //! place of the one that is missed least, and nothing is ever refused.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use baton_common::flow::Flow;
@@ -25,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// How far a flow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
     /// One packet has come, or several that ask for a connection.
     New,
     /// More have come.
@@ -34,11 +35,44 @@ enum State {
     Closing,
 }
 
+impl State {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Established => "established",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// Where a flow belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The number of its backend.
+    pub backend: u16,
+    /// The number of its service.
+    pub service: u16,
+}
+
+/// A flow as somebody sees it who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The flow.
+    pub flow: Flow,
+    /// Where it goes.
+    pub target: Target,
+    /// How far it is.
+    pub state: State,
+    /// When its last packet came here.
+    pub seen: Instant,
+}
+
 /// A flow and its backend.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     flow: Flow,
-    backend: u16,
+    target: Target,
     state: State,
     /// When its last packet came.
     seen: Instant,
@@ -72,7 +106,7 @@ impl Entry {
 /// What is known of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    pub(super) backend: u16,
+    pub(super) target: Target,
     /// Whether both ends have agreed on it, as far as the client's packets tell.
     pub(super) is_established: bool,
 }
@@ -103,7 +137,7 @@ impl Flows {
         let entry = place.as_mut()?;
         let is_reused = signal == Signal::Begin && entry.state == State::Closing;
         if entry.is_over(now) || is_reused {
-            let backend = entry.backend;
+            let backend = entry.target.backend;
             *place = None;
             self.count_out(backend);
             return None;
@@ -118,17 +152,17 @@ impl Flows {
             (State::New, Signal::Begin) => State::New,
             (State::New, Signal::Continue | Signal::Datagram) | (State::Established, _) => State::Established,
         };
-        Some(Found { backend: entry.backend, is_established: entry.state == State::Established })
+        Some(Found { target: entry.target, is_established: entry.state == State::Established })
     }
 
-    /// Remembers that `flow`, which is not there, has `backend`. Answers with the flow that had to go for it, if it was not over:
+    /// Remembers that `flow`, which is not there, has this `target`. Answers with the flow that had to go for it, if it was not over:
     /// of quiet flows `seen_elsewhere` has last seen them.
     pub(super) fn put(
         &mut self,
         flow: Flow,
         hash: u64,
         signal: Signal,
-        backend: u16,
+        target: Target,
         now: Instant,
         seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
     ) -> Option<Flow> {
@@ -136,7 +170,30 @@ impl Flows {
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => State::New,
             Signal::End => State::Closing,
         };
-        let entry = Entry { flow, backend, state, seen: now };
+        self.enter(Entry { flow, target, state, seen: now }, hash, now, seen_elsewhere)
+    }
+
+    /// Remembers a flow that is not there, and that others have last `seen` when it was established; as [`put`](Self::put).
+    pub(super) fn adopt(
+        &mut self,
+        flow: Flow,
+        hash: u64,
+        target: Target,
+        seen: Instant,
+        now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+    ) -> Option<Flow> {
+        self.enter(Entry { flow, target, state: State::Established, seen }, hash, now, seen_elsewhere)
+    }
+
+    fn enter(
+        &mut self,
+        entry: Entry,
+        hash: u64,
+        now: Instant,
+        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+    ) -> Option<Flow> {
+        let backend = entry.target.backend;
         let set = self.set(hash);
         if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
             *free = Some(entry);
@@ -147,7 +204,7 @@ impl Flows {
         let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
         let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry))?;
         self.count_in(backend);
-        self.count_out(before.backend);
+        self.count_out(before.target.backend);
         let evicted = Some(before).filter(|before| !before.is_over(now))?;
         self.evicted += 1;
         Some(evicted.flow)
@@ -169,13 +226,29 @@ impl Flows {
                 let Some(entry) = place else { continue };
                 entry.learn(now, &seen_elsewhere);
                 if entry.is_over(now) {
-                    let Entry { flow, backend, .. } = *entry;
+                    let Entry { flow, target, .. } = *entry;
                     *place = None;
-                    self.count_out(backend);
+                    self.count_out(target.backend);
                     forgotten(&flow);
                 }
             }
         }
+    }
+
+    /// What is known of `flow`, with this hash, which changes nothing.
+    pub(super) fn peek(&self, flow: &Flow, hash: u64, now: Instant) -> Option<Remembered> {
+        let set = self.index(hash);
+        self.of_sets(set..set + 1, now).find(|remembered| remembered.flow == *flow)
+    }
+
+    /// The flows in these sets that are not over.
+    pub(super) fn of_sets(&self, sets: Range<usize>, now: Instant) -> impl Iterator<Item = Remembered> {
+        self.sets[sets]
+            .iter()
+            .flatten()
+            .flatten()
+            .filter(move |entry| !entry.is_over(now))
+            .map(|&Entry { flow, target, state, seen }| Remembered { flow, target, state, seen })
     }
 
     /// How many sets there are to sweep.
@@ -188,7 +261,7 @@ impl Flows {
         let set = self.set(hash);
         let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow));
         if let Some(entry) = place.and_then(Option::take) {
-            self.count_out(entry.backend);
+            self.count_out(entry.target.backend);
         }
     }
 
@@ -222,9 +295,12 @@ impl Flows {
     }
 
     fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
-        let mask = self.sets.len() - 1;
-        let index = usize::try_from(hash >> 32).unwrap_or_default() & mask;
+        let index = self.index(hash);
         &mut self.sets[index]
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 32).unwrap_or_default() & (self.sets.len() - 1)
     }
 }
 
@@ -245,6 +321,10 @@ mod tests {
         None
     }
 
+    fn to(backend: u16) -> Target {
+        Target { backend, service: 0 }
+    }
+
     /// All in one set.
     const HASH: u64 = 7;
 
@@ -256,12 +336,12 @@ mod tests {
     }
 
     fn establish(flows: &mut Flows, flow: Flow, number: u16, seconds: u64) {
-        flows.put(flow, HASH, Signal::Begin, number, at(seconds), nobody);
+        flows.put(flow, HASH, Signal::Begin, to(number), at(seconds), nobody);
         assert_eq!(backend(flows, flow, Signal::Continue, seconds), Some(number));
     }
 
     fn backend(flows: &mut Flows, flow: Flow, signal: Signal, seconds: u64) -> Option<u16> {
-        flows.find(&flow, HASH, signal, at(seconds)).map(|found| found.backend)
+        flows.find(&flow, HASH, signal, at(seconds)).map(|found| found.target.backend)
     }
 
     #[test]
@@ -276,7 +356,7 @@ mod tests {
         ] {
             for (later, found) in [(seconds, Some(3)), (seconds + 1, None)] {
                 let mut flows = Flows::new(100);
-                flows.put(flow, HASH, signals[0], 3, at(10), nobody);
+                flows.put(flow, HASH, signals[0], to(3), at(10), nobody);
                 assert_eq!(backend(&mut flows, flow, signals[1], 10), Some(3));
                 assert_eq!(backend(&mut flows, flow, Signal::Continue, 10 + later), found, "{signals:?}");
                 assert_eq!(flows.live(), usize::from(found.is_some()));
@@ -309,7 +389,7 @@ mod tests {
                 establish(&mut flows, flow(number), number, u64::from(number));
             }
             for number in 100..2000 {
-                flows.put(flow(number), HASH, signal, 9, at(20), nobody);
+                flows.put(flow(number), HASH, signal, to(9), at(20), nobody);
             }
             for number in 0..7 {
                 assert_eq!(backend(&mut flows, flow(number), Signal::Continue, 21), Some(number));
@@ -328,7 +408,7 @@ mod tests {
             backend(flows, flow(number), signal, seconds).is_some()
         };
         assert!(is_there(&mut flows, 0, Signal::End, 30) && is_there(&mut flows, 1, Signal::Continue, 30));
-        flows.put(flow(100), HASH, Signal::Begin, 9, at(61), nobody);
+        flows.put(flow(100), HASH, Signal::Begin, to(9), at(61), nobody);
         assert!(!is_there(&mut flows, 0, Signal::Continue, 61) && flows.evicted() == 0);
         establish(&mut flows, flow(101), 9, 61);
         assert!(
@@ -340,13 +420,24 @@ mod tests {
     #[test]
     fn a_flow_is_established_from_its_second_packet_until_its_last() {
         let mut flows = Flows::new(8);
-        flows.put(flow(1), HASH, Signal::Begin, 3, at(0), nobody);
+        flows.put(flow(1), HASH, Signal::Begin, to(3), at(0), nobody);
         for (signal, is_established) in
             [(Signal::Begin, false), (Signal::Continue, true), (Signal::Begin, true), (Signal::End, false)]
         {
             let found = flows.find(&flow(1), HASH, signal, at(1)).expect("it is there");
             assert_eq!(found.is_established, is_established, "{signal:?}");
         }
+    }
+
+    #[test]
+    fn whoever_looks_at_a_flow_changes_nothing() {
+        let mut flows = established(flow(1), 0);
+        let remembered = Remembered { flow: flow(1), target: to(3), state: State::Established, seen: at(0) };
+        assert_eq!(flows.peek(&flow(1), HASH, at(900)), Some(remembered));
+        assert_eq!(flows.of_sets(0..flows.sets(), at(900)).collect::<Vec<_>>(), [remembered]);
+        assert_eq!(flows.peek(&flow(1), HASH, at(901)), None);
+        assert_eq!(flows.peek(&flow(2), HASH, at(1)), None);
+        assert_eq!(backend(&mut flows, flow(1), Signal::Continue, 901), None, "it was not seen meanwhile");
     }
 
     #[test]
@@ -364,7 +455,14 @@ mod tests {
         let mut flows = Flows::new(8);
         let mut evicted = Vec::new();
         for number in 0..10 {
-            evicted.extend(flows.put(flow(number), HASH, Signal::Begin, 3, at(u64::from(number)), nobody));
+            evicted.extend(flows.put(
+                flow(number),
+                HASH,
+                Signal::Begin,
+                to(3),
+                at(u64::from(number)),
+                nobody,
+            ));
         }
         assert_eq!(evicted, [flow(0), flow(1)]);
         let (mut forgotten, sets) = (0, flows.sets());
@@ -379,7 +477,7 @@ mod tests {
             establish(&mut flows, flow(number), number, u64::from(number));
         }
         let seen = |other: &Flow| (*other == flow(0)).then(|| at(90));
-        assert_eq!(flows.put(flow(100), HASH, Signal::Begin, 9, at(100), seen), Some(flow(1)));
+        assert_eq!(flows.put(flow(100), HASH, Signal::Begin, to(9), at(100), seen), Some(flow(1)));
     }
 
     #[test]
@@ -388,7 +486,7 @@ mod tests {
         assert_eq!(flows.sets(), 8);
         for number in 0..64 {
             assert_eq!(
-                flows.put(flow(number), u64::from(number) << 32, Signal::Begin, 3, at(0), nobody),
+                flows.put(flow(number), u64::from(number) << 32, Signal::Begin, to(3), at(0), nobody),
                 None
             );
         }
@@ -399,7 +497,7 @@ mod tests {
     #[test]
     fn a_forgotten_flow_is_gone() {
         let mut flows = Flows::new(8);
-        flows.put(flow(1), HASH, Signal::Begin, 3, at(0), nobody);
+        flows.put(flow(1), HASH, Signal::Begin, to(3), at(0), nobody);
         flows.forget(&flow(2), HASH);
         flows.forget(&flow(1), HASH);
         assert_eq!((backend(&mut flows, flow(1), Signal::Begin, 0), flows.live()), (None, 0));
@@ -409,10 +507,10 @@ mod tests {
     fn flows_are_counted_by_their_backends() {
         let mut flows = Flows::new(8);
         for number in 0..8 {
-            flows.put(flow(number), HASH, Signal::Begin, number % 2, at(0), nobody);
+            flows.put(flow(number), HASH, Signal::Begin, to(number % 2), at(0), nobody);
         }
         assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [4, 4, 0]);
-        flows.put(flow(8), HASH, Signal::Begin, 2, at(1), nobody);
+        flows.put(flow(8), HASH, Signal::Begin, to(2), at(1), nobody);
         assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [3, 4, 1], "one of 0 had to go");
         flows.forget(&flow(1), HASH);
         flows.forget(&flow(99), HASH);

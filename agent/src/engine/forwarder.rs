@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_common::flow::Flow;
+use baton_common::flow::{CachedFlow, Flow};
 
 use super::buffer::Buffer;
+use super::choice::Choice;
 use super::flow;
-use super::flows::Flows;
+use super::flows::{Flows, Found, Target};
+use super::inquiry::Desk;
 use super::packet::{self, Signal};
 use super::plan::Plan;
 use super::pools::Pools;
 use super::schedule::Schedulers;
 use super::too_long::{self, Allowance};
 use super::traffic::{Loss, Traffic};
+use crate::address;
 use crate::datapath::FlowCache;
 use crate::vrrp::Instant;
 use crate::wire::Mac;
@@ -27,25 +30,25 @@ const MOST_AT_ONCE: usize = 256;
 
 /// Who forwards the frames of established flows, which are not seen here then.
 pub trait Bypass {
-    /// Forwards frames of `flow` to `backend` from now on, if there is room for it.
-    fn put(&mut self, flow: Flow, backend: u16);
+    /// Forwards frames of `flow` from now on, if there is room for it.
+    fn put(&mut self, flow: Flow, cached: CachedFlow);
     /// Forwards no more of `flow`.
     fn remove(&mut self, flow: &Flow);
-    /// When it has forwarded a frame of `flow`, if it knows it.
-    fn seen(&self, flow: &Flow) -> Option<Instant>;
+    /// What it knows of `flow`.
+    fn find(&self, flow: &Flow) -> Option<CachedFlow>;
 }
 
 impl Bypass for FlowCache {
-    fn put(&mut self, flow: Flow, backend: u16) {
-        Self::put(self, flow, backend);
+    fn put(&mut self, flow: Flow, cached: CachedFlow) {
+        Self::put(self, flow, cached);
     }
 
     fn remove(&mut self, flow: &Flow) {
         Self::remove(self, flow);
     }
 
-    fn seen(&self, flow: &Flow) -> Option<Instant> {
-        Self::seen(self, flow)
+    fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+        Self::find(self, flow)
     }
 }
 
@@ -92,16 +95,16 @@ impl<B: Bypass> Forwarder<B> {
     }
 
     /// Readdresses `frame` to a backend.
-    fn send(&mut self, frame: &mut impl Buffer, (backend, mac): (u16, Mac), now: Instant) -> bool {
+    fn send(&mut self, frame: &mut impl Buffer, (target, mac): (Target, Mac), now: Instant) -> bool {
         let octets = frame.len();
-        if let Some(tunnel) = &self.plan.backends[usize::from(backend)].tunnel
+        if let Some(tunnel) = &self.plan.backends[usize::from(target.backend)].tunnel
             && tunnel.wrap(frame).is_none()
         {
             self.traffic.lost(Loss::TooLong);
             return self.allowance.take(now)
                 && too_long::answer(frame, tunnel.longest(), self.device_mac).is_some();
         }
-        self.traffic.forwarded(backend, octets);
+        self.traffic.forwarded(target, octets);
         let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
         addresses[..6].copy_from_slice(&mac);
         addresses[6..].copy_from_slice(&self.device_mac);
@@ -115,56 +118,95 @@ impl<B: Bypass> Forwarder<B> {
         if let due @ 1.. = usize::try_from(due).unwrap_or(usize::MAX).min(MOST_AT_ONCE) {
             self.swept = now;
             let mut over = Vec::new();
-            let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
+            let seen = |flow: &Flow| seen_by(bypass.as_ref(), flow);
             flows.sweep(due, now, seen, |flow| over.push(*flow));
             over.iter().for_each(|flow| self.end_bypass(flow));
         }
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
     }
 
-    fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(u16, Mac), Loss> {
-        let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
-        let hash = flow::hash(&flow);
-        if let Some(found) = self.flows.find(&flow, hash, signal, now)
-            && let Some(mac) = pools.mac(found.backend)
-        {
-            match signal {
-                Signal::End => self.end_bypass(&flow),
-                Signal::Continue | Signal::Datagram if found.is_established => {
-                    if let Some(bypass) = &mut self.bypass {
-                        bypass.put(flow, found.backend);
-                    }
-                }
-                Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => {}
-            }
-            return Ok((found.backend, mac));
-        }
-        let chosen = self.choose(&flow, hash, pools)?;
-        // An error begins nothing.
-        if signal != Signal::Error {
-            // Where its own is lost, another backend resets the connection, so that the client knows at once.
-            self.flows.forget(&flow, hash);
-            self.begin(flow, hash, signal, chosen.0, now);
-        }
-        Ok(chosen)
+    /// Answers a part of what is asked at `desk`. Whether there is more to do.
+    pub(super) fn answer(&self, desk: &mut Desk, now: Instant) -> bool {
+        desk.attend(&self.plan, &self.flows, now)
     }
 
-    /// The backend of a flow that has none.
-    fn choose(&mut self, flow: &Flow, hash: u64, pools: &Pools) -> Result<(u16, Mac), Loss> {
-        let pool = self.plan.pool(flow).ok_or(Loss::NoService)?;
-        let backend = self.schedulers.choose(pool, flow, hash, pools, &self.flows);
-        let backend = backend.ok_or(Loss::NoBackend)?;
-        Ok((backend, pools.mac(backend).ok_or(Loss::NoBackend)?))
+    fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
+        let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
+        let hash = flow::hash(&flow);
+        let found = self.find(&flow, hash, signal, now);
+        let choice = {
+            let Self { plan, schedulers, flows, .. } = self;
+            let choose = |pool| schedulers.choose(pool, &flow, hash, pools, flows);
+            Choice::make(plan, pools, &flow, found.map(|found| found.target), choose)?
+        };
+        let Choice { target, mac, is_kept } = choice;
+        match signal {
+            Signal::End if is_kept => self.end_bypass(&flow),
+            Signal::Continue | Signal::Datagram if is_kept => {
+                if found.is_some_and(|found| found.is_established) {
+                    self.begin_bypass(flow, target, now);
+                }
+            }
+            Signal::Begin if is_kept => {}
+            Signal::Begin | Signal::Continue | Signal::Datagram | Signal::End => {
+                // Where its own is lost, another backend resets the connection, so that the client knows at once.
+                self.flows.forget(&flow, hash);
+                self.begin(flow, hash, signal, target, now);
+            }
+            // An error begins nothing.
+            Signal::Error => {}
+        }
+        Ok((target, mac))
     }
 
     /// Gives a flow the backend that was chosen for it.
-    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, backend: u16, now: Instant) {
+    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, target: Target, now: Instant) {
+        self.traffic.begun(target);
         // Of an earlier connection with the same ports, or of a backend that is lost.
         self.end_bypass(&flow);
         let Self { flows, bypass, .. } = self;
-        let seen = |flow: &Flow| bypass.as_ref()?.seen(flow);
-        if let Some(evicted) = flows.put(flow, hash, signal, backend, now, seen) {
+        let seen = |flow: &Flow| seen_by(bypass.as_ref(), flow);
+        if let Some(evicted) = flows.put(flow, hash, signal, target, now, seen) {
             self.end_bypass(&evicted);
+        }
+    }
+
+    /// Takes up a flow that the agent before has forwarded, and bypasses it again.
+    pub fn inherit(&mut self, flow: Flow, cached: CachedFlow, now: Instant) {
+        let seen = Instant::from_nanos(cached.seen_ns);
+        if let Some(target) = self.plan.target(&flow, cached.address) {
+            self.adopt(flow, flow::hash(&flow), target, seen, now);
+            self.begin_bypass(flow, target, seen);
+        }
+    }
+
+    /// What is known of `flow`, of which a packet has come that says `signal`, here or by the bypass: that knows flows which
+    /// another worker has begun.
+    fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<Found> {
+        let found = self.flows.find(flow, hash, signal, now);
+        if found.is_some() || signal == Signal::Begin {
+            return found;
+        }
+        let cached = self.bypass.as_ref()?.find(flow)?;
+        let target = self.plan.target(flow, cached.address)?;
+        self.adopt(*flow, hash, target, Instant::from_nanos(cached.seen_ns), now);
+        self.flows.find(flow, hash, signal, now)
+    }
+
+    /// Remembers an established flow that was last `seen` elsewhere.
+    fn adopt(&mut self, flow: Flow, hash: u64, target: Target, seen: Instant, now: Instant) {
+        let Self { flows, bypass, .. } = self;
+        let seen_elsewhere = |flow: &Flow| seen_by(bypass.as_ref(), flow);
+        if let Some(evicted) = flows.adopt(flow, hash, target, seen, now, seen_elsewhere) {
+            self.end_bypass(&evicted);
+        }
+    }
+
+    fn begin_bypass(&mut self, flow: Flow, target: Target, seen: Instant) {
+        if let Some(bypass) = &mut self.bypass {
+            let address = address::to_map(self.plan.backends[usize::from(target.backend)].address);
+            let (backend, service) = (target.backend.into(), target.service.into());
+            bypass.put(flow, CachedFlow { seen_ns: seen.as_nanos(), address, backend, service });
         }
     }
 
@@ -173,4 +215,9 @@ impl<B: Bypass> Forwarder<B> {
             bypass.remove(flow);
         }
     }
+}
+
+/// When the `bypass` has last forwarded a frame of `flow`, if it knows it.
+fn seen_by<B: Bypass>(bypass: Option<&B>, flow: &Flow) -> Option<Instant> {
+    bypass?.find(flow).map(|cached| Instant::from_nanos(cached.seen_ns))
 }

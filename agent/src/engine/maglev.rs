@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use crate::address;
 
 /// Slots of a table: a prime, as the permutations need it, and a hundred for each of the most backends of a pool.
-const SLOTS: usize = 65_537;
+pub const SLOTS: usize = 65_537;
 
 /// Keys of the two hash functions over a backend's address, and of that over a whole table. The same on all nodes, for ever:
 /// other numbers mean other tables.

@@ -13,11 +13,14 @@
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
 
+mod adjustments;
 mod buffer;
+mod choice;
 mod flow;
 mod flows;
 mod forwarder;
 mod health;
+mod inquiry;
 mod maglev;
 mod packet;
 mod plan;
@@ -30,29 +33,36 @@ mod tunnel;
 mod watch;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use std::{io, iter};
 
 use arc_swap::ArcSwap;
+use baton_common::flow::{CachedFlow, Flow};
 
+pub use adjustments::{Adjustment, Adjustments};
 pub use buffer::Buffer;
+pub use choice::{Choice, slot};
+pub use flows::{Remembered, State, Target};
 pub use forwarder::{Bypass, Forwarder};
 pub use health::Health;
-pub use maglev::Table;
+pub use inquiry::{Filter, Known, NoAnswer};
+pub use maglev::{SLOTS, Table};
 pub use plan::{Backend, Plan};
 pub use pools::{Condition, Pools, Resort};
-pub use traffic::{Loss, Traffic};
+pub use traffic::{Carriage, Loss, Traffic};
 pub use tunnel::Tunnel;
 pub use watch::Checks;
 
-use crate::datapath::{Backends, FlowCache, Forwarded, Sockets};
+use crate::clock;
+use crate::datapath::{Backends, DatapathError, FlowCache, FlowHandover, Forwarded, Sockets};
 use crate::host::neighbours::Neighbours;
 use crate::program::ProgramError;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
 use health::Shift;
+use inquiry::{Desk, Desks};
 use watch::Watch;
 use worker::Worker;
 
@@ -76,8 +86,11 @@ pub struct Engine {
     pools: Arc<ArcSwap<Pools>>,
     /// What each worker has done.
     traffic: Vec<Arc<Traffic>>,
-    /// What went past them.
+    /// What went past them, and of which flows.
     forwarded: Forwarded,
+    cached: Option<FlowCache>,
+    /// Where workers are asked, once they are started.
+    desks: OnceLock<Desks>,
     health: Arc<Health>,
     device_mac: Mac,
     interface: String,
@@ -85,13 +98,33 @@ pub struct Engine {
 
 impl Engine {
     /// One that forwards nothing yet, for `interface` with so many receive queues.
-    pub fn new(plan: Plan, interface: &str, device_mac: Mac, queues: u32, forwarded: Forwarded) -> Self {
-        let traffic = || Arc::new(Traffic::new(plan.backends.len()));
+    pub fn new(
+        plan: Plan,
+        adjustments: &Adjustments,
+        interface: &str,
+        device_mac: Mac,
+        queues: u32,
+        forwarded: Forwarded,
+        cached: Option<FlowCache>,
+    ) -> Self {
+        let traffic = || Arc::new(Traffic::new(plan.backends.len(), plan.services.len()));
         let traffic = (0..queues).map(|_| traffic()).collect();
-        let pools = Arc::new(ArcSwap::from_pointee(Pools::unknown(&plan)));
+        let weights = adjustments.weights(&plan);
+        let pools = Pools::unknown(&plan).reweighted(&plan, weights);
+        let pools = Arc::new(ArcSwap::from_pointee(pools));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
         let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues as usize));
-        Self { plan, pools, traffic, forwarded, health, device_mac, interface }
+        Self {
+            plan,
+            pools,
+            traffic,
+            forwarded,
+            cached,
+            desks: OnceLock::new(),
+            health,
+            device_mac,
+            interface,
+        }
     }
 
     /// The pools as they are at this moment.
@@ -99,21 +132,70 @@ impl Engine {
         self.pools.load_full()
     }
 
+    /// Gives the backends the weights that follow from `adjustments`. Flows that have a backend keep it.
+    ///
+    /// On the thread of [`keep_pools`](Self::keep_pools), which replaces the pools without waiting in between, too: neither undoes what
+    /// the other does.
+    pub fn adjust(&self, adjustments: &Adjustments) {
+        let weights = adjustments.weights(&self.plan);
+        self.pools.store(self.pools().reweighted(&self.plan, weights).into());
+    }
+
     /// What each worker has done.
     pub fn traffic(&self) -> impl Iterator<Item = &Traffic> {
         self.traffic.iter().map(AsRef::as_ref)
     }
 
-    /// Frames and octets that went to each backend, through the workers and past them.
-    pub fn carried(&self) -> Vec<(u64, u64)> {
-        let mut carried: Vec<_> =
-            (0..).map(|backend| self.forwarded.to(backend)).take(self.plan.backends.len()).collect();
+    /// What went to each backend, through the workers and past them.
+    pub fn per_backend(&self) -> Vec<Carriage> {
+        let past = |backend| self.forwarded.to_backend(backend);
+        self.sum(self.plan.backends.len(), past, |traffic| Box::new(traffic.per_backend()))
+    }
+
+    /// What was for each service, through the workers and past them.
+    pub fn per_service(&self) -> Vec<Carriage> {
+        let past = |service| self.forwarded.of_service(service);
+        self.sum(self.plan.services.len(), past, |traffic| Box::new(traffic.per_service()))
+    }
+
+    fn sum<'a>(
+        &'a self,
+        count: usize,
+        past: impl Fn(u16) -> (u64, u64),
+        through: impl Fn(&'a Traffic) -> Box<dyn Iterator<Item = Carriage> + 'a>,
+    ) -> Vec<Carriage> {
+        let past = |number| {
+            let (frames, octets) = past(number);
+            Carriage { frames, octets, begun: 0 }
+        };
+        let mut sums: Vec<Carriage> = (0..).map(past).take(count).collect();
         for traffic in &self.traffic {
-            for (sum, (frames, octets)) in carried.iter_mut().zip(traffic.per_backend()) {
-                *sum = (sum.0 + frames, sum.1 + octets);
-            }
+            sums.iter_mut().zip(through(traffic)).for_each(|(sum, of_worker)| sum.add(of_worker));
         }
-        carried
+        sums
+    }
+
+    /// Some of the flows that the workers remember and `filter` lets through, `limit` at most, and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// The workers do not answer.
+    pub async fn flows(&self, filter: Filter, limit: usize) -> Result<Known, NoAnswer> {
+        self.desks.get().ok_or(NoAnswer)?.flows(&self.plan, filter, limit).await
+    }
+
+    /// What the workers remember of `flow`.
+    ///
+    /// # Errors
+    ///
+    /// The workers do not answer.
+    pub async fn find(&self, flow: Flow) -> Result<Option<Remembered>, NoAnswer> {
+        self.desks.get().ok_or(NoAnswer)?.find(&self.plan, flow).await
+    }
+
+    /// What XDP knows of `flow`.
+    pub fn cached(&self, flow: &Flow) -> Option<CachedFlow> {
+        self.cached.as_ref()?.find(flow)
     }
 
     /// Starts the workers, as soon as all queues are free.
@@ -122,23 +204,32 @@ impl Engine {
     ///
     /// There is no thread for it.
     pub fn start(&self, entries: Entries) -> io::Result<()> {
-        let Entries { sockets, flow_caches, flows } = entries;
+        let Entries { sockets, flow_caches, flow_handover, flows } = entries;
         let caches = flow_caches.into_iter().map(Some).chain(iter::repeat_with(|| None));
         let forwarder = |(traffic, cache): (&Arc<Traffic>, Option<FlowCache>)| {
             Forwarder::new(Arc::clone(&self.plan), flows, cache, self.device_mac, Arc::clone(traffic))
         };
-        let forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let mut forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let (ways, desks): (Vec<_>, Vec<_>) = self.traffic.iter().map(|_| Desk::new()).unzip();
+        let _ = self.desks.set(Desks(ways.into()));
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
         let interface = self.interface.clone();
         self.health.begin();
-        let opening = move || match open(&interface, forwarders, sockets, &pools, &health) {
-            Ok(()) => tracing::info!(interface, "engine up"),
-            // For another agent.
-            Err(_) if health.is_over() => {}
-            Err(error) => {
-                tracing::error!(interface, "the engine does not run: {error:#}");
-                health.refuse(format!("{error:#}"));
-                health.end();
+        let opening = move || {
+            // Before the queues are waited for: XDP forwards these flows already.
+            if let Some(Err(error)) = flow_handover.map(|handover| inherit(&handover, &mut forwarders, flows))
+            {
+                tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
+            }
+            match open(&interface, forwarders, desks, sockets, &pools, &health) {
+                Ok(()) => tracing::info!(interface, "engine up"),
+                // For another agent.
+                Err(_) if health.is_over() => {}
+                Err(error) => {
+                    tracing::error!(interface, "the engine does not run: {error:#}");
+                    health.refuse(format!("{error:#}"));
+                    health.end();
+                }
             }
         };
         thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(opening).map(drop)
@@ -177,14 +268,37 @@ pub struct Entries {
     pub sockets: Sockets,
     /// Where established flows go, one for each queue; none if workers see every frame.
     pub flow_caches: Vec<FlowCache>,
+    /// From where and to where they go when agents change; none if there are none.
+    pub flow_handover: Option<FlowHandover>,
     /// Flows that each worker remembers.
     pub flows: usize,
+}
+
+/// Takes up the flows that the agent before has cached, each by one of `forwarders`, which remember so many `flows`, and then makes
+/// this agent's cache the one that the next agent finds.
+fn inherit(
+    handover: &FlowHandover,
+    forwarders: &mut [Forwarder<FlowCache>],
+    flows: usize,
+) -> Result<(), DatapathError> {
+    let now = clock::now();
+    // Any worker will do: another one that gets a frame finds the flow in the cache. Those of the agent before may be at work yet,
+    // and their changes make flows come twice.
+    let workers = forwarders.len() as u64;
+    for (flow, cached) in handover.before()?.iter().flat_map(FlowCache::all).take(2 * flows) {
+        let worker = usize::try_from(flow::hash(&flow) % workers.max(1)).unwrap_or_default();
+        if let Some(forwarder) = forwarders.get_mut(worker) {
+            forwarder.inherit(flow, cached, now);
+        }
+    }
+    handover.pin()
 }
 
 /// Opens the ring of each queue and starts its worker. None gets a frame before all can.
 fn open(
     interface: &str,
     forwarders: Vec<Forwarder<FlowCache>>,
+    desks: Vec<Desk>,
     mut sockets: Sockets,
     pools: &Arc<ArcSwap<Pools>>,
     health: &Arc<Health>,
@@ -192,11 +306,11 @@ fn open(
     let rings = (0..).take(forwarders.len()).map(|queue| open_ring(interface, queue, health));
     let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
     let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
-    for (queue, (ring, forwarder)) in (0..).zip(rings.into_iter().zip(forwarders)) {
+    for (queue, ((ring, forwarder), desk)) in (0..).zip(rings.into_iter().zip(forwarders).zip(desks)) {
         let (pools, shift) = (Arc::clone(pools), Shift::begin(health, queue));
         let run = move || {
             worker::pin(queue);
-            Worker { ring, forwarder, pools, shift }.run();
+            Worker { ring, forwarder, pools, desk, shift }.run();
         };
         thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
     }

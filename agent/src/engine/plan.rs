@@ -7,6 +7,7 @@ use std::ops::Range;
 use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
+use super::flows::Target;
 use super::tunnel::Tunnel;
 use crate::address;
 use crate::config::{BackendConfig, Config, Forwarding, PoolConfig, ServiceConfig};
@@ -40,8 +41,8 @@ pub struct Plan {
     pub backends: Vec<Backend>,
     /// The services at the addresses of an interface.
     pub services: Vec<ServiceConfig>,
-    /// The numbers of the pools, by what clients send to.
-    pool_at: HashMap<(Address, u8, u16), usize>,
+    /// The numbers of the services, by what clients send to.
+    service_at: HashMap<(Address, u8, u16), u16>,
 }
 
 impl Plan {
@@ -62,12 +63,13 @@ impl Plan {
             };
             backends.iter().map(backend).collect()
         };
-        let pool_at = services.iter().flat_map(|service| {
+        let service_at = (0..).zip(&services).flat_map(|(number, service)| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
-            service.ports.numbers().map(move |port| (key(port), service.pool))
+            service.ports.numbers().map(move |port| (key(port), number))
         });
-        let (pool_at, backends) = (pool_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
-        Self { pools, backends, services, pool_at }
+        let (service_at, backends) =
+            (service_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
+        Self { pools, backends, services, service_at }
     }
 
     /// What `config` plans for the virtual routers on `interface`.
@@ -117,6 +119,15 @@ impl Plan {
         first..last
     }
 
+    /// Where `flow` goes by the address of its backend, if its service has one with that.
+    pub fn target(&self, flow: &Flow, address: Address) -> Option<Target> {
+        let service = self.service(flow)?;
+        let mut numbers = self.numbers_of(self.services[usize::from(service)].pool);
+        let has_address =
+            |number: &u16| address::to_map(self.backends[usize::from(*number)].address) == address;
+        numbers.find(has_address).map(|backend| Target { backend, service })
+    }
+
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
     /// frames.
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKey, u32)> {
@@ -128,10 +139,15 @@ impl Plan {
         })
     }
 
+    /// The number of the service that `flow` is for.
+    pub fn service(&self, flow: &Flow) -> Option<u16> {
+        let at = |port| self.service_at.get(&(flow.destination, flow.protocol, port));
+        at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
+    }
+
     /// The pool that `flow` is spread among.
     pub fn pool(&self, flow: &Flow) -> Option<usize> {
-        let at = |port| self.pool_at.get(&(flow.destination, flow.protocol, port));
-        at(flow.destination_port).or_else(|| at(ANY_PORT)).copied()
+        self.service(flow).map(|service| self.services[usize::from(service)].pool)
     }
 }
 

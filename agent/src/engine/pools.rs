@@ -1,7 +1,6 @@
 //! What the workers act by: which backends can be had at this moment, and the tables that follow from it. A new one is made whenever
 //! that changes, and put in the place of the old one while frames are forwarded.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::maglev::{Member, Table};
@@ -31,7 +30,7 @@ pub enum Condition {
 
 impl Condition {
     /// What a condition may be called.
-    pub const NAMES: [&str; 4] = ["up", "unreachable", "unknown", "failing"];
+    pub const NAMES: [&str; 5] = ["up", "draining", "unreachable", "unknown", "failing"];
 
     /// What it is after this one, by where the kernel has found the backend, if it has looked, and by what its check says.
     pub fn then(&self, neighbour: Option<&Neighbour>, state: &State) -> Self {
@@ -44,6 +43,18 @@ impl Condition {
             }
             (Some(Neighbour { mac: Some(mac), .. }), State::Good) => Self::Up(*mac),
             (None, _) | (Some(Neighbour { mac: Some(_), .. }), State::Unknown) => Self::Unknown,
+        }
+    }
+
+    /// What the condition of a backend with `weight` is called.
+    pub fn name(&self, weight: u16) -> &'static str {
+        let [up, draining, unreachable, unknown, failing] = Self::NAMES;
+        match self {
+            Self::Up(_) if weight == 0 => draining,
+            Self::Up(_) => up,
+            Self::Unreachable => unreachable,
+            Self::Unknown => unknown,
+            Self::Failing { .. } => failing,
         }
     }
 
@@ -61,18 +72,6 @@ impl Condition {
             Self::Up(mac) | Self::Failing { mac, .. } => Some(*mac),
             Self::Unreachable | Self::Unknown => None,
         }
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [up, unreachable, unknown, failing] = Self::NAMES;
-        f.write_str(match self {
-            Self::Up(_) => up,
-            Self::Unreachable => unreachable,
-            Self::Unknown => unknown,
-            Self::Failing { .. } => failing,
-        })
     }
 }
 
@@ -97,10 +96,21 @@ struct Takers {
     members: Vec<Member>,
 }
 
+impl Takers {
+    /// The same with the weights that the backends have now; without one it takes none.
+    fn reweighted(&self, weights: &[u16]) -> Self {
+        let reweighted = |member: &Member| Member { weight: weights[usize::from(member.backend)], ..*member };
+        let members = self.members.iter().map(reweighted).filter(|member| member.weight > 0).collect();
+        Self { resort: self.resort, members }
+    }
+}
+
 /// The state of all backends and pools.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     conditions: Vec<Condition>,
+    /// The weight of each backend; flows keep one whose weight is 0.
+    weights: Vec<u16>,
     /// Where frames for each backend go.
     macs: Vec<Option<Mac>>,
     /// Of each pool, what its table was made of, and the table.
@@ -108,11 +118,12 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Nothing is known of the backends of `plan` yet.
+    /// Nothing is known of the backends of `plan` yet, and their weights are the configured ones.
     pub fn unknown(plan: &Plan) -> Self {
         let backends = plan.backends.len();
         Self {
             conditions: vec![Condition::Unknown; backends],
+            weights: plan.backends.iter().map(|backend| backend.weight).collect(),
             macs: vec![None; backends],
             tables: vec![(Takers::default(), Arc::default()); plan.pools.len()],
         }
@@ -120,8 +131,17 @@ impl Pools {
 
     /// What follows from another condition of each backend of `plan`.
     pub fn then(&self, plan: &Plan, conditions: Vec<Condition>) -> Self {
+        self.with(plan, conditions, self.weights.clone())
+    }
+
+    /// What follows from another weight of each backend of `plan`.
+    pub fn reweighted(&self, plan: &Plan, weights: Vec<u16>) -> Self {
+        self.with(plan, self.conditions.clone(), weights)
+    }
+
+    fn with(&self, plan: &Plan, conditions: Vec<Condition>, weights: Vec<u16>) -> Self {
         let table = |(pool, (takers, table)): (usize, &(Takers, Arc<Table>))| {
-            let now = takers_of(plan, pool, &conditions, takers);
+            let now = takers_of(plan, pool, &conditions, &weights, takers);
             let is_same = now.members == takers.members;
             let table = if is_same { Arc::clone(table) } else { Table::new(&now.members).into() };
             (now, table)
@@ -132,7 +152,7 @@ impl Pools {
             Resort::All => condition.place(),
         };
         let macs = plan.backends.iter().zip(&conditions).map(mac).collect();
-        Self { conditions, macs, tables }
+        Self { conditions, weights, macs, tables }
     }
 
     /// Where frames for `backend` go.
@@ -144,9 +164,9 @@ impl Pools {
     pub fn in_order(&self, plan: &Plan, pool: usize) -> usize {
         let count = |is_backup| {
             let counts = |number: &u16| {
-                let backend = &plan.backends[usize::from(*number)];
-                let is_up = self.conditions[usize::from(*number)].mac().is_some();
-                is_up && backend.weight > 0 && backend.is_backup == is_backup
+                let index = usize::from(*number);
+                let is_up = self.conditions[index].mac().is_some();
+                is_up && self.weights[index] > 0 && plan.backends[index].is_backup == is_backup
             };
             plan.numbers_of(pool).filter(counts).count()
         };
@@ -154,6 +174,16 @@ impl Pools {
             0 => count(true),
             regular => regular,
         }
+    }
+
+    /// Whether it is being found out where `backend` is and what its check says.
+    pub fn is_unknown(&self, backend: u16) -> bool {
+        matches!(self.conditions.get(usize::from(backend)), Some(Condition::Unknown))
+    }
+
+    /// The weight of each backend.
+    pub fn weights(&self) -> &[u16] {
+        &self.weights
     }
 
     /// The condition of each backend.
@@ -167,7 +197,7 @@ impl Pools {
     }
 
     /// Who can be given new flows of `pool`.
-    pub(super) fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
+    pub fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
         let members = self.tables.get(pool).map_or(&[][..], |(takers, _)| &takers.members);
         members.iter().copied().filter(|member| self.mac(member.backend).is_some())
     }
@@ -179,16 +209,17 @@ impl Pools {
 }
 
 /// Who takes new flows of `pool`, after `before`. While something is being found out that stays as it is, and at first, who may
-/// turn out to be in order counts: others would get its flows, and reset those that it has.
-fn takers_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &Takers) -> Takers {
+/// turn out to be in order counts: others would get its flows, and reset those that it has. Weights are known at any time.
+fn takers_of(plan: &Plan, pool: usize, conditions: &[Condition], weights: &[u16], before: &Takers) -> Takers {
     // Those that have a weight, each with whether it is a backup and its condition.
     let all: Vec<(bool, &Condition, Member)> = plan
         .numbers_of(pool)
-        .map(|number| (number, &plan.backends[usize::from(number)], &conditions[usize::from(number)]))
-        .filter(|(_, backend, _)| backend.weight > 0)
-        .map(|(number, backend, condition)| {
-            let member = Member { address: backend.address, weight: backend.weight, backend: number };
-            (backend.is_backup, condition, member)
+        .map(|number| (number, usize::from(number)))
+        .filter(|(_, index)| weights[*index] > 0)
+        .map(|(number, index)| {
+            let Backend { address, is_backup, .. } = plan.backends[index];
+            let member = Member { address, weight: weights[index], backend: number };
+            (is_backup, &conditions[index], member)
         })
         .collect();
     let those = |is_backup: bool, may_serve: fn(&Condition) -> bool| -> Vec<Member> {
@@ -198,7 +229,7 @@ fn takers_of(plan: &Plan, pool: usize, conditions: &[Condition], before: &Takers
     let is_unknown = |condition: &Condition| *condition == Condition::Unknown;
     for (is_backup, resort) in [(false, Resort::Regular), (true, Resort::Backups)] {
         if !those(is_backup, is_unknown).is_empty() && !before.members.is_empty() {
-            return before.clone();
+            return before.reweighted(weights);
         }
         let members = those(is_backup, |it| it.mac().is_some() || *it == Condition::Unknown);
         if !members.is_empty() {
@@ -307,6 +338,45 @@ pub(super) mod tests {
         );
         assert_eq!(story(&[1, 1, 1], &["uuu", "???", "u?u", "udu"]), ["xxx", "xxx", "xxx", "x-x"]);
         assert_eq!(story(&[1, 1], &["ud", "??", "dd", "?d", "ud"]), ["x-", "x-", "--", "x-", "x-"]);
+    }
+
+    /// Who has which weight in the table of the only pool.
+    fn weights(pools: &Pools) -> Vec<(u16, u16)> {
+        pools.tables[0].0.members.iter().map(|member| (member.backend, member.weight)).collect()
+    }
+
+    #[test]
+    fn another_weight_counts_at_once_whatever_is_being_found_out() {
+        let plan = plan(&[1, 1, 2], 3, AllFailed::Drop);
+        let up = Condition::Up(MAC);
+        let pools = Pools::unknown(&plan).then(&plan, vec![up.clone(), up.clone(), up.clone()]);
+        for (conditions, then) in [
+            ([&up, &up, &up], vec![(0, 5), (2, 2)]),
+            // The pool stays as it is while the first is looked for.
+            ([&Condition::Unknown, &up, &Condition::Unreachable], vec![(0, 5), (2, 2)]),
+            ([&up, &Condition::Unreachable, &Condition::Unreachable], vec![(0, 5)]),
+        ] {
+            let pools = pools.then(&plan, conditions.map(Clone::clone).to_vec());
+            assert_eq!(weights(&pools.reweighted(&plan, vec![5, 0, 2])), then, "{conditions:?}");
+        }
+        let drained = pools.reweighted(&plan, vec![5, 0, 2]);
+        assert_eq!(drained.mac(1), Some(MAC), "flows that it has go on");
+        let all = vec![up; 3];
+        assert_eq!(weights(&drained.then(&plan, all)), [(0, 5), (2, 2)], "a condition changes no weight");
+        assert_eq!(weights(&drained.reweighted(&plan, vec![1, 1, 2])), [(0, 1), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_backend_is_draining_when_it_is_up_and_has_no_weight() {
+        for (condition, weight, name) in [
+            (Condition::Up(MAC), 1, "up"),
+            (Condition::Up(MAC), 0, "draining"),
+            (Condition::Failing { how: String::new(), mac: MAC }, 0, "failing"),
+            (Condition::Unreachable, 0, "unreachable"),
+            (Condition::Unknown, 0, "unknown"),
+        ] {
+            assert_eq!(condition.name(weight), name);
+        }
     }
 
     #[test]

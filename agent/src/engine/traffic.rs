@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::flows::Target;
+
 /// Why a frame was not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -30,38 +32,71 @@ impl Loss {
     }
 }
 
-/// Frames and their octets.
+/// Frames, their octets, and flows that have begun.
 #[derive(Debug, Default)]
 struct Counter {
     frames: AtomicU64,
     octets: AtomicU64,
+    begun: AtomicU64,
+}
+
+/// What was counted for a backend or a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carriage {
+    /// Frames that were forwarded.
+    pub frames: u64,
+    /// Octets of these, Ethernet headers included.
+    pub octets: u64,
+    /// Flows that have begun.
+    pub begun: u64,
+}
+
+impl Carriage {
+    /// Adds what somebody else has counted.
+    pub(super) fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.octets += other.octets;
+        self.begun += other.begun;
+    }
 }
 
 /// The counters of one worker.
 #[derive(Debug)]
 pub struct Traffic {
     backends: Vec<Counter>,
+    services: Vec<Counter>,
     losses: [AtomicU64; Loss::ALL.len()],
     flows: AtomicU64,
     evicted: AtomicU64,
 }
 
 impl Traffic {
-    /// Counters for so many backends.
-    pub fn new(backends: usize) -> Self {
+    /// Counters for so many backends and services.
+    pub fn new(backends: usize, services: usize) -> Self {
+        let counters = |count| (0..count).map(|_| Counter::default()).collect();
         Self {
-            backends: (0..backends).map(|_| Counter::default()).collect(),
+            backends: counters(backends),
+            services: counters(services),
             losses: Default::default(),
             flows: AtomicU64::default(),
             evicted: AtomicU64::default(),
         }
     }
 
-    pub(super) fn forwarded(&self, backend: u16, octets: usize) {
-        if let Some(counter) = self.backends.get(usize::from(backend)) {
+    pub(super) fn forwarded(&self, target: Target, octets: usize) {
+        for counter in self.of(target) {
             add(&counter.frames, 1);
             add(&counter.octets, octets as u64);
         }
+    }
+
+    pub(super) fn begun(&self, target: Target) {
+        self.of(target).for_each(|counter| add(&counter.begun, 1));
+    }
+
+    fn of(&self, target: Target) -> impl Iterator<Item = &Counter> {
+        let (backend, service) = (usize::from(target.backend), usize::from(target.service));
+        [self.backends.get(backend), self.services.get(service)].into_iter().flatten()
     }
 
     pub(super) fn lost(&self, loss: Loss) {
@@ -73,10 +108,14 @@ impl Traffic {
         self.evicted.store(evicted, Ordering::Relaxed);
     }
 
-    /// Frames and octets that went to each backend.
-    pub fn per_backend(&self) -> impl Iterator<Item = (u64, u64)> {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.backends.iter().map(move |counter| (read(&counter.frames), read(&counter.octets)))
+    /// What went to each backend.
+    pub fn per_backend(&self) -> impl Iterator<Item = Carriage> {
+        self.backends.iter().map(read)
+    }
+
+    /// What was for each service.
+    pub fn per_service(&self) -> impl Iterator<Item = Carriage> {
+        self.services.iter().map(read)
     }
 
     /// Frames that were not forwarded.
@@ -88,6 +127,12 @@ impl Traffic {
     pub fn flows(&self) -> (u64, u64) {
         (self.flows.load(Ordering::Relaxed), self.evicted.load(Ordering::Relaxed))
     }
+}
+
+fn read(counter: &Counter) -> Carriage {
+    let [frames, octets, begun] = [&counter.frames, &counter.octets, &counter.begun];
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Carriage { frames: read(frames), octets: read(octets), begun: read(begun) }
 }
 
 /// There is one writer: nothing can come between the two.

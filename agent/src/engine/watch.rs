@@ -132,6 +132,7 @@ impl Watch<'_> {
         for ((number, backend), (old, new)) in all {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
+            let condition = new.name(before.weights()[usize::from(number)]);
             let tunnel = || backend.tunnel.map(|tunnel| tunnel.to_map());
             if before.mac(number) != after.mac(number)
                 && let Err(error) = self.backends.set(number, after.mac(number), tunnel())
@@ -139,8 +140,8 @@ impl Watch<'_> {
                 tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
             }
             match (old.mac(), new.mac()) {
-                (None, Some(_)) => tracing::info!(interface, pool, %address, "backend up"),
-                (Some(_), None) => tracing::warn!(interface, pool, %address, "backend {new}"),
+                (None, Some(_)) => tracing::info!(interface, pool, %address, "backend {condition}"),
+                (Some(_), None) => tracing::warn!(interface, pool, %address, "backend {condition}"),
                 (Some(old), Some(new)) if old != new => {
                     tracing::info!(interface, pool, %address, "backend has another MAC address");
                 }

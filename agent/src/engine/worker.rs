@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::forwarder::Forwarder;
 use super::health::Shift;
+use super::inquiry::Desk;
 use super::pools::Pools;
 use crate::clock;
 use crate::datapath::FlowCache;
@@ -22,6 +23,7 @@ pub(super) struct Worker {
     pub(super) ring: ForwardingRing,
     pub(super) forwarder: Forwarder<FlowCache>,
     pub(super) pools: Arc<ArcSwap<Pools>>,
+    pub(super) desk: Desk,
     /// What tells the others whether this thread goes on, and when it ends, however it does.
     pub(super) shift: Shift,
 }
@@ -29,7 +31,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Forwards until it is told to end.
     pub(super) fn run(self) {
-        let Self { mut ring, mut forwarder, pools, shift } = self;
+        let Self { mut ring, mut forwarder, pools, mut desk, shift } = self;
         let mut pools = Cache::new(pools);
         while !shift.is_over() {
             shift.goes_on();
@@ -37,7 +39,8 @@ impl Worker {
             let current = pools.load();
             let count = ring.forward(|frame| forwarder.forward(frame, current, now));
             forwarder.tend(now);
-            if count == 0 {
+            let is_asked = forwarder.answer(&mut desk, now);
+            if count == 0 && !is_asked {
                 ring.wait(PATIENCE_MS);
             }
         }

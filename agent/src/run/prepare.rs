@@ -22,7 +22,7 @@ use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
 use crate::datapath::{Datapath, DatapathError, ExaminedInterface, Pins, Plan};
 use crate::driver::{Event, PortParts, Router, Transmitter};
-use crate::engine::{self, Engine, Entries};
+use crate::engine::{self, Adjustments, Engine, Entries};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
@@ -52,6 +52,7 @@ impl PendingEngine {
         let entries = Entries {
             sockets: datapath.take_engine_sockets()?,
             flow_caches: (0..cached).map(|_| datapath.flow_cache()).collect::<Result<_, _>>()?,
+            flow_handover: config.runtime.flow_cache.then(|| datapath.flow_handover()).transpose()?,
             flows: config.runtime.flows as usize,
         };
         Ok(Self { engine: Arc::clone(engine), entries })
@@ -71,6 +72,7 @@ pub(super) struct Ready<'a> {
     pub(super) pending_rings: Vec<PendingRings>,
     pub(super) pending_engines: Vec<PendingEngine>,
     pub(super) events: mpsc::Receiver<Event>,
+    pub(super) adjustments: Adjustments,
 }
 
 /// Puts the programs on every interface, and opens all that the election and its service need. What programs of an
@@ -92,6 +94,7 @@ pub(super) fn prepare<'a>(
         let (log, flows) = (config.runtime.datapath_log, config.cached_flows(interface.name()));
         undo.datapaths.push(interface.open(netlink, log, flows)?);
     }
+    let adjustments = Adjustments::load(&config.runtime.directory);
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
     let (mut parts, mut served) = (Vec::new(), Vec::new());
     let (mut pending_rings, mut pending_engines, mut backends) = (Vec::new(), Vec::new(), Vec::new());
@@ -100,7 +103,15 @@ pub(super) fn prepare<'a>(
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
         watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
         let gateways = netlink.gateways(interface)?;
-        let port = Opening { config, interface, gateways, datapath, index, events: &sender };
+        let port = Opening {
+            config,
+            interface,
+            gateways,
+            datapath,
+            index,
+            events: &sender,
+            adjustments: &adjustments,
+        };
         let (port_parts, port_served, plan) =
             port.open().with_context(|| format!("setting up {}", interface.name))?;
         // A queue has one socket, which the engine needs more: adverts are heard and said by the raw sockets then.
@@ -152,6 +163,7 @@ pub(super) fn prepare<'a>(
             pending_rings,
             pending_engines,
             events,
+            adjustments,
         },
         plans,
     ))
@@ -172,8 +184,11 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
         datapath.prune(plan)?;
     }
-    for datapath in &mut undo.datapaths {
+    for (datapath, interface) in undo.datapaths.iter_mut().zip(config.interfaces()) {
         datapath.take_over()?;
+        if config.cached_flows(interface) == 0 {
+            datapath.forget_flows()?;
+        }
     }
     let path = socket_path(&config.runtime.directory);
     if let Some(draft) = &undo.socket {
@@ -200,6 +215,7 @@ struct Opening<'a> {
     datapath: &'a mut Datapath,
     index: usize,
     events: &'a mpsc::Sender<Event>,
+    adjustments: &'a Adjustments,
 }
 
 impl Opening<'_> {
@@ -297,6 +313,9 @@ impl Opening<'_> {
             bail!(HostError::TooManyQueues { interface: name.clone(), queues: all_queues, most: MAX_QUEUES });
         }
         self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
-        Ok(Some(Arc::new(Engine::new(plan, name, *mac, all_queues, self.datapath.forwarded()?))))
+        let forwarded = self.datapath.forwarded()?;
+        let cached = self.config.runtime.flow_cache.then(|| self.datapath.flow_cache()).transpose()?;
+        let engine = Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded, cached);
+        Ok(Some(Arc::new(engine)))
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{Notify, RwLock, oneshot, watch as channel};
+use tokio::sync::{Mutex, Notify, RwLock, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
 use super::af_xdp::{self, PendingRings};
@@ -53,7 +53,8 @@ pub(super) fn start(
     notice: Notice,
     predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
-    let Ready { config, runtime, listener, watch, watched, vips, parts, served, events, .. } = ready;
+    let Ready { config, runtime, listener, watch, watched, vips, parts, served, events, adjustments, .. } =
+        ready;
     let (pending_rings, pending_engines) = (ready.pending_rings, ready.pending_engines);
     let (remote, commands) = driver::channel().context("making the command channel")?;
     if let Err(error) = rights::lock_memory() {
@@ -87,6 +88,7 @@ pub(super) fn start(
         restarts: restart,
         answering: RwLock::new(()),
         drained: Drained::of(&config.runtime.directory),
+        adjustments: Mutex::new(adjustments),
         restarting: AtomicBool::new(false),
     });
     let (queues, hooks) = hooks.begin(&runtime);

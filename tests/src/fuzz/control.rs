@@ -1,7 +1,7 @@
 //! What is said over the control socket, in both directions.
 
 use baton::control::protocol::{Request, Response};
-use baton::control::{engine, explain, render};
+use baton::control::{adjust, engine, explain, flows, render, top, trace};
 
 /// A line of a client, which may be any process of the agent's group. One that is understood is said in one way.
 pub fn request(octets: &[u8]) -> bool {
@@ -21,6 +21,12 @@ pub fn answer(octets: &[u8]) -> bool {
             assert!(!explain::explain(&status).is_empty() || status.routers.is_empty());
         }
         Ok(Response::Engine(engines)) => assert!(!engine::backends(&engines).is_empty()),
+        Ok(Response::Load(loads)) => {
+            assert!(!top::table(&top::rates(&loads, &loads)).is_empty());
+        }
+        Ok(Response::Flows(lists)) => assert!(!flows::flows(&lists).is_empty()),
+        Ok(Response::Trace(trace)) => assert!(!trace::trace(&trace).is_empty()),
+        Ok(Response::Adjusted(adjusted)) => assert!(!adjust::adjusted(&adjusted).is_empty()),
         Ok(Response::Outcomes(outcomes)) => drop(render::outcomes(&outcomes)),
         Ok(Response::Restarted(restarted)) => drop(render::restarted(restarted)),
         Ok(Response::Reloaded(reloaded)) => drop(render::reloaded(&reloaded)),

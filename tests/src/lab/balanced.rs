@@ -81,12 +81,17 @@ impl Balanced {
     pub fn start(&mut self, host: Host) -> Result<()> {
         let agent = self.lab.start_baton(host)?;
         self.agents.push((host, agent));
+        self.wait_for_backends(host)
+    }
+
+    /// Waits until the engine of `host` has all backends, and its routers know it.
+    pub fn wait_for_backends(&self, host: Host) -> Result<()> {
         wait_until(&format!("the engine of node {} to find its backends", host.name()), SOON, || {
             let Ok(engine) = self.engine(host) else { return Ok(false) };
             let mut backends = engine.pools.iter().flat_map(|pool| &pool.backends);
             let is_fit = |router: &RouterStatus| router.fitness == "fit";
             let are_fit = self.lab.baton_status(host)?.routers.iter().all(is_fit);
-            Ok(backends.all(|backend| backend.condition == "up") && are_fit)
+            Ok(backends.all(|it| matches!(it.condition.as_str(), "up" | "draining")) && are_fit)
         })
     }
 
@@ -105,6 +110,11 @@ impl Balanced {
         let text = output(self.lab.baton(host, "engine backends")?.arg("--json"))?;
         let engines: Vec<EngineStatus> = serde_json::from_str(&text)?;
         engines.into_iter().next().context("an engine")
+    }
+
+    /// Has the agent of `host` do `baton engine` with these arguments, and answers with what it prints.
+    pub fn ask(&self, host: Host, arguments: &str) -> Result<String> {
+        output(&mut self.lab.baton(host, &format!("engine {arguments}"))?)
     }
 
     /// Whether the VIP answers an ICMP echo request of the client.

@@ -1,10 +1,11 @@
 //! A connection of the client that is kept open.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Host, Lab, VIP};
 
@@ -18,11 +19,25 @@ pub struct Connection(TcpStream);
 impl Connection {
     /// Opens one.
     pub fn open(lab: &Lab) -> Result<Self> {
-        let address = SocketAddr::from((VIP, 80));
-        let connect = || Ok(TcpStream::connect_timeout(&address, PATIENCE)?);
+        Self::open_from(lab, 0)
+    }
+
+    /// Opens one from this port of the client; from any, if it is 0.
+    pub fn open_from(lab: &Lab, port: u16) -> Result<Self> {
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+            socket.connect_timeout(&SocketAddr::from((VIP, 80)).into(), PATIENCE)?;
+            Ok(TcpStream::from(socket))
+        };
         let stream = lab.namespace(Host::Client).within(connect)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self(stream))
+    }
+
+    /// What the nodes call its flow.
+    pub fn flow(&self) -> Result<String> {
+        Ok(format!("tcp {} -> {}", self.0.local_addr()?, self.0.peer_addr()?))
     }
 
     /// The line that the server says to one more request.

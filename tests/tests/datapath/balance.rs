@@ -191,6 +191,7 @@ fn a_known_flow_goes_to_its_backend_by_other_ethernet_addresses_and_no_other_cha
         octets += frame.len() as u64;
     }
     assert_eq!(host.carried(7), (4, octets));
+    assert_eq!(host.served(Datapath::SERVICE), (4, octets));
     let seen = host.cached_flow(flow()).expect("it is known").seen_ns;
     assert!((1..=clock::now().as_nanos()).contains(&seen), "{seen}");
 }

@@ -14,7 +14,7 @@ use baton::config::{
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic, Tunnel};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
-use baton_common::flow::Flow;
+use baton_common::flow::{CachedFlow, Flow};
 use baton_common::maps::ACCEPT_RFC9568;
 use baton_common::ownership::BALANCED;
 use baton_tests::datapath::{Datapath, FOREVER};
@@ -32,34 +32,31 @@ pub(super) const SYN: u8 = 0x02;
 pub(super) const ACK: u8 = 0x10;
 pub(super) const FIN: u8 = 0x01;
 
-/// What a flow cache would know of a flow: its backend, and when it was seen.
-pub(super) type Cached = (u16, Option<Instant>);
-
 /// What takes the place of a flow cache.
 #[derive(Clone, Default)]
-pub(super) struct Bypassed(pub(super) Rc<RefCell<HashMap<Flow, Cached>>>);
+pub(super) struct Bypassed(pub(super) Rc<RefCell<HashMap<Flow, CachedFlow>>>);
 
 impl Bypass for Bypassed {
-    fn put(&mut self, flow: Flow, backend: u16) {
-        self.0.borrow_mut().insert(flow, (backend, None));
+    fn put(&mut self, flow: Flow, cached: CachedFlow) {
+        self.0.borrow_mut().insert(flow, cached);
     }
 
     fn remove(&mut self, flow: &Flow) {
         self.0.borrow_mut().remove(flow);
     }
 
-    fn seen(&self, flow: &Flow) -> Option<Instant> {
-        self.0.borrow().get(flow)?.1
+    fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+        self.0.borrow().get(flow).copied()
     }
 }
 
 /// What forwards to `backends` what is for port 443 of the VIP.
 pub(super) struct Bench {
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) bypassed: Bypassed,
-    forwarder: Forwarder<Bypassed>,
-    pools: Pools,
+    pub(super) forwarder: Forwarder<Bypassed>,
+    pub(super) pools: Pools,
 }
 
 pub(super) fn mac(backend: u8) -> Mac {
@@ -95,7 +92,7 @@ impl Bench {
             backend.tunnel = tunnel;
         }
         let plan = Arc::new(plan);
-        let traffic = Arc::new(Traffic::new(addresses.len()));
+        let traffic = Arc::new(Traffic::new(addresses.len(), 2));
         let bypassed = Bypassed::default();
         let bypass = Some(bypassed.clone());
         let forwarder = Forwarder::new(Arc::clone(&plan), 1024, bypass, device_mac, Arc::clone(&traffic));
@@ -115,6 +112,13 @@ impl Bench {
         self.pools = self.pools.then(&self.plan, (0..).map(condition).take(backends).collect());
     }
 
+    /// `backend` gets no new flows.
+    pub(super) fn drain(&mut self, backend: usize) {
+        let mut weights = self.pools.weights().to_vec();
+        weights[backend] = 0;
+        self.pools = self.pools.reweighted(&self.plan, weights);
+    }
+
     /// What is sent for `frame`.
     pub(super) fn forward(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         self.forward_at(1, frame)
@@ -127,8 +131,8 @@ impl Bench {
     }
 
     /// The backends of the flows that are bypassed.
-    pub(super) fn bypassed(&self) -> Vec<u16> {
-        self.bypassed.0.borrow().values().map(|(backend, _)| *backend).collect()
+    pub(super) fn bypassed(&self) -> Vec<u32> {
+        self.bypassed.0.borrow().values().map(|cached| cached.backend).collect()
     }
 
     /// Looks after all flows.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use baton::engine::Loss;
+use baton::engine::{Carriage, Condition, Loss};
 use baton::wire::Mac;
 use baton_tests::datapath::{Outcome, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
@@ -18,7 +18,9 @@ fn a_frame_is_readdressed_and_nothing_else_of_it_changes() {
     let mut bench = Bench::new(&addresses(1), device_mac);
     let sent = bench.forward(&octets("lb-tcp-syn-vip")).expect("it is for the service");
     assert_eq!(sent, with(&expected, 0, &mac(0)));
-    assert_eq!(bench.traffic.per_backend().collect::<Vec<_>>(), [(1, expected.len() as u64)]);
+    let carried = Carriage { frames: 1, octets: expected.len() as u64, begun: 1 };
+    assert_eq!(bench.traffic.per_backend().collect::<Vec<_>>(), [carried]);
+    assert_eq!(bench.traffic.per_service().collect::<Vec<_>>(), [carried]);
     let tag = [(0x8100, 7)];
     let sent = bench.forward(&tagged(&octets("lb-tcp-syn-vip"), &tag)).expect("tagged or not");
     assert_eq!(sent, tagged(&with(&expected, 0, &mac(0)), &tag));
@@ -118,7 +120,7 @@ fn a_bypassed_flow_is_forgotten_when_nobody_sees_it_any_more() {
     for flags in [SYN, ACK] {
         assert!(bench.forward(&flagged(flags)).is_some());
     }
-    bench.bypassed.0.borrow_mut().values_mut().for_each(|(_, seen)| *seen = Some(at(800)));
+    bench.bypassed.0.borrow_mut().values_mut().for_each(|cached| cached.seen_ns = at(800).as_nanos());
     bench.tend(1000);
     assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![0], (1, 0)));
     bench.tend(1701);
@@ -134,6 +136,62 @@ fn a_bypassed_flow_whose_ports_are_used_again_after_long_is_bypassed_no_more() {
     assert!(bench.bypassed().is_empty());
 }
 
+/// Another worker's flow, or one of the agent before, whose backends had other numbers.
+#[test]
+fn a_flow_that_the_cache_knows_keeps_its_backend() {
+    let mut before = Bench::new(&addresses(3), [2; 6]);
+    let to = |bench: &mut Bench, seconds, flags| {
+        bench.forward_at(seconds, &flagged(flags)).expect("sent")[..6].to_vec()
+    };
+    for flags in [SYN, ACK] {
+        to(&mut before, 1, flags);
+    }
+    let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
+    let mut turned = addresses(3);
+    turned.reverse();
+    let keeper = mac(2 - u8::try_from(number).expect("one of three"));
+    for (flags, seconds, is_kept, is_bypassed) in [
+        (ACK, 2, true, true),
+        (FIN | ACK, 2, true, false),
+        (SYN, 2, false, false),
+        // It is over.
+        (ACK, 902, false, false),
+    ] {
+        let mut bench = Bench::new(&turned, [2; 6]);
+        bench.drain(usize::from(2 - u8::try_from(number).expect("one of three")));
+        *bench.bypassed.0.borrow_mut() = before.bypassed.0.borrow().clone();
+        let sent = to(&mut bench, seconds, flags);
+        assert_eq!(
+            (sent == keeper, !bench.bypassed().is_empty()),
+            (is_kept, is_bypassed),
+            "{flags:02x} after {seconds} s"
+        );
+    }
+}
+
+#[test]
+fn a_flow_of_the_agent_before_waits_for_its_backend_while_that_is_being_found_out() {
+    let mut before = Bench::new(&addresses(2), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(before.forward(&flagged(flags)).is_some());
+    }
+    let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
+    let mut bench = Bench::new(&addresses(2), [2; 6]);
+    let inherited: Vec<_> = before.bypassed.0.borrow().clone().into_iter().collect();
+    for (flow, cached) in inherited {
+        bench.forwarder.inherit(flow, cached, at(2));
+    }
+    assert_eq!(bench.bypassed(), [number]);
+    bench.drain(number as usize);
+    let mut conditions = [0, 1].map(|backend| Condition::Up(mac(backend)));
+    conditions[number as usize] = Condition::Unknown;
+    bench.pools = bench.pools.then(&bench.plan, conditions.to_vec());
+    assert_eq!(bench.forward(&flagged(ACK)), None);
+    bench.lose(&[]);
+    let sent = bench.forward(&flagged(ACK)).expect("forwarded");
+    assert_eq!(sent[..6], mac(u8::try_from(number).expect("one of two")));
+}
+
 /// Both make the same of a frame.
 #[test]
 fn the_engine_and_the_flow_cache_send_the_same_frames() {
@@ -146,8 +204,8 @@ fn the_engine_and_the_flow_cache_send_the_same_frames() {
     for frame in [plain, with(&options, 16, &44_u16.to_be_bytes()), padded] {
         let by_engine = bench.forward(&frame).expect("forwarded");
         assert!(bench.forward(&frame).is_some());
-        for (flow, (backend, _)) in bench.bypassed.0.borrow().iter() {
-            host.cache_flow(*flow, (*backend).into());
+        for (flow, cached) in bench.bypassed.0.borrow().iter() {
+            host.cache_flow(*flow, cached.backend);
         }
         let Outcome { action, frame: by_program, .. } = host.receive(&frame);
         assert_eq!((action, by_program), (XDP_TX, by_engine));
@@ -183,7 +241,7 @@ proptest! {
             *place = octet;
         }
         let sent = bench.forward(&frame);
-        let forwarded: u64 = bench.traffic.per_backend().map(|(frames, _)| frames).sum();
+        let forwarded: u64 = bench.traffic.per_backend().map(|carried| carried.frames).sum();
         let lost: u64 = bench.traffic.losses().map(|(_, count)| count).sum();
         prop_assert_eq!((forwarded, lost), if sent.is_some() { (1, 0) } else { (0, 1) });
         if let Some(sent) = sent {

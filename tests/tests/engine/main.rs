@@ -6,6 +6,8 @@ mod bench;
 mod direct;
 mod elsewhere;
 mod frames;
+mod inquiries;
+mod orders;
 mod pools;
 mod schedule;
 mod support;

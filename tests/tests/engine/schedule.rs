@@ -5,7 +5,9 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::config::{AllFailed, BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
+use baton::config::{
+    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
+};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
@@ -32,6 +34,7 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
     let pool = PoolConfig {
         name: "web".to_owned(),
         backends: (1..).zip(backends).map(backend).collect(),
+        forwarding: Forwarding::Direct,
         checks: Vec::new(),
         schedule,
         quorum: 1,
@@ -46,7 +49,7 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
     let condition =
         |(_, is_up): &(u16, bool)| if *is_up { Condition::Up([2; 6]) } else { Condition::Unreachable };
     let pools = Pools::unknown(&plan).then(&plan, backends.iter().map(condition).collect());
-    let traffic = Arc::new(Traffic::new(backends.len()));
+    let traffic = Arc::new(Traffic::new(backends.len(), 1));
     let mut forwarder = Forwarder::<FlowCache>::new(plan, 65_536, None, [2; 6], Arc::clone(&traffic));
     let syn = octets("lb-tcp-syn-vip");
     for number in 0..FLOWS {
@@ -55,7 +58,7 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
         let mut frame = with(&with(&syn, SOURCE, &[10, a, b, c]), SOURCE_PORT, &port);
         forwarder.forward(&mut frame, &pools, Instant::from_nanos(1));
     }
-    traffic.per_backend().map(|(frames, _)| frames).collect()
+    traffic.per_backend().map(|carriage| carriage.frames).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use baton::engine::{Loss, Tunnel};
+use baton::engine::{Carriage, Loss, Tunnel};
 use baton::wire::Mac;
 use baton_tests::datapath::{Datapath, Outcome, XDP_DROP, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
@@ -126,8 +126,8 @@ fn the_engine_and_the_flow_cache_wrap_alike() {
         for frame in [segment(is_ipv6, ACK, 0), padded, segment(is_ipv6, ACK, longest - headers)] {
             let by_engine = bench.forward(&frame).expect("forwarded");
             assert!(unwrapped(&by_engine, tunnel).starts_with(&frame[14..54]));
-            for (flow, (backend, _)) in bench.bypassed.0.borrow().iter() {
-                host.cache_flow(*flow, (*backend).into());
+            for (flow, cached) in bench.bypassed.0.borrow().iter() {
+                host.cache_flow(*flow, cached.backend);
             }
             let Outcome { action, frame: by_program, .. } = host.receive(&frame);
             assert_eq!((action, by_program), (XDP_TX, by_engine));
@@ -169,7 +169,7 @@ fn the_sender_of_a_packet_that_is_too_long_is_told_how_long_it_may_be() {
     assert_eq!(icmp.checksum(), icmp.header().icmp_type.calc_checksum(icmp.payload()));
     assert_eq!(
         (bench.lost(), bench.traffic.per_backend().collect()),
-        (vec![(Loss::TooLong, 1)], vec![(0, 0)])
+        (vec![(Loss::TooLong, 1)], vec![Carriage { begun: 1, ..Carriage::default() }])
     );
     assert!(bench.forward(&segment(false, SYN, 1440)).is_some(), "and what it sends then arrives");
 }
@@ -217,7 +217,7 @@ proptest! {
         let mut frame = segment(is_ipv6, SYN, payload);
         frame[at] = octet;
         let sent = bench.forward(&frame);
-        let forwarded: u64 = bench.traffic.per_backend().map(|(frames, _)| frames).sum();
+        let forwarded: u64 = bench.traffic.per_backend().map(|carriage| carriage.frames).sum();
         let lost: u64 = bench.traffic.losses().map(|(_, count)| count).sum();
         prop_assert_eq!(forwarded + lost, 1);
         if let (1, Some(sent)) = (forwarded, sent) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Scrape;
 use super::text::{Families, Labels, label};
-use crate::control::protocol::{BackendStatus, EngineStatus};
+use crate::control::protocol::{BackendStatus, EngineStatus, ServiceStatus};
 use crate::engine::Condition;
 
 impl Scrape {
@@ -30,6 +30,17 @@ impl Scrape {
         let help = "Octets of these, Ethernet headers included";
         families.counters("backend_octets", help, None, each(|backend| backend.octets))?;
 
+        let help = "Flows that have begun to go to it, since the agent started";
+        families.counters("backend_begun_flows", help, None, each(|backend| backend.begun))?;
+
+        let each = |of: fn(&ServiceStatus) -> u64| self.services().map(move |(labels, it)| (labels, of(it)));
+        let help = "Frames of the service that were sent to backends, since the agent started";
+        families.counters("engine_service_frames", help, None, each(|service| service.frames))?;
+        let help = "Octets of these, Ethernet headers included";
+        families.counters("engine_service_octets", help, None, each(|service| service.octets))?;
+        let help = "Flows of the service that have begun, since the agent started";
+        families.counters("engine_service_begun_flows", help, None, each(|service| service.begun))?;
+
         let of_engine = |engine: &EngineStatus| vec![label("interface", &engine.interface)];
         let flows = self.engines.iter().map(|engine| (of_engine(engine), engine.flows));
         families.gauges("engine_flows", "Flows that the workers remember", None, flows)?;
@@ -42,6 +53,20 @@ impl Scrape {
         });
         let help = "Frames that the workers could send to nobody, since the agent started";
         families.counters("engine_lost_frames", help, None, lost)
+    }
+
+    fn services(&self) -> impl Iterator<Item = (Labels, &ServiceStatus)> {
+        self.engines.iter().flat_map(|engine| {
+            engine.services.iter().map(|service| {
+                let labels = vec![
+                    label("interface", &engine.interface),
+                    label("vip", service.vip),
+                    label("protocol", &service.protocol),
+                    label("port", &service.port),
+                ];
+                (labels, service)
+            })
+        })
     }
 
     fn backends(&self) -> impl Iterator<Item = (Labels, &BackendStatus)> {

@@ -91,6 +91,7 @@ impl Server {
     /// `None` when the election thread is stuck.
     async fn scrape(&self) -> Option<Scrape> {
         let snapshot = self.snapshot().await?;
+        let engines = self.engines().await;
         let opinions = self.opinions.borrow();
         let trackers = self.config.trackers.iter().zip(opinions.iter());
         let routers = snapshot.ports.iter().flat_map(|port| &port.routers);
@@ -99,7 +100,7 @@ impl Server {
             trackers: trackers.map(|(tracker, state)| tracker_status(tracker, state)).collect(),
             late: snapshot.load.late,
             tallies: routers.map(|router| *router.recorder.tally()).collect(),
-            engines: self.engines(),
+            engines,
         })
     }
 }

@@ -33,6 +33,12 @@ pub struct ServiceStatus {
     pub port: String,
     /// The name of its pool.
     pub pool: String,
+    /// Frames of its flows that were sent on.
+    pub frames: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Flows that have begun.
+    pub begun: u64,
 }
 
 /// The backends of a pool.
@@ -46,16 +52,51 @@ pub struct PoolStatus {
     pub backends: Vec<BackendStatus>,
 }
 
+/// What the operator sets for a backend, above its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendChange {
+    /// This weight.
+    Weight(u16),
+    /// The weight that it has in the configuration.
+    ConfiguredWeight,
+    /// No new flows.
+    Drain,
+    /// New flows by its weight.
+    Undrain,
+}
+
+/// What is set for a backend after a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjusted {
+    /// The name of its pool.
+    pub pool: String,
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its weight, which counts unless it is drained.
+    pub weight: u16,
+    /// The weight that it has in the configuration.
+    pub configured_weight: u16,
+    /// Whether it gets no new flows.
+    pub drained: bool,
+    /// Interfaces on which the pool has services and no backend that takes new flows.
+    pub without_backend: Vec<String>,
+}
+
 /// A backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStatus {
     /// Its own address.
     pub address: IpAddr,
-    /// Its weight.
+    /// Its weight, which is 0 for one that is drained.
     pub weight: u16,
     /// Whether it gets flows only while no other is in order.
     pub backup: bool,
-    /// `up`, `unreachable`, `unknown` or `failing`.
+    /// The weight that it has in the configuration.
+    pub configured_weight: u16,
+    /// Whether the operator has drained it.
+    pub drained: bool,
+    /// `up`, `draining` (without weight: flows that it has go on), `unreachable`, `unknown` or `failing`.
     pub condition: String,
     /// How it fails.
     pub why: Option<String>,
@@ -65,4 +106,19 @@ pub struct BackendStatus {
     pub frames: u64,
     /// Octets of these.
     pub octets: u64,
+    /// Flows that have begun to go to it.
+    pub begun: u64,
+}
+
+/// What an engine has done until a moment; the difference of two is its load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLoad {
+    /// What it has done.
+    pub engine: EngineStatus,
+    /// When that was.
+    pub at_ns: u64,
+    /// The flows that are remembered of each service, in their order.
+    pub service_flows: Vec<u64>,
+    /// The flows that are remembered of each backend of each pool, in their order.
+    pub backend_flows: Vec<u64>,
 }

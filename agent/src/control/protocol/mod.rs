@@ -1,13 +1,17 @@
 //! What is said over the control socket. Times that end in `_ns` are CLOCK_BOOTTIME of the host.
 
 mod engine;
+mod flow;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use engine::{BackendStatus, EngineStatus, PoolStatus, ServiceStatus};
+pub use engine::{
+    Adjusted, BackendChange, BackendStatus, EngineLoad, EngineStatus, PoolStatus, ServiceStatus,
+};
+pub use flow::{FlowList, FlowName, FlowStatus, Trace};
 
 use crate::config::Difference;
 
@@ -20,6 +24,33 @@ pub enum Request {
     Status {},
     /// Describe what the engines do.
     Engine {},
+    /// Describe what the engines do, with the flows that they remember.
+    Load {},
+    /// Tell some of the flows that the engines know.
+    Flows {
+        /// Only those to this virtual address.
+        vip: Option<IpAddr>,
+        /// Only those to this port.
+        port: Option<u16>,
+        /// Only those of this backend.
+        backend: Option<IpAddr>,
+        /// So many of each interface at most, up to 10 000.
+        limit: u32,
+    },
+    /// Tell what would become of a frame that goes on with this flow.
+    Trace {
+        /// The flow.
+        flow: FlowName,
+    },
+    /// Set something for a backend, above its configuration.
+    Adjust {
+        /// The name of its pool.
+        pool: String,
+        /// Its own address.
+        address: IpAddr,
+        /// What is set.
+        change: BackendChange,
+    },
     /// Tell what is, and then whatever happens, an [`Event`] on each line, until the connection ends.
     Events {},
     /// Give virtual routers to a Backup and go on as Backup.
@@ -49,6 +80,14 @@ pub enum Response {
     Status(Status),
     /// To `engine`: one for each interface that has services.
     Engine(Vec<EngineStatus>),
+    /// To `load`: one for each interface that has services.
+    Load(Vec<EngineLoad>),
+    /// To `flows`: one list for each interface that has services.
+    Flows(Vec<FlowList>),
+    /// To `trace`.
+    Trace(Trace),
+    /// To `adjust`.
+    Adjusted(Adjusted),
     /// To an order.
     Outcomes(Vec<Outcome>),
     /// To `restart`, which has succeeded.
@@ -351,6 +390,23 @@ pub struct TransitionStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_about_a_backend_says_what_is_to_change_and_nothing_else() {
+        let request = |change: &str, more: &str| {
+            let text = format!(
+                "{{\"command\":\"adjust\",\"pool\":\"web\",\"address\":\"192.0.2.11\",\"change\":{change}{more}}}"
+            );
+            serde_json::from_str::<Request>(&text)
+        };
+        for change in ["\"drain\"", "\"undrain\"", "\"configured-weight\"", "{\"weight\":5}"] {
+            assert!(request(change, "").is_ok(), "{change}");
+            assert!(request(change, ",\"now\":true").is_err(), "{change}");
+        }
+        for change in ["\"up\"", "{\"weight\":-1}", "{\"weight\":\"5\"}", "\"weight\"", "null"] {
+            assert!(request(change, "").is_err(), "{change}");
+        }
+    }
 
     #[test]
     fn an_order_with_a_key_that_it_does_not_have_is_refused() {
