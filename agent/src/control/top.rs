@@ -143,6 +143,8 @@ fn write_line(text: &mut String, name: &str, Rates { frames, bits, begun, flows 
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::control::engine::tests::example;
 
@@ -176,12 +178,12 @@ mod tests {
     #[test]
     fn another_agent_counts_from_nothing_and_what_was_not_there_is_not_shown() {
         let after = load(12, 0);
-        let restarted = rates(&[load(10, 1000)], &[after.clone()]);
+        let restarted = rates(&[load(10, 1000)], slice::from_ref(&after));
         assert_eq!(restarted[0].services[0].rates, Rates { frames: 0.0, bits: 0.0, begun: 0.0, flows: 30 });
         let mut before = load(10, 0);
         before.engine.services.clear();
         before.engine.pools[0].backends.remove(0);
-        let reloaded = rates(&[before], &[after.clone()]);
+        let reloaded = rates(&[before], slice::from_ref(&after));
         assert_eq!((reloaded[0].services.len(), reloaded[0].backends.len()), (0, 1));
         assert_eq!(rates(&[], &[after]), []);
     }

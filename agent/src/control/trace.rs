@@ -18,7 +18,7 @@ impl Server {
         let found = self.routers().find(|(_, _, router)| router.config.vips.contains(&name.vip()));
         let Some((place, port, router)) = found else {
             let why = format!("{} is no virtual address of this host: its kernel gets the frame", name.vip());
-            return Response::Trace(untouched(name, None, Verdict::Other, why));
+            return Response::Trace(untouched(name, None, Verdict::Other, why).into());
         };
         let Some(snapshot) = self.snapshot().await else { return stuck() };
         let Place { port: port_index, router: router_index } = place;
@@ -26,16 +26,16 @@ impl Server {
         let Some(seen) = seen else { return stuck() };
         let interface = Some(port.interface.as_str());
         if let Some((verdict, why)) = refusal(router, seen) {
-            return Response::Trace(untouched(name, interface, verdict, why));
+            return Response::Trace(untouched(name, interface, verdict, why).into());
         }
         let Some(engine) =
             port.engine.as_deref().filter(|engine| engine.plan.service(&name.flow()).is_some())
         else {
             let why = "no service is at that port: the kernel of this host gets the frame".to_owned();
-            return Response::Trace(untouched(name, interface, Verdict::VipDelivered, why));
+            return Response::Trace(untouched(name, interface, Verdict::VipDelivered, why).into());
         };
         match engine.find(name.flow()).await {
-            Ok(remembered) => Response::Trace(balanced(name, port, engine, remembered)),
+            Ok(remembered) => Response::Trace(balanced(name, port, engine, remembered).into()),
             Err(error) => Response::Error(format!("{}: {error}", port.interface)),
         }
     }

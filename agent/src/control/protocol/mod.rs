@@ -85,7 +85,7 @@ pub enum Response {
     /// To `flows`: one list for each interface that has services.
     Flows(Vec<FlowList>),
     /// To `trace`.
-    Trace(Trace),
+    Trace(Box<Trace>),
     /// To `adjust`.
     Adjusted(Adjusted),
     /// To an order.
