@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use baton::config::MacMode;
 use baton::control::protocol::{EngineStatus, RouterStatus};
+use nix::sys::ptrace::{self, Options};
+use nix::unistd::Pid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Backend, Host, Lab, Process, VIP, output, wait_until};
@@ -136,6 +138,20 @@ impl Balanced {
     pub fn hand_over(&self, from: Host) -> Result<()> {
         output(&mut self.lab.baton(from, "handover")?)?;
         self.wait_for_active(from.other())
+    }
+
+    /// Has the worker of the first queue of `host` hang, until the thread that calls this detaches from the one that is given.
+    pub fn hang_worker(&self, host: Host) -> Result<Pid> {
+        let threads = format!("/proc/{}/task", self.lab.baton_status(host)?.pid);
+        let is_worker = |thread: &fs::DirEntry| {
+            fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == "engine-0")
+        };
+        let worker = fs::read_dir(threads)?.flatten().find(is_worker).context("a worker")?;
+        let worker = Pid::from_raw(worker.file_name().to_string_lossy().parse()?);
+        // Unlike a signal, this stops one thread alone.
+        ptrace::seize(worker, Options::empty())?;
+        ptrace::interrupt(worker)?;
+        Ok(worker)
     }
 
     /// Kills agent and guardian of `host`.

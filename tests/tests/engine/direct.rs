@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Error, Result};
 use baton_tests::lab::{Backend, Balanced, Connection, Echo, Host, VIP, VIPS6, output, wait_until};
+use nix::sys::ptrace;
 
 use super::support::{SOON, end};
 
@@ -135,6 +136,21 @@ fn the_vip_moves_when_a_node_finds_no_backend() -> Result<()> {
     let tracker = &status.routers[0].trackers[0];
     assert_eq!((tracker.name.as_str(), tracker.state.as_str()), ("engine eth0", "failing"));
     assert!(setup.lab.fetch(VIP)?.starts_with("backend"));
+    end(setup)
+}
+
+#[test]
+fn the_vip_moves_when_a_worker_hangs() -> Result<()> {
+    let setup = Balanced::with(WEB)?;
+    let worker = setup.hang_worker(Host::A)?;
+    setup.wait_for_active(Host::B)?;
+    let tracker = setup.lab.baton_status(Host::A)?.routers[0].trackers[0].clone();
+    assert_eq!((tracker.name.as_str(), tracker.state.as_str()), ("engine eth0", "failing"));
+    assert!(setup.lab.fetch(VIP)?.starts_with("backend"));
+    ptrace::detach(worker, None)?;
+    wait_until("the engine to be in order", SOON, || {
+        Ok(setup.lab.baton_status(Host::A)?.routers[0].trackers[0].state == "good")
+    })?;
     end(setup)
 }
 
