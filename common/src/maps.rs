@@ -46,6 +46,9 @@ pub const BACKENDS: &str = "BACKENDS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
 
+/// The XDP program's constant that is 1 if [`FLOW_CACHE`] is used, a `u8`.
+pub const CACHES_FLOWS: &str = "CACHES_FLOWS";
+
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
 /// The tcx ingress program's name: marks frames to a virtual MAC as frames for this host.

@@ -2,13 +2,12 @@
 //! flow, and this program forwards the others as it has decided.
 
 use aya_ebpf::programs::XdpContext;
-use baton_common::flow::Flow;
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
 use crate::ip::{DESTINATION, FRAGMENT, IPV4, IPV6, Ip, SOURCE};
-use crate::maps;
+use crate::maps::{self, FlowKey};
 use crate::packet::Frame;
 
 const TCP: u8 = 6;
@@ -17,6 +16,9 @@ const UDP: u8 = 17;
 const FRAGMENTED: u8 = 44;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+
+/// Where the source is in an IPv4 header.
+const IPV4_SOURCE: usize = 12;
 
 /// What ICMP has before the packet that it is about, and the types that are about one: destination unreachable, time exceeded,
 /// parameter problem; over IPv6 also packet too big.
@@ -42,17 +44,19 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64
         ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
         _ => return None,
     };
-    let flow = flow::<FAMILY>(frame, link, protocol, at)?;
+    let [a, b, c, d] = *frame.get::<4>(at)?;
+    let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+    let flow = FlowKey::new([source::<FAMILY>(frame, link)?, destination], ports, protocol);
     if is_known && forward(frame, &flow, now).is_some() {
         return Some(Verdict::VipForwarded);
     }
-    let is_for_service = maps::is_frontend(link.vlan, destination, flow.protocol, flow.destination_port);
+    let is_for_service = maps::is_frontend(link.vlan, destination, protocol, ports[1]);
     is_for_service.then_some(Verdict::VipBalanced)
 }
 
 /// Addresses the frame to the backend of its flow, if that is known and up.
 #[inline(always)]
-fn forward(frame: &mut Frame<'_>, flow: &Flow, now: u64) -> Option<()> {
+fn forward(frame: &mut Frame<'_>, flow: &FlowKey, now: u64) -> Option<()> {
     let backend = maps::backend_of(flow, frame.length(), now)?;
     let device_mac = maps::device_mac()?;
     frame.set(ETH_DESTINATION, &backend)?;
@@ -118,21 +122,12 @@ fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     Some((Ip::read(frame, link.payload + DESTINATION)?, protocol, link.payload + IPV6))
 }
 
+/// The client.
 #[inline(always)]
-fn flow<const FAMILY: u8>(frame: &Frame<'_>, link: &Link, protocol: u8, ports: usize) -> Option<Flow> {
-    let (source, destination) = if FAMILY == Family::Ipv6 as u8 {
-        (Ip::read(frame, link.payload + SOURCE)?, Ip::read(frame, link.payload + DESTINATION)?)
+fn source<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<Ip> {
+    if FAMILY == Family::Ipv6 as u8 {
+        Ip::read(frame, link.payload + SOURCE)
     } else {
-        let [a, b, c, d, e, f, g, h] = *frame.get::<8>(link.payload + 12)?;
-        (Ip::mapped([a, b, c, d]), Ip::mapped([e, f, g, h]))
-    };
-    let [a, b, c, d] = *frame.get::<4>(ports)?;
-    Some(Flow {
-        source: source.address(),
-        destination: destination.address(),
-        source_port: u16::from_be_bytes([a, b]),
-        destination_port: u16::from_be_bytes([c, d]),
-        protocol,
-        _pad: [0; 3],
-    })
+        Some(Ip::mapped(*frame.get::<4>(link.payload + IPV4_SOURCE)?))
+    }
 }

@@ -1,22 +1,23 @@
 //! The hash of a flow, which is the same on all nodes.
 
-use std::hash::Hasher;
-
 use baton_common::flow::Flow;
 use siphasher::sip::SipHasher13;
 
 /// Key of the hash: other numbers would mean other backends.
 const FLOW: u64 = 4;
 
+/// What is hashed of a flow: its addresses, its ports and its protocol.
+const OCTETS: usize = 16 + 16 + 2 + 2 + 1;
+
 /// Where `flow` belongs, in flow tables and among backends.
 pub(super) fn hash(flow: &Flow) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(FLOW, 0);
-    hasher.write(&flow.source);
-    hasher.write(&flow.destination);
-    hasher.write(&flow.source_port.to_be_bytes());
-    hasher.write(&flow.destination_port.to_be_bytes());
-    hasher.write(&[flow.protocol]);
-    hasher.finish()
+    let mut octets = [0; OCTETS];
+    octets[..16].copy_from_slice(&flow.source);
+    octets[16..32].copy_from_slice(&flow.destination);
+    octets[32..34].copy_from_slice(&flow.source_port.to_be_bytes());
+    octets[34..36].copy_from_slice(&flow.destination_port.to_be_bytes());
+    octets[36] = flow.protocol;
+    SipHasher13::new_with_keys(FLOW, 0).hash(&octets)
 }
 
 #[cfg(test)]

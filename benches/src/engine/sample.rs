@@ -41,8 +41,8 @@ pub(super) fn warm(site: &Site, system: System, running: &Running, traffic: Traf
     let passes = if system == System::FlowCache { PASSES } else { 1 };
     let mut rate = 0.0;
     for _ in 0..passes {
-        // A generator has made one of each after twice as many frames as there are flows.
-        let frames = if system.has_flows() { (2 * traffic.flows).max(WARM) } else { WARM };
+        // A generator has made one of each before it has made four times as many frames as there are flows.
+        let frames = if system.has_flows() { (4 * traffic.flows).max(WARM) } else { WARM };
         let sample = take(site, running, traffic, frames)?;
         rate = sample.offered;
         if sample.work_ns < IDLE_NS {
