@@ -27,7 +27,7 @@ impl Spread {
         values.sort_unstable_by(f64::total_cmp);
         let (Some(min), Some(max)) = (values.first(), values.last()) else { return Self::default() };
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 0 {
+        let median = if values.len().is_multiple_of(2) {
             f64::midpoint(values[middle - 1], values[middle])
         } else {
             values[middle]
