@@ -72,7 +72,7 @@ pub(super) fn targets(rows: &[FrameRow]) -> Vec<Target> {
     }
     for system in System::BALANCERS {
         let name = system.name();
-        let grown = ratio(cost(system, Conditions { flows, ..USUAL }), usual(system));
+        let grown = ratio(cost(system, Conditions { flows, ..USUAL }), usual(system)).filter(|_| flows > 1);
         found.push(Target::at_most(
             format!("CPU cost of {name} with {flows} flows by that with 1"),
             GROWTH,
@@ -80,7 +80,8 @@ pub(super) fn targets(rows: &[FrameRow]) -> Vec<Target> {
         ));
         let one = Conditions { flows: SOME_FLOWS, ..USUAL };
         let services = u16::try_from(services).unwrap_or(u16::MAX);
-        let grown = ratio(cost(system, Conditions { services, ..one }), cost(system, one));
+        let grown =
+            ratio(cost(system, Conditions { services, ..one }), cost(system, one)).filter(|_| services > 1);
         let what = format!("CPU cost of {name} with {services} services by that with 1");
         found.push(Target::at_most(what, GROWTH, grown));
     }
