@@ -2,6 +2,7 @@
 
 pub mod arp;
 pub mod cost;
+pub mod engine;
 pub mod flood;
 pub mod machine;
 pub mod measure;

@@ -1,11 +1,14 @@
 //! Which systems are compared: their versions and how they are configured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
 use baton_tests::lab::{Frr, System, Tuning, Variant, binary};
 use serde::Serialize;
+
+/// What is said of a program that is not there.
+const NOT_INSTALLED: &str = "not installed";
 
 /// A system for the report.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +38,7 @@ pub fn program(system: System) -> Result<PathBuf> {
 }
 
 /// Where the shell would find `name`; the bare name if it would not.
-fn on_path(name: &str) -> PathBuf {
+pub(crate) fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|directory| directory.join(name));
     found.find(|program| program.is_file()).unwrap_or_else(|| name.into())
@@ -43,9 +46,14 @@ fn on_path(name: &str) -> PathBuf {
 
 /// The first line of what the program says to `--version`, on whichever stream.
 fn version(system: System) -> String {
-    let output = program(system).and_then(|program| Ok(Command::new(program).arg("--version").output()?));
+    program(system).map_or_else(|_| NOT_INSTALLED.to_owned(), |program| said(&program, "--version"))
+}
+
+/// The first line of what `program` says when it is asked for its version by `option`, on whichever stream.
+pub(crate) fn said(program: &Path, option: &str) -> String {
+    let output = Command::new(program).arg(option).output();
     let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().next().unwrap_or("not installed").to_owned()
+    String::from_utf8_lossy(&text).lines().next().unwrap_or(NOT_INSTALLED).to_owned()
 }
 
 const fn configuration(system: System) -> &'static str {

@@ -58,6 +58,9 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 /// How many packets were unwrapped, per CPU.
 pub const UNWRAPPED: &str = "UNWRAPPED";
 
+/// The XDP program's constant that is 1 if [`FLOW_CACHE`] is used, a `u8`.
+pub const CACHES_FLOWS: &str = "CACHES_FLOWS";
+
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
 /// The name of the XDP program of a backend that gets its packets wrapped.

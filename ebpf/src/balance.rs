@@ -2,13 +2,12 @@
 //! flow, and this program forwards the others as it has decided.
 
 use aya_ebpf::programs::XdpContext;
-use baton_common::flow::Flow;
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
 use crate::ip::{DESTINATION, FRAGMENT, IPV4, IPV6, Ip, SOURCE};
-use crate::maps::{self, KnownFlow};
+use crate::maps::{self, FlowKey, KnownFlow};
 use crate::packet::Frame;
 use crate::tunnel::{self, ETHERNET};
 
@@ -18,6 +17,9 @@ const UDP: u8 = 17;
 const FRAGMENTED: u8 = 44;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+
+/// Where the source is in an IPv4 header.
+const IPV4_SOURCE: usize = 12;
 
 /// What ICMP has before the packet that it is about, and the types that are about one: destination unreachable, time exceeded,
 /// parameter problem; over IPv6 also packet too big.
@@ -52,14 +54,16 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &mut Option<Kno
         ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
         _ => return None,
     };
-    let flow = flow::<FAMILY>(frame, link, destination, protocol, at)?;
+    let [a, b, c, d] = *frame.get::<4>(at)?;
+    let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+    let flow = FlowKey::new([source::<FAMILY>(frame, link)?, destination], ports, protocol);
     if may_be_known {
         *known = maps::known_flow(&flow);
         if known.is_some() {
             return Some(Verdict::VipBalanced);
         }
     }
-    let is_for_service = maps::is_frontend(link.vlan, destination, flow.protocol, flow.destination_port);
+    let is_for_service = maps::is_frontend(link.vlan, destination, protocol, ports[1]);
     is_for_service.then_some(Verdict::VipBalanced)
 }
 
@@ -142,26 +146,12 @@ fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     Some((Ip::read(frame, link.payload + DESTINATION)?, protocol, link.payload + IPV6))
 }
 
+/// The client.
 #[inline(always)]
-fn flow<const FAMILY: u8>(
-    frame: &Frame<'_>,
-    link: &Link,
-    destination: Ip,
-    protocol: u8,
-    ports: usize,
-) -> Option<Flow> {
-    let source = if FAMILY == Family::Ipv6 as u8 {
-        Ip::read(frame, link.payload + SOURCE)?
+fn source<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<Ip> {
+    if FAMILY == Family::Ipv6 as u8 {
+        Ip::read(frame, link.payload + SOURCE)
     } else {
-        Ip::mapped(*frame.get(link.payload + 12)?)
-    };
-    let [a, b, c, d] = *frame.get::<4>(ports)?;
-    Some(Flow {
-        source: source.address(),
-        destination: destination.address(),
-        source_port: u16::from_be_bytes([a, b]),
-        destination_port: u16::from_be_bytes([c, d]),
-        protocol,
-        _pad: [0; 3],
-    })
+        Some(Ip::mapped(*frame.get::<4>(link.payload + IPV4_SOURCE)?))
+    }
 }

@@ -148,6 +148,18 @@ impl Ip {
         [self.high.to_be_bytes(), self.low.to_be_bytes()]
     }
 
+    /// For keys of maps, which are hashed word by word: what was stored in octets a processor would have to wait for.
+    #[inline(always)]
+    pub(crate) const fn words(self) -> [u32; 4] {
+        let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = self.halves();
+        [
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+        ]
+    }
+
     /// For the maps.
     #[inline(always)]
     pub(crate) const fn address(self) -> Address {

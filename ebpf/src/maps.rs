@@ -1,7 +1,9 @@
 //! The maps, by the names and with the capacities that `baton_common::maps` fixes, and safe access to their cells.
 
+use core::mem::size_of;
 use core::ptr::{NonNull, addr_of, addr_of_mut, read_volatile, write_volatile};
 
+use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
@@ -19,6 +21,58 @@ use baton_common::vrid::Family;
 
 use crate::ip::Ip;
 
+/// A [`Flow`], in words.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct FlowKey {
+    source: [u32; 4],
+    destination: [u32; 4],
+    source_port: u16,
+    destination_port: u16,
+    /// The first octet, see [`octet`].
+    protocol: u32,
+}
+
+impl FlowKey {
+    /// The flow of `protocol` from and to these addresses and ports.
+    #[inline(always)]
+    pub(crate) fn new(ends: [Ip; 2], [source_port, destination_port]: [u16; 2], protocol: u8) -> Self {
+        let [source, destination] = ends.map(Ip::words);
+        Self { source, destination, source_port, destination_port, protocol: octet(protocol) }
+    }
+}
+
+/// A [`VipKey`], in words.
+#[repr(C)]
+struct VipWords {
+    vlan: VlanId,
+    address: [u32; 4],
+}
+
+/// A [`FrontendKey`], in words.
+#[repr(C)]
+struct FrontendWords {
+    vlan: VlanId,
+    address: [u32; 4],
+    port: u16,
+    protocol: u16,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == size_of::<Flow>());
+const _: () = assert!(size_of::<VipWords>() == size_of::<VipKey>());
+const _: () = assert!(size_of::<FrontendWords>() == size_of::<FrontendKey>());
+
+/// A word that begins with `number` and has zeroes behind it.
+#[inline(always)]
+const fn octet(number: u8) -> u32 {
+    u32::from_ne_bytes([number, 0, 0, 0])
+}
+
+/// 1 if the engine fills the flow cache. The agent sets it before it loads the program, and the verifier removes what a constant
+/// forbids.
+#[unsafe(no_mangle)]
+static CACHES_FLOWS: Global<u8> = Global::new(1);
+
 #[map]
 static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 
@@ -26,7 +80,7 @@ static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 static ROUTERS: HashMap<RouterKey, Router> = HashMap::with_max_entries(MAX_ROUTERS, 0);
 
 #[map]
-static VIPS: HashMap<VipKey, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
+static VIPS: HashMap<VipWords, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
 
 #[map]
 static OWNERSHIP: Array<Ownership> = Array::with_max_entries(MAX_ROUTERS, BPF_F_MMAPABLE);
@@ -53,10 +107,10 @@ static PEERS: HashMap<PeerKey, u32> = HashMap::with_max_entries(MAX_ROUTERS * MA
 pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 
 #[map]
-static FRONTENDS: HashMap<FrontendKey, u32> = HashMap::with_max_entries(MAX_FRONTENDS, 0);
+static FRONTENDS: HashMap<FrontendWords, u32> = HashMap::with_max_entries(MAX_FRONTENDS, 0);
 
 #[map]
-static FLOW_CACHE: LruHashMap<Flow, CachedFlow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+static FLOW_CACHE: LruHashMap<FlowKey, CachedFlow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
@@ -111,7 +165,7 @@ pub(crate) fn router(vlan: VlanId, family: Family, vrid: u8) -> Option<&'static 
 #[inline(always)]
 pub(crate) fn slot_or_source(vlan: VlanId, address: Ip) -> Option<u32> {
     // SAFETY: as in `router`.
-    unsafe { VIPS.get(VipKey { vlan, address: address.address() }) }.copied()
+    unsafe { VIPS.get(VipWords { vlan, address: address.words() }) }.copied()
 }
 
 /// The slot of the virtual router that `address` belongs to on this link.
@@ -123,23 +177,24 @@ pub(crate) fn slot_of_vip(vlan: VlanId, address: Ip) -> Option<u32> {
 /// Whether there is a service at `port` of `address` on this link. Changes as [`router`] does.
 #[inline(always)]
 pub(crate) fn is_frontend(vlan: VlanId, address: Ip, protocol: u8, port: u16) -> bool {
-    let mut key = FrontendKey { vlan, address: address.address(), port, protocol, _pad: 0 };
+    let protocol = u16::from_ne_bytes([protocol, 0]);
+    let mut key = FrontendWords { vlan, address: address.words(), port, protocol };
     // SAFETY: as in `router`.
-    if unsafe { FRONTENDS.get(key) }.is_some() {
+    if unsafe { FRONTENDS.get(&key) }.is_some() {
         return true;
     }
     key.port = ANY_PORT;
     // SAFETY: as in `router`.
-    unsafe { FRONTENDS.get(key) }.is_some()
+    unsafe { FRONTENDS.get(&key) }.is_some()
 }
 
 /// Whether there is a service of `protocol` at some port of `address` on this link. Changes as [`router`] does.
 #[inline(always)]
 pub(crate) fn has_services(vlan: VlanId, address: Ip, protocol: u8) -> bool {
-    let protocol = protocol | SOME_PORT;
-    let key = FrontendKey { vlan, address: address.address(), port: ANY_PORT, protocol, _pad: 0 };
+    let protocol = u16::from_ne_bytes([protocol | SOME_PORT, 0]);
+    let key = FrontendWords { vlan, address: address.words(), port: ANY_PORT, protocol };
     // SAFETY: as in `router`.
-    unsafe { FRONTENDS.get(key) }.is_some()
+    unsafe { FRONTENDS.get(&key) }.is_some()
 }
 
 /// A flow that is known, and its backend, which can be given frames. Of an `Option` of it the verifier must be able to tell that
@@ -156,7 +211,10 @@ pub(crate) struct KnownFlow {
 
 /// What is known of `flow`.
 #[inline(always)]
-pub(crate) fn known_flow(flow: &Flow) -> Option<KnownFlow> {
+pub(crate) fn known_flow(flow: &FlowKey) -> Option<KnownFlow> {
+    if CACHES_FLOWS.load() == 0 {
+        return None;
+    }
     let cell = NonNull::new(FLOW_CACHE.get_ptr_mut(flow)?)?;
     // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
     // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.

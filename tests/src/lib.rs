@@ -3,12 +3,12 @@
 //! crate's manifest draws the topologies.
 
 pub mod datapath;
-pub mod empty;
 pub mod frames;
 pub mod fuzz;
 pub mod lab;
 pub mod lan;
 pub mod mounts;
 pub mod network;
+pub mod program;
 pub mod random;
 pub mod repetitions;

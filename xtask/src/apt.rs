@@ -15,7 +15,7 @@ pub(crate) const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// The line of a policy of ours, before the number of the process that will remove it.
 const MARK: &str = "# cargo xtask setup, process ";
 /// The packages that start a service when they are installed.
-const SERVICES: [&str; 5] = ["frr", "keepalived", "mariadb-server", "nginx-light", "redis-server"];
+const SERVICES: [&str; 6] = ["frr", "haproxy", "keepalived", "mariadb-server", "nginx-light", "redis-server"];
 /// What apt-get and dpkg lock while they work.
 const LOCKS: [&str; 3] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock"];
 

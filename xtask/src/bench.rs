@@ -26,6 +26,14 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// What a frame costs in the engine, beside the limits of XDP and AF_XDP, the kernel, nftables, nginx and HAProxy, in one run.
+    /// `-- --help` lists the options.
+    Engine {
+        /// Options of the benchmark: `--quick`, `--rounds N`, `--span MS`, `--flows`, `--services`, `--backends`, `--connections MS`,
+        /// `--json FILE`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Parser, builder and election (criterion), and the XDP program's ns per frame and verdict.
     Micro,
 }
@@ -36,6 +44,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Failover { options } => run_program("failover", options),
         What::Scale { options } => run_program("scale", options),
+        What::Engine { options } => run_program("engine", options),
         What::Micro => {
             setup::run()?;
             step(&mut cargo(["bench", "--locked", "--package", "baton-benches", "--benches"]))

@@ -29,16 +29,19 @@ const BUILD_PACKAGES: [&str; 16] = [
     "binutils",
 ];
 /// What the lab, the demo and the suites run.
-const LAB_PACKAGES: [&str; 13] = [
+const LAB_PACKAGES: [&str; 16] = [
     "bind9-dnsutils",
     "bpftool",
     "curl",
     "dnsmasq-base",
     "ethtool",
     "frr",
+    "haproxy",
     "iproute2",
     "keepalived",
+    "libnginx-mod-stream",
     "mariadb-server",
+    "nftables",
     "nginx-light",
     "procps",
     "redis-server",

@@ -368,8 +368,12 @@ fn load(pins: &Pins, log: DatapathLog, flows: u32) -> Result<Ebpf, DatapathError
         DatapathLog::Debug => aya_log::Level::Debug as u8,
     };
     let paths = PINNED_MAPS.map(|name| (name, pins.map(name)));
+    let caches_flows = u8::from(flows > 0);
     let mut loader = EbpfLoader::new();
-    loader.override_global(aya_log::LEVEL, &level, true).map_max_entries(maps::FLOW_CACHE, flows.max(1));
+    loader
+        .override_global(aya_log::LEVEL, &level, true)
+        .override_global(maps::CACHES_FLOWS, &caches_flows, true)
+        .map_max_entries(maps::FLOW_CACHE, flows.max(1));
     for (name, path) in &paths {
         loader.map_pin_path(name, path);
     }

@@ -1,7 +1,5 @@
 //! The hash of a flow, which is the same on all nodes.
 
-use std::hash::Hasher;
-
 use baton_common::flow::Flow;
 use siphasher::sip::SipHasher13;
 
@@ -9,22 +7,23 @@ use siphasher::sip::SipHasher13;
 const FLOW: u64 = 4;
 const SOURCE: u64 = 5;
 
+/// What is hashed of a flow: its addresses, its ports and its protocol.
+const OCTETS: usize = 16 + 16 + 2 + 2 + 1;
+
 /// Where `flow` belongs, in flow tables and among backends.
 pub(super) fn hash(flow: &Flow) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(FLOW, 0);
-    hasher.write(&flow.source);
-    hasher.write(&flow.destination);
-    hasher.write(&flow.source_port.to_be_bytes());
-    hasher.write(&flow.destination_port.to_be_bytes());
-    hasher.write(&[flow.protocol]);
-    hasher.finish()
+    let mut octets = [0; OCTETS];
+    octets[..16].copy_from_slice(&flow.source);
+    octets[16..32].copy_from_slice(&flow.destination);
+    octets[32..34].copy_from_slice(&flow.source_port.to_be_bytes());
+    octets[34..36].copy_from_slice(&flow.destination_port.to_be_bytes());
+    octets[36] = flow.protocol;
+    SipHasher13::new_with_keys(FLOW, 0).hash(&octets)
 }
 
 /// Where whatever comes from the client of `flow` belongs among backends.
 pub(super) fn hash_of_source(flow: &Flow) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(SOURCE, 0);
-    hasher.write(&flow.source);
-    hasher.finish()
+    SipHasher13::new_with_keys(SOURCE, 0).hash(&flow.source)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
 //! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
 
+use std::hint::black_box;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -104,8 +105,13 @@ impl ForwardingRing {
         let mut frames = [FrameDesc::default(); BATCH];
         // SAFETY: this ring belongs to the UMEM whose frames fill `frames`.
         let count = unsafe { self.rx.consume(&mut frames) };
-        for frame in &mut frames[..count] {
+        // Frames were written on another CPU. Asked for together, they are waited for together.
+        for frame in &frames[..count] {
             // SAFETY: the frame came from the receive ring of this UMEM and goes on only below.
+            black_box(unsafe { self.umem.data(frame) }.contents().first());
+        }
+        for frame in &mut frames[..count] {
+            // SAFETY: as above.
             let is_to_send = handle(&mut Received(unsafe { self.umem.data_mut(frame) }));
             if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
         }

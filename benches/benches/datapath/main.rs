@@ -19,8 +19,8 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{MapData, RingBuf};
 use baton_common::verdict::Verdict;
 use baton_tests::datapath::{Datapath, FOREVER};
-use baton_tests::empty::{EmptyProgram, Kind};
 use baton_tests::frames;
+use baton_tests::program::{Kind, Program};
 use clap::Parser;
 use serde::Serialize;
 
@@ -66,7 +66,7 @@ enum Hook {
 
 /// What a measurement runs.
 enum Subject<'a> {
-    Empty(&'a EmptyProgram),
+    Empty(&'a Program),
     Object(&'a Datapath),
     /// With events, which are taken from their ring after every measurement.
     Events(&'a Datapath, &'a RefCell<RingBuf<MapData>>),
@@ -85,7 +85,7 @@ struct Measurement<'a> {
 fn main() -> Result<()> {
     let options = Options::parse();
     ensure!(options.rounds > 0, "a median needs at least one round");
-    let (empty_xdp, empty_egress) = (EmptyProgram::load(Kind::Xdp)?, EmptyProgram::load(Kind::Tc)?);
+    let (empty_xdp, empty_egress) = (Program::empty(Kind::Xdp)?, Program::empty(Kind::Tc)?);
     let (active, backup) = (host(0, FOREVER), host(0, 0));
     let (info, mut debug, full) = (host(3, 0), host(4, 0), host(4, 0));
     let ring = debug.bpf_mut().take_map("AYA_LOGS").context("the object has no ring for events")?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use baton::clock;
 use baton::wire::Mac;
 use baton_benches::flood::frame;
-use baton_tests::empty::{EmptyProgram, Kind};
+use baton_tests::program::{Kind, Program};
 use clap::Parser;
 use nix::net::if_::if_nametoindex;
 
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     ensure!((1..=3600).contains(&seconds), "--seconds wants 1 to 3600");
     let index = if_nametoindex(port.as_str()).with_context(|| format!("find interface {port}"))?;
     let frame = frame(parse(&mac).with_context(|| format!("{mac} is no hardware address"))?, target);
-    let program = EmptyProgram::load(Kind::Xdp)?;
+    let program = Program::empty(Kind::Xdp)?;
     let end = clock::now() + Duration::from_secs(seconds);
     let mut sent = 0u64;
     while clock::now() < end {

@@ -126,12 +126,17 @@ fn in_order<'a>(plan: &'a Plan, all: &'a [Series]) -> impl Iterator<Item = &'a S
     })
 }
 
+/// The kernel's release.
+pub(crate) fn kernel() -> Result<String> {
+    Ok(output(Command::new("uname").arg("-r"))?.trim().to_owned())
+}
+
 fn meta(plan: &Plan) -> Result<Meta> {
     Ok(Meta {
         method: METHOD,
         probe_interval_us: Prober::EVERY.as_micros(),
         false_alarm_probe_interval_us: watch::EVERY.as_micros(),
-        kernel: output(Command::new("uname").arg("-r"))?.trim().to_owned(),
+        kernel: kernel()?,
         cpus: std::thread::available_parallelism()?.get(),
         rounds: plan.rounds,
         false_alarm_seconds: plan.false_alarm.map_or(0, |span| span.as_secs()),

@@ -11,6 +11,7 @@ mod text;
 
 use baton_tests::lab::Fault;
 
+pub(crate) use json::kernel;
 pub use json::{Meta, Report};
 pub use page::page;
 pub use ratio::{Ratio, ratios};

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
 use super::{Host, Lab, Link, mac_text, wait_until};
-use crate::empty::{EmptyProgram, Kind};
+use crate::program::{Kind, Program};
 
 /// The switch of the first link.
 const BRIDGE: &str = "br0";
@@ -23,8 +23,8 @@ impl Lab {
         fs::create_dir(&bpf)?;
         mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).context("mount a bpffs")?;
         // A veth lets XDP_TX frames of its peer in only when it runs native XDP itself.
-        EmptyProgram::load(Kind::Xdp)?.pin(&bpf.join(PASS))?;
-        EmptyProgram::load_dropping()?.pin(&bpf.join(DROP))?;
+        Program::empty(Kind::Xdp)?.pin(&bpf.join(PASS))?;
+        Program::dropping()?.pin(&bpf.join(DROP))?;
 
         self.add_switch(Link::FIRST)?;
         for host in Host::ALL {

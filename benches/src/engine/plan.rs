@@ -1,0 +1,136 @@
+//! What is measured, how often, and how long that will about take.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::baton::POOL;
+use super::system::System;
+
+/// Under which conditions frames are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Conditions {
+    /// Octets of a frame, without the checksum that a wire would add.
+    pub frame: u16,
+    /// Different flows.
+    pub flows: u32,
+    /// Services that they are spread over.
+    pub services: u16,
+    /// Backends of those services.
+    pub backends: u16,
+}
+
+/// The usual conditions: the smallest frame, one of everything.
+pub(super) const USUAL: Conditions = Conditions { frame: 64, flows: 1, services: 1, backends: 1 };
+/// The largest frame of an MTU of 1500.
+pub(super) const LARGE: u16 = 1514;
+/// Flows where something else is varied.
+pub(super) const SOME_FLOWS: u32 = 10_000;
+/// The most flows that conntrack has room for on a machine that nobody has set up for more.
+const MOST_TRACKED: u32 = 100_000;
+
+/// What it was seen to take to make a frame and to have it forwarded.
+const FRAME_NS: u64 = 1_300;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How often each system has its turn.
+    pub rounds: u32,
+    /// How long frames are counted in each condition of a turn.
+    pub span: Duration,
+    /// Counts of flows.
+    pub flows: Vec<u32>,
+    /// Counts of services.
+    pub services: Vec<u16>,
+    /// Counts of backends.
+    pub backends: Vec<u16>,
+    /// How long connections are made to each of the systems that are compared by them, if at all.
+    pub connections: Option<Duration>,
+}
+
+impl Plan {
+    /// What `system` meets in one turn with one service and one backend.
+    pub fn turn(&self, system: System) -> Vec<Conditions> {
+        let most = if system == System::Nftables { MOST_TRACKED } else { u32::MAX };
+        let of_flows = self.flows.iter().filter(|flows| **flows <= most);
+        let of_flows = of_flows.map(|flows| Conditions { flows: *flows, ..USUAL });
+        [Conditions { frame: LARGE, ..USUAL }].into_iter().chain(of_flows).collect()
+    }
+
+    /// What balancers meet beside, each in a turn of its own.
+    pub fn setups(&self) -> Vec<Conditions> {
+        let usual = Conditions { flows: SOME_FLOWS, ..USUAL };
+        let services = self.services.iter().map(|services| Conditions { services: *services, ..usual });
+        // Each pool has a service, or nobody would need it.
+        let pools = |backends: u16| Conditions { services: backends.div_ceil(POOL), backends, ..usual };
+        let mut all: Vec<Conditions> = Vec::new();
+        for conditions in services.chain(self.backends.iter().copied().map(pools)) {
+            if !all.contains(&conditions) {
+                all.push(conditions);
+            }
+        }
+        all
+    }
+
+    /// About how long one round takes.
+    pub fn round_estimate(&self) -> Duration {
+        let start = Duration::from_millis(1500);
+        let turn = |system: &System| {
+            let passes = match (system, system.has_flows()) {
+                (System::FlowCache, _) => 8,
+                (_, true) => 2,
+                (_, false) => 0,
+            };
+            let frames = |conditions: &Conditions| passes * u64::from(conditions.flows);
+            let warm =
+                |conditions: &Conditions| Duration::from_nanos(frames(conditions) * FRAME_NS) + self.span;
+            start + self.span + self.turn(*system).iter().map(warm).sum::<Duration>()
+        };
+        let turns: Duration = System::ALL.iter().map(turn).sum();
+        let setups = u32::try_from(self.setups().len() * System::BALANCERS.len()).unwrap_or(u32::MAX);
+        turns + setups * (2 * start + self.span)
+    }
+
+    /// About how long everything takes.
+    pub fn estimate(&self) -> Duration {
+        self.rounds * (self.round_estimate() + self.connections_estimate())
+    }
+
+    /// About how long the connections of one round take.
+    pub fn connections_estimate(&self) -> Duration {
+        self.connections.map_or(Duration::ZERO, |span| Duration::from_secs(10) + 5 * span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn plan() -> Plan {
+        Plan {
+            rounds: 2,
+            span: Duration::from_millis(200),
+            flows: vec![1, 1_000, 100_000, 1_000_000],
+            services: vec![1, 100, 4_000],
+            backends: vec![1, 100, 1_000],
+            connections: Some(Duration::from_secs(2)),
+        }
+    }
+
+    #[test]
+    fn a_quick_run_takes_less_than_five_minutes() {
+        let estimate = plan().estimate();
+        assert!(estimate < Duration::from_secs(290), "{estimate:?}");
+    }
+
+    #[test]
+    fn each_set_of_conditions_is_met_once_in_a_round() {
+        let plan = plan();
+        let counts: Vec<(u16, u16)> = plan.setups().iter().map(|it| (it.services, it.backends)).collect();
+        assert_eq!(counts, [(1, 1), (100, 1), (4000, 1), (1, 100), (2, 1000)]);
+        let met = |system| plan.turn(system).iter().map(|it| (it.frame, it.flows)).collect::<Vec<_>>();
+        assert_eq!(met(System::Ring), [(1514, 1), (64, 1), (64, 1000), (64, 100_000), (64, 1_000_000)]);
+        assert_eq!(met(System::Nftables), [(1514, 1), (64, 1), (64, 1000), (64, 100_000)]);
+    }
+}
