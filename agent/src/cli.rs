@@ -98,17 +98,17 @@ pub(crate) enum Errand {
     /// Nothing is done where nothing has changed. Exit code 1 when there are mistakes in it, or the new agent does not start;
     /// the old one goes on. SIGHUP does the same.
     Reload(Question),
-    /// On a backend of a pool with forward = "tunnel": take the packets out that nodes have wrapped for it, until SIGTERM or SIGINT.
+    /// On a backend: unwrap what the nodes of a pool with forward = "tunnel" send, until SIGTERM or SIGINT.
     ///
     /// For kernels without IPIP. It needs no configuration, and leaves nothing on the host.
     Decap {
         /// The interface that the packets arrive on.
         interface: String,
         /// An address of the services, which this host has on `lo`; may be given several times.
-        #[arg(long = "vip", required = true)]
+        #[arg(long = "vip", value_name = "ADDRESS", required = true)]
         vips: Vec<IpAddr>,
         /// The address of a node, which its tunnels come from; may be given several times.
-        #[arg(long = "node", required = true)]
+        #[arg(long = "node", value_name = "ADDRESS", required = true)]
         nodes: Vec<IpAddr>,
     },
     /// Remove what a stopped agent has left: addresses, sysctls, programs, pins.
@@ -116,15 +116,13 @@ pub(crate) enum Errand {
 }
 
 /// What is shown of the engine, and set.
-///
-/// What is set for a backend holds on this node, until it is set again or the host boots: through reloads and restarts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineVerb {
     /// Pools and backends: in what condition they are, which share of new flows they get, and what they got.
     Backends(Question),
     /// What each service and backend gets, once a second until Ctrl-C: frames, bits and new flows a second, and flows.
     ///
-    /// Not as a table that is drawn again where standard output is no terminal.
+    /// On a terminal each table takes the place of the last one; elsewhere they follow one another.
     Top {
         /// Whom to ask, and how to print the answer: JSON has a line for each second.
         #[command(flatten)]
@@ -149,6 +147,8 @@ pub(crate) enum EngineVerb {
         limit: u32,
     },
     /// Give a backend another share of new flows than configured.
+    ///
+    /// Holds on this node, through reloads and restarts, until it is set again or the host boots.
     Weight {
         /// Which backend, and how to print the answer.
         #[command(flatten)]
@@ -157,6 +157,8 @@ pub(crate) enum EngineVerb {
         weight: Weight,
     },
     /// Give a backend no new flows; those that it has go on.
+    ///
+    /// Holds on this node, through reloads and restarts, until `baton engine undrain` or the next boot.
     Drain(BackendName),
     /// Give a backend new flows again after `baton engine drain`, by its weight.
     Undrain(BackendName),

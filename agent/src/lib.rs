@@ -1,6 +1,6 @@
 //! Baton's agent: elects the owner of virtual IP addresses and writes its lease into the data plane.
 //!
-//! Dependencies point one way: the binary uses [`run`], [`control`], [`detach`], [`review`] and [`guardian`]; `run` uses `control`,
+//! Dependencies point one way: the binary uses [`run`], [`control`], [`decap`], [`detach`], [`review`] and [`guardian`]; `run` uses `control`,
 //! `guardian`, [`track`] and [`engine`], `control` shows what `track` thinks and what the `engine` does, which looks at its backends as
 //! `track` does; those but the guardian and the engine use [`driver`], and `run` and `track`
 //! use [`program`], which keeps out of the way of [`xsk`]; driver and guardian use [`vrrp`], [`sbfd`], [`wire`], [`xsk`],

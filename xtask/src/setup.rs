@@ -29,7 +29,7 @@ const BUILD_PACKAGES: [&str; 16] = [
     "binutils",
 ];
 /// What the lab, the demo and the suites run.
-const LAB_PACKAGES: [&str; 16] = [
+const LAB_PACKAGES: [&str; 18] = [
     "bind9-dnsutils",
     "bpftool",
     "curl",
@@ -37,6 +37,7 @@ const LAB_PACKAGES: [&str; 16] = [
     "ethtool",
     "frr",
     "haproxy",
+    "iperf3",
     "iproute2",
     "keepalived",
     "libnginx-mod-stream",
@@ -46,6 +47,7 @@ const LAB_PACKAGES: [&str; 16] = [
     "procps",
     "redis-server",
     "tshark",
+    "wrk",
 ];
 /// The linker of the BPF object; the version that knows the LLVM of Debian's rustc.
 const BPF_LINKER: &str = "0.13.0";

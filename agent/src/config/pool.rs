@@ -151,7 +151,7 @@ static BACKEND_TABLE: Table = Table {
 
 static ADDRESS: Key<Text<IpAddr>> = Key {
     name: "address",
-    meaning: "The backend's own address, by which its MAC address is found.",
+    meaning: "The backend's own address: its MAC address is found by it, or its tunnel ends there.",
     remedy: "write an address that the backend has of its own, such as address = \"192.0.2.11\"",
     default: None,
     shape: text::ADDRESS,
@@ -282,11 +282,12 @@ fn check_quorum(
     quorum_at: Spot,
     findings: &mut Findings,
 ) {
-    let regular = backends.iter().filter(|(_, backend)| !backend.is_backup).count();
-    if regular == 0 {
+    let regular = backends.iter().filter(|(_, backend)| !backend.is_backup);
+    let counted = regular.clone().filter(|(_, backend)| backend.weight > 0).count();
+    if regular.count() == 0 {
         findings.add(pool_at, "all backends have backup = true", "remove it from those that are to work");
-    } else if let Some(quorum) = quorum.filter(|quorum| *quorum > regular) {
-        let what = format!("quorum {quorum} of {regular} backends without backup");
+    } else if let Some(quorum) = quorum.filter(|quorum| *quorum > counted.max(1)) {
+        let what = format!("quorum {quorum} of {counted} backends with a weight and without backup");
         findings.add(quorum_at, what, QUORUM.remedy);
     }
 }

@@ -83,7 +83,7 @@ fn changed(before: Adjustment, change: BackendChange) -> Result<Adjustment, Stri
 fn has_none(engine: &Engine, pool: &str) -> bool {
     let (plan, pools) = (&engine.plan, engine.pools());
     let number = plan.pools.iter().position(|other| other.name == pool);
-    number.is_some_and(|number| pools.members(number).all(|member| pools.mac(member.backend).is_none()))
+    number.is_some_and(|number| !pools.has_takers(number))
 }
 
 fn listed(names: impl Iterator<Item = impl Display>) -> String {

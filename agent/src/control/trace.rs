@@ -73,9 +73,10 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
     let slot = pool.and_then(|pool| slot(plan.pools[pool].schedule, &flow));
     let by_slot = pool.zip(slot).and_then(|(pool, slot)| pools.table(pool)?.backend(slot));
     let by_xdp = by_xdp(engine, &pools, &flow);
+    let cached = engine.cached(&flow).and_then(|cached| plan.target(&flow, cached.address));
     let choice = match by_xdp {
         Some(backend) => Ok((backend, "flow-cache")),
-        None => Choice::make(plan, &pools, &flow, remembered.map(|it| it.target), |_| by_slot)
+        None => Choice::make(plan, &pools, &flow, remembered.map(|it| it.target).or(cached), |_| by_slot)
             .map(|choice| (choice.target.backend, if choice.is_kept { "flow-table" } else { "slot" })),
     };
     let verdict = if by_xdp.is_some() { Verdict::VipForwarded } else { Verdict::VipBalanced };
@@ -88,7 +89,7 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
             "its flow is not known, or has lost its backend: the backend that has its slot gets it".to_owned()
         }
         Ok((_, by)) => format!("its flow is known by the {}", by.replace('-', " ")),
-        Err(Loss::NoBackend) if slot.is_none() && is_served(&pools, pool) => {
+        Err(Loss::NoBackend) if slot.is_none() && pool.is_some_and(|pool| pools.has_takers(pool)) => {
             "its flow is not known, or has lost its backend: the worker that gets the frame chooses by what it has chosen before"
                 .to_owned()
         }
@@ -125,11 +126,6 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
 fn by_xdp(engine: &Engine, pools: &Pools, flow: &Flow) -> Option<u16> {
     let backend = u16::try_from(engine.cached(flow)?.backend).ok()?;
     pools.mac(backend).map(|_| backend)
-}
-
-/// Whether some backend of `pool` gets flows.
-fn is_served(pools: &Pools, pool: Option<usize>) -> bool {
-    pool.is_some_and(|pool| pools.members(pool).next().is_some())
 }
 
 /// Whether a backend gets flows.

@@ -4,9 +4,9 @@ use baton_common::flow::Flow;
 
 use super::flow;
 use super::flows::Target;
-use super::maglev::Table;
 use super::plan::Plan;
 use super::pools::Pools;
+use super::schedule;
 use super::traffic::Loss;
 use crate::config::Schedule;
 use crate::wire::Mac;
@@ -52,11 +52,7 @@ impl Choice {
     }
 }
 
-/// The slot of `flow` in the table of a pool with this schedule; `None` if it goes by something else.
+/// The slot of `flow` in the table of a pool with this schedule; `None` if that goes by something else.
 pub fn slot(schedule: Schedule, flow: &Flow) -> Option<usize> {
-    match schedule {
-        Schedule::Maglev => Some(Table::slot(flow::hash(flow))),
-        Schedule::Source => Some(Table::slot(flow::hash_of_source(flow))),
-        Schedule::RoundRobin | Schedule::LeastConnections => None,
-    }
+    schedule::slot(schedule, flow, flow::hash(flow))
 }

@@ -90,9 +90,9 @@ impl Entry {
     }
 
     /// Learns when somebody else has seen it, if it is quiet here.
-    fn learn(&mut self, now: Instant, seen_elsewhere: impl Fn(&Flow) -> Option<Instant>) {
+    fn learn(&mut self, now: Instant, seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>) {
         if self.state == State::Established && now > self.seen + QUIET {
-            self.seen = self.seen.max(seen_elsewhere(&self.flow).unwrap_or_default());
+            self.seen = self.seen.max(seen_elsewhere(&self.flow, self.target).unwrap_or_default());
         }
     }
 
@@ -155,8 +155,8 @@ impl Flows {
         Some(Found { target: entry.target, is_established: entry.state == State::Established })
     }
 
-    /// Remembers that `flow`, which is not there, has this `target`. Answers with the flow that had to go for it, if it was not over:
-    /// of quiet flows `seen_elsewhere` has last seen them.
+    /// Remembers that `flow`, which is not there, has this `target`. Answers with the flow that had to go for it: of quiet flows
+    /// `seen_elsewhere` has last seen them.
     pub(super) fn put(
         &mut self,
         flow: Flow,
@@ -164,7 +164,7 @@ impl Flows {
         signal: Signal,
         target: Target,
         now: Instant,
-        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+        seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
     ) -> Option<Flow> {
         let state = match signal {
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => State::New,
@@ -181,7 +181,7 @@ impl Flows {
         target: Target,
         seen: Instant,
         now: Instant,
-        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+        seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
     ) -> Option<Flow> {
         self.enter(Entry { flow, target, state: State::Established, seen }, hash, now, seen_elsewhere)
     }
@@ -191,7 +191,7 @@ impl Flows {
         entry: Entry,
         hash: u64,
         now: Instant,
-        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+        seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
     ) -> Option<Flow> {
         let backend = entry.target.backend;
         let set = self.set(hash);
@@ -205,9 +205,10 @@ impl Flows {
         let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry))?;
         self.count_in(backend);
         self.count_out(before.target.backend);
-        let evicted = Some(before).filter(|before| !before.is_over(now))?;
-        self.evicted += 1;
-        Some(evicted.flow)
+        if !before.is_over(now) {
+            self.evicted += 1;
+        }
+        Some(before.flow)
     }
 
     /// Looks after the next `count` sets: learns of quiet flows when `seen_elsewhere` has last seen them, and forgets those that
@@ -216,7 +217,7 @@ impl Flows {
         &mut self,
         count: usize,
         now: Instant,
-        seen_elsewhere: impl Fn(&Flow) -> Option<Instant>,
+        seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
         mut forgotten: impl FnMut(&Flow),
     ) {
         for _ in 0..count {
@@ -317,7 +318,7 @@ mod tests {
     }
 
     /// What has seen a flow that nobody else sees.
-    fn nobody(_: &Flow) -> Option<Instant> {
+    fn nobody(_: &Flow, _: Target) -> Option<Instant> {
         None
     }
 
@@ -445,7 +446,12 @@ mod tests {
         let mut flows = established(flow(1), 0);
         let sets = flows.sets();
         for (now, seen, is_there) in [(890, 880, true), (1700, 880, true), (1781, 880, false)] {
-            flows.sweep(sets, at(now), |_| Some(at(seen)), |_| assert!(!is_there, "forgotten after {now} s"));
+            flows.sweep(
+                sets,
+                at(now),
+                |_, _| Some(at(seen)),
+                |_| assert!(!is_there, "forgotten after {now} s"),
+            );
             assert_eq!(flows.live(), usize::from(is_there), "after {now} s");
         }
     }
@@ -466,7 +472,7 @@ mod tests {
         }
         assert_eq!(evicted, [flow(0), flow(1)]);
         let (mut forgotten, sets) = (0, flows.sets());
-        flows.sweep(sets, at(65), |_| None, |_| forgotten += 1);
+        flows.sweep(sets, at(65), |_, _| None, |_| forgotten += 1);
         assert_eq!((forgotten, flows.live()), (3, 5), "those of 2, 3 and 4 s");
     }
 
@@ -476,7 +482,7 @@ mod tests {
         for number in 0..8 {
             establish(&mut flows, flow(number), number, u64::from(number));
         }
-        let seen = |other: &Flow| (*other == flow(0)).then(|| at(90));
+        let seen = |other: &Flow, _: Target| (*other == flow(0)).then(|| at(90));
         assert_eq!(flows.put(flow(100), HASH, Signal::Begin, to(9), at(100), seen), Some(flow(1)));
     }
 

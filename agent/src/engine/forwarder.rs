@@ -118,7 +118,7 @@ impl<B: Bypass> Forwarder<B> {
         if let due @ 1.. = usize::try_from(due).unwrap_or(usize::MAX).min(MOST_AT_ONCE) {
             self.swept = now;
             let mut over = Vec::new();
-            let seen = |flow: &Flow| seen_by(bypass.as_ref(), flow);
+            let seen = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
             flows.sweep(due, now, seen, |flow| over.push(*flow));
             over.iter().for_each(|flow| self.end_bypass(flow));
         }
@@ -136,7 +136,13 @@ impl<B: Bypass> Forwarder<B> {
         let found = self.find(&flow, hash, signal, now);
         let choice = {
             let Self { plan, schedulers, flows, .. } = self;
-            let choose = |pool| schedulers.choose(pool, &flow, hash, pools, flows);
+            let choose = |pool| {
+                if signal == Signal::Error {
+                    // It is about a flow that others know: it takes nobody's turn.
+                    return schedulers.by_slot(pool, &flow, hash, pools);
+                }
+                schedulers.choose(pool, &flow, hash, pools, flows)
+            };
             Choice::make(plan, pools, &flow, found.map(|found| found.target), choose)?
         };
         let Choice { target, mac, is_kept } = choice;
@@ -165,17 +171,21 @@ impl<B: Bypass> Forwarder<B> {
         // Of an earlier connection with the same ports, or of a backend that is lost.
         self.end_bypass(&flow);
         let Self { flows, bypass, .. } = self;
-        let seen = |flow: &Flow| seen_by(bypass.as_ref(), flow);
+        let seen = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
         if let Some(evicted) = flows.put(flow, hash, signal, target, now, seen) {
             self.end_bypass(&evicted);
         }
     }
 
-    /// Takes up a flow that the agent before has forwarded, and bypasses it again.
+    /// Takes up a flow that the agent before has forwarded, and bypasses it again, unless it is over. It may come twice.
     pub fn inherit(&mut self, flow: Flow, cached: CachedFlow, now: Instant) {
-        let seen = Instant::from_nanos(cached.seen_ns);
-        if let Some(target) = self.plan.target(&flow, cached.address) {
-            self.adopt(flow, flow::hash(&flow), target, seen, now);
+        let (seen, hash) = (Instant::from_nanos(cached.seen_ns), flow::hash(&flow));
+        let Some(target) = self.plan.target(&flow, cached.address) else { return };
+        if self.flows.peek(&flow, hash, now).is_some() {
+            return;
+        }
+        self.adopt(flow, hash, target, seen, now);
+        if self.flows.peek(&flow, hash, now).is_some() {
             self.begin_bypass(flow, target, seen);
         }
     }
@@ -196,7 +206,7 @@ impl<B: Bypass> Forwarder<B> {
     /// Remembers an established flow that was last `seen` elsewhere.
     fn adopt(&mut self, flow: Flow, hash: u64, target: Target, seen: Instant, now: Instant) {
         let Self { flows, bypass, .. } = self;
-        let seen_elsewhere = |flow: &Flow| seen_by(bypass.as_ref(), flow);
+        let seen_elsewhere = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
         if let Some(evicted) = flows.adopt(flow, hash, target, seen, now, seen_elsewhere) {
             self.end_bypass(&evicted);
         }
@@ -217,7 +227,9 @@ impl<B: Bypass> Forwarder<B> {
     }
 }
 
-/// When the `bypass` has last forwarded a frame of `flow`, if it knows it.
-fn seen_by<B: Bypass>(bypass: Option<&B>, flow: &Flow) -> Option<Instant> {
-    bypass?.find(flow).map(|cached| Instant::from_nanos(cached.seen_ns))
+/// When the `bypass` has last forwarded a frame of `flow` to this backend. A flow with the same ports that has another is another
+/// flow, which a worker has begun that knows better.
+fn seen_by<B: Bypass>(bypass: Option<&B>, flow: &Flow, target: Target) -> Option<Instant> {
+    let cached = bypass?.find(flow).filter(|cached| cached.backend == u32::from(target.backend))?;
+    Some(Instant::from_nanos(cached.seen_ns))
 }

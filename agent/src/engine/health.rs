@@ -79,6 +79,9 @@ impl Health {
             if in_order < *quorum {
                 return Err(format!("{in_order} backend(s) of pool {name} in order, and {quorum} wanted"));
             }
+            if !pools.has_takers(number) {
+                return Err(format!("no backend of pool {name} takes new flows"));
+            }
         }
         Ok(())
     }
@@ -176,6 +179,17 @@ mod tests {
                 health.pools.store(Arc::new(pools));
                 assert_eq!(health.judge(at(1)).is_ok(), is_fit, "{letters}, quorum {quorum}, {all_failed:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_drained_backend_counts_for_the_quorum_while_another_takes_flows() {
+        let health = health(&[1, 1], 2, AllFailed::Drop);
+        let _shifts = [Shift::begin(&health, 0), Shift::begin(&health, 1)];
+        let pools = health.pools.load().then(&health.plan, conditions("uu"));
+        for (weights, is_fit) in [([0, 1], true), ([0, 0], false), ([1, 1], true)] {
+            health.pools.store(Arc::new(pools.reweighted(&health.plan, weights.to_vec())));
+            assert_eq!(health.judge(at(1)).is_ok(), is_fit, "{weights:?}");
         }
     }
 

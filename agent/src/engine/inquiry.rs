@@ -221,7 +221,7 @@ mod tests {
             let (backend, service) = (u16::from(!port.is_multiple_of(3)), port % 2);
             let flow = flow(port, [80, 443][usize::from(service)]);
             let target = Target { backend, service };
-            flows.put(flow, flow::hash(&flow), Signal::Begin, target, Instant::default(), |_| None);
+            flows.put(flow, flow::hash(&flow), Signal::Begin, target, Instant::default(), |_, _| None);
         }
         flows
     }

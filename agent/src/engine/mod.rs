@@ -40,6 +40,7 @@ use std::{io, iter};
 
 use arc_swap::ArcSwap;
 use baton_common::flow::{CachedFlow, Flow};
+use tokio::sync::Notify;
 
 pub use adjustments::{Adjustment, Adjustments};
 pub use buffer::Buffer;
@@ -91,6 +92,8 @@ pub struct Engine {
     cached: Option<FlowCache>,
     /// Where workers are asked, once they are started.
     desks: OnceLock<Desks>,
+    /// Rings when backends were given other weights.
+    adjusted: Notify,
     health: Arc<Health>,
     device_mac: Mac,
     interface: String,
@@ -121,6 +124,7 @@ impl Engine {
             forwarded,
             cached,
             desks: OnceLock::new(),
+            adjusted: Notify::new(),
             health,
             device_mac,
             interface,
@@ -139,6 +143,7 @@ impl Engine {
     pub fn adjust(&self, adjustments: &Adjustments) {
         let weights = adjustments.weights(&self.plan);
         self.pools.store(self.pools().reweighted(&self.plan, weights).into());
+        self.adjusted.notify_one();
     }
 
     /// What each worker has done.
@@ -217,7 +222,8 @@ impl Engine {
         self.health.begin();
         let opening = move || {
             // Before the queues are waited for: XDP forwards these flows already.
-            if let Some(Err(error)) = flow_handover.map(|handover| inherit(&handover, &mut forwarders, flows))
+            if let Some(Err(error)) =
+                flow_handover.map(|handover| inherit(&handover, &mut forwarders, flows, &health))
             {
                 tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
             }
@@ -256,9 +262,13 @@ impl Engine {
 
     /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the `checks` have them.
     pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends, checks: Checks) {
-        let Self { plan, pools, interface, .. } = &*self;
+        let Self { plan, pools, adjusted, interface, .. } = &*self;
+        let told = vec![None; plan.backends.len()];
         let hops = plan.backends.iter().map(|backend| Some(backend.address)).collect();
-        Watch { plan, pools, backends, neighbours, hops, interface, is_refused: false }.run(checks).await;
+        let is_refused = false;
+        Watch { plan, pools, backends, neighbours, adjusted, told, hops, interface, is_refused }
+            .run(checks)
+            .await;
     }
 }
 
@@ -280,12 +290,16 @@ fn inherit(
     handover: &FlowHandover,
     forwarders: &mut [Forwarder<FlowCache>],
     flows: usize,
+    health: &Health,
 ) -> Result<(), DatapathError> {
     let now = clock::now();
     // Any worker will do: another one that gets a frame finds the flow in the cache. Those of the agent before may be at work yet,
     // and their changes make flows come twice.
     let workers = forwarders.len() as u64;
     for (flow, cached) in handover.before()?.iter().flat_map(FlowCache::all).take(2 * flows) {
+        if health.is_over() {
+            return Ok(());
+        }
         let worker = usize::try_from(flow::hash(&flow) % workers.max(1)).unwrap_or_default();
         if let Some(forwarder) = forwarders.get_mut(worker) {
             forwarder.inherit(flow, cached, now);

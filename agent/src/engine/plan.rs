@@ -43,6 +43,8 @@ pub struct Plan {
     pub services: Vec<ServiceConfig>,
     /// The numbers of the services, by what clients send to.
     service_at: HashMap<(Address, u8, u16), u16>,
+    /// The numbers of the backends, by their pools and addresses.
+    number_at: HashMap<(usize, Address), u16>,
 }
 
 impl Plan {
@@ -67,9 +69,12 @@ impl Plan {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
             service.ports.numbers().map(move |port| (key(port), number))
         });
-        let (service_at, backends) =
-            (service_at.collect(), pools.iter().enumerate().flat_map(of_pool).collect());
-        Self { pools, backends, services, service_at }
+        let service_at = service_at.collect();
+        let backends: Vec<Backend> = pools.iter().enumerate().flat_map(of_pool).collect();
+        let place =
+            |(number, backend): (u16, &Backend)| ((backend.pool, address::to_map(backend.address)), number);
+        let number_at = (0..).zip(&backends).map(place).collect();
+        Self { pools, backends, services, service_at, number_at }
     }
 
     /// What `config` plans for the virtual routers on `interface`.
@@ -122,10 +127,8 @@ impl Plan {
     /// Where `flow` goes by the address of its backend, if its service has one with that.
     pub fn target(&self, flow: &Flow, address: Address) -> Option<Target> {
         let service = self.service(flow)?;
-        let mut numbers = self.numbers_of(self.services[usize::from(service)].pool);
-        let has_address =
-            |number: &u16| address::to_map(self.backends[usize::from(*number)].address) == address;
-        numbers.find(has_address).map(|backend| Target { backend, service })
+        let pool = self.services[usize::from(service)].pool;
+        self.number_at.get(&(pool, address)).map(|backend| Target { backend: *backend, service })
     }
 
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged

@@ -166,7 +166,9 @@ impl Pools {
             let counts = |number: &u16| {
                 let index = usize::from(*number);
                 let is_up = self.conditions[index].mac().is_some();
-                is_up && self.weights[index] > 0 && plan.backends[index].is_backup == is_backup
+                // One that is drained serves the flows that it has.
+                let counts = self.weights[index].max(plan.backends[index].weight) > 0;
+                is_up && counts && plan.backends[index].is_backup == is_backup
             };
             plan.numbers_of(pool).filter(counts).count()
         };
@@ -196,8 +198,13 @@ impl Pools {
         self.tables.iter().map(|(takers, _)| takers.resort)
     }
 
+    /// Whether anybody can be given new flows of `pool`.
+    pub fn has_takers(&self, pool: usize) -> bool {
+        self.members(pool).next().is_some()
+    }
+
     /// Who can be given new flows of `pool`.
-    pub fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
+    pub(super) fn members(&self, pool: usize) -> impl Iterator<Item = Member> + Clone {
         let members = self.tables.get(pool).map_or(&[][..], |(takers, _)| &takers.members);
         members.iter().copied().filter(|member| self.mac(member.backend).is_some())
     }

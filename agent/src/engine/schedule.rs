@@ -1,4 +1,5 @@
-//! Which backend a flow gets that has none. Each worker decides by itself, and Maglev alone as the other node would.
+//! Which backend a flow gets that has none. Each worker decides by itself; by Maglev's table (`maglev`, `source`) as the other node
+//! would.
 
 use std::cmp::Ordering;
 
@@ -16,8 +17,7 @@ pub(super) struct Schedulers(Vec<Scheduler>);
 
 /// How flows are spread over the backends of a pool.
 enum Scheduler {
-    Maglev,
-    Source,
+    BySlot(Schedule),
     RoundRobin(RoundRobin),
     LeastConnections,
 }
@@ -26,8 +26,7 @@ impl Schedulers {
     /// Those of the pools of `plan`.
     pub(super) fn new(plan: &Plan) -> Self {
         let scheduler = |(pool, schedule): (usize, Schedule)| match schedule {
-            Schedule::Maglev => Scheduler::Maglev,
-            Schedule::Source => Scheduler::Source,
+            Schedule::Maglev | Schedule::Source => Scheduler::BySlot(schedule),
             Schedule::RoundRobin => {
                 let numbers = plan.numbers_of(pool);
                 Scheduler::RoundRobin(RoundRobin::new(numbers.start, numbers.len()))
@@ -46,13 +45,26 @@ impl Schedulers {
         pools: &Pools,
         flows: &Flows,
     ) -> Option<u16> {
-        let of_hash = |hash| pools.table(pool)?.backend(Table::slot(hash));
         match self.0.get_mut(pool)? {
-            Scheduler::Maglev => of_hash(hash),
-            Scheduler::Source => of_hash(flow::hash_of_source(flow)),
+            Scheduler::BySlot(_) => self.by_slot(pool, flow, hash, pools),
             Scheduler::RoundRobin(turns) => turns.next(pools.members(pool)),
             Scheduler::LeastConnections => least(pools.members(pool), |backend| flows.of(backend)),
         }
+    }
+
+    /// The backend that the slot of `flow` has, if its `pool` goes by slots.
+    pub(super) fn by_slot(&self, pool: usize, flow: &Flow, hash: u64, pools: &Pools) -> Option<u16> {
+        let Scheduler::BySlot(schedule) = self.0.get(pool)? else { return None };
+        pools.table(pool)?.backend(slot(*schedule, flow, hash)?)
+    }
+}
+
+/// The slot of `flow`, with this `hash`, in the table of a pool with this schedule; `None` if that goes by something else.
+pub(super) fn slot(schedule: Schedule, flow: &Flow, hash: u64) -> Option<usize> {
+    match schedule {
+        Schedule::Maglev => Some(Table::slot(hash)),
+        Schedule::Source => Some(Table::slot(flow::hash_of_source(flow))),
+        Schedule::RoundRobin | Schedule::LeastConnections => None,
     }
 }
 

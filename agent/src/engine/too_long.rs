@@ -22,9 +22,13 @@ const QUOTE: usize = 576 - 20 - 8;
 const QUOTE_IPV6: usize = 1280 - 40 - 8;
 
 /// Makes of `frame` what its sender is told: that packets to the address may have up to `longest` octets. `None`, and the frame is
-/// as it was, if the sender is told nothing: it lets routers fragment the packet, or it is an ICMP error itself (RFC 1122 3.2.2).
+/// as it was, if the sender is told nothing: it lets routers fragment the packet, or is no host, or the
+/// packet is an ICMP error itself or came to many (RFC 1122 3.2.2, RFC 4443 2.4).
 pub(super) fn answer(frame: &mut impl Buffer, longest: u16, device_mac: Mac) -> Option<()> {
     let (_, ether_type, packet) = split(frame)?;
+    if frame[0] & 1 != 0 {
+        return None;
+    }
     let at = frame.len() - packet.len();
     let answer = if ether_type == IPV4 { ipv4(packet, longest)? } else { ipv6(packet, longest)? };
     let sender: Mac = *frame.get(6..)?.first_chunk()?;
@@ -37,7 +41,10 @@ pub(super) fn answer(frame: &mut impl Buffer, longest: u16, device_mac: Mac) -> 
 
 fn ipv4(packet: &[u8], longest: u16) -> Option<Vec<u8>> {
     let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
-    if !header.dont_fragment() || header.protocol() == IpNumber::ICMP {
+    let sender = header.source_addr();
+    let is_no_host =
+        sender.is_multicast() || sender.is_broadcast() || sender.is_loopback() || sender.octets()[0] == 0;
+    if !header.dont_fragment() || header.protocol() == IpNumber::ICMP || is_no_host {
         return None;
     }
     let quote = packet.get(..usize::from(header.total_len()).min(QUOTE))?;
@@ -53,7 +60,9 @@ fn ipv4(packet: &[u8], longest: u16) -> Option<Vec<u8>> {
 
 fn ipv6(packet: &[u8], longest: u16) -> Option<Vec<u8>> {
     let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
-    if header.next_header() == IpNumber::IPV6_ICMP {
+    let sender = header.source_addr();
+    let is_no_host = sender.is_multicast() || sender.is_unspecified() || sender.is_loopback();
+    if header.next_header() == IpNumber::IPV6_ICMP || is_no_host {
         return None;
     }
     let length = usize::from(header.payload_length()) + header.slice().len();

@@ -113,13 +113,19 @@ impl Tunnel {
     }
 }
 
-/// Puts `header` before what is at `at` of `frame`, which is of this type from then on.
+/// Octets of an Ethernet header without tags.
+const ETHERNET: usize = 14;
+
+/// Puts `header` before what is at `at` of `frame`, which is of this type from then on, and without tags: those that a frame for a
+/// service has name no VLAN, and what unwraps it would have to look behind them.
 fn insert(frame: &mut impl Buffer, at: usize, ether_type: u16, header: &[u8]) -> Option<()> {
-    let before = frame.len();
-    frame.resize(before + header.len()).then_some(())?;
-    frame.copy_within(at..before, at + header.len());
-    frame[at..at + header.len()].copy_from_slice(header);
-    frame[at - 2..at].copy_from_slice(&ether_type.to_be_bytes());
+    let (before, start) = (frame.len(), ETHERNET + header.len());
+    let after = start + before - at;
+    frame.resize(before.max(after)).then_some(())?;
+    frame.copy_within(at..before, start);
+    frame.resize(after);
+    frame[ETHERNET..start].copy_from_slice(header);
+    frame[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type.to_be_bytes());
     Some(())
 }
 

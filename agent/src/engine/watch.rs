@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::plan::{Backend, Plan};
@@ -16,6 +16,7 @@ use crate::datapath::Backends;
 use crate::host::neighbours::{Neighbour, Neighbours};
 use crate::program::ProgramError;
 use crate::track::{self, State, Tracker};
+use crate::wire::Mac;
 
 /// How often the kernel is reminded of the backends, without which it would forget those that it has nothing to send to.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +35,10 @@ pub(super) struct Watch<'a> {
     /// What the data plane knows of the backends.
     pub(super) backends: Backends,
     pub(super) neighbours: Neighbours,
+    /// Rings when an operator has given backends other weights.
+    pub(super) adjusted: &'a Notify,
+    /// Where the data plane sends what is for each backend.
+    pub(super) told: Vec<Option<Mac>>,
     /// Who is to be found to send something to each backend: itself, a gateway, or nobody.
     pub(super) hops: Vec<Option<IpAddr>>,
     pub(super) interface: &'a str,
@@ -59,6 +64,7 @@ impl Watch<'_> {
                     sleep(PAUSE).await;
                     tokio::select! {
                         () = self.neighbours.changed() => {}
+                        () = self.adjusted.notified() => {}
                         // The channel is open: this function has its sender.
                         _ = states.changed() => {}
                     }
@@ -122,23 +128,40 @@ impl Watch<'_> {
         None
     }
 
-    /// Makes other pools if the condition of a backend is another, and says so.
+    /// Makes other pools if the condition of a backend is another, and tells the data plane what follows from that or from other
+    /// weights.
     fn replace(&mut self, before: &Pools, conditions: Vec<Condition>) {
-        if before.conditions() == conditions {
-            return;
+        if before.conditions() != conditions {
+            let after = before.then(self.plan, conditions);
+            self.say(before, &after);
+            self.pools.store(after.into());
         }
-        let after = before.then(self.plan, conditions);
-        let all = (0..).zip(&self.plan.backends).zip(before.conditions().iter().zip(after.conditions()));
-        for ((number, backend), (old, new)) in all {
+        self.tell();
+    }
+
+    /// Tells the data plane where what is for each backend goes now.
+    fn tell(&mut self) {
+        let pools = self.pools.load();
+        for ((number, backend), told) in (0..).zip(&self.plan.backends).zip(&mut self.told) {
+            let mac = pools.mac(number);
+            if *told == mac {
+                continue;
+            }
+            *told = mac;
+            if let Err(error) = self.backends.set(number, mac, backend.tunnel.map(|tunnel| tunnel.to_map())) {
+                let (interface, address) = (self.interface, backend.address);
+                tracing::error!(interface, %address, %error, "the data plane does not know the backend");
+            }
+        }
+    }
+
+    /// Says which backends are in another condition, and which pools make do with others.
+    fn say(&self, before: &Pools, after: &Pools) {
+        let all = self.plan.backends.iter().zip(before.weights());
+        for ((backend, weight), (old, new)) in all.zip(before.conditions().iter().zip(after.conditions())) {
             let (interface, pool, address) =
                 (self.interface, &self.plan.pools[backend.pool].name, backend.address);
-            let condition = new.name(before.weights()[usize::from(number)]);
-            let tunnel = || backend.tunnel.map(|tunnel| tunnel.to_map());
-            if before.mac(number) != after.mac(number)
-                && let Err(error) = self.backends.set(number, after.mac(number), tunnel())
-            {
-                tracing::error!(interface, pool, %address, %error, "the data plane does not know the backend");
-            }
+            let condition = new.name(*weight);
             match (old.mac(), new.mac()) {
                 (None, Some(_)) => tracing::info!(interface, pool, %address, "backend {condition}"),
                 (Some(_), None) => tracing::warn!(interface, pool, %address, "backend {condition}"),
@@ -158,7 +181,6 @@ impl Watch<'_> {
                 Resort::Nobody => tracing::warn!(interface, pool, "flows go nowhere"),
             }
         }
-        self.pools.store(after.into());
     }
 }
 

@@ -11,7 +11,7 @@ use baton_benches::pace::in_words;
 use baton_tests::lab::catch_signals;
 use clap::Parser;
 
-/// The most flows, services and backends: what Baton's configuration has room for.
+/// The most flows, services and backends that are measured. Twice as many flows is what `flows` has room for then.
 const MOST_FLOWS: u32 = 2_000_000;
 const MOST_SERVICES: u16 = 4_000;
 const MOST_BACKENDS: u16 = 4_000;

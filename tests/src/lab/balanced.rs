@@ -79,10 +79,16 @@ impl Balanced {
         Ok(write!(file, "\n{}{tables}", Self::pool("web", Backend::address_of))?)
     }
 
-    /// Starts the agent of `host` and waits until its engine has all backends, and its routers know it.
-    pub fn start(&mut self, host: Host) -> Result<()> {
+    /// Starts the agent of `host`.
+    pub fn launch(&mut self, host: Host) -> Result<()> {
         let agent = self.lab.start_baton(host)?;
         self.agents.push((host, agent));
+        Ok(())
+    }
+
+    /// Starts the agent of `host` and waits until its engine has all backends, and its routers know it.
+    pub fn start(&mut self, host: Host) -> Result<()> {
+        self.launch(host)?;
         self.wait_for_backends(host)
     }
 

@@ -213,6 +213,22 @@ fn the_engine_and_the_flow_cache_send_the_same_frames() {
 }
 
 #[test]
+fn a_flow_that_is_inherited_twice_is_remembered_once_and_one_that_is_over_not_at_all() {
+    let mut before = Bench::new(&addresses(1), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(before.forward(&flagged(flags)).is_some());
+    }
+    let (flow, cached) =
+        before.bypassed.0.borrow().iter().map(|(flow, it)| (*flow, *it)).next().expect("one");
+    for (seconds, times, flows, bypassed) in [(2, 2, 1, vec![0]), (2000, 1, 0, vec![])] {
+        let mut next = Bench::new(&addresses(1), [2; 6]);
+        (0..times).for_each(|_| next.forwarder.inherit(flow, cached, at(seconds)));
+        next.tend(seconds);
+        assert_eq!((next.traffic.flows(), next.bypassed()), ((flows, 0), bypassed), "after {seconds} s");
+    }
+}
+
+#[test]
 fn a_frame_that_nobody_can_be_given_is_counted() {
     let mut bench = Bench::new(&addresses(2), [2; 6]);
     let syn = octets("lb-tcp-syn-vip");

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::Result;
-use baton_tests::lab::{Backend, Balanced, Connection, Host, VIP, output};
+use baton_tests::lab::{Backend, Balanced, Connection, Host, VIP, output, wait_until};
 
-use super::support::end;
+use super::support::{SOON, end};
 
 const WEB: &str = Balanced::WEB;
 
@@ -94,5 +94,39 @@ fn a_wrong_name_is_answered_by_what_there_is_and_a_broken_record_is_ignored() ->
     setup.wait_for_backends(Host::A)?;
     let said: BTreeSet<String> = answers(&setup, 60)?.into_keys().collect();
     assert_eq!(said.len(), 3, "the configuration counts");
+    end(setup)
+}
+
+/// Weights decide, too, whether failing backends are made do with, and the data plane hears of it.
+#[test]
+fn flows_of_failing_backends_end_when_the_one_that_is_in_order_is_no_longer_drained() -> Result<()> {
+    let mut setup = Balanced::prepare()?;
+    let directory = setup.lab.directory().to_owned();
+    let check = format!("! test -e {}/fails-$0", directory.display());
+    let pool = format!(
+        "exec = [\"/bin/sh\", \"-c\", \"{check}\"]\ninterval_ms = 100\nall_failed = \"use-all\"\n{WEB}"
+    );
+    for number in [1, 3] {
+        fs::write(directory.join(format!("fails-{}", Backend::address_of(number))), "")?;
+    }
+    setup.configure(Host::A, &pool)?;
+    setup.launch(Host::A)?;
+    let says = |number: usize| setup.backends[number - 1].says();
+    wait_until("the one that is in order to be asked alone", SOON, || {
+        Ok(answers(&setup, 20).is_ok_and(|answers| answers.into_keys().eq([says(2)])))
+    })?;
+    setup.ask(Host::A, &format!("drain web {}", Backend::address_of(2)))?;
+    assert_eq!(answers(&setup, 40)?.into_keys().collect::<Vec<_>>(), [says(1), says(3)]);
+    let mut connections = (0..10).map(|_| Connection::open(&setup.lab)).collect::<Result<Vec<_>>>()?;
+    for connection in &mut connections {
+        for _ in 0..4 {
+            connection.ask()?;
+        }
+    }
+    setup.ask(Host::A, &format!("undrain web {}", Backend::address_of(2)))?;
+    for connection in &mut connections {
+        wait_until("the connection to be reset by another backend", SOON, || Ok(connection.ask().is_err()))?;
+    }
+    assert_eq!(answers(&setup, 20)?.into_keys().collect::<Vec<_>>(), [says(2)]);
     end(setup)
 }

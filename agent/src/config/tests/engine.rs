@@ -95,14 +95,14 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "[[service]]",
             "quorum = 3\n[[service]]",
             (8, 10),
-            "quorum 3 of 2 backends without backup",
+            "quorum 3 of 2 backends with a weight",
             "at the least",
         ),
         (
             "weight = 3 }",
             "backup = true }]\nquorum = 2 #",
             (8, 10),
-            "quorum 2 of 1 backends without backup",
+            "quorum 2 of 1 backends with a weight",
             "without backup",
         ),
         (
