@@ -184,10 +184,11 @@ mod tests {
 
     #[test]
     fn a_drained_backend_counts_for_the_quorum_while_another_takes_flows() {
-        let health = health(&[1, 1], 2, AllFailed::Drop);
+        let health = health(&[1, 1, 1], 2, AllFailed::Drop);
         let _shifts = [Shift::begin(&health, 0), Shift::begin(&health, 1)];
-        let pools = health.pools.load().then(&health.plan, conditions("uu"));
-        for (weights, is_fit) in [([0, 1], true), ([0, 0], false), ([1, 1], true)] {
+        let pools = health.pools.load().then(&health.plan, conditions("uuu"));
+        for (weights, is_fit) in [([0, 1, 1], true), ([0, 0, 1], true), ([0, 0, 0], false), ([1, 1, 1], true)]
+        {
             health.pools.store(Arc::new(pools.reweighted(&health.plan, weights.to_vec())));
             assert_eq!(health.judge(at(1)).is_ok(), is_fit, "{weights:?}");
         }
