@@ -1,5 +1,5 @@
-//! What is for a service: TCP and UDP to a port that the agent has configured, and ICMP errors about its answers. The engine decides about the first packets of a
-//! flow, and this program forwards the others as it has decided.
+//! What is for a service: TCP and UDP to a port that the agent has configured, and ICMP errors about its answers. The engine
+//! decides about the first packets of a flow, and this program forwards the others as it has decided.
 
 use aya_ebpf::programs::XdpContext;
 use baton_common::verdict::Verdict;

@@ -9,6 +9,7 @@ pub mod lab;
 pub mod lan;
 pub mod mounts;
 pub mod network;
+pub mod pool;
 pub mod program;
 pub mod random;
 pub mod repetitions;

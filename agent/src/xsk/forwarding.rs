@@ -29,6 +29,9 @@ const SENDING_MS: u16 = 1;
 /// The longest frame that a UMEM frame holds: a page, without the headroom that XDP wants.
 pub const MAX_FRAME: usize = 4096 - 256;
 
+/// What a frame has where it has become longer.
+static ZEROES: [u8; MAX_FRAME] = [0; MAX_FRAME];
+
 /// A frame that was received, in its place in the UMEM.
 pub struct Received<'a>(DataMut<'a>);
 
@@ -41,11 +44,9 @@ impl Received<'_> {
         if length > cursor.buf_len() {
             return false;
         }
-        // Zeroes that the frame does not keep are written for no longer than a header is.
+        // There is room for what comes behind, or nothing does.
         cursor.set_pos(before.min(length));
-        let more = [0; MAX_FRAME];
-        // There is room for it.
-        let _ = cursor.write_all(&more[..length.saturating_sub(before)]);
+        let _ = cursor.write_all(&ZEROES[..length.saturating_sub(before)]);
         true
     }
 }

@@ -1,16 +1,14 @@
 //! What clients send to a service, or to what they take for one.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::sync::Arc;
-use std::time::Duration;
 
-use baton::config::{
-    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
-};
+use baton::config::{BackendConfig, Ports, Protocol, ServiceConfig};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
+
+use crate::pool::pool;
 
 /// What frames are sent from.
 const DEVICE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -20,19 +18,7 @@ const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// A frame on a receive queue of the engine: it is sent to a backend with other Ethernet addresses and no other change, or counted.
 pub fn forward(octets: &[u8]) -> bool {
     let addresses = [[192, 0, 2, 11], [192, 0, 2, 12]].map(IpAddr::from);
-    let pool = PoolConfig {
-        name: "web".to_owned(),
-        backends: addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false }).to_vec(),
-        forwarding: Forwarding::Direct,
-        checks: Vec::new(),
-        schedule: Schedule::Maglev,
-        quorum: 1,
-        all_failed: AllFailed::Drop,
-        interval: Duration::ZERO,
-        patience: Duration::ZERO,
-        rise: NonZeroU8::MIN,
-        fall: NonZeroU8::MIN,
-    };
+    let pool = pool(addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false }).to_vec());
     let service = |vip: &str, protocol| ServiceConfig {
         vip: vip.parse().expect("an address"),
         protocol,

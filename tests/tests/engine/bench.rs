@@ -3,14 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::num::NonZeroU8;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use baton::config::{
-    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
-};
+use baton::config::{BackendConfig, Ports, Protocol, ServiceConfig};
 use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic, Tunnel};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
@@ -19,6 +15,7 @@ use baton_common::maps::ACCEPT_RFC9568;
 use baton_common::ownership::BALANCED;
 use baton_tests::datapath::{Datapath, FOREVER};
 use baton_tests::frames::{octets, with};
+use baton_tests::pool::pool;
 
 /// Of the vectors: the VIP.
 pub(super) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
@@ -72,19 +69,7 @@ impl Bench {
     pub(super) fn with_tunnel(addresses: &[IpAddr], device_mac: Mac, tunnel: Option<Tunnel>) -> Self {
         let backends =
             addresses.iter().map(|address| BackendConfig { address: *address, weight: 1, is_backup: false });
-        let pool = PoolConfig {
-            name: "web".to_owned(),
-            backends: backends.collect(),
-            forwarding: Forwarding::Direct,
-            checks: Vec::new(),
-            schedule: Schedule::Maglev,
-            quorum: 1,
-            all_failed: AllFailed::Drop,
-            interval: Duration::ZERO,
-            patience: Duration::ZERO,
-            rise: NonZeroU8::MIN,
-            fall: NonZeroU8::MIN,
-        };
+        let pool = pool(backends.collect());
         let service =
             |vip| ServiceConfig { vip, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
         let mut plan = Plan::new(&[pool], [VIP, VIP6].map(service).to_vec());

@@ -1,17 +1,14 @@
 //! Whom schedulers choose, without IO.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU8;
 use std::sync::Arc;
-use std::time::Duration;
 
-use baton::config::{
-    AllFailed, BackendConfig, Forwarding, PoolConfig, Ports, Protocol, Schedule, ServiceConfig,
-};
+use baton::config::{BackendConfig, PoolConfig, Ports, Protocol, Schedule, ServiceConfig};
 use baton::datapath::FlowCache;
 use baton::engine::{Condition, Forwarder, Plan, Pools, Traffic};
 use baton::vrrp::Instant;
 use baton_tests::frames::{octets, with};
+use baton_tests::pool::pool;
 use proptest::prelude::*;
 
 /// Of the vectors.
@@ -31,19 +28,7 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
         weight: *weight,
         is_backup: false,
     };
-    let pool = PoolConfig {
-        name: "web".to_owned(),
-        backends: (1..).zip(backends).map(backend).collect(),
-        forwarding: Forwarding::Direct,
-        checks: Vec::new(),
-        schedule,
-        quorum: 1,
-        all_failed: AllFailed::Drop,
-        interval: Duration::ZERO,
-        patience: Duration::ZERO,
-        rise: NonZeroU8::MIN,
-        fall: NonZeroU8::MIN,
-    };
+    let pool = PoolConfig { schedule, ..pool((1..).zip(backends).map(backend).collect()) };
     let service = ServiceConfig { vip: VIP, protocol: Protocol::Tcp, ports: Ports::Any, pool: 0 };
     let plan = Arc::new(Plan::new(&[pool], vec![service]));
     let condition =
