@@ -1,16 +1,18 @@
 //! The flow table of a worker: which backend each flow has, so that it keeps it when the pool changes. Bounded: a new flow takes the
 //! place of the one that is missed least, and nothing is ever refused.
 
+use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
 
 use baton_common::flow::Flow;
 
+use super::marks::Marks;
 use super::packet::{Signal, UDP};
 use crate::vrrp::Instant;
 
 /// Flows whose hash leads to the same place.
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 
 /// How long a flow is remembered of which one packet has come: a client asks again for a minute.
 const NEW: Duration = Duration::from_secs(60);
@@ -68,8 +70,9 @@ pub struct Remembered {
     pub seen: Instant,
 }
 
-/// A flow and its backend.
+/// A flow and its backend, in a cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Entry {
     flow: Flow,
     target: Target,
@@ -115,6 +118,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Flows {
     sets: Vec<[Option<Entry>; WAYS]>,
+    marks: Marks,
     /// The set that was swept last.
     swept: usize,
     live: usize,
@@ -127,19 +131,29 @@ impl Flows {
     /// A table with room for about so many flows, which are spread over sets of eight.
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).next_power_of_two();
-        Self { sets: vec![[None; WAYS]; sets], swept: 0, live: 0, of: Vec::new(), evicted: 0 }
+        let (marks, sets) = (Marks::new(sets), vec![[None; WAYS]; sets]);
+        Self { sets, marks, swept: 0, live: 0, of: Vec::new(), evicted: 0 }
+    }
+
+    /// Has the processor fetch what is known of flows with these `hashes`, which will be asked for.
+    pub(super) fn fetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let first = |hash: u64| self.marks.places(self.index(hash), hash).next();
+        for hash in hashes.clone() {
+            black_box(first(hash));
+        }
+        for hash in hashes {
+            let place = first(hash).and_then(|place| self.sets[self.index(hash)][place].as_ref());
+            black_box(place.map(|entry| entry.seen));
+        }
     }
 
     /// What is known of `flow`, with this hash, of which a packet has come that says `signal`.
     pub(super) fn find(&mut self, flow: &Flow, hash: u64, signal: Signal, now: Instant) -> Option<Found> {
-        let set = self.set(hash);
-        let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow))?;
-        let entry = place.as_mut()?;
+        let (set, place) = self.place(flow, hash)?;
+        let entry = self.sets[set][place].as_mut()?;
         let is_reused = signal == Signal::Begin && entry.state == State::Closing;
         if entry.is_over(now) || is_reused {
-            let backend = entry.target.backend;
-            *place = None;
-            self.count_out(backend);
+            self.clear(set, place);
             return None;
         }
         // Anybody may send an error.
@@ -193,22 +207,42 @@ impl Flows {
         now: Instant,
         seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
     ) -> Option<Flow> {
-        let backend = entry.target.backend;
-        let set = self.set(hash);
-        if let Some(free) = set.iter_mut().find(|place| place.is_none()) {
-            *free = Some(entry);
-            self.count_in(backend);
+        let index = self.index(hash);
+        if let Some(free) = self.marks.free(index) {
+            self.fill(index, free, hash, entry);
             return None;
         }
+        let set = &mut self.sets[index];
         set.iter_mut().flatten().for_each(|entry| entry.learn(now, &seen_elsewhere));
-        let least = |place: &&mut Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
-        let before = set.iter_mut().min_by_key(least).and_then(|place| place.replace(entry))?;
-        self.count_in(backend);
-        self.count_out(before.target.backend);
+        let worth = |place: &usize| set[*place].map(|entry| (!entry.is_over(now), entry.worth()));
+        let least = (0..WAYS).min_by_key(worth)?;
+        let before = self.clear(index, least)?;
+        self.fill(index, least, hash, entry);
         if !before.is_over(now) {
             self.evicted += 1;
         }
         Some(before.flow)
+    }
+
+    fn fill(&mut self, set: usize, place: usize, hash: u64, entry: Entry) {
+        self.count_in(entry.target.backend);
+        self.marks.put(set, place, hash);
+        self.sets[set][place] = Some(entry);
+    }
+
+    /// Frees `place`. Answers with what was there.
+    fn clear(&mut self, set: usize, place: usize) -> Option<Entry> {
+        let before = self.sets[set][place].take()?;
+        self.marks.clear(set, place);
+        self.count_out(before.target.backend);
+        Some(before)
+    }
+
+    /// Where `flow`, with this hash, is: its set, and the place there.
+    fn place(&self, flow: &Flow, hash: u64) -> Option<(usize, usize)> {
+        let set = self.index(hash);
+        let is_it = |place: &usize| self.sets[set][*place].as_ref().is_some_and(|entry| entry.flow == *flow);
+        self.marks.places(set, hash).find(is_it).map(|place| (set, place))
     }
 
     /// Looks after the next `count` sets: learns of quiet flows when `seen_elsewhere` has last seen them, and forgets those that
@@ -222,14 +256,12 @@ impl Flows {
     ) {
         for _ in 0..count {
             self.swept = (self.swept + 1) % self.sets.len();
-            for way in 0..WAYS {
-                let place = &mut self.sets[self.swept][way];
-                let Some(entry) = place else { continue };
+            for place in 0..WAYS {
+                let Some(entry) = &mut self.sets[self.swept][place] else { continue };
                 entry.learn(now, &seen_elsewhere);
                 if entry.is_over(now) {
-                    let Entry { flow, target, .. } = *entry;
-                    *place = None;
-                    self.count_out(target.backend);
+                    let flow = entry.flow;
+                    self.clear(self.swept, place);
                     forgotten(&flow);
                 }
             }
@@ -259,10 +291,8 @@ impl Flows {
 
     /// Forgets `flow`, whose backend takes no packets any more.
     pub(super) fn forget(&mut self, flow: &Flow, hash: u64) {
-        let set = self.set(hash);
-        let place = set.iter_mut().find(|place| place.is_some_and(|entry| entry.flow == *flow));
-        if let Some(entry) = place.and_then(Option::take) {
-            self.count_out(entry.target.backend);
+        if let Some((set, place)) = self.place(flow, hash) {
+            self.clear(set, place);
         }
     }
 
@@ -293,11 +323,6 @@ impl Flows {
     fn count_out(&mut self, backend: u16) {
         self.of[usize::from(backend)] -= 1;
         self.live -= 1;
-    }
-
-    fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
-        let index = self.index(hash);
-        &mut self.sets[index]
     }
 
     fn index(&self, hash: u64) -> usize {

@@ -1,7 +1,6 @@
 //! What becomes of a frame: a decision and a rewriting, without IO.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use baton_common::flow::{CachedFlow, Flow};
 
@@ -9,8 +8,9 @@ use super::buffer::Buffer;
 use super::choice::Choice;
 use super::flow;
 use super::flows::{Flows, Found, Target};
+use super::head::{Head, Heads};
 use super::inquiry::Desk;
-use super::packet::{self, Signal};
+use super::packet::Signal;
 use super::plan::Plan;
 use super::pools::Pools;
 use super::schedule::Schedulers;
@@ -24,8 +24,8 @@ use crate::wire::Mac;
 /// Octets of the two addresses that an Ethernet frame begins with.
 const ETHERNET_ADDRESSES: usize = 12;
 
-/// How long it takes to look after all flows; and after how many sets of them at most at once, so that no frame waits for long.
-const PASS: Duration = Duration::from_secs(30);
+/// How long it takes to look after all flows, in ns; and after how many sets of them at most at once, so that no frame waits for long.
+const PASS_NS: u64 = 30_000_000_000;
 const MOST_AT_ONCE: usize = 256;
 
 /// Who forwards the frames of established flows, which are not seen here then.
@@ -85,7 +85,23 @@ impl<B: Bypass> Forwarder<B> {
     /// Direct server return: the packet stays as it is, and the backend answers the client itself. On the segment nothing but the
     /// Ethernet addresses changes, elsewhere the packet is wrapped.
     pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> bool {
-        match self.backend_of(frame, pools, now) {
+        self.forward_head(frame, Head::of(frame), pools, now)
+    }
+
+    /// Reads the `heads` of a batch, each of which [`forward_head`](Self::forward_head) is given next.
+    pub fn look_ahead<'a>(&self, frames: impl Iterator<Item = &'a [u8]> + Clone, heads: &mut Heads) {
+        heads.read(frames, &self.flows);
+    }
+
+    /// [`forward`](Self::forward) for a `frame` that has this `head`.
+    pub fn forward_head(
+        &mut self,
+        frame: &mut impl Buffer,
+        head: Option<Head>,
+        pools: &Pools,
+        now: Instant,
+    ) -> bool {
+        match self.backend_of(head, pools, now) {
             Ok(chosen) => self.send(frame, chosen, now),
             Err(loss) => {
                 self.traffic.lost(loss);
@@ -114,7 +130,8 @@ impl<B: Bypass> Forwarder<B> {
     /// Looks after those flows whose turn it is, and tells what the table looks like to whoever asks.
     pub fn tend(&mut self, now: Instant) {
         let Self { flows, bypass, .. } = self;
-        let due = flows.sets() as u128 * now.saturating_since(self.swept).as_nanos() / PASS.as_nanos();
+        let passed = now.as_nanos().saturating_sub(self.swept.as_nanos());
+        let due = (flows.sets() as u64).saturating_mul(passed) / PASS_NS;
         if let due @ 1.. = usize::try_from(due).unwrap_or(usize::MAX).min(MOST_AT_ONCE) {
             self.swept = now;
             let mut over = Vec::new();
@@ -130,9 +147,8 @@ impl<B: Bypass> Forwarder<B> {
         desk.attend(&self.plan, &self.flows, now)
     }
 
-    fn backend_of(&mut self, frame: &[u8], pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
-        let (flow, signal) = packet::parse(frame).ok_or(Loss::NoFlow)?;
-        let hash = flow::hash(&flow);
+    fn backend_of(&mut self, head: Option<Head>, pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
+        let Head { flow, hash, signal } = head.ok_or(Loss::NoFlow)?;
         let found = self.find(&flow, hash, signal, now);
         let choice = {
             let Self { plan, schedulers, flows, .. } = self;

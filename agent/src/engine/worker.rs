@@ -8,6 +8,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::forwarder::Forwarder;
+use super::head::Heads;
 use super::health::Shift;
 use super::inquiry::Desk;
 use super::pools::Pools;
@@ -32,12 +33,16 @@ impl Worker {
     /// Forwards until it is told to end.
     pub(super) fn run(self) {
         let Self { mut ring, mut forwarder, pools, mut desk, shift } = self;
-        let mut pools = Cache::new(pools);
+        let (mut pools, mut heads) = (Cache::new(pools), Heads::default());
         while !shift.is_over() {
             shift.goes_on();
             let now = clock::now();
             let current = pools.load();
-            let count = ring.forward(|frame| forwarder.forward(frame, current, now));
+            let count = ring.forward(|batch| {
+                forwarder.look_ahead(batch.frames(), &mut heads);
+                let mut heads = heads.iter();
+                batch.sort(|frame| forwarder.forward_head(frame, heads.next().flatten(), current, now));
+            });
             forwarder.tend(now);
             let is_asked = forwarder.answer(&mut desk, now);
             if count == 0 && !is_asked {

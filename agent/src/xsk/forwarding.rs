@@ -1,7 +1,6 @@
 //! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
 //! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
 
-use std::hint::black_box;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -11,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use xsk_rs::umem::frame::DataMut;
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
-use super::{Opened, RingError, wake};
+use super::{Opened, RingError, allow_at_once, wake};
 
 /// Frames of a queue.
 const FRAMES: u32 = 2048;
@@ -20,7 +19,7 @@ const FRAMES: u32 = 2048;
 const RING_SIZE: u32 = 2 * FRAMES;
 /// Frames that are handled at once.
 const BATCH: usize = 64;
-/// Frames that the kernel sends in one call, in copy mode.
+/// Frames that the kernel sends in one call, in copy mode, if it is not told otherwise.
 const SENT_AT_ONCE: usize = 32;
 
 /// How long it waits at most while frames are on their way out, in ms.
@@ -65,6 +64,32 @@ impl DerefMut for Received<'_> {
     }
 }
 
+/// Frames that have arrived together.
+pub struct Batch<'a> {
+    umem: &'a Umem,
+    /// Those that came from the receive ring of this UMEM and are nowhere else.
+    frames: &'a mut [FrameDesc],
+    to_fill: &'a mut Vec<FrameDesc>,
+    to_send: &'a mut Vec<FrameDesc>,
+}
+
+impl Batch<'_> {
+    /// The frames.
+    pub fn frames(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        // SAFETY: the frames are this batch's alone, which is borrowed.
+        self.frames.iter().map(|frame| unsafe { self.umem.data(frame) }.contents())
+    }
+
+    /// Hands each frame in its turn to `handle`, which may rewrite it in place and says whether it is to be sent. None is left.
+    pub fn sort(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> bool) {
+        for frame in std::mem::take(&mut self.frames) {
+            // SAFETY: the frame is this batch's alone, and goes on only below.
+            let is_to_send = handle(&mut Received(unsafe { self.umem.data_mut(frame) }));
+            if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
+        }
+    }
+}
+
 /// The AF_XDP socket of one receive queue.
 pub struct ForwardingRing {
     umem: Umem,
@@ -77,6 +102,8 @@ pub struct ForwardingRing {
     to_send: Vec<FrameDesc>,
     /// Frames that the transmit ring has and that are not complete.
     sending: usize,
+    /// Whether there are some among them that the kernel has not taken yet.
+    has_unsent: bool,
 }
 
 impl ForwardingRing {
@@ -88,8 +115,11 @@ impl ForwardingRing {
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
         let Opened { umem, rx, fill, tx, completion, frames } =
             Opened::open(interface, queue, FRAMES, RING_SIZE)?;
+        // Older kernels have no such option, and send in several calls.
+        let _ = allow_at_once(tx.fd().as_raw_fd(), BATCH);
         let to_send = Vec::with_capacity(FRAMES as usize);
-        let mut ring = Self { umem, rx, fill, tx, completion, to_fill: frames, to_send, sending: 0 };
+        let (to_fill, sending, has_unsent) = (frames, 0, false);
+        let mut ring = Self { umem, rx, fill, tx, completion, to_fill, to_send, sending, has_unsent };
         ring.refill();
         Ok(ring)
     }
@@ -99,22 +129,18 @@ impl ForwardingRing {
         self.rx.fd().as_raw_fd()
     }
 
-    /// Hands a batch of the frames that have arrived to `handle`, which may rewrite one in place and says whether it is to be sent.
-    /// Answers with how many there were.
-    pub fn forward(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> bool) -> usize {
+    /// Hands a batch of the frames that have arrived to `handle`. Answers with how many there were.
+    pub fn forward(&mut self, handle: impl FnOnce(&mut Batch<'_>)) -> usize {
         self.reclaim();
         let mut frames = [FrameDesc::default(); BATCH];
         // SAFETY: this ring belongs to the UMEM whose frames fill `frames`.
         let count = unsafe { self.rx.consume(&mut frames) };
-        // Frames were written on another CPU. Asked for together, they are waited for together.
-        for frame in &frames[..count] {
-            // SAFETY: the frame came from the receive ring of this UMEM and goes on only below.
-            black_box(unsafe { self.umem.data(frame) }.contents().first());
-        }
-        for frame in &mut frames[..count] {
-            // SAFETY: as above.
-            let is_to_send = handle(&mut Received(unsafe { self.umem.data_mut(frame) }));
-            if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
+        if count > 0 {
+            let Self { umem, to_fill, to_send, .. } = self;
+            let mut batch = Batch { umem, frames: &mut frames[..count], to_fill, to_send };
+            handle(&mut batch);
+            // What was not asked for is not sent.
+            batch.sort(|_| false);
         }
         self.refill();
         self.send();
@@ -148,11 +174,14 @@ impl ForwardingRing {
             let taken = unsafe { self.tx.produce(&self.to_send) };
             self.to_send.drain(..taken);
             self.sending += taken;
+            self.has_unsent |= taken > 0;
         }
-        if self.sending > 0 && self.tx.needs_wakeup() {
+        if self.has_unsent && self.tx.needs_wakeup() {
             for _ in 0..=self.sending.div_ceil(SENT_AT_ONCE) {
+                let sent = wake(self.tx.fd().as_raw_fd());
                 // After the first there is more, after the second, a frame that was thrown away and completes all the same, too.
-                if !matches!(wake(self.tx.fd().as_raw_fd()), Err(Errno::EAGAIN | Errno::EBUSY)) {
+                if !matches!(sent, Err(Errno::EAGAIN | Errno::EBUSY)) {
+                    self.has_unsent = sent.is_err();
                     return;
                 }
             }

@@ -15,7 +15,7 @@ use nix::sys::socket::{MsgFlags, send};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-pub use forwarding::{ForwardingRing, MAX_FRAME, Received};
+pub use forwarding::{Batch, ForwardingRing, MAX_FRAME, Received};
 pub use ring::Ring;
 
 /// Held while a socket is open that a process which is started now would inherit: libxdp does not see to it, and such a
@@ -108,6 +108,18 @@ impl Opened {
 /// frame stays in the ring; the next transmission finds it there.
 fn wake(socket: RawFd) -> Result<usize, Errno> {
     send(socket, &[], MsgFlags::MSG_DONTWAIT)
+}
+
+/// How many frames [`wake`] sends (Linux 6.17); libc has no name for it yet.
+const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+
+/// Has the kernel send so many `frames` in one call.
+fn allow_at_once(socket: RawFd, frames: usize) -> Result<(), Errno> {
+    let frames = libc::c_uint::try_from(frames).unwrap_or(libc::c_uint::MAX);
+    let (value, length) = (std::ptr::from_ref(&frames).cast(), size_of_val(&frames) as libc::socklen_t);
+    // SAFETY: the pointer and the length describe `frames`, which outlives the call.
+    let status = unsafe { libc::setsockopt(socket, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, value, length) };
+    Errno::result(status).map(drop)
 }
 
 /// The system's error below `error`, which carries the number that says what to do.

@@ -1,0 +1,50 @@
+//! What is to be known of a frame before it is decided about. Frames come in batches, and their flows lie scattered in memory: what is
+//! looked for all together is waited for once.
+
+use std::hint::black_box;
+
+use baton_common::flow::Flow;
+
+use super::flow;
+use super::flows::Flows;
+use super::packet::{self, Signal};
+
+/// The flow of a frame, the hash of that, and what the frame says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    pub(super) flow: Flow,
+    pub(super) hash: u64,
+    pub(super) signal: Signal,
+}
+
+impl Head {
+    /// That of `frame`, if it has one.
+    pub(super) fn of(frame: &[u8]) -> Option<Self> {
+        let (flow, signal) = packet::parse(frame)?;
+        Some(Self { flow, hash: flow::hash(&flow), signal })
+    }
+}
+
+/// The heads of a batch, one of each frame.
+#[derive(Debug, Default)]
+pub struct Heads(Vec<Option<Head>>);
+
+impl Heads {
+    /// Reads those of `frames`, and has what `flows` knows of them fetched. Each loop does one thing, so that the processor gets
+    /// far ahead in it.
+    pub(super) fn read<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]> + Clone, flows: &Flows) {
+        // The frames were written on another CPU.
+        for frame in frames.clone() {
+            black_box(frame.first().copied());
+        }
+        self.0.clear();
+        self.0.extend(frames.map(Head::of));
+        let hashes = self.0.iter().flatten().map(|head| head.hash);
+        flows.fetch(hashes);
+    }
+
+    /// All of them, in the order of their frames.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Head>> {
+        self.0.iter().copied()
+    }
+}
