@@ -1,6 +1,7 @@
 //! What the measuring programs share: real-time scheduling, ARP probing, floods, rounds of faults, statistics and reports.
 
 pub mod arp;
+pub mod cli;
 pub mod cost;
 pub mod engine;
 pub mod flood;

@@ -29,8 +29,8 @@ enum What {
     /// What a frame costs in the engine, beside the limits of XDP and AF_XDP, the kernel, nftables, nginx and HAProxy, in one run.
     /// `-- --help` lists the options.
     Engine {
-        /// Options of the benchmark: `--quick`, `--rounds N`, `--span MS`, `--flows`, `--services`, `--backends`, `--connections MS`,
-        /// `--json FILE`.
+        /// Options of the benchmark: `--quick`, `--systems`, `--rounds N`, `--span MS`, `--flows`, `--services`, `--backends`,
+        /// `--connections MS`, `--json FILE`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },

@@ -1,12 +1,12 @@
 //! The engine benchmark: the same frames through Baton, through the limits of what it is made of, and through the kernel, in
 //! alternation; and the same connections through Baton, nftables and proxies.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use baton_benches::engine::{Measured, Plan, Report, measure};
+use anyhow::{Result, ensure};
+use baton_benches::cli::{check_names, conclude, is_wanted, write};
+use baton_benches::engine::{Measured, Plan, Report, System, measure};
 use baton_benches::pace::in_words;
 use baton_tests::lab::catch_signals;
 use clap::Parser;
@@ -22,6 +22,9 @@ struct Arguments {
     /// Less of everything, in less than five minutes: two rounds, 200 ms in each condition.
     #[arg(long)]
     quick: bool,
+    /// Which systems: xdp-reflector, af-xdp-forwarder, baton-ring, baton-flow-cache, kernel-forwarding, nftables-dnat [default: all].
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
     /// How often each system has its turn [default: 7, quick: 2].
     #[arg(long)]
     rounds: Option<u32>,
@@ -54,20 +57,18 @@ fn main() -> Result<()> {
     let result = measure(&plan, &mut measured);
     let report = Report::of(&plan, &measured)?;
     println!("{}", report.text());
-    if let Some(file) = &arguments.json {
-        fs::write(file, report.json()?).with_context(|| format!("write {}", file.display()))?;
-    }
-    result?;
-    ensure!(measured.failures.is_empty(), "{} thing(s) went wrong", measured.failures.len());
-    Ok(())
+    write(arguments.json.as_deref(), &report.json()?)?;
+    conclude(result, &measured.failures)
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
-    let Arguments { quick, rounds, span, flows, services, backends, connections, .. } = arguments;
+    let Arguments { quick, systems, rounds, span, flows, services, backends, connections, .. } = arguments;
     let (usual_rounds, usual_span, usual_connections) = if *quick { (2, 200, 1000) } else { (7, 500, 3000) };
     let connections = Duration::from_millis(connections.unwrap_or(usual_connections));
+    check_names(systems, |name| System::ALL.iter().any(|system| system.name() == name))?;
     let plan = Plan {
         rounds: rounds.unwrap_or(usual_rounds),
+        systems: System::ALL.into_iter().filter(|system| is_wanted(system.name(), systems)).collect(),
         span: Duration::from_millis(span.unwrap_or(usual_span)),
         flows: flows.clone(),
         services: services.clone(),

@@ -1,11 +1,11 @@
 //! The failover benchmark: the same faults on the same lab for Baton and for its rivals, in alternation, so that all meet
 //! the same weather on the machine.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use baton_benches::cli::{check_names, conclude, is_wanted, write};
 use baton_benches::measure::{Measured, measure};
 use baton_benches::pace::in_words;
 use baton_benches::plan::Plan;
@@ -63,14 +63,7 @@ fn main() -> Result<()> {
     println!("{}", text(&report));
     write(arguments.json.as_deref(), &report.json()?)?;
     write(arguments.html.as_deref(), &page(&report)?)?;
-    result?;
-    ensure!(measured.failures.is_empty(), "{} thing(s) went wrong", measured.failures.len());
-    Ok(())
-}
-
-fn write(file: Option<&Path>, text: &str) -> Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+    conclude(result, &measured.failures)
 }
 
 /// Says what will be done, and how long that will take.
@@ -85,16 +78,17 @@ fn announce(plan: &Plan) {
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
     let Arguments { rounds, quick, kinds, systems, vips, stress, seconds, .. } = arguments;
-    check(kinds, |name| name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name))?;
-    check(systems, |name| System::from_name(name).is_some())?;
-    check(stress, |name| Stress::MEASURED.iter().any(|stress| stress.name() == name))?;
-    let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|item| item == name);
+    check_names(kinds, |name| {
+        name == FALSE_ALARM || Fault::MEASURED.iter().any(|fault| fault.name() == name)
+    })?;
+    check_names(systems, |name| System::from_name(name).is_some())?;
+    check_names(stress, |name| Stress::MEASURED.iter().any(|stress| stress.name() == name))?;
     let (usual_rounds, usual_seconds) = if *quick { (8, 8) } else { (200, 600) };
     let seconds = seconds.unwrap_or(usual_seconds);
     let plan = Plan {
         rounds: rounds.unwrap_or(usual_rounds),
-        faults: Fault::MEASURED.into_iter().filter(|fault| wanted(fault.name(), kinds)).collect(),
-        systems: System::ALL.into_iter().filter(|system| wanted(system.name(), systems)).collect(),
+        faults: Fault::MEASURED.into_iter().filter(|fault| is_wanted(fault.name(), kinds)).collect(),
+        systems: System::ALL.into_iter().filter(|system| is_wanted(system.name(), systems)).collect(),
         vips: match (&vips[..], quick) {
             ([], true) => vec![1],
             ([], false) => vec![1, 100, MOST_VIPS],
@@ -103,19 +97,13 @@ fn plan(arguments: &Arguments) -> Result<Plan> {
         stress: match (&stress[..], quick) {
             ([], true) => vec![Stress::Idle],
             (given, _) => {
-                Stress::MEASURED.into_iter().filter(|stress| wanted(stress.name(), given)).collect()
+                Stress::MEASURED.into_iter().filter(|stress| is_wanted(stress.name(), given)).collect()
             }
         },
-        false_alarm: wanted(FALSE_ALARM, kinds).then_some(Duration::from_secs(seconds)),
+        false_alarm: is_wanted(FALSE_ALARM, kinds).then_some(Duration::from_secs(seconds)),
     };
     ensure!(plan.rounds > 0, "--rounds wants at least 1");
     ensure!((1..=3000).contains(&seconds), "--seconds wants 1 to 3000");
     ensure!(plan.vips.iter().all(|vips| (1..=MOST_VIPS).contains(vips)), "--vips wants 1 to {MOST_VIPS}");
     Ok(plan)
-}
-
-fn check(names: &[String], is_known: impl Fn(&str) -> bool) -> Result<()> {
-    let unknown = names.iter().find(|name| !is_known(name));
-    ensure!(unknown.is_none(), "`{}` is not known: see --help", unknown.map_or("", String::as_str));
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! The scale benchmark: many virtual routers under one agent, beside keepalived with as many, in alternation.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use baton_benches::cli::{check_names, conclude, is_wanted, write};
 use baton_benches::pace::in_words;
 use baton_benches::scale::{FAULTS, Measured, Plan, Report, measure};
 use baton_tests::lab::{Fault, catch_signals};
@@ -48,22 +48,16 @@ fn main() -> Result<()> {
     let result = measure(&plan, &mut measured);
     let report = Report::of(&measured)?;
     println!("{}", report.text());
-    if let Some(file) = &arguments.json {
-        fs::write(file, report.json()?).with_context(|| format!("write {}", file.display()))?;
-    }
-    result?;
-    ensure!(measured.failures.is_empty(), "{} thing(s) went wrong", measured.failures.len());
-    Ok(())
+    write(arguments.json.as_deref(), &report.json()?)?;
+    conclude(result, &measured.failures)
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan> {
     let Arguments { quick, routers, intervals, kinds, turns, .. } = arguments;
-    let unknown = kinds.iter().find(|name| !FAULTS.iter().any(|fault| fault.name() == name.as_str()));
-    ensure!(unknown.is_none(), "`{}` is not known: see --help", unknown.map_or("", String::as_str));
+    check_names(kinds, |name| FAULTS.iter().any(|fault| fault.name() == name))?;
     let wanted = |fault: &Fault| match (&kinds[..], quick) {
         ([], true) => *fault != Fault::AgentDeath,
-        ([], false) => true,
-        (given, _) => given.iter().any(|name| name == fault.name()),
+        (given, _) => is_wanted(fault.name(), given),
     };
     let plan = Plan {
         counts: routers.clone(),

@@ -9,6 +9,7 @@ use anyhow::Result;
 use baton::control::protocol::{EngineStatus, Status};
 use baton_tests::lab::{Host, Process, binary, mac_text, output, wait_until};
 
+use super::plan::Forward;
 use super::programs::{FIRST_PORT, FIRST_VIP, PORTS};
 use super::site::{NODE, Site, WIRE_MAC};
 use super::threads::{NODE_CPU, Thread, WORKER};
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Setup {
     pub(super) services: u16,
     pub(super) backends: u16,
+    pub(super) forward: Forward,
     /// What `flows` says.
     pub(super) flows: u32,
 }
@@ -45,11 +47,14 @@ impl Setup {
         );
         let backends: Vec<Ipv4Addr> = self.backends().collect();
         let pools = backends.chunks(POOL.into());
-        let count = pools.len();
+        let (count, forward) = (pools.len(), self.forward.name());
         for (number, members) in pools.enumerate() {
             let members = members.iter().map(|address| format!("{{ address = \"{address}\" }}"));
             let members = members.collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "[[pool]]\nname = \"pool{number}\"\nbackend = [{members}]");
+            let _ = writeln!(
+                text,
+                "[[pool]]\nname = \"pool{number}\"\nforward = \"{forward}\"\nbackend = [{members}]"
+            );
         }
         for number in 0..self.services {
             let vip = Ipv4Addr::from(u32::from(FIRST_VIP) + u32::from(number / PORTS));
@@ -133,7 +138,8 @@ mod tests {
     #[test]
     fn a_configuration_has_as_many_services_and_backends_as_are_wanted() {
         for (services, backends) in [(1, 1), (100, 1), (4000, 1), (2, 1000)] {
-            let tables = Setup { services, backends, flows: 1024 }.tables();
+            let tables = Setup { services, backends, forward: Forward::Tunnel, flows: 1024 }.tables();
+            assert_eq!(tables.matches("forward = \"tunnel\"").count(), usize::from(backends.div_ceil(POOL)));
             assert_eq!(tables.matches("[[service]]").count(), usize::from(services));
             assert_eq!(tables.matches("{ address").count(), usize::from(backends));
         }

@@ -37,7 +37,8 @@ pub struct Measured {
 pub(super) struct Series {
     pub(super) system: System,
     pub(super) conditions: Conditions,
-    pub(super) samples: Vec<Sample>,
+    /// Each with the number of its round.
+    pub(super) samples: Vec<(u32, Sample)>,
 }
 
 /// How long the frames of a system were on their way.
@@ -55,7 +56,7 @@ pub fn measure(plan: &Plan, measured: &mut Measured) -> Result<()> {
     let steal = machine::steal_us()?;
     let mut pace = Pace::begin(plan.estimate());
     let result = (1..=plan.rounds).try_for_each(|round| {
-        measured.frames(plan)?;
+        measured.frames(plan, round)?;
         eprintln!("{} round {round}: frames", pace.done(plan.round_estimate()));
         if let Some(span) = plan.connections {
             measured.connections(span)?;
@@ -69,21 +70,22 @@ pub fn measure(plan: &Plan, measured: &mut Measured) -> Result<()> {
 
 impl Measured {
     /// One round of frames, on a site of its own.
-    fn frames(&mut self, plan: &Plan) -> Result<()> {
+    fn frames(&mut self, plan: &Plan, round: u32) -> Result<()> {
         let site = Site::build()?;
         let id = site.lab.id().to_owned();
         let most = plan.flows.iter().copied().max().unwrap_or(1);
-        for system in System::ALL {
+        for &system in &plan.systems {
             // Twice as many as there will be: sets of eight do not fill up evenly.
-            let setup = Setup { services: 1, backends: 1, flows: 2 * most.max(65_536) };
-            let told = self.turn(&site, system, setup, &plan.turn(system), plan.span);
+            let Conditions { services, backends, forward, .. } = USUAL;
+            let setup = Setup { services, backends, forward, flows: 2 * most.max(65_536) };
+            let told = self.turn(&site, round, system, setup, &plan.turn(system), plan.span);
             self.note(system, told)?;
         }
         for conditions in plan.setups() {
-            for system in System::BALANCERS {
-                let Conditions { services, backends, .. } = conditions;
-                let setup = Setup { services, backends, flows: 131_072 };
-                let told = self.turn(&site, system, setup, &[conditions], plan.span);
+            for system in plan.balancers() {
+                let Conditions { services, backends, forward, .. } = conditions;
+                let setup = Setup { services, backends, forward, flows: 131_072 };
+                let told = self.turn(&site, round, system, setup, &[conditions], plan.span);
                 self.note(system, told)?;
             }
         }
@@ -109,6 +111,7 @@ impl Measured {
     fn turn(
         &mut self,
         site: &Site,
+        round: u32,
         system: System,
         setup: Setup,
         all: &[Conditions],
@@ -129,7 +132,7 @@ impl Measured {
             let frames = (rate * span.as_secs_f64()) as u32;
             let sample = sample::take(site, &running, traffic, frames)?;
             told.push(format!("{flows} flows {:.0} ns", sample.cost_ns()));
-            self.series_of(system, *conditions).push(sample);
+            self.series_of(system, *conditions).push((round, sample));
             if *conditions == USUAL {
                 self.take_times(site, system, &running, sample.forwarded * LOAD)?;
             }
@@ -169,7 +172,7 @@ impl Measured {
         }
     }
 
-    fn series_of(&mut self, system: System, conditions: Conditions) -> &mut Vec<Sample> {
+    fn series_of(&mut self, system: System, conditions: Conditions) -> &mut Vec<(u32, Sample)> {
         let same = |series: &Series| (series.system, series.conditions) == (system, conditions);
         let found = self.series.iter().position(same);
         let at = found.unwrap_or_else(|| {

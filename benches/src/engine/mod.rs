@@ -16,10 +16,7 @@ mod system;
 mod target;
 mod threads;
 
-pub use connections::Way;
 pub use measure::{Measured, measure};
-pub use plan::{Conditions, Plan};
-pub use report::{Meta, Report};
-pub use row::{ConnectionRow, FrameRow, LatencyRow, Spread};
+pub use plan::Plan;
+pub use report::Report;
 pub use system::System;
-pub use target::Target;

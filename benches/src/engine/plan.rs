@@ -7,6 +7,26 @@ use serde::Serialize;
 use super::baton::POOL;
 use super::system::System;
 
+/// How packets go to their backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    /// As they are.
+    Direct,
+    /// In others (RFC 2003), which makes frames 20 octets longer.
+    Tunnel,
+}
+
+impl Forward {
+    /// Its name in configurations and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
 /// Under which conditions frames are forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Conditions {
@@ -18,10 +38,13 @@ pub struct Conditions {
     pub services: u16,
     /// Backends of those services.
     pub backends: u16,
+    /// How packets go there.
+    pub forward: Forward,
 }
 
 /// The usual conditions: the smallest frame, one of everything.
-pub(super) const USUAL: Conditions = Conditions { frame: 64, flows: 1, services: 1, backends: 1 };
+pub(super) const USUAL: Conditions =
+    Conditions { frame: 64, flows: 1, services: 1, backends: 1, forward: Forward::Direct };
 /// The largest frame of an MTU of 1500.
 pub(super) const LARGE: u16 = 1514;
 /// Flows where something else is varied.
@@ -37,6 +60,8 @@ const FRAME_NS: u64 = 1_300;
 pub struct Plan {
     /// How often each system has its turn.
     pub rounds: u32,
+    /// Which systems.
+    pub systems: Vec<System>,
     /// How long frames are counted in each condition of a turn.
     pub span: Duration,
     /// Counts of flows.
@@ -65,12 +90,18 @@ impl Plan {
         // Each pool has a service, or nobody would need it.
         let pools = |backends: u16| Conditions { services: backends.div_ceil(POOL), backends, ..usual };
         let mut all: Vec<Conditions> = Vec::new();
-        for conditions in services.chain(self.backends.iter().copied().map(pools)) {
+        let tunnel = Conditions { forward: Forward::Tunnel, ..usual };
+        for conditions in services.chain(self.backends.iter().copied().map(pools)).chain([tunnel]) {
             if !all.contains(&conditions) {
                 all.push(conditions);
             }
         }
         all
+    }
+
+    /// Those of the systems that have services and backends.
+    pub fn balancers(&self) -> impl Iterator<Item = System> {
+        self.systems.iter().copied().filter(|system| System::BALANCERS.contains(system))
     }
 
     /// About how long one round takes.
@@ -87,8 +118,8 @@ impl Plan {
                 |conditions: &Conditions| Duration::from_nanos(frames(conditions) * FRAME_NS) + self.span;
             start + self.span + self.turn(*system).iter().map(warm).sum::<Duration>()
         };
-        let turns: Duration = System::ALL.iter().map(turn).sum();
-        let setups = u32::try_from(self.setups().len() * System::BALANCERS.len()).unwrap_or(u32::MAX);
+        let turns: Duration = self.systems.iter().map(turn).sum();
+        let setups = u32::try_from(self.setups().len() * self.balancers().count()).unwrap_or(u32::MAX);
         turns + setups * (2 * start + self.span)
     }
 
@@ -110,6 +141,7 @@ mod tests {
     pub(crate) fn plan() -> Plan {
         Plan {
             rounds: 2,
+            systems: System::ALL.to_vec(),
             span: Duration::from_millis(200),
             flows: vec![1, 1_000, 100_000, 1_000_000],
             services: vec![1, 100, 4_000],
@@ -127,8 +159,11 @@ mod tests {
     #[test]
     fn each_set_of_conditions_is_met_once_in_a_round() {
         let plan = plan();
-        let counts: Vec<(u16, u16)> = plan.setups().iter().map(|it| (it.services, it.backends)).collect();
-        assert_eq!(counts, [(1, 1), (100, 1), (4000, 1), (1, 100), (2, 1000)]);
+        let setup = |it: &Conditions| (it.services, it.backends, it.forward.name());
+        let setups: Vec<_> = plan.setups().iter().map(setup).collect();
+        let direct = [(1, 1), (100, 1), (4000, 1), (1, 100), (2, 1000)];
+        let direct = direct.map(|(services, backends)| (services, backends, "direct"));
+        assert_eq!(setups, [&direct[..], &[(1, 1, "tunnel")]].concat());
         let met = |system| plan.turn(system).iter().map(|it| (it.frame, it.flows)).collect::<Vec<_>>();
         assert_eq!(met(System::Ring), [(1514, 1), (64, 1), (64, 1000), (64, 100_000), (64, 1_000_000)]);
         assert_eq!(met(System::Nftables), [(1514, 1), (64, 1), (64, 1000), (64, 100_000)]);

@@ -54,7 +54,7 @@ pub struct Meta {
 const METHOD: [&str; 6] = [
     "One host with one veth, of one queue, in network namespaces of one machine. At the other end UDP frames are made by \
      BPF_PROG_TEST_RUN with live frames, and what comes back is dropped in XDP. All systems take turns in each round. Medians \
-     over the rounds; (least to most).",
+     over the rounds; (least to most). Targets compare what was measured in the same round.",
     "CPU 0 makes the frames, takes them in on the node (a threaded NAPI) and takes off what comes back (another); CPU 1 has the \
      workers and all else of Baton. These threads have real-time priority (SCHED_FIFO): the generator 10, workers 40, NAPI 45; \
      so receiving goes before making, and hardly a frame is lost. AF_XDP is in copy mode everywhere: veth has no other.",
@@ -75,7 +75,7 @@ impl Report {
     pub fn of(plan: &Plan, measured: &Measured) -> Result<Self> {
         let rows: Vec<FrameRow> = measured.series.iter().map(FrameRow::of).collect();
         Ok(Self {
-            targets: targets(&rows),
+            targets: targets(&measured.series),
             rows,
             latency: measured.times.iter().map(LatencyRow::of).collect::<Result<_>>()?,
             connections: measured.requests.iter().map(ConnectionRow::of).collect::<Result<_>>()?,
@@ -102,12 +102,13 @@ impl Report {
         let mut text = String::from("\n== Frames: CPU ns of the node for each, and what came through\n");
         let _ = writeln!(
             text,
-            "{:<18} {:>5} {:>8} {:>8} {:>8} {:>2} | {:>24} {:>8} {:>8} | {:>9} {:>9} {:>6}",
+            "{:<18} {:>5} {:>8} {:>8} {:>8} {:<7} {:>2} | {:>24} {:>8} {:>8} | {:>9} {:>9} {:>6}",
             "system",
             "frame",
             "flows",
             "services",
             "backends",
+            "forward",
             "n",
             "CPU ns",
             "receive",
@@ -137,7 +138,8 @@ impl Report {
         text += "\n== Targets\n";
         for Target { what, wanted, measured, is_met } in &self.targets {
             let word = if *is_met { "met" } else { "MISSED" };
-            let _ = writeln!(text, "{what:<75} {wanted:<13} {measured:>8.2} {word}");
+            let Spread { median, min, max } = measured;
+            let _ = writeln!(text, "{what:<75} {wanted:<13} {median:>7.2} ({min:.2} to {max:.2}) {word}");
         }
         let Meta { method, kernel, cpus, rounds, span_ms, steal_us } = &self.meta;
         text += "\n== Method and systems\n";
@@ -167,12 +169,13 @@ fn frame_line(row: &FrameRow) -> String {
     let conditions = row.conditions;
     let (through, offered) = (row.frames_per_second.median, row.offered_per_second.median);
     format!(
-        "{:<18} {:>5} {:>8} {:>8} {:>8} {:>2} | {:>24} {:>8.0} {:>8.0} | {through:>9.0} {offered:>9.0} {:>4.1} %\n",
+        "{:<18} {:>5} {:>8} {:>8} {:>8} {:<7} {:>2} | {:>24} {:>8.0} {:>8.0} | {through:>9.0} {offered:>9.0} {:>4.1} %\n",
         row.system,
         conditions.frame,
         conditions.flows,
         conditions.services,
         conditions.backends,
+        conditions.forward.name(),
         row.rounds,
         spread(row.cpu_ns),
         row.receive_ns.median,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::connections::Requests;
 use super::measure::{Series, TIMED_FLOWS, Times};
 use super::plan::Conditions;
+use super::sample::Sample;
 use crate::stats::{Distribution, Quantiles};
 
 /// A figure over all rounds.
@@ -61,15 +62,16 @@ pub struct FrameRow {
 impl FrameRow {
     pub(super) fn of(series: &Series) -> Self {
         let Series { system, conditions, samples } = series;
+        let spread = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(|(_, sample)| of(sample)));
         Self {
             system: system.name(),
             conditions: *conditions,
             rounds: samples.len() as u64,
-            frames_per_second: Spread::of(samples.iter().map(|sample| sample.forwarded)),
-            offered_per_second: Spread::of(samples.iter().map(|sample| sample.offered)),
-            cpu_ns: Spread::of(samples.iter().map(|sample| sample.cost_ns())),
-            receive_ns: Spread::of(samples.iter().map(|sample| sample.receive_ns)),
-            work_ns: Spread::of(samples.iter().map(|sample| sample.work_ns)),
+            frames_per_second: spread(|sample| sample.forwarded),
+            offered_per_second: spread(|sample| sample.offered),
+            cpu_ns: spread(Sample::cost_ns),
+            receive_ns: spread(|sample| sample.receive_ns),
+            work_ns: spread(|sample| sample.work_ns),
         }
     }
 }

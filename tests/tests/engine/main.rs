@@ -3,6 +3,7 @@
 //! The second kind needs root, and `baton` built in the same profile. Run with `--test-threads=1`.
 
 mod bench;
+mod benchmark;
 mod clients;
 mod direct;
 mod elsewhere;
