@@ -33,7 +33,7 @@ const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// A way from the client to the backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(super) enum Way {
     /// To one of them, without anybody between.
     Direct,
     /// Baton as it is by default; the backends answer the client themselves.
@@ -48,10 +48,10 @@ pub enum Way {
 
 impl Way {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Direct, Self::Baton, Self::Nftables, Self::Nginx, Self::Haproxy];
+    pub(super) const ALL: [Self; 5] = [Self::Direct, Self::Baton, Self::Nftables, Self::Nginx, Self::Haproxy];
 
     /// Its name in reports.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Baton => "baton-flow-cache",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use baton::engine::{Carriage, Condition, Loss};
+use baton::engine::{Carriage, Condition, Heads, Loss};
 use baton::wire::Mac;
 use baton_tests::datapath::{Outcome, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
@@ -24,6 +24,30 @@ fn a_frame_is_readdressed_and_nothing_else_of_it_changes() {
     let tag = [(0x8100, 7)];
     let sent = bench.forward(&tagged(&octets("lb-tcp-syn-vip"), &tag)).expect("tagged or not");
     assert_eq!(sent, tagged(&with(&expected, 0, &mac(0)), &tag));
+}
+
+#[test]
+fn a_batch_goes_where_its_frames_would_go_one_by_one() {
+    let from = |frame: &[u8], port: u16| with(frame, SOURCE_PORT, &port.to_be_bytes());
+    let mut frames: Vec<Vec<u8>> = (1000..1100).map(|port| from(&flagged(SYN), port)).collect();
+    frames.push(vec![0; 3]);
+    for flags in [ACK, FIN, SYN] {
+        frames.extend((1000..1100).step_by(7).map(|port| from(&flagged(flags), port)));
+    }
+    let (mut batch, mut single) = (Bench::new(&addresses(5), [2; 6]), Bench::new(&addresses(5), [2; 6]));
+    let mut heads = Heads::default();
+    // The second batch meets the flows of the first.
+    for _ in 0..2 {
+        batch.forwarder.look_ahead(frames.iter().map(Vec::as_slice), &mut heads);
+        for (frame, head) in frames.iter().zip(heads.iter()) {
+            let mut sent = frame.clone();
+            let is_sent = batch.forwarder.forward_head(&mut sent, head, &batch.pools, at(1));
+            assert_eq!(is_sent.then_some(sent), single.forward(frame), "{frame:?}");
+        }
+        assert_eq!(heads.iter().count(), frames.len());
+    }
+    assert_eq!(*batch.bypassed.0.borrow(), *single.bypassed.0.borrow());
+    assert_eq!((batch.lost(), single.lost()), (vec![(Loss::NoFlow, 2)], vec![(Loss::NoFlow, 2)]));
 }
 
 #[test]
