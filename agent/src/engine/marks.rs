@@ -23,7 +23,7 @@ impl Marks {
 
     /// The places of `set` where a flow with this `hash` can be.
     pub(super) fn places(&self, set: usize, hash: u64) -> impl Iterator<Item = usize> {
-        let mut found = zeroes(self.0[set] ^ mark(hash) * ONES);
+        let mut found = zeroes(self.0[set] ^ (mark(hash) * ONES));
         iter::from_fn(move || {
             let place = place(found)?;
             found &= found - 1;

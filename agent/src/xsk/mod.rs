@@ -116,7 +116,8 @@ const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 /// Has the kernel send so many `frames` in one call.
 fn allow_at_once(socket: RawFd, frames: usize) -> Result<(), Errno> {
     let frames = libc::c_uint::try_from(frames).unwrap_or(libc::c_uint::MAX);
-    let (value, length) = (std::ptr::from_ref(&frames).cast(), size_of_val(&frames) as libc::socklen_t);
+    let value = std::ptr::from_ref(&frames).cast();
+    let length = libc::socklen_t::try_from(size_of_val(&frames)).unwrap_or_default();
     // SAFETY: the pointer and the length describe `frames`, which outlives the call.
     let status = unsafe { libc::setsockopt(socket, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, value, length) };
     Errno::result(status).map(drop)
