@@ -1,5 +1,5 @@
 //! The least that AF_XDP can do: a loop that swaps the addresses of each frame and sends it back, with the rings and the batches of
-//! Baton's workers and nothing else.
+//! Baton's workers and nothing else; the kernel sends as many in a call as it does when it is not told otherwise.
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
