@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod flow;
+pub mod line;
 pub mod maps;
 pub mod ownership;
 pub mod sbfd;

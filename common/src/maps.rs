@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 9;
+pub const LAYOUT_VERSION: u32 = 10;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -39,13 +39,19 @@ pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
-/// [`crate::flow::Flow`] to [`crate::flow::CachedFlow`]: what XDP forwards by itself. Each agent brings its own, and pins
-/// it for the next one when that of the agent before is read.
+/// A table of [`crate::flow::CachedFlow`], see [`crate::line`]: what XDP forwards by itself. Each agent brings its own, and pins it for
+/// the next one before it takes up what that of the agent before holds.
 pub const FLOW_CACHE: &str = "FLOW_CACHE";
+/// One [`crate::flow::NamedBackend`] for each number in [`FLOW_CACHE`], and pinned with that.
+pub const FLOW_BACKENDS: &str = "FLOW_BACKENDS";
 /// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
 pub const BACKENDS: &str = "BACKENDS";
 /// One [`crate::flow::Tunnel`] for each number of a backend. Not pinned, as [`FRONTENDS`].
 pub const TUNNELS: &str = "TUNNELS";
+/// One [`crate::flow::Nat`] for each number of a backend. Not pinned, as [`FRONTENDS`].
+pub const NATS: &str = "NATS";
+/// A table of [`crate::flow::Translation`], see [`crate::line`]: what becomes of answers. Not pinned: it follows from [`FLOW_CACHE`].
+pub const TRANSLATIONS: &str = "TRANSLATIONS";
 /// One [`crate::flow::Carried`] for each number of a backend, per CPU. Not pinned, as [`FRONTENDS`].
 pub const CARRIED: &str = "CARRIED";
 /// One [`crate::flow::Carried`] for each number of a service, per CPU. Not pinned, as [`FRONTENDS`].
@@ -58,8 +64,12 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 /// How many packets were unwrapped, per CPU.
 pub const UNWRAPPED: &str = "UNWRAPPED";
 
-/// The XDP program's constant that is 1 if [`FLOW_CACHE`] is used, a `u8`.
-pub const CACHES_FLOWS: &str = "CACHES_FLOWS";
+/// The XDP program's constant that says how many lines [`FLOW_CACHE`] has, a `u32`, or 0 if it is not used.
+pub const FLOW_LINES: &str = "FLOW_LINES";
+/// The XDP program's constant that says how many lines [`TRANSLATIONS`] has, a `u32`, or 0 if nothing is translated.
+pub const TRANSLATION_LINES: &str = "TRANSLATION_LINES";
+/// The XDP program's constant that says what the places of flows depend on, a [`crate::line::Seed`].
+pub const LINES_SEED: &str = "LINES_SEED";
 
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
@@ -84,8 +94,10 @@ pub const MAX_FRONTENDS: u32 = 16_384;
 pub const MAX_SERVICES: u32 = MAX_FRONTENDS / 2;
 /// Backends of all pools.
 pub const MAX_BACKENDS: u32 = 16_384;
-/// What [`FLOW_CACHE`] has room for unless the agent says otherwise when it loads the programs.
-pub const MAX_FLOWS: u32 = 1024;
+/// The lines of [`FLOW_CACHE`] unless the agent says otherwise when it loads the programs.
+pub const FLOW_CACHE_LINES: u32 = 1024;
+/// The lines of [`TRANSLATIONS`] unless the agent says otherwise when it loads the programs.
+pub const TRANSLATION_TABLE_LINES: u32 = 1024;
 /// Nodes that may wrap packets for a backend.
 pub const MAX_DECAP_NODES: u32 = 64;
 /// Addresses for which packets are unwrapped.

@@ -2,24 +2,24 @@
 //! decides about the first packets of a flow, and this program forwards the others as it has decided.
 
 use aya_ebpf::programs::XdpContext;
+use baton_common::flow::{TRANSLATED, TUNNELLED};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
-use crate::ip::{DESTINATION, FRAGMENT, IPV4, IPV6, Ip, SOURCE};
-use crate::maps::{self, FlowKey, KnownFlow};
+use crate::ip::{self, DESTINATION, FRAGMENT, IPV4, IPV6, Ip, SOURCE};
+use crate::lines::FlowKey;
+use crate::maps::{self, KnownFlow};
+use crate::nat;
 use crate::packet::Frame;
 use crate::tunnel::{self, ETHERNET};
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 /// The number of the IPv6 extension header that a fragment has, whose first octet is the protocol.
 const FRAGMENTED: u8 = 44;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
-
-/// Where the source is in an IPv4 header.
-const IPV4_SOURCE: usize = 12;
 
 /// What ICMP has before the packet that it is about, and the types that are about one: destination unreachable, time exceeded,
 /// parameter problem; over IPv6 also packet too big.
@@ -37,7 +37,13 @@ const TURNING: u8 = 0x07;
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
     let mut known = None;
     let verdict = judge::<FAMILY>(ctx, link, &mut known)?;
-    let is_forwarded = known.is_some_and(|known| forward::<FAMILY>(ctx, link, &known, now).is_some());
+    let is_forwarded = known.is_some_and(|known| {
+        let forwarded = match known.way {
+            TRANSLATED => nat::to_backend::<FAMILY>(ctx, link, &known, now),
+            _ => forward::<FAMILY>(ctx, link, &known, now),
+        };
+        forwarded.is_some()
+    });
     Some(if is_forwarded { Verdict::VipForwarded } else { verdict })
 }
 
@@ -45,23 +51,19 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64
 #[inline(never)]
 fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &mut Option<KnownFlow>) -> Option<Verdict> {
     let frame = &Frame::received(ctx);
-    let (destination, protocol, at) =
-        if FAMILY == Family::Ipv6 as u8 { ipv6(frame, link)? } else { ipv4(frame, link)? };
+    let (destination, protocol, at) = transport::<FAMILY>(frame, link)?;
     let may_be_known = match protocol {
-        TCP => frame.get::<1>(at + FLAGS)?[0] & TURNING == 0,
+        TCP => !is_turning(frame, at)?,
         UDP => true,
         FRAGMENTED => return fragment(frame, link, destination, at),
-        ICMP | ICMPV6 => return is_about_service::<FAMILY>(frame, link, destination, at),
-        _ => return None,
+        _ => return is_about_service::<FAMILY>(frame, link, destination, protocol, at),
     };
     let [a, b, c, d] = *frame.get::<4>(at)?;
     let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
-    let flow = FlowKey::new([source::<FAMILY>(frame, link)?, destination], ports, protocol);
-    if may_be_known {
-        *known = maps::known_flow(&flow);
-        if known.is_some() {
-            return Some(Verdict::VipBalanced);
-        }
+    let flow = FlowKey::new([ip::source::<FAMILY>(frame, link)?, destination], ports, protocol);
+    if may_be_known && let Some(flow) = maps::known_flow(&flow) {
+        *known = Some(flow);
+        return Some(Verdict::VipBalanced);
     }
     let is_for_service = maps::is_frontend(link.vlan, destination, protocol, ports[1]);
     is_for_service.then_some(Verdict::VipBalanced)
@@ -74,11 +76,11 @@ fn forward<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownFlow, n
     let device_mac = maps::device_mac()?;
     let frame = &mut Frame::received(ctx);
     let octets = frame.length();
-    if known.is_tunnelled() {
+    if known.way == TUNNELLED {
         if link.payload != ETHERNET {
             return None;
         }
-        tunnel::wrap::<FAMILY>(ctx, known.backend, &known.hop, &device_mac)?;
+        tunnel::wrap::<FAMILY>(ctx, known.backend(), &known.hop, &device_mac)?;
     } else {
         frame.set(ETH_DESTINATION, &known.hop)?;
         frame.set(ETH_SOURCE, &device_mac)?;
@@ -93,30 +95,55 @@ fn is_about_service<const FAMILY: u8>(
     frame: &Frame<'_>,
     link: &Link,
     destination: Ip,
+    protocol: u8,
     at: usize,
 ) -> Option<Verdict> {
+    let Quoted { ends: [source, _], ports: [port, _], protocol } = quoted::<FAMILY>(frame, protocol, at)?;
+    let is_ours = source == destination && maps::is_frontend(link.vlan, destination, protocol, port);
+    is_ours.then_some(Verdict::VipBalanced)
+}
+
+/// A TCP or UDP packet that an ICMP error is about.
+pub(crate) struct Quoted {
+    /// Source and destination.
+    pub(crate) ends: [Ip; 2],
+    pub(crate) ports: [u16; 2],
+    pub(crate) protocol: u8,
+}
+
+/// What the ICMP error at `at` is about, if the packet of this `protocol` is one.
+#[inline(always)]
+pub(crate) fn quoted<const FAMILY: u8>(frame: &Frame<'_>, protocol: u8, at: usize) -> Option<Quoted> {
     let kind = frame.get::<1>(at)?[0];
+    let is_error = if FAMILY == Family::Ipv6 as u8 {
+        protocol == ICMPV6 && ICMPV6_ERRORS.contains(&kind)
+    } else {
+        protocol == ICMP && ICMP_ERRORS.contains(&kind)
+    };
+    if !is_error {
+        return None;
+    }
     let quoted = at + ICMP_HEADER;
-    let (source, protocol, ports) = if FAMILY == Family::Ipv6 as u8 {
+    let (ends, protocol, ports) = if FAMILY == Family::Ipv6 as u8 {
         let protocol = frame.get::<IPV6>(quoted)?[6];
-        (Ip::read(frame, quoted + SOURCE)?, protocol, quoted + IPV6)
+        let ends = [Ip::read(frame, quoted + SOURCE)?, Ip::read(frame, quoted + DESTINATION)?];
+        (ends, protocol, quoted + IPV6)
     } else {
         let header = frame.get::<IPV4>(quoted)?;
         let source = Ip::mapped([header[12], header[13], header[14], header[15]]);
+        let destination = Ip::mapped([header[16], header[17], header[18], header[19]]);
         let length = usize::from(header[0] & 0x0f) * 4;
-        (source, header[9], frame.blur::<256>(quoted + length))
+        ([source, destination], header[9], frame.blur::<256>(quoted + length))
     };
-    let is_error = if FAMILY == Family::Ipv6 as u8 {
-        ICMPV6_ERRORS.contains(&kind)
-    } else {
-        ICMP_ERRORS.contains(&kind)
-    };
-    let [high, low] = *frame.get::<2>(ports)?;
-    let is_ours = is_error
-        && source == destination
-        && matches!(protocol, TCP | UDP)
-        && maps::is_frontend(link.vlan, destination, protocol, u16::from_be_bytes([high, low]));
-    is_ours.then_some(Verdict::VipBalanced)
+    let [a, b, c, d] = *frame.get::<4>(ports)?;
+    let ports = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+    matches!(protocol, TCP | UDP).then_some(Quoted { ends, ports, protocol })
+}
+
+/// Whether a TCP segment begins or ends a connection.
+#[inline(always)]
+pub(crate) fn is_turning(frame: &Frame<'_>, at: usize) -> Option<bool> {
+    Some(frame.get::<1>(at + FLAGS)?[0] & TURNING != 0)
 }
 
 /// Only the first fragment has ports, and which service the others are for is not known.
@@ -127,8 +154,13 @@ fn fragment(frame: &Frame<'_>, link: &Link, destination: Ip, at: usize) -> Optio
     is_ours.then_some(Verdict::VipFragment)
 }
 
-/// The destination, the protocol, and where what that carries begins. Of a fragment the protocol is [`FRAGMENTED`], and its own
-/// protocol stands there.
+/// The destination of the packet behind `link`, the protocol, and where what that carries begins. Of a fragment the protocol is
+/// [`FRAGMENTED`], and its own protocol stands there.
+#[inline(always)]
+pub(crate) fn transport<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
+    if FAMILY == Family::Ipv6 as u8 { ipv6(frame, link) } else { ipv4(frame, link) }
+}
+
 #[inline(always)]
 fn ipv4(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     let header = frame.get::<IPV4>(link.payload)?;
@@ -144,14 +176,4 @@ fn ipv4(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
 fn ipv6(frame: &Frame<'_>, link: &Link) -> Option<(Ip, u8, usize)> {
     let protocol = frame.get::<IPV6>(link.payload)?[6];
     Some((Ip::read(frame, link.payload + DESTINATION)?, protocol, link.payload + IPV6))
-}
-
-/// The client.
-#[inline(always)]
-fn source<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<Ip> {
-    if FAMILY == Family::Ipv6 as u8 {
-        Ip::read(frame, link.payload + SOURCE)
-    } else {
-        Some(Ip::mapped(*frame.get::<4>(link.payload + IPV4_SOURCE)?))
-    }
 }

@@ -69,6 +69,30 @@ impl Sum {
         !sum
     }
 
+    /// The sum as a number that is not 0: 0xffff is the same to it.
+    #[inline(always)]
+    pub(crate) fn nonzero(self) -> u32 {
+        self.0 + 0xffff
+    }
+
+    /// The sum that [`nonzero`](Self::nonzero) has made a number of.
+    #[inline(always)]
+    pub(crate) const fn of_nonzero(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The sum with the words of `after` in the place of those of `before`.
+    #[inline(always)]
+    pub(crate) fn replaced(self, before: u64, after: u64) -> Self {
+        self.add_words(!before).add_words(after)
+    }
+
+    /// What becomes of a `checksum` of words when this is the sum of those that were replaced (RFC 1624 3).
+    #[inline(always)]
+    pub(crate) fn mended(self, checksum: u16) -> u16 {
+        Self(self.0 + u32::from(!checksum)).field()
+    }
+
     /// Whether the words, a correct checksum among them, add up as they must.
     #[inline(always)]
     pub(crate) fn is_correct(self) -> bool {

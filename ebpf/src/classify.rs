@@ -7,7 +7,7 @@ use baton_common::vrid::{Family, Vrid};
 
 use crate::ip::{DESTINATION, IPV4, IPV6, Ip};
 use crate::packet::Frame;
-use crate::{arp, maps, nd, sbfd, vip, vrrp};
+use crate::{arp, maps, nat, nd, sbfd, vip, vrrp};
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
@@ -122,9 +122,10 @@ fn ipv4(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if protocol == vrrp::PROTOCOL && destination.is_group() {
         return Some(vrrp::received::<{ Family::Ipv4 as u8 }>(ctx, link));
     }
-    match maps::slot_or_source(link.vlan, destination)? {
-        SOURCE => from_peer::<{ Family::Ipv4 as u8 }>(ctx, link, protocol),
-        slot => Some(vip::received::<{ Family::Ipv4 as u8 }>(ctx, link, slot, false)),
+    match maps::slot_or_source(link.vlan, destination) {
+        Some(SOURCE) => from_peer::<{ Family::Ipv4 as u8 }>(ctx, link, protocol),
+        Some(slot) => Some(vip::received::<{ Family::Ipv4 as u8 }>(ctx, link, slot, false)),
+        None => answer::<{ Family::Ipv4 as u8 }>(ctx, link),
     }
 }
 
@@ -143,24 +144,32 @@ fn ipv6(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
     if protocol == vrrp::PROTOCOL && destination.is_group() {
         return Some(vrrp::received::<{ Family::Ipv6 as u8 }>(ctx, link));
     }
-    match maps::slot_or_source(link.vlan, destination)? {
-        SOURCE => from_peer::<{ Family::Ipv6 as u8 }>(ctx, link, protocol),
-        slot => {
+    match maps::slot_or_source(link.vlan, destination) {
+        Some(SOURCE) => from_peer::<{ Family::Ipv6 as u8 }>(ctx, link, protocol),
+        Some(slot) => {
             // RFC 9568 6.1: whatever Accept_Mode is.
             let is_discovery = protocol == nd::PROTOCOL && nd::is_discovery(frame, link);
             Some(vip::received::<{ Family::Ipv6 as u8 }>(ctx, link, slot, is_discovery))
         }
+        None => answer::<{ Family::Ipv6 as u8 }>(ctx, link),
     }
 }
 
 /// What is for an address that this host advertises from, perhaps by a peer.
 #[inline(always)]
 fn from_peer<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -> Option<Verdict> {
-    match protocol {
+    let verdict = match protocol {
         vrrp::PROTOCOL => Some(vrrp::received::<FAMILY>(ctx, link)),
         sbfd::PROTOCOL => sbfd::received::<FAMILY>(ctx, link),
         _ => None,
-    }
+    };
+    verdict.or_else(|| answer::<FAMILY>(ctx, link))
+}
+
+/// What may be the answer to a packet that was translated.
+#[inline(always)]
+fn answer<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+    maps::translates().then(|| nat::received::<FAMILY>(ctx, link))?
 }
 
 /// Frames that a virtual router's MAC address drew here and that are not for its VIPs. A gateway has packets of either family

@@ -142,6 +142,12 @@ impl Ip {
         Self { high: u64::from_be_bytes([a, b, c, d, e, f, g, h]), low: u64::from_be_bytes(rest) }
     }
 
+    /// Of the two halves as they stand in memory.
+    #[inline(always)]
+    pub(crate) const fn of_halves([high, low]: [[u8; 8]; 2]) -> Self {
+        Self { high: u64::from_be_bytes(high), low: u64::from_be_bytes(low) }
+    }
+
     /// The two halves as they stand in memory.
     #[inline(always)]
     pub(crate) const fn halves(self) -> [[u8; 8]; 2] {
@@ -196,6 +202,19 @@ impl Ip {
     #[inline(always)]
     fn covered(self, sum: Sum) -> Sum {
         sum.add_words(self.high).add_words(self.low)
+    }
+}
+
+/// Where the source is in an IPv4 header.
+const IPV4_SOURCE: usize = 12;
+
+/// The source of the packet behind `link`.
+#[inline(always)]
+pub(crate) fn source<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<Ip> {
+    if FAMILY == Family::Ipv6 as u8 {
+        Ip::read(frame, link.payload + SOURCE)
+    } else {
+        Some(Ip::mapped(*frame.get::<4>(link.payload + IPV4_SOURCE)?))
     }
 }
 

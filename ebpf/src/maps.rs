@@ -1,18 +1,19 @@
 //! The maps, by the names and with the capacities that `baton_common::maps` fixes, and safe access to their cells.
 
-use core::mem::size_of;
-use core::ptr::{NonNull, addr_of, addr_of_mut, read_volatile, write_volatile};
+use core::mem::{offset_of, size_of};
+use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use baton_common::flow::{Backend, CachedFlow, Carried, Flow, NamedBackend, Nat, Translation, Tunnel};
+use baton_common::line::{FLOW_WORDS, Line};
 use baton_common::maps::{
-    ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS, MAX_DECAP_NODES,
-    MAX_DECAP_VIPS, MAX_FLOWS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_SERVICES, PeerKey,
-    Router, RouterKey, SOME_PORT, SOURCE, VipKey, VlanId,
+    ANY_PORT, Address, Device, DiscriminatorKey, FLOW_CACHE_LINES, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS,
+    MAX_DECAP_NODES, MAX_DECAP_VIPS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_SERVICES,
+    PeerKey, Router, RouterKey, SOME_PORT, SOURCE, TRANSLATION_TABLE_LINES, VipKey, VlanId,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -20,27 +21,7 @@ use baton_common::verdict::Verdict;
 use baton_common::vrid::Family;
 
 use crate::ip::Ip;
-
-/// A [`Flow`], in words.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-pub(crate) struct FlowKey {
-    source: [u32; 4],
-    destination: [u32; 4],
-    source_port: u16,
-    destination_port: u16,
-    /// The first octet, see [`octet`].
-    protocol: u32,
-}
-
-impl FlowKey {
-    /// The flow of `protocol` from and to these addresses and ports.
-    #[inline(always)]
-    pub(crate) fn new(ends: [Ip; 2], [source_port, destination_port]: [u16; 2], protocol: u8) -> Self {
-        let [source, destination] = ends.map(Ip::words);
-        Self { source, destination, source_port, destination_port, protocol: octet(protocol) }
-    }
-}
+use crate::lines::{self, FlowKey, Place};
 
 /// A [`VipKey`], in words.
 #[repr(C)]
@@ -58,20 +39,17 @@ struct FrontendWords {
     protocol: u16,
 }
 
-const _: () = assert!(size_of::<FlowKey>() == size_of::<Flow>());
 const _: () = assert!(size_of::<VipWords>() == size_of::<VipKey>());
 const _: () = assert!(size_of::<FrontendWords>() == size_of::<FrontendKey>());
 
-/// A word that begins with `number` and has zeroes behind it.
-#[inline(always)]
-const fn octet(number: u8) -> u32 {
-    u32::from_ne_bytes([number, 0, 0, 0])
-}
-
-/// 1 if the engine fills the flow cache. The agent sets it before it loads the program, and the verifier removes what a constant
-/// forbids.
+/// How many lines the flow cache has, 0 if the engine does not fill it. The agent sets it before it loads the program, and the verifier
+/// removes what a constant forbids.
 #[unsafe(no_mangle)]
-static CACHES_FLOWS: Global<u8> = Global::new(1);
+static FLOW_LINES: Global<u32> = Global::new(FLOW_CACHE_LINES);
+
+/// How many lines the table of translations has, 0 if nothing is translated; as [`FLOW_LINES`].
+#[unsafe(no_mangle)]
+static TRANSLATION_LINES: Global<u32> = Global::new(TRANSLATION_TABLE_LINES);
 
 #[map]
 static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
@@ -110,13 +88,23 @@ pub(crate) static XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 static FRONTENDS: HashMap<FrontendWords, u32> = HashMap::with_max_entries(MAX_FRONTENDS, 0);
 
 #[map]
-static FLOW_CACHE: LruHashMap<FlowKey, CachedFlow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+static FLOW_CACHE: Array<Line<CachedFlow>> = Array::with_max_entries(FLOW_CACHE_LINES, BPF_F_MMAPABLE);
+
+#[map]
+static FLOW_BACKENDS: Array<NamedBackend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]
 static TUNNELS: Array<Tunnel> = Array::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static NATS: Array<Nat> = Array::with_max_entries(MAX_BACKENDS, 0);
+
+#[map]
+static TRANSLATIONS: Array<Line<Translation>> =
+    Array::with_max_entries(TRANSLATION_TABLE_LINES, BPF_F_MMAPABLE);
 
 #[map]
 static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
@@ -200,48 +188,65 @@ pub(crate) fn has_services(vlan: VlanId, address: Ip, protocol: u8) -> bool {
 /// A flow that is known, and its backend, which can be given frames. Of an `Option` of it the verifier must be able to tell that
 /// there is none by the pointer, so no other field may have values to spare.
 pub(crate) struct KnownFlow {
-    cell: NonNull<CachedFlow>,
-    /// The number of the backend.
-    pub(crate) backend: u32,
-    service: u32,
+    place: Place<CachedFlow>,
+    /// The head of its line, which has the numbers of the backend and of the service.
+    head: u64,
     /// Where frames for it go.
     pub(crate) hop: [u8; 6],
-    is_tunnelled: u8,
+    /// `DIRECT`, `TUNNELLED` or `TRANSLATED`.
+    pub(crate) way: u8,
 }
 
 /// What is known of `flow`.
 #[inline(always)]
 pub(crate) fn known_flow(flow: &FlowKey) -> Option<KnownFlow> {
-    if CACHES_FLOWS.load() == 0 {
+    let lines = FLOW_LINES.load();
+    if lines == 0 {
         return None;
     }
-    let cell = NonNull::new(FLOW_CACHE.get_ptr_mut(flow)?)?;
-    // SAFETY: the map returned the cell, which lives as long as the map. The kernel may give it to another flow while the program
-    // looks at it: then one frame goes to that one's backend, and that one is seen. Frames of a flow come on one CPU.
-    let (number, service) = unsafe {
-        (read_volatile(addr_of!((*cell.as_ptr()).backend)), read_volatile(addr_of!((*cell.as_ptr()).service)))
-    };
+    let (place, head) = lines::find(&FLOW_CACHE, lines, flow)?;
+    let [number, _] = numbers(head);
     let backend = BACKENDS.get_ptr(number)?;
     // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
-    let [hop @ .., is_up, is_tunnelled] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
-    (is_up != 0).then_some(KnownFlow { cell, backend: number, service, hop, is_tunnelled })
+    let [hop @ .., is_up, way] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
+    (is_up != 0).then_some(KnownFlow { place, head, hop, way })
+}
+
+/// The numbers of the backend and of the service, with which a value begins, of a line with this head.
+#[inline(always)]
+fn numbers(head: u64) -> [u32; 2] {
+    let [.., a, b, c, d] = head.to_ne_bytes();
+    [[a, b], [c, d]].map(|number| u32::from(u16::from_ne_bytes(number)))
+}
+
+/// Whether flows are forwarded without the engine.
+#[inline(always)]
+pub(crate) fn caches_flows() -> bool {
+    FLOW_LINES.load() != 0
 }
 
 impl KnownFlow {
-    /// Whether its frames go through the backend's tunnel.
+    /// The number of its backend.
     #[inline(always)]
-    pub(crate) const fn is_tunnelled(&self) -> bool {
-        self.is_tunnelled != 0
+    pub(crate) fn backend(&self) -> u32 {
+        let [backend, _] = numbers(self.head);
+        backend
+    }
+
+    /// The port that its packets come from at the backend, and the Ethernet address that they come from on this link.
+    #[inline(always)]
+    pub(crate) fn translated_from(&self) -> Option<(u16, [u8; 6])> {
+        let port = offset_of!(Line<CachedFlow>, value) + offset_of!(CachedFlow, port);
+        let [word] = self.place.read(port, self.head)?;
+        let [a, b, client_mac @ ..] = word.to_ne_bytes();
+        Some((u16::from_ne_bytes([a, b]), client_mac))
     }
 
     /// Notes that a frame of `octets` is forwarded `now`.
     #[inline(always)]
     pub(crate) fn note(&self, octets: usize, now: u64) {
-        // SAFETY: as in `known_flow`.
-        unsafe { write_volatile(addr_of_mut!((*self.cell.as_ptr()).seen_ns), now) };
-        for carried in
-            [CARRIED.get_ptr_mut(self.backend), SERVED.get_ptr_mut(self.service)].into_iter().flatten()
-        {
+        self.place.note(now);
+        for carried in carried(self.head) {
             // SAFETY: as in `count`.
             unsafe {
                 (*carried).frames += 1;
@@ -249,6 +254,73 @@ impl KnownFlow {
             }
         }
     }
+}
+
+/// The counters of the backend and of the service of a line with this head.
+#[inline(always)]
+fn carried(head: u64) -> impl Iterator<Item = *mut Carried> {
+    let [backend, service] = numbers(head);
+    [CARRIED.get_ptr_mut(backend), SERVED.get_ptr_mut(service)].into_iter().flatten()
+}
+
+/// The line of an answer that is to be translated. As in [`KnownFlow`] no field but the pointer may have values to spare.
+pub(crate) struct KnownAnswer {
+    place: Place<Translation>,
+    head: u64,
+}
+
+/// Whether there may be answers that are to be translated.
+#[inline(always)]
+pub(crate) fn translates() -> bool {
+    TRANSLATION_LINES.load() != 0
+}
+
+/// What is known of an answer of this flow.
+#[inline(always)]
+pub(crate) fn known_answer(answer: &FlowKey) -> Option<KnownAnswer> {
+    let (place, head) = lines::find(&TRANSLATIONS, TRANSLATION_LINES.load(), answer)?;
+    Some(KnownAnswer { place, head })
+}
+
+impl KnownAnswer {
+    const VALUE: usize = offset_of!(Line<Translation>, value);
+    const FLOW: usize = Self::VALUE + offset_of!(Translation, flow);
+
+    /// The virtual address that it is to come from.
+    #[inline(always)]
+    pub(crate) fn vip(&self) -> Option<Ip> {
+        let words: [u64; 2] = self.place.read(Self::FLOW + offset_of!(Flow, destination), self.head)?;
+        Some(Ip::of_halves(words.map(u64::to_ne_bytes)))
+    }
+
+    /// The words of the client's flow, and the Ethernet address that its packets come from.
+    #[inline(always)]
+    pub(crate) fn flow(&self) -> Option<([u64; FLOW_WORDS], [u8; 6])> {
+        let flow = self.place.read(Self::FLOW, self.head)?;
+        let [word] = self.place.read(Self::VALUE + offset_of!(Translation, client_mac), self.head)?;
+        let [client_mac @ .., _, _] = word.to_ne_bytes();
+        Some((flow, client_mac))
+    }
+
+    /// Notes that an answer of `octets` is forwarded.
+    #[inline(always)]
+    pub(crate) fn note(&self, octets: usize) {
+        // SAFETY: the helper reads a clock.
+        self.place.note(unsafe { bpf_ktime_get_boot_ns() });
+        for carried in carried(self.head) {
+            // SAFETY: as in `count`.
+            unsafe {
+                (*carried).answers += 1;
+                (*carried).answer_octets += octets as u64;
+            }
+        }
+    }
+}
+
+/// How packets for a backend are translated. Changes as [`tunnel`] does.
+#[inline(always)]
+pub(crate) fn nat(backend: u32) -> Option<&'static Nat> {
+    NATS.get(backend)
 }
 
 /// How packets for a backend are wrapped. The agent changes it while frames arrive, by whole fields that may be of two tunnels.

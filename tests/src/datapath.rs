@@ -12,7 +12,10 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions, TestRunResult};
 use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
+use baton_common::flow::{
+    Backend, CachedFlow, Carried, DIRECT, Flow, Nat, TRANSLATED, TUNNELLED, Translation, Tunnel,
+};
+use baton_common::line::{self, Line, Seed, WAYS};
 use baton_common::maps::{
     self, ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT,
     VipKey, VlanId,
@@ -36,6 +39,9 @@ pub const TC_ACT_SHOT: u32 = 2;
 
 /// A lease that no test outlives.
 pub const FOREVER: u64 = u64::MAX;
+
+/// What the places of flows depend on.
+const SEED: Seed = [3, 1 << 40, 5, 7 << 33, 11, 0x9e37_79b9_7f4a_7c15];
 
 /// What an answer may have more than its question.
 const LONGER: usize = 64;
@@ -70,6 +76,7 @@ impl Datapath {
         );
         let mut bpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &level, true)
+            .override_global(maps::LINES_SEED, &SEED[..], true)
             .load(OBJECT)
             .expect("the kernel accepts the maps");
         for name in [maps::XDP_PROGRAM, maps::DECAP_PROGRAM] {
@@ -183,48 +190,103 @@ impl Datapath {
     }
 
     /// Has the program forward `flow` to the backend with this number, as one of [`SERVICE`](Self::SERVICE).
-    pub fn cache_flow(&mut self, flow: Flow, backend: u32) {
-        let cached = CachedFlow { backend, service: Self::SERVICE, ..CachedFlow::default() };
-        self.hash(maps::FLOW_CACHE).insert(Plain(flow), Plain(cached), 0).expect("FLOW_CACHE has room");
+    pub fn cache_flow(&mut self, flow: Flow, backend: u16) {
+        self.write_line(flow, 0, 2, backend);
     }
 
-    /// What the program knows of `flow`.
-    pub fn cached_flow(&mut self, flow: Flow) -> Option<CachedFlow> {
-        let cached: Plain<CachedFlow> = self.hash(maps::FLOW_CACHE).get(&Plain(flow), 0).ok()?;
-        Some(cached.0)
+    /// Has the program do with the frames of `flow` what `value` says.
+    pub fn cache(&mut self, flow: Flow, value: CachedFlow) {
+        let line = Line { seen_ns: 0, flow, version: 2, value };
+        self.array(maps::FLOW_CACHE).set(Self::place(flow), Plain(line), 0).expect("FLOW_CACHE has the line");
+    }
+
+    /// Has the program translate answers of this flow.
+    pub fn translate(&mut self, answer: Flow, value: Translation) {
+        let line = Line { seen_ns: 0, flow: answer, version: 2, value };
+        let place = line::place(answer.words(), |part| SEED[part], maps::TRANSLATION_TABLE_LINES);
+        self.array(maps::TRANSLATIONS).set(place, Plain(line), 0).expect("TRANSLATIONS has the line");
+    }
+
+    /// The same with another one of the lines in which the flow is looked for, and this version.
+    pub fn write_line(&mut self, flow: Flow, way: u32, version: u32, backend: u16) {
+        self.write_line_of(flow, flow, way, version, backend);
+    }
+
+    /// The same in a line of `flow`, but for an`other` one.
+    pub fn write_line_of(&mut self, flow: Flow, other: Flow, way: u32, version: u32, backend: u16) {
+        let value = CachedFlow { backend, service: Self::SERVICE, ..CachedFlow::default() };
+        let line = Line { seen_ns: 0, flow: other, version, value };
+        let place = Self::place(flow) ^ way;
+        self.array(maps::FLOW_CACHE).set(place, Plain(line), 0).expect("FLOW_CACHE has the line");
+    }
+
+    /// When the program has last seen `flow`, in the first line in which it is looked for and that has it.
+    pub fn seen_ns(&self, flow: Flow) -> Option<u64> {
+        let lines: Array<_, Plain<Line<CachedFlow>>> =
+            Array::try_from(self.map(maps::FLOW_CACHE)).expect("an array");
+        let line = |way| lines.get(&(Self::place(flow) ^ way), 0).expect("FLOW_CACHE has the line").0;
+        (0..WAYS).map(line).find(|line| line.flow == flow).map(|line| line.seen_ns)
+    }
+
+    fn place(flow: Flow) -> u32 {
+        line::place(flow.words(), |part| SEED[part], maps::FLOW_CACHE_LINES)
     }
 
     /// Sets behind which address a backend is that gets packets through `tunnel`.
     pub fn set_tunnel(&mut self, backend: u32, mac: [u8; 6], tunnel: Tunnel) {
         self.array(maps::TUNNELS).set(backend, Plain(tunnel), 0).expect("TUNNELS has the cell");
-        let cell = Backend { mac, is_up: 1, is_tunnelled: 1 };
-        self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
+        self.set_backend_cell(backend, Backend { mac, is_up: 1, way: TUNNELLED });
+    }
+
+    /// Sets behind which address a backend is that gets its packets translated.
+    pub fn set_nat(&mut self, backend: u32, mac: [u8; 6], nat: Nat) {
+        self.array(maps::NATS).set(backend, Plain(nat), 0).expect("NATS has the cell");
+        self.set_backend_cell(backend, Backend { mac, is_up: 1, way: TRANSLATED });
     }
 
     /// Sets where a backend is, or that it is to be given nothing.
     pub fn set_backend(&mut self, backend: u32, mac: Option<[u8; 6]>) {
-        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, is_tunnelled: 0 });
+        self.set_backend_cell(
+            backend,
+            mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, way: DIRECT }),
+        );
+    }
+
+    fn set_backend_cell(&mut self, backend: u32, cell: Backend) {
         self.array(maps::BACKENDS).set(backend, Plain(cell), 0).expect("BACKENDS has the cell");
     }
 
     /// The number of the service of flows that are cached.
-    pub const SERVICE: u32 = 5;
+    pub const SERVICE: u16 = 5;
 
     /// Frames and octets that the program has forwarded to a backend, over all CPUs.
     pub fn carried(&self, backend: u32) -> (u64, u64) {
-        self.sum(maps::CARRIED, backend)
+        let Carried { frames, octets, .. } = self.sum(maps::CARRIED, backend);
+        (frames, octets)
+    }
+
+    /// Frames of answers of a backend that the program has translated, over all CPUs.
+    pub fn answers(&self, backend: u32) -> u64 {
+        self.sum(maps::CARRIED, backend).answers
     }
 
     /// Frames and octets that the program has forwarded of a service, over all CPUs.
-    pub fn served(&self, service: u32) -> (u64, u64) {
-        self.sum(maps::SERVED, service)
+    pub fn served(&self, service: u16) -> (u64, u64) {
+        let Carried { frames, octets, .. } = self.sum(maps::SERVED, service.into());
+        (frames, octets)
     }
 
-    fn sum(&self, name: &str, number: u32) -> (u64, u64) {
+    fn sum(&self, name: &str, number: u32) -> Carried {
         let map = self.bpf.map(name).expect("the map");
         let map: PerCpuArray<_, Plain<Carried>> = PerCpuArray::try_from(map).expect("a per-CPU array");
         let cells = map.get(&number, 0).expect("the cell");
-        cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0.frames, sum.1 + cell.0.octets))
+        let add = |sum: Carried, &Plain(cell): &Plain<Carried>| Carried {
+            frames: sum.frames + cell.frames,
+            octets: sum.octets + cell.octets,
+            answers: sum.answers + cell.answers,
+            answer_octets: sum.answer_octets + cell.answer_octets,
+        };
+        cells.iter().fold(Carried::default(), add)
     }
 
     /// Sets the lease of the virtual router at `slot` and the MAC that stands for it.

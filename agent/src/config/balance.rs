@@ -36,13 +36,27 @@ pub struct PoolConfig {
     pub fall: NonZeroU8,
 }
 
-/// How packets reach a backend, which answers the client itself.
+/// How packets reach a backend, and how its answers reach the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarding {
-    /// By its Ethernet address: it is on the segment.
+    /// By its Ethernet address: it is on the segment, has the virtual address, and answers the client itself.
     Direct,
-    /// Wrapped (RFC 2003, RFC 2473): it may be anywhere.
+    /// Wrapped (RFC 2003, RFC 2473): it may be anywhere, has the virtual address, and answers the client itself.
     Tunnel,
+    /// With its own address in the place of the virtual one (RFC 3022): its way to the clients leads through this host.
+    Nat,
+    /// As [`Nat`](Self::Nat), and with an address of this host in the place of the client's: it answers this host.
+    FullNat,
+}
+
+impl Forwarding {
+    /// Whether packets get other addresses and ports, and answers come by this host.
+    pub const fn translates(self) -> bool {
+        match self {
+            Self::Direct | Self::Tunnel => false,
+            Self::Nat | Self::FullNat => true,
+        }
+    }
 }
 
 /// How flows are spread over the backends of a pool, by their weights.
@@ -135,6 +149,8 @@ pub struct BackendConfig {
     pub weight: u16,
     /// Whether it gets flows only when no backend that is none is in order.
     pub is_backup: bool,
+    /// The port that it serves at, if that is not the service's: with NAT it may be another.
+    pub port: Option<u16>,
 }
 
 /// A `[[service]]` table.

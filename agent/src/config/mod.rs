@@ -372,6 +372,12 @@ impl Config {
         if has_services && self.runtime.flow_cache { self.runtime.flows } else { 0 }
     }
 
+    /// Whether packets for some backends of services on `interface` are translated.
+    pub fn translates(&self, interface: &str) -> bool {
+        let mut services = self.routers_on(interface).flat_map(|router| self.services_of(router));
+        services.any(|service| self.pools[service.pool].forwarding.translates())
+    }
+
     /// The services at addresses of `router`.
     pub fn services_of<'a>(&'a self, router: &'a RouterConfig) -> impl Iterator<Item = &'a ServiceConfig> {
         self.services.iter().filter(|service| router.vips.contains(&service.vip))

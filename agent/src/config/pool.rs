@@ -14,7 +14,7 @@ use super::hook::{MILLIS, USER};
 use super::http::{BODY, STATUS};
 use super::key::{Key, Table};
 use super::section::Section;
-use super::shape::{Boolean, List, Number, Tabular, Text, Word};
+use super::shape::{Boolean, List, Maybe, Number, Tabular, Text, Word};
 use super::text;
 use super::track::LOOKS;
 use super::{AllFailed, BackendCheck, BackendConfig, Forwarding, PoolConfig, Schedule};
@@ -68,7 +68,7 @@ static NAME: Key<Text<String>> = Key {
 };
 static BACKEND: Key<List<Tabular>> = Key {
     name: "backend",
-    meaning: "The backends. They have the VIP on `lo` and answer clients themselves.",
+    meaning: "The backends. Without NAT they have the VIP on `lo` and answer clients themselves.",
     remedy: "write 1 to 655 backends, such as backend = [{ address = \"192.0.2.11\" }]",
     default: None,
     shape: List {
@@ -82,10 +82,15 @@ static BACKEND: Key<List<Tabular>> = Key {
 
 static FORWARD: Key<Word<Forwarding>> = Key {
     name: "forward",
-    meaning: "How packets reach the backends: by their Ethernet addresses, or wrapped (IPIP).",
-    remedy: "write \"direct\" for backends on the segment, or \"tunnel\" for such anywhere",
+    meaning: "How packets reach the backends: by their Ethernet addresses; wrapped (IPIP); with the backends' addresses in the place of the VIP; with an address of this host in the place of the client's, too.",
+    remedy: "write \"direct\" for backends on the segment, \"tunnel\" for such anywhere, \"nat\" for such whose way to clients leads through this host, or \"full-nat\" for all others",
     default: Some("\"direct\""),
-    shape: Word(&[("direct", Forwarding::Direct), ("tunnel", Forwarding::Tunnel)]),
+    shape: Word(&[
+        ("direct", Forwarding::Direct),
+        ("tunnel", Forwarding::Tunnel),
+        ("nat", Forwarding::Nat),
+        ("full-nat", Forwarding::FullNat),
+    ]),
 };
 static SCHEDULE: Key<Word<Schedule>> = Key {
     name: "schedule",
@@ -146,7 +151,7 @@ static BACKEND_TABLE: Table = Table {
     name: "[[pool.backend]]",
     kind: "backend",
     identity: &[("", "address")],
-    keys: &[&ADDRESS, &WEIGHT, &BACKUP],
+    keys: &[&ADDRESS, &WEIGHT, &BACKUP, &PORT],
 };
 
 static ADDRESS: Key<Text<IpAddr>> = Key {
@@ -175,6 +180,14 @@ static BACKUP: Key<Boolean> = Key {
     remedy: "write true or false",
     default: Some("false"),
     shape: Boolean,
+};
+
+static PORT: Key<Maybe<Number<u16>>> = Key {
+    name: "port",
+    meaning: "The port that it serves at, with NAT, if that is not the service's.",
+    remedy: "write 1 to 65535, or remove it",
+    default: None,
+    shape: Maybe(Number { least: 1, most: 65_535, step: 1, meaning: |port| u16::try_from(port).ok() }),
 };
 
 /// A `[[pool]]` as far as it is without mistakes.
@@ -215,8 +228,8 @@ impl PoolDraft {
 
     /// The family of its services: that of its backends, unless they get packets wrapped.
     pub(super) fn is_ipv4(&self) -> Option<bool> {
-        let is_direct = self.forwarding? == Forwarding::Direct;
-        self.backends.first().filter(|_| is_direct).map(|(_, backend)| backend.address.is_ipv4())
+        let is_wrapped = self.forwarding? == Forwarding::Tunnel;
+        self.backends.first().filter(|_| !is_wrapped).map(|(_, backend)| backend.address.is_ipv4())
     }
 }
 
@@ -242,7 +255,7 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
     let (count, quorum_at) = (tables.len(), section.spot_of(&QUORUM));
     let read = |(at, table)| Some((at, backend(table, findings)?));
     let backends: Vec<(Spot, BackendConfig)> = tables.into_iter().filter_map(read).collect();
-    check_backends(&backends, findings);
+    check_backends(&backends, draft.forwarding, findings);
     // What one with a mistake is for is not known.
     if backends.len() == count && count > 0 {
         check_quorum(&backends, draft.quorum, spot, quorum_at, findings);
@@ -255,13 +268,23 @@ fn backend(table: (Spot, Map), findings: &mut Findings) -> Option<BackendConfig>
     let address = section.read(&ADDRESS);
     let weight = section.read(&WEIGHT);
     let is_backup = section.read(&BACKUP);
-    Some(BackendConfig { address: address?, weight: weight?, is_backup: is_backup? })
+    let port = section.read(&PORT);
+    Some(BackendConfig { address: address?, weight: weight?, is_backup: is_backup?, port: port? })
 }
 
-/// Notes backends that stand twice or are of two families.
-fn check_backends(backends: &[(Spot, BackendConfig)], findings: &mut Findings) {
+/// Notes backends that stand twice, are of two families, or cannot have a port of their own.
+fn check_backends(
+    backends: &[(Spot, BackendConfig)],
+    forwarding: Option<Forwarding>,
+    findings: &mut Findings,
+) {
     let mut addresses = BTreeMap::new();
-    for (at, BackendConfig { address, .. }) in backends {
+    let keeps_port = forwarding.is_some_and(|forwarding| !forwarding.translates());
+    for (at, BackendConfig { address, port, .. }) in backends {
+        if let (true, Some(port)) = (keeps_port, port) {
+            let what = format!("packets to backend {address} keep their port, which may not be {port}");
+            findings.add(*at, what, "remove port, or write a pool with forward = \"nat\" or \"full-nat\"");
+        }
         if let Some(before) = addresses.insert(address, *at) {
             let what = format!("backend {address} stands {}, too", findings.line_of(before, *at));
             findings.add(*at, what, "remove one of the two, and give the other more weight");

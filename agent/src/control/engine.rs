@@ -55,6 +55,8 @@ fn status(interface: &str, engine: &Engine, adjustments: &Adjustments) -> Engine
         frames: carried.frames,
         octets: carried.octets,
         begun: carried.begun,
+        answers: carried.answers,
+        answer_octets: carried.answer_octets,
     };
     let mut status = EngineStatus {
         interface: interface.to_owned(),
@@ -81,7 +83,7 @@ fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
         let shares = now.table(number).map(|table| table.shares(plan.backends.len())).unwrap_or_default();
         let of_pool = plan.backends.iter().enumerate().filter(|(_, backend)| backend.pool == number);
         let backend = |(index, backend): (usize, &Backend)| {
-            let Carriage { frames, octets, begun } = carried[index];
+            let Carriage { frames, octets, begun, answers, answer_octets } = carried[index];
             let condition = &now.conditions()[index];
             let why = match condition {
                 Condition::Failing { how, .. } => Some(how.clone()),
@@ -99,6 +101,8 @@ fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
                 frames,
                 octets,
                 begun,
+                answers,
+                answer_octets,
             }
         };
         PoolStatus {
@@ -184,6 +188,8 @@ pub(super) mod tests {
             frames: 7,
             octets: 500,
             begun: 2,
+            answers: 5,
+            answer_octets: 900,
         };
         let service = ServiceStatus {
             vip: [192, 0, 2, 100].into(),
@@ -193,6 +199,8 @@ pub(super) mod tests {
             frames: 14,
             octets: 1000,
             begun: 4,
+            answers: 10,
+            answer_octets: 1800,
         };
         let pool = PoolStatus {
             name: "web".to_owned(),

@@ -82,7 +82,7 @@ fn status(engine: &Engine, remembered: &Remembered, now: Instant) -> FlowStatus 
 
 /// For how long nothing came of the flow, to a worker or past it, in ms.
 pub(super) fn idle_ms(engine: &Engine, remembered: &Remembered, now: Instant) -> u64 {
-    let by_xdp = engine.cached(&remembered.flow).map(|cached| Instant::from_nanos(cached.seen_ns));
+    let by_xdp = engine.cached(&remembered.flow).map(|cached| cached.seen);
     let idle = now.saturating_since(remembered.seen.max(by_xdp.unwrap_or_default()));
     u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)
 }

@@ -73,7 +73,7 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
     let slot = pool.and_then(|pool| slot(plan.pools[pool].schedule, &flow));
     let by_slot = pool.zip(slot).and_then(|(pool, slot)| pools.table(pool)?.backend(slot));
     let by_xdp = by_xdp(engine, &pools, &flow);
-    let cached = engine.cached(&flow).and_then(|cached| plan.target(&flow, cached.address));
+    let cached = engine.cached(&flow).map(|cached| cached.value.into());
     let choice = match by_xdp {
         Some(backend) => Ok((backend, "flow-cache")),
         None => Choice::make(plan, &pools, &flow, remembered.map(|it| it.target).or(cached), |_| by_slot)
@@ -124,7 +124,7 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
 
 /// The backend that XDP sends frames of `flow` to by itself: that of the flow cache, while it is up.
 fn by_xdp(engine: &Engine, pools: &Pools, flow: &Flow) -> Option<u16> {
-    let backend = u16::try_from(engine.cached(flow)?.backend).ok()?;
+    let backend = engine.cached(flow)?.value.backend;
     pools.mac(backend).map(|_| backend)
 }
 

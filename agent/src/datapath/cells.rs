@@ -1,13 +1,9 @@
 //! The ownership cells, and those that the XDP program writes, mapped into this process: reading and writing them is a memory access, no
 //! system call. The switchover is [`Ownerships::set`].
 
-use std::io;
-use std::marker::PhantomData;
-use std::mem::{offset_of, size_of};
+use std::mem::offset_of;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use aya::Pod;
@@ -16,6 +12,7 @@ use baton_common::maps::{MAILBOXES, MAX_ROUTERS};
 use baton_common::ownership::{self, Mailbox, Service};
 use baton_common::sbfd::Answer;
 
+use super::mapping::Mapping;
 use super::plain::Plain;
 use super::{DatapathError, Pins};
 use crate::address;
@@ -26,7 +23,8 @@ pub struct Ownerships(Mapping<ownership::Ownership>);
 
 impl Ownerships {
     pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
-        Mapping::new(map).map(Self)
+        // The capacity of these maps is part of the layout version.
+        Mapping::of(map, MAX_ROUTERS).map(Self)
     }
 
     /// The map that is pinned at `path`.
@@ -162,7 +160,7 @@ where
     Plain<T>: Pod,
 {
     pub(super) fn map(map: &MapData) -> Result<Self, DatapathError> {
-        Mapping::new(map).map(Self)
+        Mapping::of(map, MAX_ROUTERS).map(Self)
     }
 
     /// The cell of `slot` as it is.
@@ -205,52 +203,5 @@ impl Mailboxes {
     /// They are not pinned there, or cannot be mapped into memory.
     pub fn pinned(pins: &Pins) -> Result<Self, DatapathError> {
         Self::map(&MapData::from_pin(pins.map(MAILBOXES))?)
-    }
-}
-
-/// A whole array map in memory.
-struct Mapping<T> {
-    base: NonNull<u8>,
-    length: usize,
-    cells: PhantomData<T>,
-}
-
-// SAFETY: the mapping is shared memory without thread affinity; its users go through atomics or volatile accesses.
-unsafe impl<T> Send for Mapping<T> {}
-
-impl<T> Mapping<T> {
-    fn new(map: &MapData) -> Result<Self, DatapathError> {
-        const { assert!(size_of::<T>().is_multiple_of(8), "array cells lie 8 bytes apart or a multiple of it") };
-        let length = size_of::<T>() * MAX_ROUTERS as usize;
-        // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours; the map is as long
-        // as `length` because its capacity is part of the layout version, and the kernel checks it once more.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
-        match NonNull::new(base.cast::<u8>()) {
-            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start, length, cells: PhantomData }),
-            _ => Err(DatapathError::Map(io::Error::last_os_error())),
-        }
-    }
-
-    /// The cell of `slot`. Slots come from the agent's own configuration, never from a frame.
-    fn cell(&self, slot: u32) -> *mut T {
-        assert!(slot < MAX_ROUTERS, "slot {slot} of a map with {MAX_ROUTERS}");
-        // SAFETY: the slot is inside the mapping, as checked.
-        unsafe { self.base.as_ptr().cast::<T>().add(slot as usize) }
-    }
-}
-
-impl<T> Drop for Mapping<T> {
-    fn drop(&mut self) {
-        // SAFETY: base and length are those of a mapping made in `new`, and no reference into it outlives `self`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
     }
 }

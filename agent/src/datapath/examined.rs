@@ -2,7 +2,7 @@
 //! this interface or another.
 
 use super::attach::{self, Links};
-use super::{Datapath, DatapathError, Pins, load};
+use super::{Datapath, DatapathError, Pins, Room, load};
 use crate::config::{DatapathLog, XdpChoice};
 use crate::host::netlink::Netlink;
 
@@ -37,12 +37,12 @@ impl ExaminedInterface {
     }
 
     /// Loads the programs with the maps that an earlier run has pinned, or new ones, and attaches and pins those in whose
-    /// place that run has left none. The flow cache has room for so many `flows`. On failure, what this call created is gone again.
+    /// place that run has left none. Its tables have this `room`. On failure, what this call created is gone again.
     ///
     /// # Errors
     ///
     /// The kernel refuses the object, or the interface refuses XDP.
-    pub fn open(self, netlink: &Netlink, log: DatapathLog, flows: u32) -> Result<Datapath, DatapathError> {
+    pub fn open(self, netlink: &Netlink, log: DatapathLog, room: Room) -> Result<Datapath, DatapathError> {
         let Self { interface, pins, choice, adopted } = self;
         if !adopted && pins.directory().exists() {
             // Links whose interface is gone, and the maps that only they used.
@@ -50,12 +50,12 @@ impl ExaminedInterface {
         }
         let mut links = Links::default();
         let opened = pins.create().and_then(|()| {
-            let mut bpf = load(&pins, log, flows)?;
+            let (mut bpf, seed) = load(&pins, log, room)?;
             let mode = attach::attach(netlink, &mut bpf, &interface, &pins, choice, &mut links)?;
-            Ok((bpf, mode))
+            Ok((bpf, seed, mode))
         });
         match opened {
-            Ok((bpf, mode)) => Ok(Datapath { bpf, pins, mode, adopted, links, before: None }),
+            Ok((bpf, seed, mode)) => Ok(Datapath { bpf, seed, pins, mode, adopted, links, before: None }),
             Err(error) => match take_off(&pins, adopted, &links) {
                 Ok(()) => Err(error),
                 Err(remains) => {

@@ -3,86 +3,152 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
-use baton_common::maps;
+use baton_common::flow::{self, Backend, CachedFlow, Carried, Flow, NamedBackend, Nat, Tunnel};
+use baton_common::line::Seed;
+use baton_common::maps::{self, Address};
 
+use super::lines::{Entry, LineTable, Lines};
 use super::plain::Plain;
 use super::{DatapathError, Pins};
 use crate::wire::Mac;
 
-/// The flows that the program forwards by itself.
-pub struct FlowCache(HashMap<MapData, Plain<Flow>, Plain<CachedFlow>>);
+/// What the program does with the frames of a flow, and when it has last seen one.
+pub type Cached = Entry<CachedFlow>;
+
+/// The flows that the program forwards by itself. All workers have the same.
+#[derive(Clone)]
+pub struct FlowCache {
+    table: Arc<LineTable<CachedFlow>>,
+    /// The line that this worker has swept last.
+    swept: u32,
+}
 
 impl FlowCache {
-    pub(super) fn of(bpf: &Ebpf) -> Result<Self, DatapathError> {
-        let Some(Map::LruHashMap(data)) = bpf.map(maps::FLOW_CACHE) else {
-            return Err(DatapathError::NoMap(maps::FLOW_CACHE));
-        };
-        Ok(Self(HashMap::try_from(Map::LruHashMap(again(data)?))?))
+    pub(super) fn of(bpf: &Ebpf, seed: Seed) -> Result<Self, DatapathError> {
+        let table = Arc::new(LineTable::map(array_data(bpf, maps::FLOW_CACHE)?, seed)?);
+        Ok(Self { table, swept: 0 })
     }
 
-    /// Has the program forward `flow`. What the map refuses stays the engine's.
-    pub fn put(&mut self, flow: Flow, cached: CachedFlow) {
-        let _ = self.0.insert(Plain(flow), Plain(cached), 0);
+    /// Has the program forward a flow. What finds no line stays the engine's.
+    pub fn put(&self, cached: Cached) {
+        self.table.put(cached);
     }
 
     /// Ends that. A flow that is not there is what is wanted.
-    pub fn remove(&mut self, flow: &Flow) {
-        let _ = self.0.remove(&Plain(*flow));
+    pub fn remove(&self, flow: &Flow) {
+        self.table.remove(flow);
     }
 
     /// What the program knows of `flow`.
-    pub fn find(&self, flow: &Flow) -> Option<CachedFlow> {
-        self.0.get(&Plain(*flow), 0).ok().map(|cached| cached.0)
+    pub fn find(&self, flow: &Flow) -> Option<Cached> {
+        self.table.find(flow)
     }
 
-    /// The flows that the program knows. One that comes or goes meanwhile may be left out, or make others come twice.
-    pub fn all(&self) -> impl Iterator<Item = (Flow, CachedFlow)> {
-        self.0.iter().flatten().map(|(flow, cached)| (flow.0, cached.0))
+    /// Looks at the next `count` lines, and ends that for flows that are over.
+    pub fn sweep(&mut self, count: usize, is_over: impl Fn(&Cached) -> bool) {
+        for _ in 0..count {
+            self.swept = (self.swept + 1) % self.table.lines();
+            self.table.remove_if(self.swept, &is_over);
+        }
     }
 }
 
-/// The flow cache on its way to the next agent.
+/// The flow cache on its way to the next agent, with what its numbers of backends stand for.
 pub struct FlowHandover {
     cache: MapData,
-    pin: PathBuf,
+    backends: MapData,
+    /// Where they are pinned.
+    pins: [PathBuf; 2],
 }
 
 impl FlowHandover {
     pub(super) fn of(bpf: &Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
-        let Some(Map::LruHashMap(data)) = bpf.map(maps::FLOW_CACHE) else {
-            return Err(DatapathError::NoMap(maps::FLOW_CACHE));
-        };
-        Ok(Self { cache: again(data)?, pin: pins.map(maps::FLOW_CACHE) })
+        let [cache, backends] = [maps::FLOW_CACHE, maps::FLOW_BACKENDS];
+        let data = |name| again(array_data(bpf, name)?);
+        Ok(Self {
+            cache: data(cache)?,
+            backends: data(backends)?,
+            pins: [cache, backends].map(|name| pins.map(name)),
+        })
     }
 
-    /// The flow cache that the agent before has pinned.
+    /// The flows that the agent before has pinned.
     ///
     /// # Errors
     ///
-    /// The pin cannot be opened, or is none of a flow cache.
-    pub fn before(&self) -> Result<Option<FlowCache>, DatapathError> {
-        if !self.pin.exists() {
+    /// A pin cannot be opened, or is none of a flow cache.
+    pub fn before(&self) -> Result<Option<Heritage>, DatapathError> {
+        let [cache, backends] = &self.pins;
+        if !cache.exists() || !backends.exists() {
             return Ok(None);
         }
-        let map = Map::LruHashMap(MapData::from_pin(&self.pin)?);
-        Ok(Some(FlowCache(HashMap::try_from(map)?)))
+        Heritage::open(&MapData::from_pin(cache)?, MapData::from_pin(backends)?).map(Some)
     }
 
-    /// Pins this agent's in its place.
+    /// Pins this agent's in their place, whose backends have these `names` by their numbers. To be called before anything is put into
+    /// the cache.
     ///
     /// # Errors
     ///
-    /// The directory of the pins cannot be written.
-    pub fn pin(&self) -> Result<(), DatapathError> {
-        // It takes its place at once, so that there is one at any time.
-        let draft = self.pin.with_file_name(format!("{}_NEXT", maps::FLOW_CACHE));
-        remove_pin(&draft)?;
-        self.cache.pin(&draft).map_err(|error| DatapathError::Map(io::Error::other(error)))?;
-        std::fs::rename(&draft, &self.pin).map_err(DatapathError::pins(&self.pin, "pinning the flow cache"))
+    /// There are more backends than numbers, or the directory of the pins cannot be written.
+    pub fn pin(&self, names: impl Iterator<Item = BackendName>) -> Result<(), DatapathError> {
+        let cache = self.cache.info()?.id();
+        let mut named: Array<_, Plain<NamedBackend>> = Array::try_from(Map::Array(again(&self.backends)?))?;
+        for (number, BackendName { address, nat }) in (0..).zip(names) {
+            named.set(number, Plain(NamedBackend { address, nat, cache }), 0)?;
+        }
+        let [cache_pin, backends_pin] = &self.pins;
+        replace_pin(&self.backends, backends_pin)?;
+        replace_pin(&self.cache, cache_pin)
+    }
+}
+
+/// Pins `map` at `path`, in place of what is there.
+fn replace_pin(map: &MapData, path: &Path) -> Result<(), DatapathError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!("{name}_NEXT"));
+    remove_pin(&draft)?;
+    map.pin(&draft).map_err(|error| DatapathError::Map(io::Error::other(error)))?;
+    std::fs::rename(&draft, path).map_err(DatapathError::pins(path, "pinning the flow cache"))
+}
+
+/// What a backend is to other agents, for which its number means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendName {
+    /// Its address.
+    pub address: Address,
+    /// How packets for it are translated; zeroes if they are not.
+    pub nat: Nat,
+}
+
+/// The flows of the agent before, which may be at work yet.
+pub struct Heritage {
+    lines: Lines<CachedFlow>,
+    /// Its backends by their numbers.
+    names: Vec<BackendName>,
+}
+
+impl Heritage {
+    fn open(cache: &MapData, backends: MapData) -> Result<Self, DatapathError> {
+        let id = cache.info()?.id();
+        let names: Array<_, Plain<NamedBackend>> = Array::try_from(Map::Array(backends))?;
+        // Numbers of another cache would lead to other backends.
+        let of_cache = |name: Result<Plain<NamedBackend>, _>| name.ok().filter(|name| name.0.cache == id);
+        let name = |Plain(NamedBackend { address, nat, .. })| BackendName { address, nat };
+        let names = names.iter().map_while(of_cache).map(name).collect();
+        Ok(Self { lines: Lines::map(cache)?, names })
+    }
+
+    /// The flows, and their backends. What comes or goes meanwhile may be left out.
+    pub fn flows(&self) -> impl Iterator<Item = (Cached, BackendName)> {
+        self.lines.all().filter_map(|cached| {
+            let name = self.names.get(usize::from(cached.value.backend))?;
+            Some((cached, *name))
+        })
     }
 }
 
@@ -100,29 +166,44 @@ pub(super) fn remove_pin(path: &Path) -> Result<(), DatapathError> {
 pub struct Backends {
     backends: Array<MapData, Plain<Backend>>,
     tunnels: Array<MapData, Plain<Tunnel>>,
+    nats: Array<MapData, Plain<Nat>>,
+}
+
+/// What becomes of packets for a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// They stay as they are.
+    Direct,
+    /// They are wrapped.
+    Tunnel(Tunnel),
+    /// They are translated.
+    Nat(Nat),
 }
 
 impl Backends {
     pub(super) fn of(bpf: &Ebpf) -> Result<Self, DatapathError> {
-        Ok(Self { backends: array(bpf, maps::BACKENDS)?, tunnels: array(bpf, maps::TUNNELS)? })
+        let (tunnels, nats) = (array(bpf, maps::TUNNELS)?, array(bpf, maps::NATS)?);
+        Ok(Self { backends: array(bpf, maps::BACKENDS)?, tunnels, nats })
     }
 
-    /// Tells behind which address `backend` is, and what its packets go through; or that it is to be given nothing.
+    /// Tells behind which address `backend` is, and what becomes of packets for it; or that it is to be given nothing.
     ///
     /// # Errors
     ///
     /// There is no such backend in the maps.
-    pub fn set(
-        &mut self,
-        backend: u16,
-        mac: Option<Mac>,
-        tunnel: Option<Tunnel>,
-    ) -> Result<(), DatapathError> {
-        if let Some(tunnel) = tunnel {
-            self.tunnels.set(backend.into(), Plain(tunnel), 0)?;
-        }
-        let is_tunnelled = tunnel.is_some().into();
-        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, is_tunnelled });
+    pub fn set(&mut self, backend: u16, mac: Option<Mac>, way: Way) -> Result<(), DatapathError> {
+        let way = match way {
+            Way::Direct => flow::DIRECT,
+            Way::Tunnel(tunnel) => {
+                self.tunnels.set(backend.into(), Plain(tunnel), 0)?;
+                flow::TUNNELLED
+            }
+            Way::Nat(nat) => {
+                self.nats.set(backend.into(), Plain(nat), 0)?;
+                flow::TRANSLATED
+            }
+        };
+        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, way });
         Ok(self.backends.set(backend.into(), Plain(cell), 0)?)
     }
 }
@@ -147,31 +228,42 @@ impl Forwarded {
         Ok(Self { to: totals(maps::CARRIED)?, of: totals(maps::SERVED)? })
     }
 
-    /// Frames and octets that went to `backend`.
-    pub fn to_backend(&self, backend: u16) -> (u64, u64) {
+    /// What went to `backend`, and what of its answers was translated.
+    pub fn to_backend(&self, backend: u16) -> Carried {
         sum(&self.to, backend)
     }
 
-    /// Frames and octets that were for `service`.
-    pub fn of_service(&self, service: u16) -> (u64, u64) {
+    /// What was for `service`, and what of its answers was translated.
+    pub fn of_service(&self, service: u16) -> Carried {
         sum(&self.of, service)
     }
 }
 
-/// Frames and octets of `number`, over all CPUs.
-fn sum(totals: &Totals, number: u16) -> (u64, u64) {
-    let add = |(frames, octets), cell: &Plain<Carried>| (frames + cell.0.frames, octets + cell.0.octets);
-    totals.get(&number.into(), 0).map_or((0, 0), |cells| cells.iter().fold((0, 0), add))
+/// What was counted for `number`, over all CPUs.
+fn sum(totals: &Totals, number: u16) -> Carried {
+    let add = |sum: Carried, &Plain(cell): &Plain<Carried>| Carried {
+        frames: sum.frames + cell.frames,
+        octets: sum.octets + cell.octets,
+        answers: sum.answers + cell.answers,
+        answer_octets: sum.answer_octets + cell.answer_octets,
+    };
+    let cells = totals.get(&number.into(), 0);
+    cells.map_or(Carried::default(), |cells| cells.iter().fold(Carried::default(), add))
 }
 
 fn array<V>(bpf: &Ebpf, name: &'static str) -> Result<Array<MapData, Plain<V>>, DatapathError>
 where
     Plain<V>: Pod,
 {
-    let Some(Map::Array(data)) = bpf.map(name) else {
-        return Err(DatapathError::NoMap(name));
-    };
-    Ok(Array::try_from(Map::Array(again(data)?))?)
+    Ok(Array::try_from(Map::Array(again(array_data(bpf, name)?)?))?)
+}
+
+/// The array with this name.
+pub(super) fn array_data<'a>(bpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, DatapathError> {
+    match bpf.map(name) {
+        Some(Map::Array(data)) => Ok(data),
+        _ => Err(DatapathError::NoMap(name)),
+    }
 }
 
 /// The same map by a descriptor of its own, for another thread.

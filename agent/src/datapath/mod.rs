@@ -11,15 +11,20 @@ mod examined;
 mod flow_cache;
 mod hook;
 mod leases;
+mod lines;
+mod mapping;
 mod mount;
 pub mod object;
 pub mod pins;
 pub mod plain;
+mod translations;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::RawFd;
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
+use baton_common::line::{Seed, WAYS};
 use baton_common::maps::{self, Device, FrontendKey};
 use baton_common::verdict::Verdict;
 
@@ -30,10 +35,12 @@ use contents::Contents;
 pub use contents::{Entry, Plan};
 pub use error::DatapathError;
 pub use examined::ExaminedInterface;
-pub use flow_cache::{Backends, FlowCache, FlowHandover, Forwarded};
+pub use flow_cache::{BackendName, Backends, Cached, FlowCache, FlowHandover, Forwarded, Heritage, Way};
 pub use hook::Hook;
 pub use leases::Leases;
+pub use lines::{Entry as LineEntry, LineTable};
 pub use pins::Pins;
+pub use translations::{Translated, TranslationTable};
 
 use crate::config::DatapathLog;
 use crate::host::netlink::XdpMode;
@@ -58,6 +65,8 @@ pub const PINNED_MAPS: [&str; 11] = [
 /// The data plane of one interface.
 pub struct Datapath {
     bpf: Ebpf,
+    /// What the places of flows in tables depend on.
+    seed: Seed,
     pins: Pins,
     mode: XdpMode,
     adopted: bool,
@@ -246,9 +255,18 @@ impl Datapath {
     ///
     /// # Errors
     ///
-    /// The process has no descriptor to spare.
+    /// The map cannot be mapped into memory.
     pub fn flow_cache(&self) -> Result<FlowCache, DatapathError> {
-        FlowCache::of(&self.bpf)
+        FlowCache::of(&self.bpf, self.seed)
+    }
+
+    /// What becomes of answers.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be mapped into memory.
+    pub fn translations(&self) -> Result<TranslationTable, DatapathError> {
+        TranslationTable::of(&self.bpf, self.seed)
     }
 
     /// What passes the flow cache on, from the agent before and to the next one.
@@ -266,7 +284,9 @@ impl Datapath {
     ///
     /// The pin cannot be removed.
     pub fn forget_flows(&self) -> Result<(), DatapathError> {
-        flow_cache::remove_pin(&self.pins.map(maps::FLOW_CACHE))
+        [maps::FLOW_CACHE, maps::FLOW_BACKENDS]
+            .into_iter()
+            .try_for_each(|name| flow_cache::remove_pin(&self.pins.map(name)))
     }
 
     /// The backends that the program may give frames to.
@@ -307,10 +327,7 @@ impl Datapath {
     }
 
     fn array(&self, name: &'static str) -> Result<&MapData, DatapathError> {
-        match self.bpf.map(name) {
-            Some(aya::maps::Map::Array(data)) => Ok(data),
-            _ => Err(DatapathError::NoMap(name)),
-        }
+        flow_cache::array_data(&self.bpf, name)
     }
 }
 
@@ -360,22 +377,53 @@ impl Counters {
     }
 }
 
-/// Loads the object; pinned maps that exist are used, the others are made and pinned. The flow cache has room for so many `flows`,
-/// for which memory is taken at once.
-fn load(pins: &Pins, log: DatapathLog, flows: u32) -> Result<Ebpf, DatapathError> {
+/// For how many flows there is room, for which memory is taken at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// In the flow cache; 0 if it is not used.
+    pub cached: u32,
+    /// In the table of translations; 0 if nothing is translated.
+    pub translated: u32,
+}
+
+/// Loads the object; pinned maps that exist are used, the others are made and pinned. Its tables have this `room`, and a seed of their
+/// own to find flows by.
+fn load(pins: &Pins, log: DatapathLog, room: Room) -> Result<(Ebpf, Seed), DatapathError> {
     let level: u8 = match log {
         DatapathLog::Off => 0,
         DatapathLog::Debug => aya_log::Level::Debug as u8,
     };
     let paths = PINNED_MAPS.map(|name| (name, pins.map(name)));
-    let caches_flows = u8::from(flows > 0);
+    let seed = draw_seed();
+    // A translated flow whose lines are taken gets another port, and so other lines.
+    let (cached, translated) = (lines_for(room.cached.saturating_mul(2)), lines_for(room.translated));
     let mut loader = EbpfLoader::new();
     loader
         .override_global(aya_log::LEVEL, &level, true)
-        .override_global(maps::CACHES_FLOWS, &caches_flows, true)
-        .map_max_entries(maps::FLOW_CACHE, flows.max(1));
+        .override_global(maps::FLOW_LINES, &cached, true)
+        .override_global(maps::TRANSLATION_LINES, &translated, true)
+        .override_global(maps::LINES_SEED, &seed[..], true)
+        .map_max_entries(maps::FLOW_CACHE, cached.max(WAYS))
+        .map_max_entries(maps::TRANSLATIONS, translated.max(WAYS));
     for (name, path) in &paths {
         loader.map_pin_path(name, path);
     }
-    Ok(loader.load(object::OBJECT)?)
+    Ok((loader.load(object::OBJECT)?, seed))
+}
+
+/// The most lines of a table: with translations 2 GiB.
+const MOST_LINES: u32 = 1 << 24;
+
+/// So many lines, or a few more. With twice as many as flows, of a thousand flows about eight find none when all are there.
+fn lines_for(lines: u32) -> u32 {
+    lines.min(MOST_LINES).next_multiple_of(WAYS)
+}
+
+/// Random numbers: the standard library has the keys of its hash tables from the kernel.
+fn draw_seed() -> Seed {
+    let mut seed = Seed::default().map(|_| RandomState::new().build_hasher().finish());
+    if let Some(last) = seed.last_mut() {
+        *last |= 1;
+    }
+    seed
 }

@@ -1,7 +1,8 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow, Tunnel};
+use baton_common::flow::{Backend, CachedFlow, Carried, NamedBackend, Nat, Translation, Tunnel};
+use baton_common::line::Line;
 use baton_common::maps::{Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -36,9 +37,13 @@ unsafe impl Pod for Plain<Answer> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Standby> {}
 // SAFETY: as above.
-unsafe impl Pod for Plain<Flow> {}
+unsafe impl Pod for Plain<Line<CachedFlow>> {}
 // SAFETY: as above.
-unsafe impl Pod for Plain<CachedFlow> {}
+unsafe impl Pod for Plain<Line<Translation>> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Nat> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<NamedBackend> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Backend> {}
 // SAFETY: as above.

@@ -125,7 +125,7 @@ mod tests {
         weight: 3,
         is_backup: false,
         pool: 0,
-        tunnel: None,
+        way: crate::engine::Way::Direct,
     };
 
     struct Directory(PathBuf);

@@ -48,7 +48,7 @@ impl Choice {
         let pool = plan.services[usize::from(service)].pool;
         let backend = choose(pool).ok_or(Loss::NoBackend)?;
         let mac = pools.mac(backend).ok_or(Loss::NoBackend)?;
-        Ok(Self { target: Target { backend, service }, mac, is_kept: false })
+        Ok(Self { target: Target { backend, service, port: 0 }, mac, is_kept: false })
     }
 }
 

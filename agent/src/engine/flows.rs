@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
 
-use baton_common::flow::Flow;
+use baton_common::flow::{CachedFlow, Flow};
 
 use super::marks::Marks;
 use super::packet::{Signal, UDP};
@@ -22,6 +22,9 @@ const CONNECTION: Duration = Duration::from_secs(15 * 60);
 const DATAGRAMS: Duration = Duration::from_secs(5 * 60);
 /// How long a TCP connection that the client has ended.
 const CLOSING: Duration = Duration::from_secs(30);
+
+/// How long a flow is young of which one packet has come: soon there may be another one.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// How long nothing may have come before somebody else is asked, who may have seen it.
 const QUIET: Duration = Duration::from_secs(10);
@@ -55,6 +58,14 @@ pub struct Target {
     pub backend: u16,
     /// The number of its service.
     pub service: u16,
+    /// The port that its packets come from at the backend, if they are translated; else 0.
+    pub port: u16,
+}
+
+impl From<CachedFlow> for Target {
+    fn from(CachedFlow { backend, service, port, client_mac: _ }: CachedFlow) -> Self {
+        Self { backend, service, port }
+    }
 }
 
 /// A flow as somebody sees it who asks.
@@ -68,6 +79,11 @@ pub struct Remembered {
     pub state: State,
     /// When its last packet came here.
     pub seen: Instant,
+}
+
+/// Whether an established `flow` that was last `seen` then is over.
+pub(super) fn is_over(flow: &Flow, seen: Instant, now: Instant) -> bool {
+    Entry { flow: *flow, target: Target::default(), state: State::Established, seen }.is_over(now)
 }
 
 /// A flow and its backend, in a cache line.
@@ -125,6 +141,8 @@ pub(super) struct Flows {
     /// Of the live, those of each backend.
     of: Vec<u32>,
     evicted: u64,
+    /// Those that are over, or that nobody goes on with, until somebody takes note.
+    gone: Vec<(Flow, Target)>,
 }
 
 impl Flows {
@@ -132,7 +150,7 @@ impl Flows {
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).next_power_of_two();
         let (marks, sets) = (Marks::new(sets), vec![[None; WAYS]; sets]);
-        Self { sets, marks, swept: 0, live: 0, of: Vec::new(), evicted: 0 }
+        Self { sets, marks, swept: 0, live: 0, of: Vec::new(), evicted: 0, gone: Vec::new() }
     }
 
     /// Has the processor fetch what is known of flows with these `hashes`, which will be asked for.
@@ -153,7 +171,7 @@ impl Flows {
         let entry = self.sets[set][place].as_mut()?;
         let is_reused = signal == Signal::Begin && entry.state == State::Closing;
         if entry.is_over(now) || is_reused {
-            self.clear(set, place);
+            self.let_go(set, place);
             return None;
         }
         // Anybody may send an error.
@@ -169,7 +187,7 @@ impl Flows {
         Some(Found { target: entry.target, is_established: entry.state == State::Established })
     }
 
-    /// Remembers that `flow`, which is not there, has this `target`. Answers with the flow that had to go for it: of quiet flows
+    /// Remembers that `flow`, which is not there, has this `target`. Another one may have to go for it: of quiet flows
     /// `seen_elsewhere` has last seen them.
     pub(super) fn put(
         &mut self,
@@ -179,12 +197,12 @@ impl Flows {
         target: Target,
         now: Instant,
         seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
-    ) -> Option<Flow> {
+    ) {
         let state = match signal {
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::Error => State::New,
             Signal::End => State::Closing,
         };
-        self.enter(Entry { flow, target, state, seen: now }, hash, now, seen_elsewhere)
+        self.enter(Entry { flow, target, state, seen: now }, hash, now, seen_elsewhere);
     }
 
     /// Remembers a flow that is not there, and that others have last `seen` when it was established; as [`put`](Self::put).
@@ -196,8 +214,10 @@ impl Flows {
         seen: Instant,
         now: Instant,
         seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
-    ) -> Option<Flow> {
-        self.enter(Entry { flow, target, state: State::Established, seen }, hash, now, seen_elsewhere)
+    ) {
+        // This table may have taken it for over.
+        self.gone.retain(|gone| *gone != (flow, target));
+        self.enter(Entry { flow, target, state: State::Established, seen }, hash, now, seen_elsewhere);
     }
 
     fn enter(
@@ -206,22 +226,24 @@ impl Flows {
         hash: u64,
         now: Instant,
         seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
-    ) -> Option<Flow> {
+    ) {
         let index = self.index(hash);
         if let Some(free) = self.marks.free(index) {
             self.fill(index, free, hash, entry);
-            return None;
+            return;
         }
         let set = &mut self.sets[index];
         set.iter_mut().flatten().for_each(|entry| entry.learn(now, &seen_elsewhere));
-        let worth = |place: &usize| set[*place].map(|entry| (!entry.is_over(now), entry.worth()));
-        let least = (0..WAYS).min_by_key(worth)?;
-        let before = self.clear(index, least)?;
-        self.fill(index, least, hash, entry);
-        if !before.is_over(now) {
-            self.evicted += 1;
+        let Some(place) = least(set, now, &seen_elsewhere) else { return };
+        if let Some(before) = self.clear(index, place) {
+            let is_over = before.is_over(now);
+            self.evicted += u64::from(!is_over);
+            // Others go on with one that is not translated.
+            if is_over || before.target.port != 0 {
+                self.gone.push((before.flow, before.target));
+            }
         }
-        Some(before.flow)
+        self.fill(index, place, hash, entry);
     }
 
     fn fill(&mut self, set: usize, place: usize, hash: u64, entry: Entry) {
@@ -238,6 +260,12 @@ impl Flows {
         Some(before)
     }
 
+    /// Frees `place`, whose flow is gone.
+    fn let_go(&mut self, set: usize, place: usize) {
+        let gone = self.clear(set, place).map(|before| (before.flow, before.target));
+        self.gone.extend(gone);
+    }
+
     /// Where `flow`, with this hash, is: its set, and the place there.
     fn place(&self, flow: &Flow, hash: u64) -> Option<(usize, usize)> {
         let set = self.index(hash);
@@ -246,13 +274,12 @@ impl Flows {
     }
 
     /// Looks after the next `count` sets: learns of quiet flows when `seen_elsewhere` has last seen them, and forgets those that
-    /// are over, each of which it tells `forgotten`.
+    /// are over.
     pub(super) fn sweep(
         &mut self,
         count: usize,
         now: Instant,
         seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
-        mut forgotten: impl FnMut(&Flow),
     ) {
         for _ in 0..count {
             self.swept = (self.swept + 1) % self.sets.len();
@@ -260,9 +287,7 @@ impl Flows {
                 let Some(entry) = &mut self.sets[self.swept][place] else { continue };
                 entry.learn(now, &seen_elsewhere);
                 if entry.is_over(now) {
-                    let flow = entry.flow;
-                    self.clear(self.swept, place);
-                    forgotten(&flow);
+                    self.let_go(self.swept, place);
                 }
             }
         }
@@ -292,8 +317,13 @@ impl Flows {
     /// Forgets `flow`, whose backend takes no packets any more.
     pub(super) fn forget(&mut self, flow: &Flow, hash: u64) {
         if let Some((set, place)) = self.place(flow, hash) {
-            self.clear(set, place);
+            self.let_go(set, place);
         }
+    }
+
+    /// One of the flows that are over, or that nobody goes on with, since this was asked last.
+    pub(super) fn gone(&mut self) -> Option<(Flow, Target)> {
+        self.gone.pop()
     }
 
     /// How many flows it holds, some of which may be over.
@@ -330,8 +360,33 @@ impl Flows {
     }
 }
 
+/// The place in a full `set` that is missed least. New flows that are young and would push each other out by turns, so that none
+/// would ever be established, go after an established one that somebody else remembers, too.
+fn least(
+    set: &[Option<Entry>],
+    now: Instant,
+    seen_elsewhere: impl Fn(&Flow, Target) -> Option<Instant>,
+) -> Option<usize> {
+    let worth = |place: &Option<Entry>| place.map(|entry| (!entry.is_over(now), entry.worth()));
+    let is_young = |entry: &Entry| entry.state == State::New && now <= entry.seen + YOUNG;
+    let is_known = |entry: &Entry| {
+        // A translated one is nowhere without this.
+        entry.state == State::Established
+            && entry.target.port == 0
+            && seen_elsewhere(&entry.flow, entry.target).is_some()
+    };
+    let mut least = (0..set.len()).min_by_key(|place| worth(&set[*place]))?;
+    if set[least].as_ref().is_some_and(is_young) {
+        let known = (0..set.len()).filter(|place| set[*place].as_ref().is_some_and(is_known));
+        least = known.min_by_key(|place| worth(&set[*place])).unwrap_or(least);
+    }
+    Some(least)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     fn flow(number: u16) -> Flow {
@@ -348,7 +403,12 @@ mod tests {
     }
 
     fn to(backend: u16) -> Target {
-        Target { backend, service: 0 }
+        Target { backend, ..Target::default() }
+    }
+
+    /// The flows that went, the last first.
+    fn gone(flows: &mut Flows) -> Vec<Flow> {
+        iter::from_fn(|| flows.gone()).map(|(flow, _)| flow).collect()
     }
 
     /// All in one set.
@@ -425,6 +485,23 @@ mod tests {
     }
 
     #[test]
+    fn new_flows_become_established_in_a_set_of_flows_that_others_remember() {
+        let everybody = |_: &Flow, _: Target| Some(at(20));
+        let mut flows = Flows::new(8);
+        for number in 0..8 {
+            establish(&mut flows, flow(number), number, u64::from(number));
+        }
+        for signal in [Signal::Begin, Signal::Continue] {
+            for number in 100..104 {
+                if backend(&mut flows, flow(number), signal, 20).is_none() {
+                    flows.put(flow(number), HASH, signal, to(9), at(20), everybody);
+                }
+            }
+        }
+        assert_eq!(numbers(&flows, 20), [4, 5, 6, 7, 100, 101, 102, 103]);
+    }
+
+    #[test]
     fn a_full_table_gives_up_what_is_over_and_then_what_was_not_seen_for_longest() {
         let mut flows = Flows::new(8);
         for number in 0..8 {
@@ -471,34 +548,39 @@ mod tests {
         let mut flows = established(flow(1), 0);
         let sets = flows.sets();
         for (now, seen, is_there) in [(890, 880, true), (1700, 880, true), (1781, 880, false)] {
-            flows.sweep(
-                sets,
-                at(now),
-                |_, _| Some(at(seen)),
-                |_| assert!(!is_there, "forgotten after {now} s"),
+            flows.sweep(sets, at(now), |_, _| Some(at(seen)));
+            assert_eq!(
+                (flows.live(), gone(&mut flows).is_empty()),
+                (usize::from(is_there), is_there),
+                "after {now} s"
             );
-            assert_eq!(flows.live(), usize::from(is_there), "after {now} s");
         }
     }
 
+    /// The numbers of the flows that are there.
+    fn numbers(flows: &Flows, seconds: u64) -> Vec<u16> {
+        let all = flows.of_sets(0..flows.sets(), at(seconds));
+        let mut numbers: Vec<u16> = all.map(|remembered| remembered.flow.source_port).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     #[test]
-    fn who_has_to_go_is_told_and_so_is_who_is_over() {
+    fn the_oldest_have_to_go_and_who_is_over_is_told() {
         let mut flows = Flows::new(8);
-        let mut evicted = Vec::new();
         for number in 0..10 {
-            evicted.extend(flows.put(
-                flow(number),
-                HASH,
-                Signal::Begin,
-                to(3),
-                at(u64::from(number)),
-                nobody,
-            ));
+            flows.put(flow(number), HASH, Signal::Begin, to(3), at(u64::from(number)), nobody);
         }
-        assert_eq!(evicted, [flow(0), flow(1)]);
-        let (mut forgotten, sets) = (0, flows.sets());
-        flows.sweep(sets, at(65), |_, _| None, |_| forgotten += 1);
-        assert_eq!((forgotten, flows.live()), (3, 5), "those of 2, 3 and 4 s");
+        assert_eq!((numbers(&flows, 9), gone(&mut flows)), (vec![2, 3, 4, 5, 6, 7, 8, 9], vec![]));
+        let sets = flows.sets();
+        flows.sweep(sets, at(65), nobody);
+        assert_eq!(
+            (gone(&mut flows).len(), numbers(&flows, 65)),
+            (3, vec![5, 6, 7, 8, 9]),
+            "those of 2, 3 and 4 s"
+        );
+        flows.forget(&flow(9), HASH);
+        assert_eq!(gone(&mut flows), [flow(9)]);
     }
 
     #[test]
@@ -508,7 +590,8 @@ mod tests {
             establish(&mut flows, flow(number), number, u64::from(number));
         }
         let seen = |other: &Flow, _: Target| (*other == flow(0)).then(|| at(90));
-        assert_eq!(flows.put(flow(100), HASH, Signal::Begin, to(9), at(100), seen), Some(flow(1)));
+        flows.put(flow(100), HASH, Signal::Begin, to(9), at(100), seen);
+        assert_eq!(numbers(&flows, 100), [0, 2, 3, 4, 5, 6, 7, 100]);
     }
 
     #[test]
@@ -516,13 +599,20 @@ mod tests {
         let mut flows = Flows::new(64);
         assert_eq!(flows.sets(), 8);
         for number in 0..64 {
-            assert_eq!(
-                flows.put(flow(number), u64::from(number) << 32, Signal::Begin, to(3), at(0), nobody),
-                None
-            );
+            flows.put(flow(number), u64::from(number) << 32, Signal::Begin, to(3), at(0), nobody);
         }
+        assert_eq!(gone(&mut flows), []);
         assert_eq!((flows.live(), flows.evicted()), (64, 0));
         assert_eq!(flows.find(&flow(1), 2 << 32, Signal::Begin, at(0)), None, "not where it is");
+    }
+
+    #[test]
+    fn a_flow_that_was_taken_for_over_and_is_not_does_not_go() {
+        let mut flows = established(flow(1), 0);
+        assert_eq!(backend(&mut flows, flow(1), Signal::Continue, 901), None);
+        flows.adopt(flow(1), HASH, to(3), at(900), at(901), nobody);
+        assert_eq!(gone(&mut flows), []);
+        assert_eq!(backend(&mut flows, flow(1), Signal::Continue, 902), Some(3));
     }
 
     #[test]
@@ -549,7 +639,7 @@ mod tests {
         assert_eq!(backend(&mut flows, flow(2), Signal::Continue, 61), None);
         assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [2, 3, 1], "it was over");
         let sets = flows.sets();
-        flows.sweep(sets, at(61), nobody, |_| {});
+        flows.sweep(sets, at(61), nobody);
         assert_eq!([0, 1, 2].map(|backend| flows.of(backend)), [0, 0, 1]);
     }
 }

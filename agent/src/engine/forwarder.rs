@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use baton_common::flow::{CachedFlow, Flow};
+use baton_common::flow::{CachedFlow, Flow, Translation};
 
 use super::buffer::Buffer;
 use super::choice::Choice;
 use super::flow;
-use super::flows::{Flows, Found, Target};
+use super::flows::{self, Flows, Found, Target};
 use super::head::{Head, Heads};
 use super::inquiry::Desk;
+use super::nat::{Leg, Nat, Translator};
 use super::packet::Signal;
-use super::plan::Plan;
+use super::plan::{Plan, Way};
 use super::pools::Pools;
 use super::schedule::Schedulers;
 use super::too_long::{self, Allowance};
 use super::traffic::{Loss, Traffic};
-use crate::address;
-use crate::datapath::FlowCache;
+use crate::datapath::{BackendName, Cached, FlowCache};
 use crate::vrrp::Instant;
 use crate::wire::Mac;
 
@@ -30,25 +30,31 @@ const MOST_AT_ONCE: usize = 256;
 
 /// Who forwards the frames of established flows, which are not seen here then.
 pub trait Bypass {
-    /// Forwards frames of `flow` from now on, if there is room for it.
-    fn put(&mut self, flow: Flow, cached: CachedFlow);
+    /// Forwards frames of a flow from now on, if there is room for it.
+    fn put(&mut self, cached: Cached);
     /// Forwards no more of `flow`.
     fn remove(&mut self, flow: &Flow);
     /// What it knows of `flow`.
-    fn find(&self, flow: &Flow) -> Option<CachedFlow>;
+    fn find(&self, flow: &Flow) -> Option<Cached>;
+    /// Looks at some more of its flows, about so many, and forwards no more of those that are over.
+    fn sweep(&mut self, count: usize, is_over: impl Fn(&Cached) -> bool);
 }
 
 impl Bypass for FlowCache {
-    fn put(&mut self, flow: Flow, cached: CachedFlow) {
-        Self::put(self, flow, cached);
+    fn put(&mut self, cached: Cached) {
+        Self::put(self, cached);
     }
 
     fn remove(&mut self, flow: &Flow) {
         Self::remove(self, flow);
     }
 
-    fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+    fn find(&self, flow: &Flow) -> Option<Cached> {
         Self::find(self, flow)
+    }
+
+    fn sweep(&mut self, count: usize, is_over: impl Fn(&Cached) -> bool) {
+        Self::sweep(self, count, is_over);
     }
 }
 
@@ -58,6 +64,8 @@ pub struct Forwarder<B> {
     schedulers: Schedulers,
     flows: Flows,
     bypass: Option<B>,
+    /// What translates; none if nothing is to be.
+    translator: Option<Translator>,
     /// When flows were looked after.
     swept: Instant,
     /// What frames are sent from. Never a virtual MAC: switches would send the owner's traffic here.
@@ -73,17 +81,20 @@ impl<B: Bypass> Forwarder<B> {
         plan: Arc<Plan>,
         flows: usize,
         bypass: Option<B>,
+        translator: Option<Translator>,
         device_mac: Mac,
         traffic: Arc<Traffic>,
     ) -> Self {
         let (schedulers, flows, allowance) = (Schedulers::new(&plan), Flows::new(flows), Allowance::new());
-        Self { plan, schedulers, flows, bypass, swept: Instant::default(), device_mac, traffic, allowance }
+        let swept = Instant::default();
+        Self { plan, schedulers, flows, bypass, translator, swept, device_mac, traffic, allowance }
     }
 
-    /// Readdresses `frame` to the backend of its flow, or makes of it what the client is to be told. Whether it is to be sent.
+    /// Readdresses `frame` to the backend of its flow, or an answer to its client, or makes of it what the client is to be told.
+    /// Whether it is to be sent.
     ///
-    /// Direct server return: the packet stays as it is, and the backend answers the client itself. On the segment nothing but the
-    /// Ethernet addresses changes, elsewhere the packet is wrapped.
+    /// With direct server return the packet stays as it is, and the backend answers the client itself. On the segment nothing but
+    /// the Ethernet addresses changes, elsewhere the packet is wrapped. With NAT packets are translated in both directions.
     pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> bool {
         self.forward_head(frame, Head::of(frame), pools, now)
     }
@@ -101,26 +112,65 @@ impl<B: Bypass> Forwarder<B> {
         pools: &Pools,
         now: Instant,
     ) -> bool {
-        match self.backend_of(head, pools, now) {
-            Ok(chosen) => self.send(frame, chosen, now),
-            Err(loss) => {
-                self.traffic.lost(loss);
-                false
-            }
-        }
+        self.try_to_forward(frame, head, pools, now).unwrap_or_else(|loss| {
+            self.traffic.lost(loss);
+            false
+        })
     }
 
-    /// Readdresses `frame` to a backend.
-    fn send(&mut self, frame: &mut impl Buffer, (target, mac): (Target, Mac), now: Instant) -> bool {
-        let octets = frame.len();
-        if let Some(tunnel) = &self.plan.backends[usize::from(target.backend)].tunnel
-            && tunnel.wrap(frame).is_none()
+    fn try_to_forward(
+        &mut self,
+        frame: &mut impl Buffer,
+        head: Option<Head>,
+        pools: &Pools,
+        now: Instant,
+    ) -> Result<bool, Loss> {
+        let head = head.ok_or(Loss::NoFlow)?;
+        if let Some(translator) = &self.translator
+            && self.plan.service(&head.flow).is_none()
         {
-            self.traffic.lost(Loss::TooLong);
-            return self.allowance.take(now)
-                && too_long::answer(frame, tunnel.longest(), self.device_mac).is_some();
+            let octets = frame.len();
+            let Translation { client_mac, backend, service, .. } =
+                translator.to_client(&head.flow, frame, head.signal, now)?;
+            self.traffic.answered(Target { backend, service, port: 0 }, octets);
+            return Ok(self.address(frame, client_mac));
+        }
+        let (target, mac) = self.backend_of(&head, pools, now)?;
+        self.send(frame, &head, target, mac, now)
+    }
+
+    /// Readdresses `frame` to the backend of `target`, which is at `mac`.
+    fn send(
+        &mut self,
+        frame: &mut impl Buffer,
+        head: &Head,
+        target: Target,
+        mac: Mac,
+        now: Instant,
+    ) -> Result<bool, Loss> {
+        let octets = frame.len();
+        match self.plan.backends[usize::from(target.backend)].way {
+            Way::Direct => {}
+            Way::Tunnel(tunnel) => {
+                if tunnel.wrap(frame).is_none() {
+                    self.traffic.lost(Loss::TooLong);
+                    let is_told = self.allowance.take(now)
+                        && too_long::answer(frame, tunnel.longest(), self.device_mac).is_some();
+                    return Ok(is_told);
+                }
+            }
+            Way::Nat(nat) => {
+                let translator = self.translator.as_ref().ok_or(Loss::NoPort)?;
+                let leg = Leg { plan: &self.plan, nat, flow: &head.flow, target };
+                translator.to_backend(&leg, frame, head.signal, now)?;
+            }
         }
         self.traffic.forwarded(target, octets);
+        Ok(self.address(frame, mac))
+    }
+
+    /// Gives `frame` the Ethernet addresses of whoever gets it and of this host.
+    fn address(&self, frame: &mut [u8], mac: Mac) -> bool {
         let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
         addresses[..6].copy_from_slice(&mac);
         addresses[6..].copy_from_slice(&self.device_mac);
@@ -129,15 +179,17 @@ impl<B: Bypass> Forwarder<B> {
 
     /// Looks after those flows whose turn it is, and tells what the table looks like to whoever asks.
     pub fn tend(&mut self, now: Instant) {
-        let Self { flows, bypass, .. } = self;
         let passed = now.as_nanos().saturating_sub(self.swept.as_nanos());
-        let due = (flows.sets() as u64).saturating_mul(passed) / PASS_NS;
+        let due = (self.flows.sets() as u64).saturating_mul(passed) / PASS_NS;
         if let due @ 1.. = usize::try_from(due).unwrap_or(usize::MAX).min(MOST_AT_ONCE) {
             self.swept = now;
-            let mut over = Vec::new();
-            let seen = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
-            flows.sweep(due, now, seen, |flow| over.push(*flow));
-            over.iter().for_each(|flow| self.end_bypass(flow));
+            let (flows, elsewhere) = self.flows_and_elsewhere();
+            flows.sweep(due, now, |flow, target| elsewhere.seen(flow, target));
+            self.settle();
+            if let Some(bypass) = &mut self.bypass {
+                // Those that no worker has room to remember; a look in some minutes will do.
+                bypass.sweep(due, |cached| flows::is_over(&cached.flow, cached.seen, now));
+            }
         }
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
     }
@@ -147,8 +199,8 @@ impl<B: Bypass> Forwarder<B> {
         desk.attend(&self.plan, &self.flows, now)
     }
 
-    fn backend_of(&mut self, head: Option<Head>, pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
-        let Head { flow, hash, signal } = head.ok_or(Loss::NoFlow)?;
+    fn backend_of(&mut self, head: &Head, pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
+        let &Head { flow, hash, signal, sender } = head;
         let found = self.find(&flow, hash, signal, now);
         let choice = {
             let Self { plan, schedulers, flows, .. } = self;
@@ -161,49 +213,69 @@ impl<B: Bypass> Forwarder<B> {
             };
             Choice::make(plan, pools, &flow, found.map(|found| found.target), choose)?
         };
-        let Choice { target, mac, is_kept } = choice;
+        let Choice { mut target, mac, is_kept } = choice;
         match signal {
             Signal::End if is_kept => self.end_bypass(&flow),
             Signal::Continue | Signal::Datagram if is_kept => {
                 if found.is_some_and(|found| found.is_established) {
-                    self.begin_bypass(flow, target, now);
+                    self.begin_bypass(flow, target, sender, now);
                 }
             }
             Signal::Begin if is_kept => {}
             Signal::Begin | Signal::Continue | Signal::Datagram | Signal::End => {
                 // Where its own is lost, another backend resets the connection, so that the client knows at once.
                 self.flows.forget(&flow, hash);
-                self.begin(flow, hash, signal, target, now);
+                target = self.begin(head, target, now)?;
             }
-            // An error begins nothing.
-            Signal::Error => {}
+            // An error begins nothing, and of a flow that is not known there is no translation.
+            Signal::Error if is_kept || self.nat(target).is_none() => {}
+            Signal::Error => return Err(Loss::NoFlow),
         }
         Ok((target, mac))
     }
 
-    /// Gives a flow the backend that was chosen for it.
-    fn begin(&mut self, flow: Flow, hash: u64, signal: Signal, target: Target, now: Instant) {
-        self.traffic.begun(target);
-        // Of an earlier connection with the same ports, or of a backend that is lost.
+    /// Gives a flow the backend that was chosen for it, and a port if its packets are to be translated. One that is forgotten for it
+    /// and is not translated is bypassed further on: its frames would have to push out others by turns.
+    fn begin(&mut self, head: &Head, chosen: Target, now: Instant) -> Result<Target, Loss> {
+        let &Head { flow, hash, signal, sender } = head;
+        // What an earlier connection with the same ends has had, or this one with a backend that is lost.
+        self.settle();
         self.end_bypass(&flow);
-        let Self { flows, bypass, .. } = self;
-        let seen = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
-        if let Some(evicted) = flows.put(flow, hash, signal, target, now, seen) {
-            self.end_bypass(&evicted);
-        }
+        let port = match (&self.translator, self.nat(chosen)) {
+            (Some(translator), Some(nat)) => {
+                let leg = Leg { plan: &self.plan, nat, flow: &flow, target: chosen };
+                translator.begin(&leg, sender, now)?
+            }
+            (None, _) | (_, None) => 0,
+        };
+        let target = Target { port, ..chosen };
+        self.traffic.begun(target);
+        let (flows, elsewhere) = self.flows_and_elsewhere();
+        flows.put(flow, hash, signal, target, now, |flow, target| elsewhere.seen(flow, target));
+        self.settle();
+        Ok(target)
     }
 
-    /// Takes up a flow that the agent before has forwarded, and bypasses it again, unless it is over. It may come twice.
-    pub fn inherit(&mut self, flow: Flow, cached: CachedFlow, now: Instant) {
-        let (seen, hash) = (Instant::from_nanos(cached.seen_ns), flow::hash(&flow));
-        let Some(target) = self.plan.target(&flow, cached.address) else { return };
-        if self.flows.peek(&flow, hash, now).is_some() {
-            return;
+    /// Takes up a flow that the agent before has forwarded to the backend with this `name`, and bypasses it again, unless it is over.
+    /// It may come twice. Whether it was taken up.
+    pub fn inherit(&mut self, cached: &Cached, name: &BackendName, now: Instant) -> bool {
+        let &Cached { flow, value: CachedFlow { client_mac, .. }, seen } = cached;
+        let hash = flow::hash(&flow);
+        let Some(target) = self.plan.resumed(cached, name) else { return false };
+        let is_known = self.flows.peek(&flow, hash, now).is_some();
+        let translator = self.translator.as_ref();
+        if is_known || !translator.is_none_or(|translator| translator.resume(&self.plan, cached, target)) {
+            return false;
         }
         self.adopt(flow, hash, target, seen, now);
-        if self.flows.peek(&flow, hash, now).is_some() {
-            self.begin_bypass(flow, target, seen);
+        let is_there = self.flows.peek(&flow, hash, now).is_some();
+        if is_there {
+            self.begin_bypass(flow, target, client_mac, seen);
+        } else {
+            // It is over.
+            self.free_port(&flow, target);
         }
+        is_there
     }
 
     /// What is known of `flow`, of which a packet has come that says `signal`, here or by the bypass: that knows flows which
@@ -213,26 +285,42 @@ impl<B: Bypass> Forwarder<B> {
         if found.is_some() || signal == Signal::Begin {
             return found;
         }
-        let cached = self.bypass.as_ref()?.find(flow)?;
-        let target = self.plan.target(flow, cached.address)?;
-        self.adopt(*flow, hash, target, Instant::from_nanos(cached.seen_ns), now);
+        let Cached { value, seen, .. } = self.bypass.as_ref()?.find(flow)?;
+        self.adopt(*flow, hash, value.into(), seen, now);
         self.flows.find(flow, hash, signal, now)
     }
 
     /// Remembers an established flow that was last `seen` elsewhere.
     fn adopt(&mut self, flow: Flow, hash: u64, target: Target, seen: Instant, now: Instant) {
-        let Self { flows, bypass, .. } = self;
-        let seen_elsewhere = |flow: &Flow, target| seen_by(bypass.as_ref(), flow, target);
-        if let Some(evicted) = flows.adopt(flow, hash, target, seen, now, seen_elsewhere) {
-            self.end_bypass(&evicted);
+        let (flows, elsewhere) = self.flows_and_elsewhere();
+        flows.adopt(flow, hash, target, seen, now, |flow, target| elsewhere.seen(flow, target));
+        self.settle();
+    }
+
+    /// Frees what flows have had that went.
+    fn settle(&mut self) {
+        while let Some((flow, target)) = self.flows.gone() {
+            // Another worker may have begun it anew.
+            let is_same = |cached: &Cached| Target::from(cached.value) == target;
+            if self.bypass.as_ref().and_then(|bypass| bypass.find(&flow)).as_ref().is_some_and(is_same) {
+                self.end_bypass(&flow);
+            }
+            self.free_port(&flow, target);
         }
     }
 
-    fn begin_bypass(&mut self, flow: Flow, target: Target, seen: Instant) {
+    fn free_port(&self, flow: &Flow, target: Target) {
+        if let (Some(translator), Some(nat)) = (&self.translator, self.nat(target)) {
+            translator.end(&Leg { plan: &self.plan, nat, flow, target });
+        }
+    }
+
+    fn begin_bypass(&mut self, flow: Flow, target: Target, sender: Mac, seen: Instant) {
+        let is_translated = self.nat(target).is_some();
         if let Some(bypass) = &mut self.bypass {
-            let address = address::to_map(self.plan.backends[usize::from(target.backend)].address);
-            let (backend, service) = (target.backend.into(), target.service.into());
-            bypass.put(flow, CachedFlow { seen_ns: seen.as_nanos(), address, backend, service });
+            let Target { backend, service, port } = target;
+            let client_mac = if is_translated { sender } else { Mac::default() };
+            bypass.put(Cached { flow, value: CachedFlow { backend, service, port, client_mac }, seen });
         }
     }
 
@@ -241,11 +329,37 @@ impl<B: Bypass> Forwarder<B> {
             bypass.remove(flow);
         }
     }
+
+    /// How packets to the backend of `target` are translated, if they are.
+    fn nat(&self, target: Target) -> Option<Nat> {
+        self.plan.backends[usize::from(target.backend)].nat()
+    }
+
+    fn flows_and_elsewhere(&mut self) -> (&mut Flows, Elsewhere<'_, B>) {
+        let Self { plan, flows, bypass, translator, .. } = self;
+        (flows, Elsewhere { plan, bypass: bypass.as_ref(), translator: translator.as_ref() })
+    }
 }
 
-/// When the `bypass` has last forwarded a frame of `flow` to this backend. A flow with the same ports that has another is another
-/// flow, which a worker has begun that knows better.
-fn seen_by<B: Bypass>(bypass: Option<&B>, flow: &Flow, target: Target) -> Option<Instant> {
-    let cached = bypass?.find(flow).filter(|cached| cached.backend == u32::from(target.backend))?;
-    Some(Instant::from_nanos(cached.seen_ns))
+/// Who else sees packets of flows.
+struct Elsewhere<'a, B> {
+    plan: &'a Plan,
+    bypass: Option<&'a B>,
+    translator: Option<&'a Translator>,
+}
+
+impl<B: Bypass> Elsewhere<'_, B> {
+    /// When others have seen `flow` to this backend last. A flow with the same ports that has another is another flow, which a
+    /// worker has begun that knows better.
+    fn seen(&self, flow: &Flow, target: Target) -> Option<Instant> {
+        let cached = self.bypass.and_then(|bypass| bypass.find(flow));
+        let forwarded =
+            cached.filter(|cached| Target::from(cached.value) == target).map(|cached| cached.seen);
+        let nat = self.plan.backends[usize::from(target.backend)].nat();
+        let translated = self
+            .translator
+            .zip(nat)
+            .and_then(|(translator, nat)| translator.seen(&Leg { plan: self.plan, nat, flow, target }));
+        forwarded.max(translated)
+    }
 }

@@ -8,20 +8,23 @@ use baton_common::flow::Flow;
 use super::flow;
 use super::flows::Flows;
 use super::packet::{self, Signal};
+use crate::wire::Mac;
 
-/// The flow of a frame, the hash of that, and what the frame says about it.
+/// The flow of a frame, the hash of that, what the frame says about it, and who has sent it on this link.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     pub(super) flow: Flow,
     pub(super) hash: u64,
     pub(super) signal: Signal,
+    pub(super) sender: Mac,
 }
 
 impl Head {
     /// That of `frame`, if it has one.
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
         let (flow, signal) = packet::parse(frame)?;
-        Some(Self { flow, hash: flow::hash(&flow), signal })
+        let sender = *frame.get(6..)?.first_chunk()?;
+        Some(Self { flow, hash: flow::hash(&flow), signal, sender })
     }
 }
 

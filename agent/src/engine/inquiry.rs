@@ -220,7 +220,7 @@ mod tests {
         for port in 0..count {
             let (backend, service) = (u16::from(!port.is_multiple_of(3)), port % 2);
             let flow = flow(port, [80, 443][usize::from(service)]);
-            let target = Target { backend, service };
+            let target = Target { backend, service, port: 0 };
             flows.put(flow, flow::hash(&flow), Signal::Begin, target, Instant::default(), |_, _| None);
         }
         flows
@@ -268,7 +268,7 @@ mod tests {
         let (known, looks) = answer(Question::One(flow(7, 443)), &flows);
         assert_eq!(
             (known.flows[0].target, known.flows.len(), looks),
-            (Target { backend: 1, service: 1 }, 1, 1)
+            (Target { backend: 1, service: 1, port: 0 }, 1, 1)
         );
         assert_eq!(answer(Question::One(flow(7, 80)), &flows).0.flows, []);
     }

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
-//!       (one that is goes to its backend from there)             | worker, one for each queue, which shares nothing with others
+//!       (one that is goes to its backend from there)             | worker, one for each queue; they share only the tables that XDP reads
 //!                                                               v
-//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, or tunnel -> same ring
+//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, tunnel or nat -> same ring
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //! ```
@@ -24,6 +24,7 @@ mod health;
 mod inquiry;
 mod maglev;
 mod marks;
+mod nat;
 mod packet;
 mod plan;
 mod pools;
@@ -35,13 +36,13 @@ mod tunnel;
 mod watch;
 mod worker;
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
-use std::{io, iter};
 
 use arc_swap::ArcSwap;
-use baton_common::flow::{CachedFlow, Flow};
+use baton_common::flow::{Carried, Flow};
 use tokio::sync::Notify;
 
 pub use adjustments::{Adjustment, Adjustments};
@@ -53,14 +54,17 @@ pub use head::{Head, Heads};
 pub use health::Health;
 pub use inquiry::{Filter, Known, NoAnswer};
 pub use maglev::{SLOTS, Table};
-pub use plan::{Backend, Plan};
+pub use nat::{Nat, Ports, Translations, Translator};
+pub use plan::{Backend, Plan, Way};
 pub use pools::{Condition, Pools, Resort};
 pub use traffic::{Carriage, Loss, Traffic};
 pub use tunnel::Tunnel;
 pub use watch::Checks;
 
 use crate::clock;
-use crate::datapath::{Backends, DatapathError, FlowCache, FlowHandover, Forwarded, Sockets};
+use crate::datapath::{
+    BackendName, Backends, Cached, DatapathError, FlowCache, FlowHandover, Forwarded, Heritage, Sockets,
+};
 use crate::host::neighbours::Neighbours;
 use crate::program::ProgramError;
 use crate::wire::Mac;
@@ -169,12 +173,12 @@ impl Engine {
     fn sum<'a>(
         &'a self,
         count: usize,
-        past: impl Fn(u16) -> (u64, u64),
+        past: impl Fn(u16) -> Carried,
         through: impl Fn(&'a Traffic) -> Box<dyn Iterator<Item = Carriage> + 'a>,
     ) -> Vec<Carriage> {
         let past = |number| {
-            let (frames, octets) = past(number);
-            Carriage { frames, octets, begun: 0 }
+            let Carried { frames, octets, answers, answer_octets } = past(number);
+            Carriage { frames, octets, begun: 0, answers, answer_octets }
         };
         let mut sums: Vec<Carriage> = (0..).map(past).take(count).collect();
         for traffic in &self.traffic {
@@ -202,7 +206,7 @@ impl Engine {
     }
 
     /// What XDP knows of `flow`.
-    pub fn cached(&self, flow: &Flow) -> Option<CachedFlow> {
+    pub fn cached(&self, flow: &Flow) -> Option<Cached> {
         self.cached.as_ref()?.find(flow)
     }
 
@@ -212,23 +216,28 @@ impl Engine {
     ///
     /// There is no thread for it.
     pub fn start(&self, entries: Entries) -> io::Result<()> {
-        let Entries { sockets, flow_caches, flow_handover, flows } = entries;
-        let caches = flow_caches.into_iter().map(Some).chain(iter::repeat_with(|| None));
-        let forwarder = |(traffic, cache): (&Arc<Traffic>, Option<FlowCache>)| {
-            Forwarder::new(Arc::clone(&self.plan), flows, cache, self.device_mac, Arc::clone(traffic))
+        let Entries { sockets, flow_handover, translator, translated, flows } = entries;
+        let forwarder = |(worker, traffic): (u16, &Arc<Traffic>)| {
+            let (plan, cache, traffic) = (Arc::clone(&self.plan), self.cached.clone(), Arc::clone(traffic));
+            let translator = translator.clone().map(|translator| Translator { worker, ..translator });
+            Forwarder::new(plan, flows, cache, translator, self.device_mac, traffic)
         };
-        let mut forwarders: Vec<_> = self.traffic.iter().zip(caches).map(forwarder).collect();
+        let mut forwarders: Vec<_> = (0..).zip(&self.traffic).map(forwarder).collect();
         let (ways, desks): (Vec<_>, Vec<_>) = self.traffic.iter().map(|_| Desk::new()).unzip();
         let _ = self.desks.set(Desks(ways.into()));
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
-        let interface = self.interface.clone();
+        let (plan, interface) = (Arc::clone(&self.plan), self.interface.clone());
         self.health.begin();
         let opening = move || {
             // Before the queues are waited for: XDP forwards these flows already.
-            if let Some(Err(error)) =
-                flow_handover.map(|handover| inherit(&handover, &mut forwarders, flows, &health))
-            {
-                tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
+            match flow_handover.map(|handover| inherit(&handover, translated, &plan, &mut forwarders)) {
+                Some(Ok((flows @ 1.., took))) => {
+                    tracing::info!(interface, flows, ?took, "flows of the agent before taken up");
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(interface, %error, "flows of the agent before, or of this one for the next, begin anew");
+                }
+                Some(Ok((0, _))) | None => {}
             }
             match open(&interface, forwarders, desks, sockets, &pools, &health) {
                 Ok(()) => tracing::info!(interface, "engine up"),
@@ -279,36 +288,41 @@ impl Engine {
 pub struct Entries {
     /// Where frames come from.
     pub sockets: Sockets,
-    /// Where established flows go, one for each queue; none if workers see every frame.
-    pub flow_caches: Vec<FlowCache>,
-    /// From where and to where they go when agents change; none if there are none.
+    /// From where and to where established flows go when agents change; none if there are none.
     pub flow_handover: Option<FlowHandover>,
+    /// What translates, if packets for some backends are to be translated.
+    pub translator: Option<Translator>,
+    /// The flows of the agent before that it translates already.
+    pub translated: Vec<(Cached, BackendName)>,
     /// Flows that each worker remembers.
     pub flows: usize,
 }
 
-/// Takes up the flows that the agent before has cached, each by one of `forwarders`, which remember so many `flows`, and then makes
-/// this agent's cache the one that the next agent finds.
+/// Makes this agent's cache, whose numbers are those of `plan`, the one that the next agent finds, and takes up what the agent before
+/// has cached, each flow by one of `forwarders`. How many flows that were, and how long it took.
+///
+/// In this order: a flow that this agent has given another backend must not be found with its old one by the next. If this one is
+/// killed before it is done, the flows begin anew that it has not come to.
 fn inherit(
     handover: &FlowHandover,
+    translated: Vec<(Cached, BackendName)>,
+    plan: &Plan,
     forwarders: &mut [Forwarder<FlowCache>],
-    flows: usize,
-    health: &Health,
-) -> Result<(), DatapathError> {
-    let now = clock::now();
-    // Any worker will do: another one that gets a frame finds the flow in the cache. Those of the agent before may be at work yet,
-    // and their changes make flows come twice.
+) -> Result<(u64, Duration), DatapathError> {
+    let begun = clock::now();
+    let before = handover.before()?;
+    handover.pin(plan.names())?;
+    // Any worker will do: another one that gets a frame finds the flow in the cache.
     let workers = forwarders.len() as u64;
-    for (flow, cached) in handover.before()?.iter().flat_map(FlowCache::all).take(2 * flows) {
-        if health.is_over() {
-            return Ok(());
-        }
-        let worker = usize::try_from(flow::hash(&flow) % workers.max(1)).unwrap_or_default();
+    let mut count = 0;
+    // Those that are translated by now may have ended meanwhile: they come again, and end here.
+    for (cached, name) in translated.into_iter().chain(before.iter().flat_map(Heritage::flows)) {
+        let worker = usize::try_from(flow::hash(&cached.flow) % workers.max(1)).unwrap_or_default();
         if let Some(forwarder) = forwarders.get_mut(worker) {
-            forwarder.inherit(flow, cached, now);
+            count += u64::from(forwarder.inherit(&cached, &name, begun));
         }
     }
-    handover.pin()
+    Ok((count, clock::now().saturating_since(begun)))
 }
 
 /// Opens the ring of each queue and starts its worker. None gets a frame before all can.

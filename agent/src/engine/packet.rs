@@ -11,7 +11,7 @@ use crate::wire::{IPV4, IPV6, split};
 /// The number of UDP.
 pub(super) const UDP: u8 = IpNumber::UDP.0;
 
-/// What a packet of the client says about its flow.
+/// What a packet says about its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// TCP: a connection is asked for.
@@ -22,7 +22,7 @@ pub(super) enum Signal {
     End,
     /// UDP, which says nothing.
     Datagram,
-    /// ICMP: something on the way could not deliver an answer.
+    /// ICMP: something on the way could not deliver a packet of it.
     Error,
 }
 
@@ -50,7 +50,8 @@ pub(super) fn parse(frame: &[u8]) -> Option<(Flow, Signal)> {
 /// What ICMP has before the packet that it is about.
 const ICMP_HEADER: usize = 8;
 
-/// The flow that the packet quoted by an ICMP error belongs to, which went to the client. XDP lets no other ICMP in.
+/// The flow that the packet quoted by an ICMP error belongs to, as the receiver of that would see it: of a packet to the client, or
+/// with NAT of one to a backend. XDP lets no other ICMP in.
 fn quoted(payload: &[u8]) -> Option<(Flow, Signal)> {
     let packet = payload.get(ICMP_HEADER..)?;
     let (ends, protocol, payload) = match packet.first()? >> 4 {

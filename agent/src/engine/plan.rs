@@ -8,9 +8,11 @@ use baton_common::flow::Flow;
 use baton_common::maps::{ANY_PORT, Address, FrontendKey, SOME_PORT};
 
 use super::flows::Target;
+use super::nat::Nat;
 use super::tunnel::Tunnel;
 use crate::address;
 use crate::config::{BackendConfig, Config, Forwarding, PoolConfig, ServiceConfig};
+use crate::datapath::{self, BackendName, Cached};
 use crate::host::HostError;
 use crate::host::netlink::Interface;
 
@@ -28,8 +30,44 @@ pub struct Backend {
     pub is_backup: bool,
     /// The number of its pool.
     pub pool: usize,
-    /// What its packets go through, if it need not be on the segment.
-    pub tunnel: Option<Tunnel>,
+    /// What becomes of packets that it gets.
+    pub way: Way,
+}
+
+/// How packets reach a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As they are.
+    Direct,
+    /// Wrapped.
+    Tunnel(Tunnel),
+    /// Translated.
+    Nat(Nat),
+}
+
+impl Backend {
+    /// What becomes of its packets as the XDP program needs to know it.
+    pub fn way_to_map(&self) -> datapath::Way {
+        match self.way {
+            Way::Direct => datapath::Way::Direct,
+            Way::Tunnel(tunnel) => datapath::Way::Tunnel(tunnel.to_map()),
+            Way::Nat(nat) => datapath::Way::Nat(nat.to_map(self.address)),
+        }
+    }
+
+    /// What it is to other agents.
+    fn name(&self) -> BackendName {
+        let nat = self.nat().map(|nat| nat.to_map(self.address)).unwrap_or_default();
+        BackendName { address: address::to_map(self.address), nat }
+    }
+
+    /// How its packets are translated, if they are.
+    pub const fn nat(&self) -> Option<Nat> {
+        match self.way {
+            Way::Nat(nat) => Some(nat),
+            Way::Direct | Way::Tunnel(_) => None,
+        }
+    }
 }
 
 /// The configuration of the engine.
@@ -58,13 +96,16 @@ impl Plan {
             .map(|service| ServiceConfig { pool: number(service.pool), ..service })
             .collect();
         let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
-        let of_pool = |(pool, PoolConfig { backends, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
-            let backend = |it: &BackendConfig| {
-                let &BackendConfig { address, weight, is_backup } = it;
-                Backend { address, weight, is_backup, pool, tunnel: None }
+        let of_pool =
+            |(pool, PoolConfig { backends, forwarding, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
+                let backend = |it: &BackendConfig| {
+                    let &BackendConfig { address, weight, is_backup, port } = it;
+                    let nat = Nat { source: None, port };
+                    let way = if forwarding.translates() { Way::Nat(nat) } else { Way::Direct };
+                    Backend { address, weight, is_backup, pool, way }
+                };
+                backends.iter().map(backend).collect()
             };
-            backends.iter().map(backend).collect()
-        };
         let service_at = (0..).zip(&services).flat_map(|(number, service)| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
             service.ports.numbers().map(move |port| (key(port), number))
@@ -81,38 +122,62 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// The interface has no address for an end of a tunnel, or its packets are too short.
+    /// The interface has no address for an end of a tunnel or for packets with full NAT to come from, or its packets are too short.
     pub fn of(config: &Config, interface: &Interface) -> Result<Self, HostError> {
         let of_router = |router| config.services_of(router).cloned();
         let services = config.routers_on(&interface.name).flat_map(of_router).collect();
         let is_vip = |address| config.routers.iter().any(|router| router.vips.contains(address));
         let own: Vec<IpAddr> =
             interface.addresses.iter().filter(|address| !is_vip(address)).copied().collect();
-        Self::new(&config.pools, services).tunnelled(interface, &own)
+        Self::new(&config.pools, services).from(interface, &own)
     }
 
-    /// The same with tunnels from `own` addresses of `interface` to the backends that have some.
-    fn tunnelled(mut self, interface: &Interface, own: &[IpAddr]) -> Result<Self, HostError> {
+    /// The same with tunnels and translations from `own` addresses of `interface` for the backends that have some.
+    fn from(mut self, interface: &Interface, own: &[IpAddr]) -> Result<Self, HostError> {
+        let ways = self.backends.iter().map(|backend| {
+            let source = own.iter().find(|own| scope(**own) == scope(backend.address)).copied();
+            match (self.pools[backend.pool].forwarding, backend.way) {
+                (Forwarding::Tunnel, _) => self.tunnel(backend, source, interface).map(Way::Tunnel),
+                (Forwarding::FullNat, Way::Nat(nat)) => {
+                    let no_source = || HostError::NoNatSource {
+                        interface: interface.name.clone(),
+                        backend: backend.address,
+                    };
+                    let source = Some(source.ok_or_else(no_source)?);
+                    Ok(Way::Nat(Nat { source, ..nat }))
+                }
+                (Forwarding::Direct | Forwarding::Nat | Forwarding::FullNat, way) => Ok(way),
+            }
+        });
+        let ways: Vec<Way> = ways.collect::<Result<_, _>>()?;
+        self.backends.iter_mut().zip(ways).for_each(|(backend, way)| backend.way = way);
+        Ok(self)
+    }
+
+    /// The tunnel from `source` to `backend`.
+    fn tunnel(
+        &self,
+        backend: &Backend,
+        source: Option<IpAddr>,
+        interface: &Interface,
+    ) -> Result<Tunnel, HostError> {
         // A longer one was refused before.
         let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX);
-        for backend in &mut self.backends {
-            if self.pools[backend.pool].forwarding == Forwarding::Direct {
-                continue;
-            }
-            let address = backend.address;
-            let source = own.iter().find(|own| scope(**own) == scope(address));
-            let tunnel = source.and_then(|source| Tunnel::new(*source, address, mtu));
-            let interface = || interface.name.clone();
-            let tunnel =
-                tunnel.ok_or_else(|| HostError::NoTunnelEnd { interface: interface(), backend: address })?;
-            let mut served = self.services.iter().filter(|service| service.pool == backend.pool);
-            if tunnel.longest() < LEAST_IPV6_MTU && served.any(|service| service.vip.is_ipv6()) {
-                let longest = tunnel.longest();
-                return Err(HostError::NarrowTunnel { interface: interface(), backend: address, longest });
-            }
-            backend.tunnel = Some(tunnel);
+        let (interface, backend, pool) = (interface.name.clone(), backend.address, backend.pool);
+        let Some(tunnel) = source.and_then(|source| Tunnel::new(source, backend, mtu)) else {
+            return Err(HostError::NoTunnelEnd { interface, backend });
+        };
+        let mut served = self.services.iter().filter(|service| service.pool == pool);
+        let longest = tunnel.longest();
+        if longest < LEAST_IPV6_MTU && served.any(|service| service.vip.is_ipv6()) {
+            return Err(HostError::NarrowTunnel { interface, backend, longest });
         }
-        Ok(self)
+        Ok(tunnel)
+    }
+
+    /// Whether packets to some backends are translated.
+    pub fn translates(&self) -> bool {
+        self.pools.iter().any(|pool| pool.forwarding.translates())
     }
 
     /// The numbers of the backends of `pool`.
@@ -125,10 +190,26 @@ impl Plan {
     }
 
     /// Where `flow` goes by the address of its backend, if its service has one with that.
-    pub fn target(&self, flow: &Flow, address: Address) -> Option<Target> {
+    fn target(&self, flow: &Flow, address: Address) -> Option<Target> {
         let service = self.service(flow)?;
         let pool = self.services[usize::from(service)].pool;
-        self.number_at.get(&(pool, address)).map(|backend| Target { backend: *backend, service })
+        self.number_at.get(&(pool, address)).map(|backend| Target { backend: *backend, service, port: 0 })
+    }
+
+    /// What its backends are to other agents, in the order of their numbers.
+    pub fn names(&self) -> impl Iterator<Item = BackendName> {
+        self.backends.iter().map(Backend::name)
+    }
+
+    /// Where a flow goes on that the agent before has forwarded to the backend with this `name`, if its service has one that is
+    /// reached as that was.
+    pub fn resumed(&self, cached: &Cached, name: &BackendName) -> Option<Target> {
+        let port = cached.value.port;
+        let target = self.target(&cached.flow, name.address)?;
+        let backend = &self.backends[usize::from(target.backend)];
+        let is_translated = port != 0;
+        let goes_on = backend.name() == *name && backend.nat().is_some() == is_translated;
+        goes_on.then_some(Target { port, ..target })
     }
 
     /// What the data plane has to give to the engine, each with the number of its service. VLAN sub-interfaces carry untagged
@@ -154,7 +235,7 @@ impl Plan {
     }
 }
 
-/// Addresses that can be the two ends of a tunnel have the same: their family, and whether they are of the link alone.
+/// Addresses that can be the two ends of a tunnel, or of a packet, have the same: their family, and whether they are of the link alone.
 fn scope(address: IpAddr) -> (bool, bool) {
     match address {
         IpAddr::V4(_) => (true, false),

@@ -290,7 +290,12 @@ pub(super) mod tests {
     pub(in crate::engine) fn plan(weights: &[u16], regular: usize, all_failed: AllFailed) -> Plan {
         let backend = |(number, weight): (usize, &u16)| {
             let last = u8::try_from(number).expect("few");
-            BackendConfig { address: [192, 0, 2, last].into(), weight: *weight, is_backup: number > regular }
+            BackendConfig {
+                address: [192, 0, 2, last].into(),
+                weight: *weight,
+                is_backup: number > regular,
+                port: None,
+            }
         };
         let pool = PoolConfig {
             name: "web".to_owned(),

@@ -7,19 +7,24 @@ use super::flows::Target;
 /// Why a frame was not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It is no TCP or UDP packet, or broken.
+    /// It is no TCP or UDP packet, or broken; or an ICMP error, to be translated, about a flow that is not known.
     NoFlow,
-    /// No service is there.
+    /// No service is there, and it is no answer that is to be translated.
     NoService,
     /// No backend can be had.
     NoBackend,
     /// It is too long for the tunnel to its backend. The client was told so, if it wants to know and not too many were.
     TooLong,
+    /// None of the ports that were tried for it behind NAT is free, or has room in the table of translations.
+    NoPort,
+    /// It has passed too many routers: NAT is one more.
+    Expired,
 }
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 4] = [Self::NoFlow, Self::NoService, Self::NoBackend, Self::TooLong];
+    pub const ALL: [Self; 6] =
+        [Self::NoFlow, Self::NoService, Self::NoBackend, Self::TooLong, Self::NoPort, Self::Expired];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -28,16 +33,20 @@ impl Loss {
             Self::NoService => "no-service",
             Self::NoBackend => "no-backend",
             Self::TooLong => "too-long",
+            Self::NoPort => "no-port",
+            Self::Expired => "expired",
         }
     }
 }
 
-/// Frames, their octets, and flows that have begun.
+/// Frames, their octets, flows that have begun, and answers that were translated.
 #[derive(Debug, Default)]
 struct Counter {
     frames: AtomicU64,
     octets: AtomicU64,
     begun: AtomicU64,
+    answers: AtomicU64,
+    answer_octets: AtomicU64,
 }
 
 /// What was counted for a backend or a service.
@@ -49,6 +58,10 @@ pub struct Carriage {
     pub octets: u64,
     /// Flows that have begun.
     pub begun: u64,
+    /// Frames of answers that came back this way.
+    pub answers: u64,
+    /// Octets of these, Ethernet headers included.
+    pub answer_octets: u64,
 }
 
 impl Carriage {
@@ -57,6 +70,8 @@ impl Carriage {
         self.frames += other.frames;
         self.octets += other.octets;
         self.begun += other.begun;
+        self.answers += other.answers;
+        self.answer_octets += other.answer_octets;
     }
 }
 
@@ -87,6 +102,13 @@ impl Traffic {
         for counter in self.of(target) {
             add(&counter.frames, 1);
             add(&counter.octets, octets as u64);
+        }
+    }
+
+    pub(super) fn answered(&self, target: Target, octets: usize) {
+        for counter in self.of(target) {
+            add(&counter.answers, 1);
+            add(&counter.answer_octets, octets as u64);
         }
     }
 
@@ -130,9 +152,10 @@ impl Traffic {
 }
 
 fn read(counter: &Counter) -> Carriage {
-    let [frames, octets, begun] = [&counter.frames, &counter.octets, &counter.begun];
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    Carriage { frames: read(frames), octets: read(octets), begun: read(begun) }
+    let Counter { frames, octets, begun, answers, answer_octets } = counter;
+    let [frames, octets, begun, answers, answer_octets] =
+        [frames, octets, begun, answers, answer_octets].map(|counter| counter.load(Ordering::Relaxed));
+    Carriage { frames, octets, begun, answers, answer_octets }
 }
 
 /// There is one writer: nothing can come between the two.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::plan::{Backend, Plan};
+use super::plan::{Backend, Plan, Way};
 use super::pools::{Condition, Pools, Resort};
 use crate::config::TrackerConfig;
 use crate::datapath::Backends;
@@ -79,7 +79,7 @@ impl Watch<'_> {
     /// Looks who is next on the way to the backends that need not be on the segment.
     async fn find_ways(&mut self) {
         for (backend, hop) in self.plan.backends.iter().zip(&mut self.hops) {
-            if backend.tunnel.is_none() {
+            if backend.way == Way::Direct {
                 continue;
             }
             // It is done again in any case, and what was found before is as good as nothing.
@@ -148,7 +148,7 @@ impl Watch<'_> {
                 continue;
             }
             *told = mac;
-            if let Err(error) = self.backends.set(number, mac, backend.tunnel.map(|tunnel| tunnel.to_map())) {
+            if let Err(error) = self.backends.set(number, mac, backend.way_to_map()) {
                 let (interface, address) = (self.interface, backend.address);
                 tracing::error!(interface, %address, %error, "the data plane does not know the backend");
             }

@@ -6,6 +6,7 @@ pub mod drained;
 pub mod ethtool;
 pub mod forwarding;
 pub mod gateways;
+pub mod local_ports;
 pub mod lock;
 pub mod neighbours;
 pub mod netlink;
@@ -76,6 +77,24 @@ pub enum HostError {
         backend: IpAddr,
         /// The longest packet that it would carry, in octets.
         longest: u16,
+    },
+    /// Packets that are translated have nothing to come from.
+    #[error(
+        "{interface} has no address besides the VIPs that packets to {backend} could come from: `ip address add ADDRESS/PREFIX dev {interface}`"
+    )]
+    NoNatSource {
+        /// The interface.
+        interface: String,
+        /// Where they go.
+        backend: IpAddr,
+    },
+    /// The host's own connections have nearly all ports.
+    #[error(
+        "the sysctl net.ipv4.ip_local_port_range leaves no {least} ports above 1023 for NAT: `sysctl -w net.ipv4.ip_local_port_range='32768 60999'`"
+    )]
+    NoNatPorts {
+        /// How many it takes.
+        least: usize,
     },
     /// The interface has no address to speak from.
     #[error(

@@ -20,9 +20,9 @@ use crate::address;
 use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
-use crate::datapath::{Datapath, DatapathError, ExaminedInterface, Pins, Plan};
+use crate::datapath::{BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Room};
 use crate::driver::{Event, PortParts, Router, Transmitter};
-use crate::engine::{self, Adjustments, Engine, Entries};
+use crate::engine::{self, Adjustments, Engine, Entries, Ports, Translator};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
@@ -42,17 +42,28 @@ pub(super) struct PendingEngine {
 }
 
 impl PendingEngine {
-    fn new(
-        config: &Config,
-        engine: &Arc<Engine>,
-        datapath: &mut Datapath,
-        queues: u32,
-    ) -> Result<Self, DatapathError> {
-        let cached = if config.runtime.flow_cache { queues } else { 0 };
+    fn new(config: &Config, engine: &Arc<Engine>, datapath: &mut Datapath) -> anyhow::Result<Self> {
+        let flow_handover = config.runtime.flow_cache.then(|| datapath.flow_handover()).transpose()?;
+        let translator = engine.plan.translates().then(|| {
+            let (translations, ports) = (Arc::new(datapath.translations()?), Ports::of_host()?);
+            anyhow::Ok(Translator { translations, ports, worker: 0 })
+        });
+        let translator = translator.transpose()?;
+        let mut translated = Vec::new();
+        if let (Some(translator), Some(handover)) = (&translator, &flow_handover) {
+            // Before the programs change: the kernel would reset connections whose answers XDP does not know.
+            let before = handover.before()?;
+            let goes_on = |(cached, name): &(Cached, BackendName)| {
+                let target = engine.plan.resumed(cached, name).filter(|target| target.port != 0);
+                target.is_some_and(|target| translator.resume(&engine.plan, cached, target))
+            };
+            translated.extend(before.iter().flat_map(Heritage::flows).filter(goes_on));
+        }
         let entries = Entries {
             sockets: datapath.take_engine_sockets()?,
-            flow_caches: (0..cached).map(|_| datapath.flow_cache()).collect::<Result<_, _>>()?,
-            flow_handover: config.runtime.flow_cache.then(|| datapath.flow_handover()).transpose()?,
+            flow_handover,
+            translator,
+            translated,
             flows: config.runtime.flows as usize,
         };
         Ok(Self { engine: Arc::clone(engine), entries })
@@ -91,8 +102,17 @@ pub(super) fn prepare<'a>(
     }
     undo.changes.record_interfaces(&config.interfaces())?;
     for interface in examined {
-        let (log, flows) = (config.runtime.datapath_log, config.cached_flows(interface.name()));
-        undo.datapaths.push(interface.open(netlink, log, flows)?);
+        let name = interface.name();
+        let cached = config.cached_flows(name);
+        // A flow's answers may come on any queue, and so the table is one for all.
+        let queues = Ethtool::open(name)?.receive_queues().min(MAX_QUEUES);
+        let translated =
+            if config.translates(name) { config.runtime.flows.saturating_mul(queues) } else { 0 };
+        undo.datapaths.push(interface.open(
+            netlink,
+            config.runtime.datapath_log,
+            Room { cached, translated },
+        )?);
     }
     let adjustments = Adjustments::load(&config.runtime.directory);
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
@@ -117,7 +137,7 @@ pub(super) fn prepare<'a>(
         // A queue has one socket, which the engine needs more: adverts are heard and said by the raw sockets then.
         match &port_served.engine {
             Some(engine) => {
-                pending_engines.push(PendingEngine::new(config, engine, datapath, port_served.queues)?);
+                pending_engines.push(PendingEngine::new(config, engine, datapath)?);
                 backends.push((Arc::clone(engine), interface.index, datapath.backends()?));
             }
             None => {

@@ -155,6 +155,8 @@ fn instructions(
             store_number(Half, (R2, 4), half(&target[4..])),
             store_number(Word, (R2, 6), word(&source)),
             store_number(Half, (R2, 10), half(&source[4..])),
+            // What was wrapped has had an address of the outer header there.
+            store_number(Half, (R2, 12), half(&[0x08, 0x00])),
             store_number(Half, (R2, 22), half(&[64, 17])),
             // The service of the flow.
             with(Move, R9, R8),

@@ -18,7 +18,9 @@ const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// A frame on a receive queue of the engine: it is sent to a backend with other Ethernet addresses and no other change, or counted.
 pub fn forward(octets: &[u8]) -> bool {
     let addresses = [[192, 0, 2, 11], [192, 0, 2, 12]].map(IpAddr::from);
-    let pool = pool(addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false }).to_vec());
+    let pool = pool(
+        addresses.map(|address| BackendConfig { address, weight: 1, is_backup: false, port: None }).to_vec(),
+    );
     let service = |vip: &str, protocol| ServiceConfig {
         vip: vip.parse().expect("an address"),
         protocol,
@@ -33,7 +35,7 @@ pub fn forward(octets: &[u8]) -> bool {
     let plan = Arc::new(Plan::new(&[pool], services.to_vec()));
     let pools = Pools::unknown(&plan).then(&plan, vec![Condition::Up(BACKEND_MAC); addresses.len()]);
     let traffic = Arc::new(Traffic::new(addresses.len(), plan.services.len()));
-    let mut forwarder = Forwarder::<FlowCache>::new(plan, 8, None, DEVICE_MAC, Arc::clone(&traffic));
+    let mut forwarder = Forwarder::<FlowCache>::new(plan, 8, None, None, DEVICE_MAC, Arc::clone(&traffic));
 
     let mut frame = octets.to_vec();
     let is_sent = forwarder.forward(&mut frame, &pools, Instant::from_nanos(1));

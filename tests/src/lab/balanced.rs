@@ -79,6 +79,13 @@ impl Balanced {
         Ok(write!(file, "\n{}{tables}", Self::pool("web", Backend::address_of))?)
     }
 
+    /// Has the configuration of `host` say this in its table `[runtime]`, too.
+    pub fn set_runtime(&self, host: Host, line: &str) -> Result<()> {
+        let file = self.lab.host_directory(host).join("baton.toml");
+        let text = fs::read_to_string(&file)?.replacen("[runtime]\n", &format!("[runtime]\n{line}\n"), 1);
+        Ok(fs::write(file, text)?)
+    }
+
     /// Starts the agent of `host`.
     pub fn launch(&mut self, host: Host) -> Result<()> {
         let agent = self.lab.start_baton(host)?;

@@ -1,8 +1,11 @@
 //! What is given to the engine, a service's port at an owned VIP and nothing else, and what is forwarded past it. In a test there
 //! is no socket for the engine.
 
+use std::collections::BTreeMap;
+
 use baton::clock;
 use baton_common::flow::Flow;
+use baton_common::line::WAYS;
 use baton_common::maps::{ANY_PORT, mapped};
 use baton_common::ownership::{BALANCED, NOT_ACCEPTED};
 use baton_common::verdict::Verdict::{
@@ -182,7 +185,7 @@ const ACK: u8 = 0x10;
 
 #[test]
 fn a_known_flow_goes_to_its_backend_by_other_ethernet_addresses_and_no_other_change() {
-    let mut host = forwarder();
+    let host = forwarder();
     let mut octets = 0;
     let six = traffic6(TCP, &with(&tcp(443), 13, &[ACK]));
     for frame in [flagged(ACK), flagged(ACK | 0x08), with(&flagged(ACK), DESTINATION_MAC, &DEVICE_MAC), six] {
@@ -192,18 +195,20 @@ fn a_known_flow_goes_to_its_backend_by_other_ethernet_addresses_and_no_other_cha
     }
     assert_eq!(host.carried(7), (4, octets));
     assert_eq!(host.served(Datapath::SERVICE), (4, octets));
-    let seen = host.cached_flow(flow()).expect("it is known").seen_ns;
+    let seen = host.seen_ns(flow()).expect("it is known");
     assert!((1..=clock::now().as_nanos()).contains(&seen), "{seen}");
+    host.receive(&flagged(ACK));
+    assert_eq!(host.seen_ns(flow()), Some(seen), "that was a moment ago");
 }
 
 #[test]
 fn what_begins_or_ends_a_connection_is_the_engines() {
-    let mut host = forwarder();
+    let host = forwarder();
     for flags in [0x02, 0x12, 0x11, 0x04, 0x14, 0x01] {
         assert_balanced(&host, &flagged(flags), &format!("flags {flags:02x}"));
     }
     assert_eq!(host.carried(7), (0, 0));
-    assert_eq!(host.cached_flow(flow()).expect("it is known").seen_ns, 0);
+    assert_eq!(host.seen_ns(flow()), Some(0));
 }
 
 #[test]
@@ -215,6 +220,44 @@ fn a_flow_that_is_not_known_or_whose_backend_is_not_up_is_the_engines() {
     assert_balanced(&host, &flagged(ACK), "a backend that is down");
     host.cache_flow(flow(), 16_384);
     assert_balanced(&host, &flagged(ACK), "a backend that there is not");
+}
+
+#[test]
+fn a_flow_is_known_in_whichever_of_its_lines_it_is_and_by_all_of_its_parts() {
+    for way in 0..WAYS {
+        let mut host = balancer(FOREVER, BALANCED);
+        host.set_backend(7, Some(BACKEND_MAC));
+        for other in [
+            Flow { source: mapped([203, 0, 113, 8]), ..flow() },
+            Flow { destination: mapped([192, 0, 2, 101]), ..flow() },
+            Flow { source_port: 51_516, ..flow() },
+            Flow { destination_port: 444, ..flow() },
+            Flow { protocol: UDP, ..flow() },
+        ] {
+            host.write_line_of(flow(), other, way, 2, 7);
+            assert_balanced(&host, &flagged(ACK), &format!("{other:?}"));
+        }
+        host.write_line(flow(), way, 2, 7);
+        assert_eq!(host.receive(&flagged(ACK)).counted, BTreeMap::from([(VipForwarded, 1)]), "line {way}");
+    }
+}
+
+#[test]
+fn a_line_that_is_being_written_says_nothing() {
+    let mut host = forwarder();
+    for version in [1, 3, u32::MAX] {
+        host.write_line(flow(), 0, version, 7);
+        assert_balanced(&host, &flagged(ACK), &format!("version {version}"));
+        assert_eq!(host.seen_ns(flow()), Some(0));
+    }
+    for version in [0, 4, u32::MAX - 1] {
+        host.write_line(flow(), 0, version, 7);
+        assert_eq!(
+            host.receive(&flagged(ACK)).counted,
+            BTreeMap::from([(VipForwarded, 1)]),
+            "version {version}"
+        );
+    }
 }
 
 #[test]

@@ -18,17 +18,11 @@ use nix::sched::{CloneFlags, unshare};
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
-const LRU_HASH: u32 = 9;
 const XSKMAP: u32 = 17;
 const MMAPABLE: u32 = 0x400;
 
 fn data(map: &Map) -> &MapData {
-    if let Map::Array(data)
-    | Map::HashMap(data)
-    | Map::LruHashMap(data)
-    | Map::PerCpuArray(data)
-    | Map::XskMap(data) = map
-    {
+    if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::XskMap(data) = map {
         return data;
     }
     panic!("a map of an unexpected type: {map:?}")
@@ -65,11 +59,14 @@ fn the_maps_are_what_the_contract_says() {
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::FRONTENDS, [HASH, 24, 4, 16_384, 0]),
         (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
-        (maps::FLOW_CACHE, [LRU_HASH, 40, 32, 1024, 0]),
+        (maps::FLOW_CACHE, [ARRAY, 4, 64, 1024, MMAPABLE]),
+        (maps::FLOW_BACKENDS, [ARRAY, 4, 60, 16_384, 0]),
         (maps::BACKENDS, [ARRAY, 4, 8, 16_384, 0]),
         (maps::TUNNELS, [ARRAY, 4, 40, 16_384, 0]),
-        (maps::CARRIED, [PERCPU_ARRAY, 4, 16, 16_384, 0]),
-        (maps::SERVED, [PERCPU_ARRAY, 4, 16, 8192, 0]),
+        (maps::NATS, [ARRAY, 4, 40, 16_384, 0]),
+        (maps::TRANSLATIONS, [ARRAY, 4, 128, 1024, MMAPABLE]),
+        (maps::CARRIED, [PERCPU_ARRAY, 4, 32, 16_384, 0]),
+        (maps::SERVED, [PERCPU_ARRAY, 4, 32, 8192, 0]),
         (maps::DECAP_NODES, [HASH, 16, 1, 64, 0]),
         (maps::DECAP_VIPS, [HASH, 16, 1, 8192, 0]),
         (maps::UNWRAPPED, [PERCPU_ARRAY, 4, 8, 1, 0]),

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use baton::config::{BackendConfig, Ports, Protocol, ServiceConfig};
-use baton::engine::{Bypass, Condition, Forwarder, Loss, Plan, Pools, Traffic, Tunnel};
+use baton::config::{self, BackendConfig, Protocol, ServiceConfig};
+use baton::datapath::{Cached, Translated};
+use baton::engine::{
+    Bypass, Condition, Forwarder, Loss, Plan, Pools, Ports, Traffic, Translations, Translator, Way,
+};
 use baton::vrrp::Instant;
 use baton::wire::Mac;
-use baton_common::flow::{CachedFlow, Flow};
+use baton_common::flow::Flow;
 use baton_common::maps::ACCEPT_RFC9568;
 use baton_common::ownership::BALANCED;
 use baton_tests::datapath::{Datapath, FOREVER};
@@ -31,19 +35,61 @@ pub(super) const FIN: u8 = 0x01;
 
 /// What takes the place of a flow cache.
 #[derive(Clone, Default)]
-pub(super) struct Bypassed(pub(super) Rc<RefCell<HashMap<Flow, CachedFlow>>>);
+pub(super) struct Bypassed(pub(super) Rc<RefCell<HashMap<Flow, Cached>>>);
 
 impl Bypass for Bypassed {
-    fn put(&mut self, flow: Flow, cached: CachedFlow) {
-        self.0.borrow_mut().insert(flow, cached);
+    fn put(&mut self, cached: Cached) {
+        self.0.borrow_mut().insert(cached.flow, cached);
     }
 
     fn remove(&mut self, flow: &Flow) {
         self.0.borrow_mut().remove(flow);
     }
 
-    fn find(&self, flow: &Flow) -> Option<CachedFlow> {
+    fn find(&self, flow: &Flow) -> Option<Cached> {
         self.0.borrow().get(flow).copied()
+    }
+
+    fn sweep(&mut self, _: usize, is_over: impl Fn(&Cached) -> bool) {
+        self.0.borrow_mut().retain(|_, cached| !is_over(cached));
+    }
+}
+
+/// What takes the place of the map of translations.
+#[derive(Default)]
+pub(super) struct Table(Mutex<HashMap<Flow, Translated>>);
+
+impl Table {
+    pub(super) fn all(&self) -> MutexGuard<'_, HashMap<Flow, Translated>> {
+        self.0.lock().expect("nobody panics with it")
+    }
+}
+
+impl Translations for Table {
+    fn put(&self, translated: Translated) -> bool {
+        match self.all().entry(translated.flow) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(translated);
+                true
+            }
+        }
+    }
+
+    fn remove(&self, answer: &Flow) {
+        self.all().remove(answer);
+    }
+
+    fn find(&self, answer: &Flow) -> Option<Translated> {
+        self.all().get(answer).copied()
+    }
+
+    fn note(&self, answer: &Flow, seen: Instant, client: Option<(Mac, u16)>) {
+        if let Some(translated) = self.all().get_mut(answer) {
+            let value = &mut translated.value;
+            translated.seen = seen;
+            (value.client_mac, value.worker) = client.unwrap_or((value.client_mac, value.worker));
+        }
     }
 }
 
@@ -52,6 +98,7 @@ pub(super) struct Bench {
     pub(super) plan: Arc<Plan>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) bypassed: Bypassed,
+    pub(super) translated: Arc<Table>,
     pub(super) forwarder: Forwarder<Bypassed>,
     pub(super) pools: Pools,
 }
@@ -60,29 +107,45 @@ pub(super) fn mac(backend: u8) -> Mac {
     [0x02, 0, 0, 0, 0xbe, backend]
 }
 
+/// What is for port 443 of `vip`.
+pub(super) fn service(vip: IpAddr, protocol: Protocol) -> ServiceConfig {
+    ServiceConfig { vip, protocol, ports: config::Ports::These(443..=443), pool: 0 }
+}
+
 impl Bench {
     pub(super) fn new(addresses: &[IpAddr], device_mac: Mac) -> Self {
-        Self::with_tunnel(addresses, device_mac, None)
+        Self::by(Way::Direct, addresses, device_mac)
     }
 
-    /// The same with packets for every backend through `tunnel`.
-    pub(super) fn with_tunnel(addresses: &[IpAddr], device_mac: Mac, tunnel: Option<Tunnel>) -> Self {
-        let backends =
-            addresses.iter().map(|address| BackendConfig { address: *address, weight: 1, is_backup: false });
-        let pool = pool(backends.collect());
-        let service =
-            |vip| ServiceConfig { vip, protocol: Protocol::Tcp, ports: Ports::These(443..=443), pool: 0 };
-        let mut plan = Plan::new(&[pool], [VIP, VIP6].map(service).to_vec());
-        for backend in &mut plan.backends {
-            backend.tunnel = tunnel;
-        }
+    /// The same with every backend reached in this way.
+    pub(super) fn by(way: Way, addresses: &[IpAddr], device_mac: Mac) -> Self {
+        let services = [VIP, VIP6].map(|vip| service(vip, Protocol::Tcp)).to_vec();
+        Self::serving(services, way, addresses, device_mac)
+    }
+
+    /// The same with these services.
+    pub(super) fn serving(
+        services: Vec<ServiceConfig>,
+        way: Way,
+        addresses: &[IpAddr],
+        device_mac: Mac,
+    ) -> Self {
+        let backend =
+            |address: &IpAddr| BackendConfig { address: *address, weight: 1, is_backup: false, port: None };
+        let mut plan = Plan::new(&[pool(addresses.iter().map(backend).collect())], services);
+        plan.backends.iter_mut().for_each(|backend| backend.way = way);
         let plan = Arc::new(plan);
-        let traffic = Arc::new(Traffic::new(addresses.len(), 2));
-        let bypassed = Bypassed::default();
+        let traffic = Arc::new(Traffic::new(addresses.len(), plan.services.len()));
+        let (bypassed, translated) = (Bypassed::default(), Arc::<Table>::default());
+        // The kernel has given 32768 to 60999 to the host's own connections.
+        let ports = Ports::beside(&(32_768..=60_999));
+        let translations: Arc<dyn Translations> = Arc::clone(&translated) as _;
+        let translator = matches!(way, Way::Nat(_)).then_some(Translator { translations, ports, worker: 0 });
         let bypass = Some(bypassed.clone());
-        let forwarder = Forwarder::new(Arc::clone(&plan), 1024, bypass, device_mac, Arc::clone(&traffic));
+        let forwarder =
+            Forwarder::new(Arc::clone(&plan), 1024, bypass, translator, device_mac, Arc::clone(&traffic));
         let pools = Pools::unknown(&plan);
-        let mut bench = Self { plan, traffic, bypassed, forwarder, pools };
+        let mut bench = Self { plan, traffic, bypassed, translated, forwarder, pools };
         bench.lose(&[]);
         bench
     }
@@ -116,8 +179,19 @@ impl Bench {
     }
 
     /// The backends of the flows that are bypassed.
-    pub(super) fn bypassed(&self) -> Vec<u32> {
-        self.bypassed.0.borrow().values().map(|cached| cached.backend).collect()
+    pub(super) fn bypassed(&self) -> Vec<u16> {
+        self.bypassed.0.borrow().values().map(|cached| cached.value.backend).collect()
+    }
+
+    /// Takes up what is bypassed at `before`, whose backends may have other numbers. How many flows that were.
+    pub(super) fn inherit(&mut self, before: &Self, seconds: u64) -> usize {
+        let flows = before.bypassed.0.borrow();
+        let taken_up = flows.values().filter(|cached| {
+            let name =
+                before.plan.names().nth(usize::from(cached.value.backend)).expect("it has the backend");
+            self.forwarder.inherit(cached, &name, at(seconds))
+        });
+        taken_up.count()
     }
 
     /// Looks after all flows.

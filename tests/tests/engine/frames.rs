@@ -18,7 +18,7 @@ fn a_frame_is_readdressed_and_nothing_else_of_it_changes() {
     let mut bench = Bench::new(&addresses(1), device_mac);
     let sent = bench.forward(&octets("lb-tcp-syn-vip")).expect("it is for the service");
     assert_eq!(sent, with(&expected, 0, &mac(0)));
-    let carried = Carriage { frames: 1, octets: expected.len() as u64, begun: 1 };
+    let carried = Carriage { frames: 1, octets: expected.len() as u64, begun: 1, ..Carriage::default() };
     assert_eq!(bench.traffic.per_backend().collect::<Vec<_>>(), [carried]);
     assert_eq!(bench.traffic.per_service().collect::<Vec<_>>(), [carried, Carriage::default()]);
     let tag = [(0x8100, 7)];
@@ -144,11 +144,28 @@ fn a_bypassed_flow_is_forgotten_when_nobody_sees_it_any_more() {
     for flags in [SYN, ACK] {
         assert!(bench.forward(&flagged(flags)).is_some());
     }
-    bench.bypassed.0.borrow_mut().values_mut().for_each(|cached| cached.seen_ns = at(800).as_nanos());
+    bench.bypassed.0.borrow_mut().values_mut().for_each(|cached| cached.seen = at(800));
     bench.tend(1000);
     assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![0], (1, 0)));
     bench.tend(1701);
     assert_eq!((bench.bypassed(), bench.traffic.flows()), (vec![], (0, 0)));
+}
+
+#[test]
+fn a_flow_that_no_worker_has_room_to_remember_is_bypassed_until_it_is_over() {
+    let mut bench = Bench::new(&addresses(1), [2; 6]);
+    for port in 1000..4000_u16 {
+        for flags in [SYN, ACK] {
+            let frame = with(&flagged(flags), SOURCE_PORT, &port.to_be_bytes());
+            assert!(bench.forward(&frame).is_some());
+        }
+    }
+    let (remembered, forgotten) = bench.traffic.flows();
+    assert_eq!((remembered + forgotten, bench.bypassed().len()), (0, 3000));
+    bench.tend(600);
+    assert!(bench.traffic.flows().0 <= 1024 && bench.bypassed().len() == 3000);
+    bench.tend(902);
+    assert_eq!((bench.bypassed().len(), bench.traffic.flows().0), (0, 0));
 }
 
 #[test]
@@ -160,7 +177,7 @@ fn a_bypassed_flow_whose_ports_are_used_again_after_long_is_bypassed_no_more() {
     assert!(bench.bypassed().is_empty());
 }
 
-/// Another worker's flow, or one of the agent before, whose backends had other numbers.
+/// Another worker's flow.
 #[test]
 fn a_flow_that_the_cache_knows_keeps_its_backend() {
     let mut before = Bench::new(&addresses(3), [2; 6]);
@@ -171,9 +188,7 @@ fn a_flow_that_the_cache_knows_keeps_its_backend() {
         to(&mut before, 1, flags);
     }
     let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
-    let mut turned = addresses(3);
-    turned.reverse();
-    let keeper = mac(2 - u8::try_from(number).expect("one of three"));
+    let keeper = mac(u8::try_from(number).expect("one of three"));
     for (flags, seconds, is_kept, is_bypassed) in [
         (ACK, 2, true, true),
         (FIN | ACK, 2, true, false),
@@ -181,8 +196,8 @@ fn a_flow_that_the_cache_knows_keeps_its_backend() {
         // It is over.
         (ACK, 902, false, false),
     ] {
-        let mut bench = Bench::new(&turned, [2; 6]);
-        bench.drain(usize::from(2 - u8::try_from(number).expect("one of three")));
+        let mut bench = Bench::new(&addresses(3), [2; 6]);
+        bench.drain(usize::from(number));
         *bench.bypassed.0.borrow_mut() = before.bypassed.0.borrow().clone();
         let sent = to(&mut bench, seconds, flags);
         assert_eq!(
@@ -194,6 +209,31 @@ fn a_flow_that_the_cache_knows_keeps_its_backend() {
 }
 
 #[test]
+fn a_flow_of_the_agent_before_keeps_its_backend_whatever_number_that_has() {
+    let mut before = Bench::new(&addresses(3), [2; 6]);
+    for flags in [SYN, ACK] {
+        assert!(before.forward(&flagged(flags)).is_some());
+    }
+    let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
+    let mut turned = addresses(3);
+    turned.reverse();
+    for (addresses, numbers) in [
+        (turned, vec![2 - number]),
+        (addresses(3)[..2].to_vec(), vec![number]),
+        (vec![[192, 0, 2, 9].into()], vec![]),
+    ] {
+        let numbers: Vec<u16> =
+            numbers.into_iter().filter(|number| usize::from(*number) < addresses.len()).collect();
+        let mut bench = Bench::new(&addresses, [2; 6]);
+        assert_eq!(bench.inherit(&before, 2), numbers.len());
+        assert_eq!(bench.bypassed(), numbers);
+        numbers.iter().for_each(|number| bench.drain(usize::from(*number)));
+        let sent = bench.forward_at(2, &flagged(ACK)).expect("sent");
+        assert!(numbers.iter().all(|number| u16::from(sent[5]) == *number), "{sent:02x?}");
+    }
+}
+
+#[test]
 fn a_flow_of_the_agent_before_waits_for_its_backend_while_that_is_being_found_out() {
     let mut before = Bench::new(&addresses(2), [2; 6]);
     for flags in [SYN, ACK] {
@@ -201,14 +241,11 @@ fn a_flow_of_the_agent_before_waits_for_its_backend_while_that_is_being_found_ou
     }
     let [number] = before.bypassed()[..] else { panic!("{:?}", before.bypassed()) };
     let mut bench = Bench::new(&addresses(2), [2; 6]);
-    let inherited: Vec<_> = before.bypassed.0.borrow().clone().into_iter().collect();
-    for (flow, cached) in inherited {
-        bench.forwarder.inherit(flow, cached, at(2));
-    }
+    assert_eq!(bench.inherit(&before, 2), 1);
     assert_eq!(bench.bypassed(), [number]);
-    bench.drain(number as usize);
+    bench.drain(usize::from(number));
     let mut conditions = [0, 1].map(|backend| Condition::Up(mac(backend)));
-    conditions[number as usize] = Condition::Unknown;
+    conditions[usize::from(number)] = Condition::Unknown;
     bench.pools = bench.pools.then(&bench.plan, conditions.to_vec());
     assert_eq!(bench.forward(&flagged(ACK)), None);
     bench.lose(&[]);
@@ -229,7 +266,7 @@ fn the_engine_and_the_flow_cache_send_the_same_frames() {
         let by_engine = bench.forward(&frame).expect("forwarded");
         assert!(bench.forward(&frame).is_some());
         for (flow, cached) in bench.bypassed.0.borrow().iter() {
-            host.cache_flow(*flow, cached.backend);
+            host.cache_flow(*flow, cached.value.backend);
         }
         let Outcome { action, frame: by_program, .. } = host.receive(&frame);
         assert_eq!((action, by_program), (XDP_TX, by_engine));
@@ -242,11 +279,9 @@ fn a_flow_that_is_inherited_twice_is_remembered_once_and_one_that_is_over_not_at
     for flags in [SYN, ACK] {
         assert!(before.forward(&flagged(flags)).is_some());
     }
-    let (flow, cached) =
-        before.bypassed.0.borrow().iter().map(|(flow, it)| (*flow, *it)).next().expect("one");
-    for (seconds, times, flows, bypassed) in [(2, 2, 1, vec![0]), (2000, 1, 0, vec![])] {
+    for (seconds, taken_up, flows, bypassed) in [(2, [1, 0], 1, vec![0]), (2000, [0, 0], 0, vec![])] {
         let mut next = Bench::new(&addresses(1), [2; 6]);
-        (0..times).for_each(|_| next.forwarder.inherit(flow, cached, at(seconds)));
+        assert_eq!([(); 2].map(|()| next.inherit(&before, seconds)), taken_up);
         next.tend(seconds);
         assert_eq!((next.traffic.flows(), next.bypassed()), ((flows, 0), bypassed), "after {seconds} s");
     }

@@ -10,18 +10,13 @@ use baton::control::protocol::{FlowList, Trace};
 use baton_tests::lab::{Backend, Balanced, Connection, Host, VIP, output};
 use serde_json::Value;
 
-use super::support::end;
+use super::support::{end, flows};
 
 /// The address of each backend, by what it says.
 fn addresses(setup: &Balanced) -> BTreeMap<String, IpAddr> {
     let address =
         |(number, backend): (u8, &Backend)| (backend.says(), IpAddr::from(Backend::address_of(number)));
     (1..).zip(&setup.backends).map(address).collect()
-}
-
-fn flows(setup: &Balanced, arguments: &str) -> Result<FlowList> {
-    let text = setup.ask(Host::A, &format!("flows --json{arguments}"))?;
-    serde_json::from_str::<Vec<FlowList>>(&text)?.pop().context("an engine")
 }
 
 fn trace(setup: &Balanced, host: Host, flow: &str) -> Result<Trace> {

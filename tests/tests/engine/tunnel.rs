@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use baton::engine::{Carriage, Loss, Tunnel};
+use baton::engine::{Carriage, Loss, Tunnel, Way};
 use baton::wire::Mac;
 use baton_tests::datapath::{Datapath, Outcome, XDP_DROP, XDP_TX};
 use baton_tests::frames::{octets, tagged, with};
@@ -39,7 +39,7 @@ fn over_ipv6() -> Tunnel {
 }
 
 fn bench(tunnel: Tunnel) -> Bench {
-    Bench::with_tunnel(&addresses(1), DEVICE_MAC, Some(tunnel))
+    Bench::by(Way::Tunnel(tunnel), &addresses(1), DEVICE_MAC)
 }
 
 /// A TCP segment to a VIP with so many octets of payload.
@@ -127,7 +127,7 @@ fn the_engine_and_the_flow_cache_wrap_alike() {
             let by_engine = bench.forward(&frame).expect("forwarded");
             assert!(unwrapped(&by_engine, tunnel).starts_with(&frame[14..54]));
             for (flow, cached) in bench.bypassed.0.borrow().iter() {
-                host.cache_flow(*flow, cached.backend);
+                host.cache_flow(*flow, cached.value.backend);
             }
             let Outcome { action, frame: by_program, .. } = host.receive(&frame);
             assert_eq!((action, by_program), (XDP_TX, by_engine));

@@ -45,6 +45,21 @@ fn backends_of_the_other_family_get_packets_through_tunnels_or_not_at_all() {
     );
 }
 
+#[test]
+fn translated_backends_may_serve_at_another_port_and_are_of_the_family_of_the_vip() {
+    for (word, forwarding) in [("nat", Forwarding::Nat), ("full-nat", Forwarding::FullNat)] {
+        let forward = format!("forward = \"{word}\"\n[[service]]");
+        let translated = BALANCED.replacen("[[service]]", &forward, 1);
+        let config =
+            parse(&format!("{MINIMAL}{}", translated.replace("weight = 3", "port = 8443"))).expect("valid");
+        let PoolConfig { forwarding: read, backends, .. } = &config.pools[0];
+        assert_eq!((*read, backends[0].port, backends[1].port), (forwarding, None, Some(8443)));
+        let six = translated.replace("192.0.2.11", "fd00::11").replace("192.0.2.12", "fd00::12");
+        let problems = parse(&format!("{MINIMAL}{six}")).expect_err("two families");
+        assert!(problems[0].what.contains("of another family than 192.0.2.100"), "{problems:?}");
+    }
+}
+
 /// (what is replaced in a file without mistakes, by what, line and column of the mistake, words in what, words in the remedy)
 #[test]
 fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
@@ -78,7 +93,15 @@ fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {
             "\"https:443/ a\" is no",
             "https:PORT",
         ),
-        ("[[service]]", "forward = \"nat\"\n[[service]]", (8, 11), "\"nat\" is unknown", "\"tunnel\""),
+        ("[[service]]", "forward = \"route\"\n[[service]]", (8, 11), "\"route\" is unknown", "\"full-nat\""),
+        (
+            "weight = 3",
+            "port = 8443",
+            (7, 40),
+            "packets to backend 192.0.2.12 keep their port",
+            "forward = \"nat\"",
+        ),
+        ("weight = 3", "port = 65536", (7, 73), "port 65536 is out of range", "1 to 65535"),
         ("[[service]]", "check = \"ping:1\"\n[[service]]", (8, 9), "\"ping:1\" is no check", "ping"),
         ("[[service]]", "check = \"udp:53/\"\n[[service]]", (8, 9), "\"udp:53/\" is no check", "udp:PORT"),
         (

@@ -32,6 +32,10 @@ impl Scrape {
 
         let help = "Flows that have begun to go to it, since the agent started";
         families.counters("backend_begun_flows", help, None, each(|backend| backend.begun))?;
+        let help = "Frames of its answers that were translated, since the agent started";
+        families.counters("backend_answer_frames", help, None, each(|backend| backend.answers))?;
+        let help = "Octets of these, Ethernet headers included";
+        families.counters("backend_answer_octets", help, None, each(|backend| backend.answer_octets))?;
 
         let each = |of: fn(&ServiceStatus) -> u64| self.services().map(move |(labels, it)| (labels, of(it)));
         let help = "Frames of the service that were sent to backends, since the agent started";
@@ -40,6 +44,15 @@ impl Scrape {
         families.counters("engine_service_octets", help, None, each(|service| service.octets))?;
         let help = "Flows of the service that have begun, since the agent started";
         families.counters("engine_service_begun_flows", help, None, each(|service| service.begun))?;
+        let help = "Frames of answers of the service that were translated, since the agent started";
+        families.counters("engine_service_answer_frames", help, None, each(|service| service.answers))?;
+        let help = "Octets of these, Ethernet headers included";
+        families.counters(
+            "engine_service_answer_octets",
+            help,
+            None,
+            each(|service| service.answer_octets),
+        )?;
 
         let of_engine = |engine: &EngineStatus| vec![label("interface", &engine.interface)];
         let flows = self.engines.iter().map(|engine| (of_engine(engine), engine.flows));

@@ -39,6 +39,10 @@ pub struct ServiceStatus {
     pub octets: u64,
     /// Flows that have begun.
     pub begun: u64,
+    /// Frames of answers that came back through this host, as they do with NAT.
+    pub answers: u64,
+    /// Octets of these.
+    pub answer_octets: u64,
 }
 
 /// The backends of a pool.
@@ -108,6 +112,10 @@ pub struct BackendStatus {
     pub octets: u64,
     /// Flows that have begun to go to it.
     pub begun: u64,
+    /// Frames of its answers that came back through this host, as they do with NAT.
+    pub answers: u64,
+    /// Octets of these.
+    pub answer_octets: u64,
 }
 
 /// What an engine has done until a moment; the difference of two is its load.

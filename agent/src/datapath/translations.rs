@@ -1,0 +1,72 @@
+//! What becomes of answers of backends that know nothing of the virtual addresses, as the workers and the XDP program share it.
+
+use std::mem::offset_of;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aya::Ebpf;
+use baton_common::flow::{Flow, Translation};
+use baton_common::line::{Line, Seed};
+use baton_common::maps;
+
+use super::DatapathError;
+use super::flow_cache::array_data;
+use super::lines::{Entry, LineTable};
+use crate::vrrp::Instant;
+use crate::wire::Mac;
+
+/// The flow of an answer, what becomes of it, and when a packet of it or of what it answers was last seen.
+pub type Translated = Entry<Translation>;
+
+/// The word with the client's Ethernet address and the worker.
+const CLIENT: usize = (offset_of!(Line<Translation>, value) + offset_of!(Translation, client_mac)) / 8;
+
+/// The table. No entry makes room for another one: whoever has put one in takes it out.
+pub struct TranslationTable {
+    table: LineTable<Translation>,
+    /// Whoever writes lines has this, but for the times in them.
+    writing: Mutex<()>,
+}
+
+impl TranslationTable {
+    pub(super) fn of(bpf: &Ebpf, seed: Seed) -> Result<Self, DatapathError> {
+        let table = LineTable::map(array_data(bpf, maps::TRANSLATIONS)?, seed)?;
+        Ok(Self { table, writing: Mutex::new(()) })
+    }
+
+    /// Has answers translated. `false` if another flow has the same, or if there is no room.
+    pub fn put(&self, translated: Translated) -> bool {
+        let _writing = self.lock();
+        self.table.insert(translated)
+    }
+
+    /// Ends that. A flow that is not there is what is wanted.
+    pub fn remove(&self, answer: &Flow) {
+        let _writing = self.lock();
+        self.table.remove(answer);
+    }
+
+    /// What becomes of an answer.
+    pub fn find(&self, answer: &Flow) -> Option<Translated> {
+        self.table.find(answer)
+    }
+
+    /// Notes that a packet has come; if it is the client's, from where and to which worker.
+    pub fn note(&self, answer: &Flow, seen: Instant, client: Option<(Mac, u16)>) {
+        let Some(Translated { value, .. }) = self.find(answer) else { return };
+        if let Some((mac, worker)) = client.filter(|client| *client != (value.client_mac, value.worker)) {
+            let _writing = self.lock();
+            // It may be gone by now, or another flow's.
+            if self.find(answer).is_some_and(|again| again.value == value) {
+                let [a, b, c, d, e, f] = mac;
+                let [g, h] = worker.to_ne_bytes();
+                self.table.set_word(answer, CLIENT, u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+            }
+        }
+        self.table.touch(answer, seen);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // A thread that has panicked has left the lines to say what they say.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
