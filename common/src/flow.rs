@@ -153,8 +153,10 @@ pub struct Translation {
     pub client_mac: [u8; 6],
     /// The worker that the client's packets came to last, whose port this is.
     pub worker: u16,
+    /// 1 once the client has gone on with the flow, until the backend ends it: its port is nobody else's meanwhile.
+    pub is_established: u8,
     /// Always zero.
-    pub _pad: [u8; 24],
+    pub _pad: [u8; 23],
 }
 
 const _: () = assert!(size_of::<Flow>() == 40);
@@ -168,3 +170,4 @@ const _: () = assert!(size_of::<Carried>() == 32);
 const _: () = assert!(size_of::<Line<Translation>>() == 128 && Line::<Translation>::WORDS == 16);
 const _: () =
     assert!((offset_of!(Line<Translation>, value) + offset_of!(Translation, client_mac)).is_multiple_of(8));
+const _: () = assert!(offset_of!(Translation, is_established) == offset_of!(Translation, client_mac) + 8);

@@ -3,7 +3,7 @@
 //! only, when it was last seen.
 //!
 //! A line is read under its version (a sequence lock): the version is odd while the line is written, and another one afterwards. Who
-//! meets an odd version, or another one behind what it has read than before it, knows nothing of the flow. A line that an agent was
+//! meets an odd version, or one that has changed when all is read, knows nothing of the flow. A line that an agent was
 //! writing when it was killed keeps its odd version, and says nothing to anybody.
 
 use core::mem::{offset_of, size_of};

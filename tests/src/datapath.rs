@@ -207,12 +207,12 @@ impl Datapath {
         self.array(maps::TRANSLATIONS).set(place, Plain(line), 0).expect("TRANSLATIONS has the line");
     }
 
-    /// The same with another one of the lines in which the flow is looked for, and this version.
+    /// [`cache_flow`](Self::cache_flow) with another one of the lines in which the flow is looked for, and this version.
     pub fn write_line(&mut self, flow: Flow, way: u32, version: u32, backend: u16) {
         self.write_line_of(flow, flow, way, version, backend);
     }
 
-    /// The same in a line of `flow`, but for an`other` one.
+    /// The same for another flow, in a line in which `flow` is looked for.
     pub fn write_line_of(&mut self, flow: Flow, other: Flow, way: u32, version: u32, backend: u16) {
         let value = CachedFlow { backend, service: Self::SERVICE, ..CachedFlow::default() };
         let line = Line { seen_ns: 0, flow: other, version, value };

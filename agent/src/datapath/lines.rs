@@ -38,7 +38,7 @@ impl<V> From<Line<V>> for Entry<V> {
 }
 
 /// A table, and how flows find their places in it.
-pub struct LineTable<V> {
+pub(super) struct LineTable<V> {
     lines: Lines<V>,
     seed: Seed,
 }
@@ -52,18 +52,18 @@ where
     /// # Errors
     ///
     /// It cannot be mapped into memory.
-    pub fn map(map: &MapData, seed: Seed) -> Result<Self, DatapathError> {
+    pub(super) fn map(map: &MapData, seed: Seed) -> Result<Self, DatapathError> {
         Ok(Self { lines: Lines::map(map)?, seed })
     }
 
     /// What is known of `flow`.
-    pub fn find(&self, flow: &Flow) -> Option<Entry<V>> {
+    pub(super) fn find(&self, flow: &Flow) -> Option<Entry<V>> {
         self.places(flow).find_map(|place| self.lines.of(place, flow)).map(|(_, entry)| entry)
     }
 
     /// Puts `entry` in, in place of what is known of its flow, unless all lines that it may have belong to flows that were seen
     /// lately, or are being written.
-    pub fn put(&self, entry: Entry<V>) {
+    pub(super) fn put(&self, entry: Entry<V>) {
         let candidates = self.places(&entry.flow).filter_map(|place| {
             let (head, line) = self.lines.read(place)?;
             Some((Claim::of(&line, &entry)?, place, head))
@@ -80,7 +80,7 @@ where
 
     /// Puts `entry` into a free line, unless its flow is known or no line that it may have is free. Whether it did. Nobody else may
     /// write the table meanwhile.
-    pub fn insert(&self, entry: Entry<V>) -> bool {
+    pub(super) fn insert(&self, entry: Entry<V>) -> bool {
         let mut free = None;
         for place in self.places(&entry.flow) {
             let Some((head, line)) = self.lines.read(place) else { continue };
@@ -95,24 +95,24 @@ where
     }
 
     /// Notes when `flow` was seen, as the program does.
-    pub fn touch(&self, flow: &Flow, seen: Instant) {
+    pub(super) fn touch(&self, flow: &Flow, seen: Instant) {
         self.set_word(flow, Line::<V>::SEEN, seen.as_nanos());
     }
 
     /// Writes one word of the line of `flow`, which needs no other version. Nobody else may write the table meanwhile.
-    pub fn set_word(&self, flow: &Flow, number: usize, word: u64) {
+    pub(super) fn set_word(&self, flow: &Flow, number: usize, word: u64) {
         if let Some(place) = self.places(flow).find(|place| self.lines.of(*place, flow).is_some()) {
             self.lines.word(place, number).store(word, Ordering::Relaxed);
         }
     }
 
     /// How many lines there are.
-    pub fn lines(&self) -> u32 {
+    pub(super) fn lines(&self) -> u32 {
         self.lines.count()
     }
 
     /// Forgets the flow in the line with this number, if it `is_over`.
-    pub fn remove_if(&self, place: u32, is_over: impl Fn(&Entry<V>) -> bool) {
+    pub(super) fn remove_if(&self, place: u32, is_over: impl Fn(&Entry<V>) -> bool) {
         if let Some((_, line)) = self.lines.read(place) {
             let entry = line.into();
             if line.flow != Flow::NONE && is_over(&entry) {
@@ -122,7 +122,7 @@ where
     }
 
     /// Forgets `flow`.
-    pub fn remove(&self, flow: &Flow) {
+    pub(super) fn remove(&self, flow: &Flow) {
         self.free(flow, self.places(flow));
     }
 

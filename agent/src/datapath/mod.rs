@@ -38,7 +38,6 @@ pub use examined::ExaminedInterface;
 pub use flow_cache::{BackendName, Backends, Cached, FlowCache, FlowHandover, Forwarded, Heritage, Way};
 pub use hook::Hook;
 pub use leases::Leases;
-pub use lines::{Entry as LineEntry, LineTable};
 pub use pins::Pins;
 pub use translations::{Translated, TranslationTable};
 

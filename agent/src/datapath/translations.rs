@@ -20,6 +20,9 @@ pub type Translated = Entry<Translation>;
 /// The word with the client's Ethernet address and the worker.
 const CLIENT: usize = (offset_of!(Line<Translation>, value) + offset_of!(Translation, client_mac)) / 8;
 
+/// The word with what there is of it beside.
+const STANDING: usize = CLIENT + 1;
+
 /// The table. No entry makes room for another one: whoever has put one in takes it out.
 pub struct TranslationTable {
     table: LineTable<Translation>,
@@ -37,6 +40,26 @@ impl TranslationTable {
     pub fn put(&self, translated: Translated) -> bool {
         let _writing = self.lock();
         self.table.insert(translated)
+    }
+
+    /// Has answers translated for another flow than the `known` one, unless that is not as it was. Whether it did.
+    pub fn replace(&self, known: &Translated, translated: Translated) -> bool {
+        let _writing = self.lock();
+        let is_same = |now: Translated| now.value == known.value && now.seen == known.seen;
+        let is_there = self.find(&known.flow).is_some_and(is_same);
+        if is_there {
+            self.table.put(translated);
+        }
+        is_there
+    }
+
+    /// Notes whether the client goes on with the flow.
+    pub fn establish(&self, answer: &Flow, is_established: bool) {
+        let standing = u8::from(is_established);
+        if self.find(answer).is_some_and(|known| known.value.is_established != standing) {
+            let _writing = self.lock();
+            self.table.set_word(answer, STANDING, u64::from_ne_bytes([standing, 0, 0, 0, 0, 0, 0, 0]));
+        }
     }
 
     /// Ends that. A flow that is not there is what is wanted.

@@ -201,7 +201,7 @@ impl<B: Bypass> Forwarder<B> {
 
     fn backend_of(&mut self, head: &Head, pools: &Pools, now: Instant) -> Result<(Target, Mac), Loss> {
         let &Head { flow, hash, signal, sender } = head;
-        let found = self.find(&flow, hash, signal, now);
+        let found = self.find(&flow, hash, signal, now).filter(|found| self.has_port(&flow, found.target));
         let choice = {
             let Self { plan, schedulers, flows, .. } = self;
             let choose = |pool| {
@@ -241,19 +241,36 @@ impl<B: Bypass> Forwarder<B> {
         // What an earlier connection with the same ends has had, or this one with a backend that is lost.
         self.settle();
         self.end_bypass(&flow);
-        let port = match (&self.translator, self.nat(chosen)) {
-            (Some(translator), Some(nat)) => {
-                let leg = Leg { plan: &self.plan, nat, flow: &flow, target: chosen };
-                translator.begin(&leg, sender, now)?
-            }
-            (None, _) | (_, None) => 0,
-        };
+        let port = self.port_for(&flow, chosen, sender, now)?;
         let target = Target { port, ..chosen };
         self.traffic.begun(target);
         let (flows, elsewhere) = self.flows_and_elsewhere();
         flows.put(flow, hash, signal, target, now, |flow, target| elsewhere.seen(flow, target));
         self.settle();
         Ok(target)
+    }
+
+    /// The port that packets of `flow` come from at the backend that was `chosen` for it; 0 if they are not translated.
+    fn port_for(&mut self, flow: &Flow, chosen: Target, sender: Mac, now: Instant) -> Result<u16, Loss> {
+        let Self { plan, bypass, translator: Some(translator), .. } = self else { return Ok(0) };
+        let Some(nat) = plan.backends[usize::from(chosen.backend)].nat() else { return Ok(0) };
+        let leg = Leg { plan, nat, flow, target: chosen };
+        if let Some(port) = translator.begin(&leg, sender, now) {
+            return Ok(port);
+        }
+        let loser = translator.loser(&leg, now).ok_or(Loss::NoPort)?;
+        // Before the port is another's: no packet of it is to come from there any more.
+        if let Some(bypass) = bypass {
+            bypass.remove(&loser.value.flow);
+        }
+        translator.take_over(&leg, &loser, sender, now).ok_or(Loss::NoPort)
+    }
+
+    /// Whether packets of `flow` may go on as they did: another one may have got its port.
+    fn has_port(&self, flow: &Flow, target: Target) -> bool {
+        let leg = |nat| Leg { plan: &self.plan, nat, flow, target };
+        let translation = self.translator.as_ref().zip(self.nat(target));
+        translation.is_none_or(|(translator, nat)| translator.has_port(&leg(nat)))
     }
 
     /// Takes up a flow that the agent before has forwarded to the backend with this `name`, and bypasses it again, unless it is over.
@@ -316,11 +333,18 @@ impl<B: Bypass> Forwarder<B> {
     }
 
     fn begin_bypass(&mut self, flow: Flow, target: Target, sender: Mac, seen: Instant) {
-        let is_translated = self.nat(target).is_some();
+        let translation = self.translator.as_ref().zip(self.nat(target));
+        let client_mac = translation.map(|_| sender).unwrap_or_default();
+        if let Some((translator, nat)) = translation {
+            translator.establish(&Leg { plan: &self.plan, nat, flow: &flow, target });
+        }
         if let Some(bypass) = &mut self.bypass {
             let Target { backend, service, port } = target;
-            let client_mac = if is_translated { sender } else { Mac::default() };
             bypass.put(Cached { flow, value: CachedFlow { backend, service, port, client_mac }, seen });
+        }
+        // Another worker may have given its port away meanwhile.
+        if !self.has_port(&flow, target) {
+            self.end_bypass(&flow);
         }
     }
 

@@ -86,6 +86,17 @@ pub(super) struct Ready<'a> {
     pub(super) adjustments: Adjustments,
 }
 
+/// The flows that there is to be room for in the data plane of `interface`.
+fn room(config: &Config, interface: &str) -> anyhow::Result<Room> {
+    let cached = config.cached_flows(interface);
+    if !config.translates(interface) {
+        return Ok(Room { cached, translated: 0 });
+    }
+    // Answers may come on any queue, and so the table is one for all.
+    let queues = Ethtool::open(interface)?.receive_queues().min(MAX_QUEUES);
+    Ok(Room { cached, translated: config.runtime.flows.saturating_mul(queues) })
+}
+
 /// Puts the programs on every interface, and opens all that the election and its service need. What programs of an
 /// earlier run guard stays as it is, and an agent that still works with them is not disturbed; [`switch`] takes the plans for
 /// what it becomes.
@@ -102,17 +113,8 @@ pub(super) fn prepare<'a>(
     }
     undo.changes.record_interfaces(&config.interfaces())?;
     for interface in examined {
-        let name = interface.name();
-        let cached = config.cached_flows(name);
-        // A flow's answers may come on any queue, and so the table is one for all.
-        let queues = Ethtool::open(name)?.receive_queues().min(MAX_QUEUES);
-        let translated =
-            if config.translates(name) { config.runtime.flows.saturating_mul(queues) } else { 0 };
-        undo.datapaths.push(interface.open(
-            netlink,
-            config.runtime.datapath_log,
-            Room { cached, translated },
-        )?);
+        let room = room(config, interface.name())?;
+        undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log, room)?);
     }
     let adjustments = Adjustments::load(&config.runtime.directory);
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));

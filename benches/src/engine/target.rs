@@ -45,7 +45,6 @@ impl Target {
 /// A system under some conditions.
 type Side = (System, Conditions);
 
-/// How often the cost of one goes into that of the other; by how much it is above that; and the same of frames per second.
 fn cost_by(one: &Sample, other: &Sample) -> f64 {
     one.cost_ns() / other.cost_ns()
 }

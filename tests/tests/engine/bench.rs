@@ -76,6 +76,21 @@ impl Translations for Table {
         }
     }
 
+    fn replace(&self, known: &Translated, translated: Translated) -> bool {
+        let mut all = self.all();
+        let is_there = all.get(&known.flow) == Some(known);
+        if is_there {
+            all.insert(known.flow, translated);
+        }
+        is_there
+    }
+
+    fn establish(&self, answer: &Flow, is_established: bool) {
+        if let Some(translated) = self.all().get_mut(answer) {
+            translated.value.is_established = is_established.into();
+        }
+    }
+
     fn remove(&self, answer: &Flow) {
         self.all().remove(answer);
     }

@@ -17,7 +17,7 @@ use etherparse::{
 };
 use proptest::prelude::*;
 
-use super::bench::{ACK, Bench, FIN, SYN, VIP, VIP6, addresses, host, mac, service};
+use super::bench::{ACK, Bench, FIN, SYN, VIP, VIP6, addresses, at, host, mac, service};
 
 pub(super) const DEVICE_MAC: Mac = [2, 0, 0, 0, 0, 1];
 pub(super) const CLIENT_MAC: Mac = [2, 0, 0, 0, 0, 3];
@@ -501,6 +501,78 @@ fn every_flow_to_a_backend_has_a_port_of_its_own_until_there_are_no_more() {
     bench.translated.all().retain(|answer, _| answer.destination_port % 16 != 0);
     let (source, _) = ends(&bench.forward(&syn).expect("sent"));
     assert_eq!(source.1 % 16, 0);
+}
+
+/// All ports but one in 128 or so are those of established flows.
+fn nearly_full(bench: &Bench, places: Places) {
+    let established = Translation { is_established: 1, ..Translation::default() };
+    for port in 1024..32_768 {
+        let ends = [places.backend, places.host].map(baton::address::to_map);
+        let flow = Flow {
+            source: ends[0],
+            destination: ends[1],
+            source_port: 443,
+            destination_port: port,
+            protocol: 6,
+            _pad: [0; 3],
+        };
+        let value = if port % 64 == 0 { Translation::default() } else { established };
+        bench.translated.all().insert(flow, Translated { flow, value, seen: at(100) });
+    }
+}
+
+#[test]
+fn a_flood_of_half_open_connections_keeps_ports_from_nobody_but_itself() {
+    let places = places(false);
+    let mut bench = bench(places, Some(places.host), None);
+    nearly_full(&bench, places);
+    let from = |port| frame(Kind::Tcp(SYN), (places.client.0, port), places.vip, &[]);
+    assert_eq!(bench.forward_at(102, &from(1)), None, "a client may go on within a second or two");
+    let (first, _) = ends(&bench.forward_at(103, &from(2)).expect("sent"));
+    assert_eq!(first.1 % 64, 0, "that of a connection with which nobody went on");
+    // What goes on is nobody else's to have, however long it is silent.
+    let ack = frame(Kind::Tcp(ACK), (places.client.0, 2), places.vip, &[]);
+    assert_eq!(ends(&bench.forward_at(103, &ack).expect("sent")).0, first);
+    for port in 3..2000 {
+        if let Some(sent) = bench.forward_at(110, &from(port)) {
+            let (source, _) = ends(&sent);
+            assert!(source.1 % 64 == 0 && source != first, "{source:?}");
+        }
+    }
+    assert_eq!(ends(&bench.forward_at(111, &ack).expect("sent")).0, first);
+}
+
+#[test]
+fn who_has_lost_its_port_gets_another_or_none_but_never_that_of_another_flow() {
+    let places = places(false);
+    let mut bench = bench(places, Some(places.host), None);
+    let asked = |flags| frame(Kind::Tcp(flags), places.client, places.vip, &[]);
+    let (source, destination) = ends(&bench.forward_at(1, &asked(SYN)).expect("sent"));
+    let other = Flow { source_port: 9, ..bench.translated.all().values().next().expect("one").value.flow };
+    bench.translated.all().values_mut().for_each(|translated| translated.value.flow = other);
+    for _ in 0..2 {
+        let (again, _) = ends(&bench.forward_at(2, &asked(ACK)).expect("sent"));
+        assert_ne!(again, source);
+    }
+    let answer = bench.forward_at(2, &frame(Kind::Tcp(ACK), destination, source, &[])).expect("sent");
+    assert_eq!(ends(&answer).1, (places.client.0, 9));
+}
+
+#[test]
+fn a_connection_that_the_backend_has_ended_gives_its_port_to_who_needs_it() {
+    let places = places(false);
+    let mut bench = bench(places, Some(places.host), None);
+    let asked = |flags| frame(Kind::Tcp(flags), places.client, places.vip, &[]);
+    bench.forward_at(1, &asked(SYN)).expect("sent");
+    let (source, destination) = ends(&bench.forward_at(1, &asked(ACK)).expect("sent"));
+    let standing =
+        |bench: &Bench| bench.translated.all().values().map(|it| it.value.is_established).sum::<u8>();
+    assert_eq!((standing(&bench), bench.bypassed()), (1, vec![0]));
+    assert!(bench.forward_at(2, &frame(Kind::Tcp(FIN | ACK), destination, source, &[])).is_some());
+    assert_eq!(standing(&bench), 0);
+    // It may have more to say.
+    assert!(bench.forward_at(2, &asked(ACK)).is_some());
+    assert_eq!(standing(&bench), 1);
 }
 
 proptest! {

@@ -14,6 +14,7 @@ mod rewrite;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton_common::flow::{CachedFlow, Flow, Translation};
 
@@ -55,6 +56,10 @@ impl Nat {
 pub trait Translations: Send + Sync {
     /// Has answers translated. `false` if another flow has the same, or if there is no room.
     fn put(&self, translated: Translated) -> bool;
+    /// Has answers translated for another flow than the `known` one, unless that is not as it was. Whether it did.
+    fn replace(&self, known: &Translated, translated: Translated) -> bool;
+    /// Notes whether the client goes on with the flow.
+    fn establish(&self, answer: &Flow, is_established: bool);
     /// Ends that. A flow that is not there is what is wanted.
     fn remove(&self, answer: &Flow);
     /// What becomes of an answer.
@@ -66,6 +71,14 @@ pub trait Translations: Send + Sync {
 impl Translations for TranslationTable {
     fn put(&self, translated: Translated) -> bool {
         Self::put(self, translated)
+    }
+
+    fn replace(&self, known: &Translated, translated: Translated) -> bool {
+        Self::replace(self, known, translated)
+    }
+
+    fn establish(&self, answer: &Flow, is_established: bool) {
+        Self::establish(self, answer, is_established);
     }
 
     fn remove(&self, answer: &Flow) {
@@ -80,6 +93,9 @@ impl Translations for TranslationTable {
         Self::note(self, answer, seen, client);
     }
 }
+
+/// How long a flow that is not established keeps its port from others who need it: a client asks again after a second.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What translates, for one worker.
 #[derive(Clone)]
@@ -140,39 +156,81 @@ impl Ends {
 }
 
 impl Translator {
-    /// The port that packets of a new flow come from at the backend, whose answers are translated from now on.
-    ///
-    /// # Errors
-    ///
-    /// All that were tried belong to other flows to that backend, or have no room in the table.
-    pub(super) fn begin(&self, leg: &Leg<'_>, client_mac: Mac, now: Instant) -> Result<u16, Loss> {
+    /// The port that packets of a new flow come from at the backend, whose answers are translated from now on; `None` if all that
+    /// were tried belong to other flows to that backend, or have no room in the table.
+    pub(super) fn begin(&self, leg: &Leg<'_>, client_mac: Mac, now: Instant) -> Option<u16> {
+        self.ports_for(leg).find(|port| self.take(leg, *port, client_mac, now))
+    }
+
+    fn ports_for(&self, leg: &Leg<'_>) -> impl Iterator<Item = u16> {
         // The client's own, which is nobody else's at its address as a rule.
         let own = leg.nat.source.is_none().then_some(leg.flow.source_port).filter(|port| *port != 0);
-        let mut tried = own.into_iter().chain(self.ports.for_flow(flow::hash(leg.flow)));
-        tried.find(|port| self.take(leg, *port, client_mac, now)).ok_or(Loss::NoPort)
+        own.into_iter().chain(self.ports.for_flow(flow::hash(leg.flow)))
+    }
+
+    /// Of the flows that have the ports which a new one might have, the one to give way: with which its client has not gone on, or
+    /// which the backend has ended, some time ago. So a flood of flows of one packet each keeps ports from nobody but itself.
+    pub(super) fn loser(&self, leg: &Leg<'_>, now: Instant) -> Option<Translated> {
+        let known = self.ports_for(leg).filter_map(|port| self.translations.find(&leg.answer(port)));
+        let given_up = known.filter(|known| known.value.is_established == 0 && known.seen + PATIENCE <= now);
+        given_up.min_by_key(|known| known.seen)
+    }
+
+    /// The port of `loser`, which is the flow's from now on; `None` if that has changed.
+    pub(super) fn take_over(
+        &self,
+        leg: &Leg<'_>,
+        loser: &Translated,
+        client_mac: Mac,
+        now: Instant,
+    ) -> Option<u16> {
+        let value = self.translation(leg, client_mac);
+        let translated = Translated { flow: loser.flow, value, seen: now };
+        self.translations.replace(loser, translated).then_some(loser.flow.destination_port)
+    }
+
+    fn translation(&self, leg: &Leg<'_>, client_mac: Mac) -> Translation {
+        let (Target { backend, service, .. }, worker) = (leg.target, self.worker);
+        Translation { backend, service, flow: *leg.flow, client_mac, worker, ..Translation::default() }
     }
 
     /// Has answers to this port translated, unless it is another flow's. Another worker, or the agent before, may have had it done.
     fn take(&self, leg: &Leg<'_>, port: u16, client_mac: Mac, seen: Instant) -> bool {
-        let (Target { backend, service, .. }, worker) = (leg.target, self.worker);
-        let value = Translation { backend, service, flow: *leg.flow, client_mac, worker, _pad: [0; 24] };
-        let flow = leg.answer(port);
+        let (flow, value) = (leg.answer(port), self.translation(leg, client_mac));
         if self.translations.put(Translated { flow, value, seen }) {
             return true;
         }
-        let is_same = |known: Translated| Translation { client_mac, worker, ..known.value } == value;
-        let is_ours = self.translations.find(&flow).is_some_and(is_same);
+        let is_same = |known: &Translated| {
+            let Translation { backend, service, flow, .. } = known.value;
+            (backend, service, flow) == (value.backend, value.service, value.flow)
+        };
+        let is_ours = self.translations.find(&flow).as_ref().is_some_and(is_same);
         if is_ours {
-            self.translations.note(&flow, seen, Some((client_mac, worker)));
+            self.translations.note(&flow, seen, Some((client_mac, self.worker)));
         }
         is_ours
+    }
+
+    /// Whether the flow still has its port.
+    pub(super) fn has_port(&self, leg: &Leg<'_>) -> bool {
+        self.find(leg).is_some()
+    }
+
+    /// Notes that the client goes on with the flow.
+    pub(super) fn establish(&self, leg: &Leg<'_>) {
+        self.translations.establish(&leg.answer(leg.target.port), true);
     }
 
     /// Has answers of a flow that the agent before has translated go on to be so. Whether its port is free.
     pub fn resume(&self, plan: &Plan, cached: &Cached, target: Target) -> bool {
         let &Cached { ref flow, value: CachedFlow { client_mac, .. }, seen } = cached;
         let Some(nat) = plan.backends[usize::from(target.backend)].nat() else { return true };
-        self.take(&Leg { plan, nat, flow, target }, target.port, client_mac, seen)
+        let leg = Leg { plan, nat, flow, target };
+        let is_free = self.take(&leg, target.port, client_mac, seen);
+        if is_free {
+            self.establish(&leg);
+        }
+        is_free
     }
 
     /// Frees the port of a flow that is over here, if it is not another's, nor the flow another worker's by now.
@@ -237,6 +295,9 @@ impl Translator {
         } else {
             translate(frame, &ends)?;
             self.translations.note(answer, now, None);
+            if signal == Signal::End {
+                self.translations.establish(answer, false);
+            }
         }
         Ok(translation)
     }
