@@ -206,7 +206,7 @@ impl Ip {
 }
 
 /// Where the source is in an IPv4 header.
-const IPV4_SOURCE: usize = 12;
+pub(crate) const IPV4_SOURCE: usize = 12;
 
 /// The source of the packet behind `link`.
 #[inline(always)]

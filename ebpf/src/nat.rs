@@ -8,15 +8,14 @@ use baton_common::vrid::Family;
 use crate::balance::{self, Quoted, TCP, UDP};
 use crate::checksum::Sum;
 use crate::classify::{ETH_DESTINATION, ETH_SOURCE, Link};
-use crate::ip::{self, Ip, SOURCE};
+use crate::ip::{self, IPV4_SOURCE, Ip, SOURCE};
 use crate::lines::FlowKey;
 use crate::maps::{self, KnownAnswer, KnownFlow};
 use crate::packet::Frame;
 
-/// Where the TTL is in an IPv4 header, its checksum, and its addresses; and the Hop Limit of IPv6.
+/// Where the TTL is in an IPv4 header, and its checksum; and the Hop Limit of IPv6.
 const TTL: usize = 8;
 const HEADER_CHECKSUM: usize = 10;
-const ADDRESSES: usize = 12;
 const HOP_LIMIT: usize = 7;
 
 /// Where the checksum is in a TCP header, and in that of UDP.
@@ -176,7 +175,7 @@ fn translate<const FAMILY: u8>(ctx: &XdpContext, link: &Link, ends: &Ends) -> Op
 #[inline(always)]
 fn readdress<const FAMILY: u8>(ctx: &XdpContext, link: &Link, ends: &Ends) -> Option<Sum> {
     let [source, destination] = &ends.addresses;
-    let (first, octets) = if FAMILY == Family::Ipv6 as u8 { (SOURCE, 16) } else { (ADDRESSES, 4) };
+    let (first, octets) = if FAMILY == Family::Ipv6 as u8 { (SOURCE, 16) } else { (IPV4_SOURCE, 4) };
     let mut change = Sum::new();
     if !ends.keeps_source {
         change = replace::<FAMILY>(ctx, link.payload + first, source)?.plus(change);

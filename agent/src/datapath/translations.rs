@@ -20,7 +20,7 @@ pub type Translated = Entry<Translation>;
 /// The word with the client's Ethernet address and the worker.
 const CLIENT: usize = (offset_of!(Line<Translation>, value) + offset_of!(Translation, client_mac)) / 8;
 
-/// The word with what there is of it beside.
+/// The word behind it, which says whether the flow is established.
 const STANDING: usize = CLIENT + 1;
 
 /// The table. No entry makes room for another one: whoever has put one in takes it out.
@@ -56,8 +56,13 @@ impl TranslationTable {
     /// Notes whether the client goes on with the flow.
     pub fn establish(&self, answer: &Flow, is_established: bool) {
         let standing = u8::from(is_established);
-        if self.find(answer).is_some_and(|known| known.value.is_established != standing) {
-            let _writing = self.lock();
+        let Some(Translated { value, .. }) = self.find(answer) else { return };
+        if value.is_established == standing {
+            return;
+        }
+        let _writing = self.lock();
+        // As in `note`.
+        if self.find(answer).is_some_and(|again| again.value.flow == value.flow) {
             self.table.set_word(answer, STANDING, u64::from_ne_bytes([standing, 0, 0, 0, 0, 0, 0, 0]));
         }
     }
@@ -79,7 +84,7 @@ impl TranslationTable {
         if let Some((mac, worker)) = client.filter(|client| *client != (value.client_mac, value.worker)) {
             let _writing = self.lock();
             // It may be gone by now, or another flow's.
-            if self.find(answer).is_some_and(|again| again.value == value) {
+            if self.find(answer).is_some_and(|again| again.value.flow == value.flow) {
                 let [a, b, c, d, e, f] = mac;
                 let [g, h] = worker.to_ne_bytes();
                 self.table.set_word(answer, CLIENT, u64::from_ne_bytes([a, b, c, d, e, f, g, h]));

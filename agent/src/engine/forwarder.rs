@@ -341,10 +341,10 @@ impl<B: Bypass> Forwarder<B> {
         if let Some(bypass) = &mut self.bypass {
             let Target { backend, service, port } = target;
             bypass.put(Cached { flow, value: CachedFlow { backend, service, port, client_mac }, seen });
-        }
-        // Another worker may have given its port away meanwhile.
-        if !self.has_port(&flow, target) {
-            self.end_bypass(&flow);
+            // Another worker may have given its port away meanwhile.
+            if !self.has_port(&flow, target) {
+                self.end_bypass(&flow);
+            }
         }
     }
 

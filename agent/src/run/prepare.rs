@@ -52,7 +52,8 @@ impl PendingEngine {
         let mut translated = Vec::new();
         if let (Some(translator), Some(handover)) = (&translator, &flow_handover) {
             // Before the programs change: the kernel would reset connections whose answers XDP does not know.
-            let before = handover.before()?;
+            // Where they cannot be read they begin anew, which is said when the engine starts.
+            let before = handover.before().ok().flatten();
             let goes_on = |(cached, name): &(Cached, BackendName)| {
                 let target = engine.plan.resumed(cached, name).filter(|target| target.port != 0);
                 target.is_some_and(|target| translator.resume(&engine.plan, cached, target))

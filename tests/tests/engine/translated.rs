@@ -33,7 +33,7 @@ fn translated(forward: &str, flow_cache: bool) -> Result<Balanced> {
     for host in Host::NODES {
         setup
             .configure(host, &format!("forward = \"{forward}\"\ncheck = \"http:80/\"\n{}", Balanced::WEB))?;
-        // Few: the kernel stands still for longer than a lease of these nodes when a restart makes large tables.
+        // Few: in restarts that make large tables nodes with such short leases have lost the VIP, as the README says.
         setup.set_runtime(host, &format!("flow_cache = {flow_cache}\nflows = 4096"))?;
         setup.start(host)?;
     }
