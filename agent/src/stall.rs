@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use crate::host::cpus;
 
 /// All memory of the agent is locked, and the threads do next to nothing.
 const STACK: usize = 64 * 1024;
@@ -36,9 +35,7 @@ impl StallWatch {
     ///
     /// The process may not have as many threads.
     pub fn start() -> io::Result<Self> {
-        let allowed = sched_getaffinity(Pid::from_raw(0))?;
-        let cpus: Vec<usize> =
-            (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or_default()).collect();
+        let cpus = cpus::allowed();
         let shared = Arc::new(Shared {
             asked: AtomicU32::new(0),
             answered: cpus.iter().map(|_| AtomicU32::new(0)).collect(),
@@ -75,11 +72,8 @@ impl StallWatch {
 
 impl Shared {
     fn answer(&self, index: usize, cpu: usize) {
-        let mut set = CpuSet::new();
         // A thread that cannot be bound answers for whatever CPU it is on.
-        if set.set(cpu).is_ok() {
-            let _ = sched_setaffinity(Pid::from_raw(0), &set);
-        }
+        cpus::stay_on(cpu);
         while !self.stopping.load(Ordering::Relaxed) {
             self.answered[index].store(self.asked.load(Ordering::Relaxed), Ordering::Relaxed);
             thread::park();

@@ -73,8 +73,9 @@ pub struct NamedBackend {
     pub address: Address,
     /// What its packets get in the place of what they have: another translation would be another flow to it. Zeroes for nothing.
     pub nat: Nat,
-    /// The kernel's id of the flow cache in which it has the number: the pins of two agents may be met side by side.
-    pub cache: u32,
+    /// The kernel's ids of the flow cache in which it has the number, and of the flows beside that: the pins of two agents may be
+    /// met side by side.
+    pub cache: [u32; 2],
 }
 
 /// A backend as the XDP program needs to know it. Read and written as one word.
@@ -161,13 +162,13 @@ pub struct Translation {
 
 const _: () = assert!(size_of::<Flow>() == 40);
 const _: () = assert!(size_of::<CachedFlow>() == 12);
-const _: () = assert!(size_of::<Line<CachedFlow>>() == 64 && Line::<CachedFlow>::WORDS == 8);
-const _: () = assert!(size_of::<NamedBackend>() == 60);
+const _: () = assert!(size_of::<Line<CachedFlow>>() == 32 && Line::<CachedFlow>::WORDS == 4);
+const _: () = assert!(size_of::<NamedBackend>() == 64);
 const _: () = assert!(size_of::<Backend>() == 8);
 const _: () = assert!(size_of::<Tunnel>() == 40);
 const _: () = assert!(size_of::<Nat>() == 40);
 const _: () = assert!(size_of::<Carried>() == 32);
-const _: () = assert!(size_of::<Line<Translation>>() == 128 && Line::<Translation>::WORDS == 16);
+const _: () = assert!(size_of::<Line<Translation>>() == 96 && Line::<Translation>::WORDS == 12);
 const _: () =
     assert!((offset_of!(Line<Translation>, value) + offset_of!(Translation, client_mac)).is_multiple_of(8));
 const _: () = assert!(offset_of!(Translation, is_established) == offset_of!(Translation, client_mac) + 8);

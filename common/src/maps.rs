@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 10;
+pub const LAYOUT_VERSION: u32 = 11;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -42,6 +42,8 @@ pub const COUNTERS: &str = "COUNTERS";
 /// A table of [`crate::flow::CachedFlow`], see [`crate::line`]: what XDP forwards by itself. Each agent brings its own, and pins it for
 /// the next one before it takes up what that of the agent before holds.
 pub const FLOW_CACHE: &str = "FLOW_CACHE";
+/// The [`crate::flow::Flow`] in each line of [`FLOW_CACHE`], for agents alone. Pinned with that.
+pub const CACHED_FLOWS: &str = "CACHED_FLOWS";
 /// One [`crate::flow::NamedBackend`] for each number in [`FLOW_CACHE`], and pinned with that.
 pub const FLOW_BACKENDS: &str = "FLOW_BACKENDS";
 /// One [`crate::flow::Backend`] for each number of a backend. Not pinned, as [`FRONTENDS`].
@@ -68,7 +70,7 @@ pub const UNWRAPPED: &str = "UNWRAPPED";
 pub const FLOW_LINES: &str = "FLOW_LINES";
 /// The XDP program's constant that says how many lines [`TRANSLATIONS`] has, a `u32`, or 0 if nothing is translated.
 pub const TRANSLATION_LINES: &str = "TRANSLATION_LINES";
-/// The XDP program's constant that says what the places of flows depend on, a [`crate::line::Seed`].
+/// The XDP program's constant that says what the hashes of flows depend on, a [`crate::line::Seed`].
 pub const LINES_SEED: &str = "LINES_SEED";
 
 /// The XDP program's name.

@@ -4,13 +4,13 @@ use core::ptr::{NonNull, addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::Global;
 use aya_ebpf::maps::Array;
-use baton_common::line::{self, FLOW_WORDS, Line, SEEN_STEP_NS, WAYS};
+use baton_common::line::{self, FLOW_WORDS, Line, SEED_WORDS, SEEN_STEP_NS, WAYS};
 
 use crate::ip::Ip;
 
-/// What the places of flows depend on. The agent draws it before it loads the program.
+/// What the hashes of flows depend on. The agent draws it before it loads the program.
 #[unsafe(no_mangle)]
-static LINES_SEED: [Global<u64>; FLOW_WORDS + 1] = [const { Global::new(1) }; FLOW_WORDS + 1];
+static LINES_SEED: [Global<u64>; SEED_WORDS] = [const { Global::new(1) }; SEED_WORDS];
 
 /// A flow, in words.
 #[derive(Clone, Copy)]
@@ -31,25 +31,22 @@ impl FlowKey {
 /// The line that a flow was found in.
 pub(crate) struct Place<V>(NonNull<Line<V>>);
 
-/// The line of `flow` in `table`, which has so many `lines`, and the word [`Line::HEAD`] that was there together with the flow.
+/// The line of `flow` in `table`, which has so many `lines`, and the word [`Line::HEAD`] that was there together with its tag.
 #[inline(always)]
 pub(crate) fn find<V>(table: &Array<Line<V>>, lines: u32, flow: &FlowKey) -> Option<(Place<V>, u64)> {
-    let first = line::place(flow.0, |part| LINES_SEED[part].load(), lines);
+    let seed = |part: usize| LINES_SEED[part].load();
+    let (first, tag) = (line::place(flow.0, seed, lines), line::tag(flow.0, seed));
     for way in 0..WAYS {
         let line = NonNull::new(table.get_ptr_mut(first ^ way)?)?;
         let words = line.as_ptr().cast::<u64>().cast_const();
         // SAFETY: the map returned the line, which lives as long as the map. The agent stores into the same memory at any time, whole
         // words, and volatile keeps the compiler from splitting, repeating or reordering what reads them.
-        let (head, difference, after) = unsafe {
+        let (head, tag_there, after) = unsafe {
             let head = read_volatile(words.add(Line::<V>::HEAD));
-            let behind = later(words, head).add(Line::<V>::FLOW);
-            let mut difference = 0;
-            for at in 0..FLOW_WORDS {
-                difference |= read_volatile(behind.add(at)) ^ flow.0[at];
-            }
-            (head, difference, read_volatile(later(words, opaque(difference)).add(Line::<V>::HEAD)))
+            let tag_there = read_volatile(later(words, head).add(Line::<V>::TAG));
+            (head, tag_there, read_volatile(later(words, opaque(tag_there)).add(Line::<V>::HEAD)))
         };
-        if difference == 0 && head == after && !line::is_written(line::version(head)) {
+        if tag_there == tag && head == after && !line::is_written(line::version(head)) {
             return Some((Place(line), head));
         }
     }
@@ -58,7 +55,7 @@ pub(crate) fn find<V>(table: &Array<Line<V>>, lines: u32, flow: &FlowKey) -> Opt
 
 impl<V> Place<V> {
     /// `N` words from this octet of the line on, which is a word's first; `None` if the line has another head by now than the one
-    /// that was there together with the flow.
+    /// that was there together with the tag.
     #[inline(always)]
     pub(crate) fn read<const N: usize>(&self, octet: usize, head: u64) -> Option<[u64; N]> {
         let line = self.0.as_ptr().cast::<u64>().cast_const();

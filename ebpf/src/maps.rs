@@ -91,6 +91,9 @@ static FRONTENDS: HashMap<FrontendWords, u32> = HashMap::with_max_entries(MAX_FR
 static FLOW_CACHE: Array<Line<CachedFlow>> = Array::with_max_entries(FLOW_CACHE_LINES, BPF_F_MMAPABLE);
 
 #[map]
+static CACHED_FLOWS: Array<Flow> = Array::with_max_entries(FLOW_CACHE_LINES, BPF_F_MMAPABLE);
+
+#[map]
 static FLOW_BACKENDS: Array<NamedBackend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 #[map]

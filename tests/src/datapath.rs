@@ -15,7 +15,7 @@ use baton::datapath::plain::Plain;
 use baton_common::flow::{
     Backend, CachedFlow, Carried, DIRECT, Flow, Nat, TRANSLATED, TUNNELLED, Translation, Tunnel,
 };
-use baton_common::line::{self, Line, Seed, WAYS};
+use baton_common::line::{self, Line, SEED_WORDS, Seed, WAYS};
 use baton_common::maps::{
     self, ANY_PORT, Address, Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, SOME_PORT,
     VipKey, VlanId,
@@ -40,8 +40,15 @@ pub const TC_ACT_SHOT: u32 = 2;
 /// A lease that no test outlives.
 pub const FOREVER: u64 = u64::MAX;
 
-/// What the places of flows depend on.
-const SEED: Seed = [3, 1 << 40, 5, 7 << 33, 11, 0x9e37_79b9_7f4a_7c15];
+/// What the hashes of flows depend on.
+const SEED: Seed = {
+    let (mut seed, mut at) = ([0; SEED_WORDS], 0);
+    while at < seed.len() {
+        seed[at] = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        at += 1;
+    }
+    seed
+};
 
 /// What an answer may have more than its question.
 const LONGER: usize = 64;
@@ -196,13 +203,13 @@ impl Datapath {
 
     /// Has the program do with the frames of `flow` what `value` says.
     pub fn cache(&mut self, flow: Flow, value: CachedFlow) {
-        let line = Line { seen_ns: 0, flow, version: 2, value };
+        let line = Line { seen_ns: 0, tag: Self::tag(flow), version: 2, value };
         self.array(maps::FLOW_CACHE).set(Self::place(flow), Plain(line), 0).expect("FLOW_CACHE has the line");
     }
 
     /// Has the program translate answers of this flow.
     pub fn translate(&mut self, answer: Flow, value: Translation) {
-        let line = Line { seen_ns: 0, flow: answer, version: 2, value };
+        let line = Line { seen_ns: 0, tag: Self::tag(answer), version: 2, value };
         let place = line::place(answer.words(), |part| SEED[part], maps::TRANSLATION_TABLE_LINES);
         self.array(maps::TRANSLATIONS).set(place, Plain(line), 0).expect("TRANSLATIONS has the line");
     }
@@ -215,7 +222,7 @@ impl Datapath {
     /// The same for another flow, in a line in which `flow` is looked for.
     pub fn write_line_of(&mut self, flow: Flow, other: Flow, way: u32, version: u32, backend: u16) {
         let value = CachedFlow { backend, service: Self::SERVICE, ..CachedFlow::default() };
-        let line = Line { seen_ns: 0, flow: other, version, value };
+        let line = Line { seen_ns: 0, tag: Self::tag(other), version, value };
         let place = Self::place(flow) ^ way;
         self.array(maps::FLOW_CACHE).set(place, Plain(line), 0).expect("FLOW_CACHE has the line");
     }
@@ -225,7 +232,11 @@ impl Datapath {
         let lines: Array<_, Plain<Line<CachedFlow>>> =
             Array::try_from(self.map(maps::FLOW_CACHE)).expect("an array");
         let line = |way| lines.get(&(Self::place(flow) ^ way), 0).expect("FLOW_CACHE has the line").0;
-        (0..WAYS).map(line).find(|line| line.flow == flow).map(|line| line.seen_ns)
+        (0..WAYS).map(line).find(|line| line.tag == Self::tag(flow)).map(|line| line.seen_ns)
+    }
+
+    fn tag(flow: Flow) -> u64 {
+        line::tag(flow.words(), |part| SEED[part])
     }
 
     fn place(flow: Flow) -> u32 {

@@ -29,8 +29,9 @@ pub struct FlowCache {
 
 impl FlowCache {
     pub(super) fn of(bpf: &Ebpf, seed: Seed) -> Result<Self, DatapathError> {
-        let table = Arc::new(LineTable::map(array_data(bpf, maps::FLOW_CACHE)?, seed)?);
-        Ok(Self { table, swept: 0 })
+        let [lines, flows] = [maps::FLOW_CACHE, maps::CACHED_FLOWS].map(|name| array_data(bpf, name));
+        let table = LineTable::new(Lines::map(lines?, Some(flows?))?, seed);
+        Ok(Self { table: Arc::new(table), swept: 0 })
     }
 
     /// Has the program forward a flow. What finds no line stays the engine's.
@@ -57,22 +58,26 @@ impl FlowCache {
     }
 }
 
+/// What the next agent takes up of this one's flow cache: that and what explains it.
+pub(super) const HANDED_OVER: [&str; 3] = [maps::FLOW_CACHE, maps::CACHED_FLOWS, maps::FLOW_BACKENDS];
+
 /// The flow cache on its way to the next agent, with what its numbers of backends stand for.
 pub struct FlowHandover {
     cache: MapData,
+    flows: MapData,
     backends: MapData,
     /// Where they are pinned.
-    pins: [PathBuf; 2],
+    pins: [PathBuf; 3],
 }
 
 impl FlowHandover {
     pub(super) fn of(bpf: &Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
-        let [cache, backends] = [maps::FLOW_CACHE, maps::FLOW_BACKENDS];
         let data = |name| again(array_data(bpf, name)?);
         Ok(Self {
-            cache: data(cache)?,
-            backends: data(backends)?,
-            pins: [cache, backends].map(|name| pins.map(name)),
+            cache: data(maps::FLOW_CACHE)?,
+            flows: data(maps::CACHED_FLOWS)?,
+            backends: data(maps::FLOW_BACKENDS)?,
+            pins: HANDED_OVER.map(|name| pins.map(name)),
         })
     }
 
@@ -82,11 +87,12 @@ impl FlowHandover {
     ///
     /// A pin cannot be opened, or is none of a flow cache.
     pub fn before(&self) -> Result<Option<Heritage>, DatapathError> {
-        let [cache, backends] = &self.pins;
-        if !cache.exists() || !backends.exists() {
+        if !self.pins.iter().all(|pin| pin.exists()) {
             return Ok(None);
         }
-        Heritage::open(&MapData::from_pin(cache)?, MapData::from_pin(backends)?).map(Some)
+        let [cache, flows, backends] = &self.pins;
+        let [cache, flows, backends] = [cache, flows, backends].map(MapData::from_pin);
+        Heritage::open(&cache?, &flows?, backends?).map(Some)
     }
 
     /// Pins this agent's in their place, whose backends have these `names` by their numbers. To be called before anything is put into
@@ -96,14 +102,15 @@ impl FlowHandover {
     ///
     /// There are more backends than numbers, or the directory of the pins cannot be written.
     pub fn pin(&self, names: impl Iterator<Item = BackendName>) -> Result<(), DatapathError> {
-        let cache = self.cache.info()?.id();
+        let cache = [self.cache.info()?.id(), self.flows.info()?.id()];
         let mut named: Array<_, Plain<NamedBackend>> = Array::try_from(Map::Array(again(&self.backends)?))?;
         for (number, BackendName { address, nat }) in (0..).zip(names) {
             named.set(number, Plain(NamedBackend { address, nat, cache }), 0)?;
         }
-        let [cache_pin, backends_pin] = &self.pins;
-        replace_pin(&self.backends, backends_pin)?;
-        replace_pin(&self.cache, cache_pin)
+        let [cache, flows, backends] = &self.pins;
+        replace_pin(&self.backends, backends)?;
+        replace_pin(&self.flows, flows)?;
+        replace_pin(&self.cache, cache)
     }
 }
 
@@ -133,14 +140,14 @@ pub struct Heritage {
 }
 
 impl Heritage {
-    fn open(cache: &MapData, backends: MapData) -> Result<Self, DatapathError> {
-        let id = cache.info()?.id();
+    fn open(cache: &MapData, flows: &MapData, backends: MapData) -> Result<Self, DatapathError> {
+        let ids = [cache.info()?.id(), flows.info()?.id()];
         let names: Array<_, Plain<NamedBackend>> = Array::try_from(Map::Array(backends))?;
-        // Numbers of another cache would lead to other backends.
-        let of_cache = |name: Result<Plain<NamedBackend>, _>| name.ok().filter(|name| name.0.cache == id);
+        // Numbers of another cache would lead to other backends, and its flows would be others.
+        let of_cache = |name: Result<Plain<NamedBackend>, _>| name.ok().filter(|name| name.0.cache == ids);
         let name = |Plain(NamedBackend { address, nat, .. })| BackendName { address, nat };
         let names = names.iter().map_while(of_cache).map(name).collect();
-        Ok(Self { lines: Lines::map(cache)?, names })
+        Ok(Self { lines: Lines::map(cache, Some(flows))?, names })
     }
 
     /// The flows, and their backends. What comes or goes meanwhile may be left out.

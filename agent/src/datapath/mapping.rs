@@ -25,7 +25,7 @@ impl<T> Mapping<T> {
         const { assert!(size_of::<T>().is_multiple_of(8), "array cells lie 8 bytes apart or a multiple of it") };
         let (flags, descriptor) = match map {
             Some(map) => (libc::MAP_SHARED, map.fd().as_fd().as_raw_fd()),
-            None => (libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1),
+            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
         };
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours; the kernel refuses what is longer
         // than the map.
@@ -50,8 +50,11 @@ impl<T> Mapping<T> {
         Self::new(Some(map), count)
     }
 
-    /// As many cells of zeroes.
-    #[cfg(test)]
+    /// As many cells of zeroes, which are nobody else's.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for them.
     pub(super) fn zeroes(count: u32) -> Result<Self, DatapathError> {
         Self::new(None, count)
     }

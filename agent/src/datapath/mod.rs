@@ -24,7 +24,7 @@ use std::os::fd::RawFd;
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::{Ebpf, EbpfLoader};
-use baton_common::line::{Seed, WAYS};
+use baton_common::line::{SEED_WORDS, Seed, WAYS};
 use baton_common::maps::{self, Device, FrontendKey};
 use baton_common::verdict::Verdict;
 
@@ -283,9 +283,7 @@ impl Datapath {
     ///
     /// The pin cannot be removed.
     pub fn forget_flows(&self) -> Result<(), DatapathError> {
-        [maps::FLOW_CACHE, maps::FLOW_BACKENDS]
-            .into_iter()
-            .try_for_each(|name| flow_cache::remove_pin(&self.pins.map(name)))
+        flow_cache::HANDED_OVER.into_iter().try_for_each(|name| flow_cache::remove_pin(&self.pins.map(name)))
     }
 
     /// The backends that the program may give frames to.
@@ -403,6 +401,7 @@ fn load(pins: &Pins, log: DatapathLog, room: Room) -> Result<(Ebpf, Seed), Datap
         .override_global(maps::TRANSLATION_LINES, &translated, true)
         .override_global(maps::LINES_SEED, &seed[..], true)
         .map_max_entries(maps::FLOW_CACHE, cached.max(WAYS))
+        .map_max_entries(maps::CACHED_FLOWS, cached.max(WAYS))
         .map_max_entries(maps::TRANSLATIONS, translated.max(WAYS));
     for (name, path) in &paths {
         loader.map_pin_path(name, path);
@@ -410,7 +409,7 @@ fn load(pins: &Pins, log: DatapathLog, room: Room) -> Result<(Ebpf, Seed), Datap
     Ok((loader.load(object::OBJECT)?, seed))
 }
 
-/// The most lines of a table: with translations 2 GiB.
+/// The most lines of a table: with translations 2.3 GB.
 const MOST_LINES: u32 = 1 << 24;
 
 /// So many lines, or a few more. With twice as many as flows, of a thousand flows about eight find none when all are there.
@@ -420,9 +419,5 @@ fn lines_for(lines: u32) -> u32 {
 
 /// Random numbers: the standard library has the keys of its hash tables from the kernel.
 fn draw_seed() -> Seed {
-    let mut seed = Seed::default().map(|_| RandomState::new().build_hasher().finish());
-    if let Some(last) = seed.last_mut() {
-        *last |= 1;
-    }
-    seed
+    [(); SEED_WORDS].map(|()| RandomState::new().build_hasher().finish())
 }

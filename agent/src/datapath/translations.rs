@@ -10,7 +10,7 @@ use baton_common::maps;
 
 use super::DatapathError;
 use super::flow_cache::array_data;
-use super::lines::{Entry, LineTable};
+use super::lines::{Entry, LineTable, Lines};
 use crate::vrrp::Instant;
 use crate::wire::Mac;
 
@@ -32,8 +32,9 @@ pub struct TranslationTable {
 
 impl TranslationTable {
     pub(super) fn of(bpf: &Ebpf, seed: Seed) -> Result<Self, DatapathError> {
-        let table = LineTable::map(array_data(bpf, maps::TRANSLATIONS)?, seed)?;
-        Ok(Self { table, writing: Mutex::new(()) })
+        // Nobody takes the table over, so the flows are its agent's alone.
+        let lines = Lines::map(array_data(bpf, maps::TRANSLATIONS)?, None)?;
+        Ok(Self { table: LineTable::new(lines, seed), writing: Mutex::new(()) })
     }
 
     /// Has answers translated. `false` if another flow has the same, or if there is no room.

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 
 use super::forwarder::Forwarder;
 use super::head::Heads;
@@ -14,6 +12,7 @@ use super::inquiry::Desk;
 use super::pools::Pools;
 use crate::clock;
 use crate::datapath::FlowCache;
+use crate::host::cpus;
 use crate::xsk::ForwardingRing;
 
 /// How long it waits for a frame, in ms: flows are looked after meanwhile.
@@ -52,15 +51,10 @@ impl Worker {
     }
 }
 
-/// Keeps this thread on one of the CPUs that it may run on, where the caches stay warm. It works elsewhere as well.
+/// Keeps this thread on one of the CPUs that it may run on, where the caches stay warm.
 pub(super) fn pin(queue: u32) {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
-    let cpus: Vec<usize> =
-        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).is_ok_and(|is_set| is_set)).collect();
-    let mut set = CpuSet::new();
-    if let Some(cpu) = cpus.get(queue as usize % cpus.len().max(1))
-        && set.set(*cpu).is_ok()
-    {
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    let cpus = cpus::allowed();
+    if let Some(cpu) = cpus.get(queue as usize % cpus.len().max(1)) {
+        cpus::stay_on(*cpu);
     }
 }

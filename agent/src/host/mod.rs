@@ -2,6 +2,7 @@
 //! recorded, and `baton detach` takes it back.
 
 pub mod changes;
+pub mod cpus;
 pub mod drained;
 pub mod ethtool;
 pub mod forwarding;

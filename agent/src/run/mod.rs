@@ -33,7 +33,7 @@ use crate::engine::MAX_MTU;
 use crate::guardian::{Line, Notice, Predecessor, Progress};
 use crate::host::changes::HostChanges;
 use crate::host::netlink::{Interface, Netlink};
-use crate::host::{HostError, rights};
+use crate::host::{HostError, cpus, rights};
 
 /// Runs the agent, with its guardian at the other end of `line`, until it is told to stop. It leaves the fence in place:
 /// programs, addresses and sysctls stay, and the leases lapse. Where there is a `predecessor`, its leases are taken up.
@@ -87,6 +87,10 @@ fn start(
     predecessor: Option<&Predecessor>,
 ) -> anyhow::Result<Serving> {
     let (ready, plans) = prepare::prepare(config, netlink, interfaces, undo)?;
+    if predecessor.is_some() {
+        // The tables are there: what was kept off a CPU for them need not be.
+        cpus::as_parent();
+    }
     let briefing = brief::briefing(config, interfaces, &ready.parts)?;
     let serving = serve::start(ready, briefing, notice, predecessor)?;
     match prepare::switch(config, &plans, undo) {

@@ -20,9 +20,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::serve::ELECTION;
 use crate::control::server::{RestartRequest, ServedPort, ServedRouter, Server};
 use crate::driver;
 use crate::guardian::{NextAgent, OpenLine, Progress, RouterName};
+use crate::host::cpus::Kept;
 use crate::xsk;
 
 /// How long the next agent may take to make everything ready: its programs are checked by the kernel.
@@ -60,11 +62,17 @@ pub(super) async fn replace_agent(
 async fn bring_in(next_agent: NextAgent, ready: mpsc::Sender<ReadyAgent>) -> anyhow::Result<u32> {
     let NextAgent { command, progress, heirlooms } = next_agent;
     let program = command.get_program().to_string_lossy().into_owned();
-    let started = {
-        let _kept = xsk::lock_out_spawns();
+    // Until it has its tables.
+    let election = Kept::named(ELECTION);
+    let spawn = || {
+        let _locked_out = xsk::lock_out_spawns();
         let started = heirlooms.leave().and_then(|()| Command::from(command).spawn());
         drop(heirlooms);
         started
+    };
+    let started = match &election {
+        Ok(election) => election.elsewhere(spawn),
+        Err(_) => spawn(),
     };
     let mut child = started.with_context(|| format!("starting {program}"))?;
     let prepared = async {
@@ -73,6 +81,7 @@ async fn bring_in(next_agent: NextAgent, ready: mpsc::Sender<ReadyAgent>) -> any
         let Progress::Ready { routers } = next_progress(&mut reports, READY_PATIENCE).await? else {
             bail!("it does not say that it is ready");
         };
+        drop(election);
         let process = child.id().context("it has ended")?;
         let (answer, answered) = oneshot::channel();
         let is_heard = ready.send(ReadyAgent { process, routers, answer }).await;

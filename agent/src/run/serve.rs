@@ -31,6 +31,9 @@ use crate::host::rights;
 use crate::stall::StallWatch;
 use crate::track::{self, Probe, State, Tracked, Tracker, no_engine};
 
+/// What the thread of the election is called.
+pub(super) const ELECTION: &str = "election";
+
 /// The running agent.
 pub(super) struct Serving {
     runtime: Runtime,
@@ -192,7 +195,7 @@ impl Election {
             let _ = sender.send(end);
         };
         thread::Builder::new()
-            .name("election".to_owned())
+            .name(ELECTION.to_owned())
             .spawn(election)
             .context("starting the election thread")?;
         Ok((held, ended))

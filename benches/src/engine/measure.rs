@@ -7,7 +7,7 @@ use baton_tests::lab::{check_interrupted, leftovers};
 
 use super::baton::Setup;
 use super::connections::{self, Requests};
-use super::plan::{Conditions, Plan, USUAL};
+use super::plan::{Conditions, Plan, USUAL, room};
 use super::programs::Traffic;
 use super::sample::{self, Sample};
 use super::site::Site;
@@ -73,19 +73,15 @@ impl Measured {
     fn frames(&mut self, plan: &Plan, round: u32) -> Result<()> {
         let site = Site::build()?;
         let id = site.lab.id().to_owned();
-        let most = plan.flows.iter().copied().max().unwrap_or(1);
         for &system in &plan.systems {
-            // Twice as many as there will be: sets of eight do not fill up evenly.
-            let Conditions { services, backends, forward, .. } = USUAL;
-            let setup = Setup { services, backends, forward, flows: 2 * most.max(65_536) };
-            let told = self.turn(&site, round, system, setup, &plan.turn(system), plan.span);
-            self.note(system, told)?;
+            for all in plan.turns(system) {
+                let told = self.turn(&site, round, system, &all, plan.span);
+                self.note(system, told)?;
+            }
         }
         for conditions in plan.setups() {
             for system in plan.balancers() {
-                let Conditions { services, backends, forward, .. } = conditions;
-                let setup = Setup { services, backends, forward, flows: 131_072 };
-                let told = self.turn(&site, round, system, setup, &[conditions], plan.span);
+                let told = self.turn(&site, round, system, &[conditions], plan.span);
                 self.note(system, told)?;
             }
         }
@@ -107,16 +103,18 @@ impl Measured {
         check_interrupted()
     }
 
-    /// One system under some conditions, the last of which has the most flows.
+    /// One system under some conditions, which differ in frames and flows only.
     fn turn(
         &mut self,
         site: &Site,
         round: u32,
         system: System,
-        setup: Setup,
         all: &[Conditions],
         span: Duration,
     ) -> Result<String> {
+        let Conditions { services, backends, forward, .. } = all.first().copied().unwrap_or(USUAL);
+        let flows = room(all.iter().map(|conditions| conditions.flows).max().unwrap_or(1));
+        let setup = Setup { services, backends, forward, flows };
         let running = Running::start(site, system, setup).context("start")?;
         let mut told = Vec::new();
         for conditions in all {

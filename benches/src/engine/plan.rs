@@ -49,6 +49,9 @@ pub(super) const USUAL: Conditions =
 pub(super) const LARGE: u16 = 1514;
 /// Flows where something else is varied.
 pub(super) const SOME_FLOWS: u32 = 10_000;
+/// What `flows` of a configuration is unless it says so, and how many flows come of that at the most here.
+const DEFAULT_ROOM: u32 = 131_072;
+const MOST_IN_DEFAULT: u32 = 100_000;
 /// The most flows that conntrack has room for on a machine that nobody has set up for more.
 const MOST_TRACKED: u32 = 100_000;
 
@@ -75,8 +78,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `system` meets in one turn with one service and one backend.
-    pub fn turn(&self, system: System) -> Vec<Conditions> {
+    /// What `system` meets with one service and one backend, turn by turn. A balancer that has less room for flows than come has a turn
+    /// of its own with more.
+    pub fn turns(&self, system: System) -> Vec<Vec<Conditions>> {
+        let all = self.conditions(system);
+        if !System::BALANCERS.contains(&system) {
+            return vec![all];
+        }
+        let (some, many): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.flows <= MOST_IN_DEFAULT);
+        [some].into_iter().chain(many.into_iter().map(|it| vec![it])).collect()
+    }
+
+    fn conditions(&self, system: System) -> Vec<Conditions> {
         let most = if system == System::Nftables { MOST_TRACKED } else { u32::MAX };
         let of_flows = self.flows.iter().filter(|flows| **flows <= most);
         let of_flows = of_flows.map(|flows| Conditions { flows: *flows, ..USUAL });
@@ -116,7 +129,9 @@ impl Plan {
             let frames = |conditions: &Conditions| passes * u64::from(conditions.flows);
             let warm =
                 |conditions: &Conditions| Duration::from_nanos(frames(conditions) * FRAME_NS) + self.span;
-            start + self.span + self.turn(*system).iter().map(warm).sum::<Duration>()
+            let turns = self.turns(*system);
+            let starts = start * u32::try_from(turns.len()).unwrap_or(u32::MAX);
+            starts + self.span + turns.iter().flatten().map(warm).sum::<Duration>()
         };
         let turns: Duration = self.systems.iter().map(turn).sum();
         let setups = u32::try_from(self.setups().len() * self.balancers().count()).unwrap_or(u32::MAX);
@@ -132,6 +147,12 @@ impl Plan {
     pub fn connections_estimate(&self) -> Duration {
         self.connections.map_or(Duration::ZERO, |span| Duration::from_secs(10) + 5 * span)
     }
+}
+
+/// The room that an agent is configured to have for so many `flows`: as it comes, or as much for each.
+pub(super) fn room(flows: u32) -> u32 {
+    let room = u64::from(flows) * u64::from(DEFAULT_ROOM) / u64::from(MOST_IN_DEFAULT);
+    u32::try_from(room).unwrap_or(u32::MAX).max(DEFAULT_ROOM)
 }
 
 #[cfg(test)]
@@ -164,8 +185,11 @@ mod tests {
         let direct = [(1, 1), (100, 1), (4000, 1), (1, 100), (2, 1000)];
         let direct = direct.map(|(services, backends)| (services, backends, "direct"));
         assert_eq!(setups, [&direct[..], &[(1, 1, "tunnel")]].concat());
-        let met = |system| plan.turn(system).iter().map(|it| (it.frame, it.flows)).collect::<Vec<_>>();
-        assert_eq!(met(System::Ring), [(1514, 1), (64, 1), (64, 1000), (64, 100_000), (64, 1_000_000)]);
-        assert_eq!(met(System::Nftables), [(1514, 1), (64, 1), (64, 1000), (64, 100_000)]);
+        let met = |turn: &Vec<Conditions>| turn.iter().map(|it| (it.frame, it.flows)).collect::<Vec<_>>();
+        let met = |system| plan.turns(system).iter().map(met).collect::<Vec<_>>();
+        let some = vec![(1514, 1), (64, 1), (64, 1000), (64, 100_000)];
+        assert_eq!(met(System::Nftables), [some.clone()]);
+        assert_eq!(met(System::Ring), [some, vec![(64, 1_000_000)]]);
+        assert_eq!([1, 100_000, 1_000_000].map(room), [131_072, 131_072, 1_310_720]);
     }
 }

@@ -33,8 +33,8 @@ fn translated(forward: &str, flow_cache: bool) -> Result<Balanced> {
     for host in Host::NODES {
         setup
             .configure(host, &format!("forward = \"{forward}\"\ncheck = \"http:80/\"\n{}", Balanced::WEB))?;
-        // Few: in restarts that make large tables nodes with such short leases have lost the VIP, as the README says.
-        setup.set_runtime(host, &format!("flow_cache = {flow_cache}\nflows = 4096"))?;
+        // So many that the kernel takes longer to make the tables than a lease lasts.
+        setup.set_runtime(host, &format!("flow_cache = {flow_cache}\nflows = 262144"))?;
         setup.start(host)?;
     }
     setup.wait_for_active(Host::A)?;
