@@ -74,8 +74,8 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &mut Option<Kno
 #[inline(never)]
 fn forward<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownFlow, now: u64) -> Option<()> {
     let device_mac = maps::device_mac()?;
+    let octets = ip::octets::<FAMILY>(ctx, link)?;
     let frame = &mut Frame::received(ctx);
-    let octets = frame.length();
     if known.way == TUNNELLED {
         if link.payload != ETHERNET {
             return None;

@@ -1,11 +1,12 @@
 //! The IP header of a received packet, of either family, and the pseudo-header that checksums cover.
 
+use aya_ebpf::programs::XdpContext;
 use baton_common::maps::Address;
 use baton_common::vrid::Family;
 
 use crate::checksum::Sum;
 use crate::classify::Link;
-use crate::packet::Frame;
+use crate::packet::{Frame, whole_length};
 
 /// An IPv4 header without options.
 pub(crate) const IPV4: usize = 20;
@@ -216,6 +217,16 @@ pub(crate) fn source<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option
     } else {
         Some(Ip::mapped(*frame.get::<4>(link.payload + IPV4_SOURCE)?))
     }
+}
+
+/// Octets of the frame that the packet behind `link` is in. The kernel is asked only if the packet goes on in other buffers.
+#[inline(always)]
+pub(crate) fn octets<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<usize> {
+    let frame = &Frame::received(ctx);
+    let (at, header) = if FAMILY == Family::Ipv6 as u8 { (4, IPV6) } else { (2, 0) };
+    let packet = header + usize::from(u16::from_be_bytes(*frame.get(link.payload + at)?));
+    let octets = frame.length();
+    Some(if link.payload + packet > octets { whole_length(ctx) } else { octets })
 }
 
 /// Multicast and the limited broadcast address of IPv4.

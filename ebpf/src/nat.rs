@@ -51,7 +51,7 @@ pub(crate) fn to_backend<const FAMILY: u8>(
     let frame = &mut Frame::received(ctx);
     frame.set(ETH_DESTINATION, &known.hop)?;
     frame.set(ETH_SOURCE, &device_mac)?;
-    known.note(frame.length(), now);
+    known.note(ip::octets::<FAMILY>(ctx, link)?, now);
     Some(())
 }
 
@@ -121,7 +121,7 @@ fn to_client<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownAnswe
     let frame = &mut Frame::received(ctx);
     frame.set(ETH_DESTINATION, &client_mac)?;
     frame.set(ETH_SOURCE, &device_mac)?;
-    known.note(frame.length());
+    known.note(ip::octets::<FAMILY>(ctx, link)?);
     Some(())
 }
 

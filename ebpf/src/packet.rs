@@ -4,7 +4,7 @@
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
@@ -29,11 +29,11 @@ impl<'a> Frame<'a> {
     /// Padding behind that goes. What was read of the frame before is not to be used any more.
     #[inline(always)]
     pub(crate) fn resized(ctx: &'a XdpContext, before: usize, after: usize) -> Option<Self> {
-        let length = Self::received(ctx).end - Self::received(ctx).start;
+        let length = whole_length(ctx);
         if length < before {
             return None;
         }
-        // Frames that end in this buffer are shorter than 2^31.
+        // Frames are shorter than 2^31.
         #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "both are short")]
         let difference = after as i32 - length as i32;
         // SAFETY: the context is valid. The helper moves the end of the frame and makes references into it stale, of which
@@ -130,6 +130,15 @@ impl<'a> Frame<'a> {
         let opaque = unsafe { read_volatile(&at) };
         self.start + opaque <= self.end
     }
+}
+
+/// How many octets the frame has, those in other buffers than the first included. Costs a call.
+#[inline(always)]
+pub(crate) fn whole_length(ctx: &XdpContext) -> usize {
+    // SAFETY: the context is valid.
+    let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
+    #[expect(clippy::cast_possible_truncation, reason = "a frame has fewer than 2^32")]
+    (length as usize)
 }
 
 /// The VLAN tag that the kernel keeps beside the frame instead of in it.

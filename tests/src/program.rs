@@ -17,6 +17,9 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 
+/// BPF_F_XDP_HAS_FRAGS: frames in several buffers, too, without which no MTU is above a page.
+const HAS_FRAGS: u32 = 1 << 5;
+
 /// BPF_F_TEST_XDP_LIVE_FRAMES: the verdict on each frame is carried out.
 const LIVE_FRAMES: u32 = 1 << 1;
 
@@ -85,6 +88,8 @@ struct LoadAttributes {
     log_level: u32,
     log_size: u32,
     log: u64,
+    kernel_version: u32,
+    flags: u32,
 }
 
 /// The start of `union bpf_attr` for BPF_OBJ_PIN.
@@ -204,6 +209,11 @@ impl Program {
             log_level: 1,
             log_size: log.len().try_into()?,
             log: log.as_mut_ptr() as u64,
+            kernel_version: 0,
+            flags: match kind {
+                Kind::Tc => 0,
+                Kind::Xdp => HAS_FRAGS,
+            },
         };
         // SAFETY: the attributes are those of the command, and point to live memory of the stated length.
         let program = unsafe { bpf(BPF_PROG_LOAD, &mut attributes) };

@@ -96,11 +96,13 @@ impl<B: Bypass> Forwarder<B> {
     /// With direct server return the packet stays as it is, and the backend answers the client itself. On the segment nothing but
     /// the Ethernet addresses changes, elsewhere the packet is wrapped. With NAT packets are translated in both directions.
     pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> bool {
-        self.forward_head(frame, Head::of(frame), pools, now)
+        let head = Head::of(frame, frame.behind());
+        self.forward_head(frame, head, pools, now)
     }
 
-    /// Reads the `heads` of a batch, each of which [`forward_head`](Self::forward_head) is given next.
-    pub fn look_ahead<'a>(&self, frames: impl Iterator<Item = &'a [u8]> + Clone, heads: &mut Heads) {
+    /// Reads the `heads` of a batch, each of which [`forward_head`](Self::forward_head) is given next. Of each frame there is what is in
+    /// its first buffer, and how many octets come behind.
+    pub fn look_ahead<'a>(&self, frames: impl Iterator<Item = (&'a [u8], usize)> + Clone, heads: &mut Heads) {
         heads.read(frames, &self.flows);
     }
 
@@ -129,7 +131,7 @@ impl<B: Bypass> Forwarder<B> {
         if let Some(translator) = &self.translator
             && self.plan.service(&head.flow).is_none()
         {
-            let octets = frame.len();
+            let octets = frame.len() + frame.behind();
             let Translation { client_mac, backend, service, .. } =
                 translator.to_client(&head.flow, frame, head.signal, now)?;
             self.traffic.answered(Target { backend, service, port: 0 }, octets);
@@ -148,7 +150,7 @@ impl<B: Bypass> Forwarder<B> {
         mac: Mac,
         now: Instant,
     ) -> Result<bool, Loss> {
-        let octets = frame.len();
+        let octets = frame.len() + frame.behind();
         match self.plan.backends[usize::from(target.backend)].way {
             Way::Direct => {}
             Way::Tunnel(tunnel) => {

@@ -20,9 +20,9 @@ pub struct Head {
 }
 
 impl Head {
-    /// That of `frame`, if it has one.
-    pub(super) fn of(frame: &[u8]) -> Option<Self> {
-        let (flow, signal) = packet::parse(frame)?;
+    /// That of a frame that begins with `frame` and has so many octets `behind`, if it has one.
+    pub(super) fn of(frame: &[u8], behind: usize) -> Option<Self> {
+        let (flow, signal) = packet::parse(frame, behind)?;
         let sender = *frame.get(6..)?.first_chunk()?;
         Some(Self { flow, hash: flow::hash(&flow), signal, sender })
     }
@@ -33,15 +33,19 @@ impl Head {
 pub struct Heads(Vec<Option<Head>>);
 
 impl Heads {
-    /// Reads those of `frames`, and has what `flows` knows of them fetched. Each loop does one thing, so that the processor gets
-    /// far ahead in it.
-    pub(super) fn read<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]> + Clone, flows: &Flows) {
+    /// Reads those of `frames`, each with what it has behind, and has what `flows` knows of them fetched. Each loop does one thing, so
+    /// that the processor gets far ahead in it.
+    pub(super) fn read<'a>(
+        &mut self,
+        frames: impl Iterator<Item = (&'a [u8], usize)> + Clone,
+        flows: &Flows,
+    ) {
         // The frames were written on another CPU.
-        for frame in frames.clone() {
+        for (frame, _) in frames.clone() {
             black_box(frame.first().copied());
         }
         self.0.clear();
-        self.0.extend(frames.map(Head::of));
+        self.0.extend(frames.map(|(frame, behind)| Head::of(frame, behind)));
         let hashes = self.0.iter().flatten().map(|head| head.hash);
         flows.fetch(hashes);
     }

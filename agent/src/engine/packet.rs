@@ -26,25 +26,31 @@ pub(super) enum Signal {
     Error,
 }
 
-/// The flow that `frame` belongs to or is about, and what it says about it. `None` for all else: XDP steers no such frame here.
-pub(super) fn parse(frame: &[u8]) -> Option<(Flow, Signal)> {
+/// The flow that a frame belongs to or is about, and what it says about it: one that begins with `frame` and has so many octets
+/// `behind`. `None` for all else: XDP steers no such frame here.
+pub(super) fn parse(frame: &[u8], behind: usize) -> Option<(Flow, Signal)> {
     let (_, ether_type, packet) = split(frame)?;
     match ether_type {
         IPV4 => {
             let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
-            let payload = packet.get(header.slice().len()..usize::from(header.total_len()))?;
+            let payload = payload(packet, behind, header.slice().len(), usize::from(header.total_len()))?;
             let ends = [IpAddr::V4(header.source_addr()), IpAddr::V4(header.destination_addr())];
             (!header.is_fragmenting_payload()).then(|| transport(ends, header.protocol(), payload))?
         }
         IPV6 => {
             let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
-            let length = usize::from(header.payload_length());
-            let payload = packet.get(header.slice().len()..)?.get(..length)?;
+            let begin = header.slice().len();
+            let payload = payload(packet, behind, begin, begin + usize::from(header.payload_length()))?;
             let ends = [IpAddr::V6(header.source_addr()), IpAddr::V6(header.destination_addr())];
             transport(ends, header.next_header(), payload)
         }
         _ => None,
     }
+}
+
+/// What a packet carries from `begin` to `end`, as far as it is in `packet`, if all of it is there or `behind`.
+fn payload(packet: &[u8], behind: usize, begin: usize, end: usize) -> Option<&[u8]> {
+    (end <= packet.len() + behind).then(|| packet.get(begin..end.min(packet.len())))?
 }
 
 /// What ICMP has before the packet that it is about.

@@ -29,14 +29,11 @@ pub(super) fn answer(frame: &mut impl Buffer, longest: u16, device_mac: Mac) -> 
     if frame[0] & 1 != 0 {
         return None;
     }
-    let at = frame.len() - packet.len();
     let answer = if ether_type == IPV4 { ipv4(packet, longest)? } else { ipv6(packet, longest)? };
-    let sender: Mac = *frame.get(6..)?.first_chunk()?;
-    frame.resize(at + answer.len()).then_some(())?;
-    frame[..6].copy_from_slice(&sender);
-    frame[6..12].copy_from_slice(&device_mac);
-    frame[at..].copy_from_slice(&answer);
-    Some(())
+    // With its tags.
+    let (addresses, types) = frame[..frame.len() - packet.len()].split_at_checked(12)?;
+    let told = [&addresses[6..], &device_mac, types, &answer].concat();
+    frame.replace(&told).then_some(())
 }
 
 fn ipv4(packet: &[u8], longest: u16) -> Option<Vec<u8>> {

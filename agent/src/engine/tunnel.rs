@@ -113,20 +113,21 @@ impl Tunnel {
     }
 }
 
-/// Octets of an Ethernet header without tags.
+/// Octets of the Ethernet addresses, and of an Ethernet header without tags.
+const ETHERNET_ADDRESSES: usize = 12;
 const ETHERNET: usize = 14;
+/// Those of the longest outer header.
+const LONGEST_HEADER: usize = 40;
 
 /// Puts `header` before what is at `at` of `frame`, which is of this type from then on, and without tags: those that a frame for a
 /// service has name no VLAN, and what unwraps it would have to look behind them.
 fn insert(frame: &mut impl Buffer, at: usize, ether_type: u16, header: &[u8]) -> Option<()> {
-    let (before, start) = (frame.len(), ETHERNET + header.len());
-    let after = start + before - at;
-    frame.resize(before.max(after)).then_some(())?;
-    frame.copy_within(at..before, start);
-    frame.resize(after);
-    frame[ETHERNET..start].copy_from_slice(header);
-    frame[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type.to_be_bytes());
-    Some(())
+    let mut head = [0; ETHERNET + LONGEST_HEADER];
+    let head = head.get_mut(..ETHERNET + header.len())?;
+    head[..ETHERNET_ADDRESSES].copy_from_slice(frame.get(..ETHERNET_ADDRESSES)?);
+    head[ETHERNET_ADDRESSES..ETHERNET].copy_from_slice(&ether_type.to_be_bytes());
+    head[ETHERNET..].copy_from_slice(header);
+    frame.replace_head(at, head).then_some(())
 }
 
 fn in_ipv4(packet: &Packet, [source, destination]: [Ipv4Addr; 2]) -> Option<Ipv4Header> {

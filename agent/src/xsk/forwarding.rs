@@ -1,94 +1,34 @@
-//! The ring of the engine: what is received is sent on, in the frame that it came in, or thrown away. Every frame is in exactly one
-//! place: the fill ring, the hands of `forward`, among those that wait for room in a ring, or on its way out.
+//! The ring of the engine: what is received is sent on, in the buffers that it came in, or thrown away. Every buffer is in exactly
+//! one place: the fill ring, the hands of `forward`, among those that wait for room in a ring or for the rest of their frame, or on
+//! its way out.
 
-use std::io::Write;
-use std::ops::{Deref, DerefMut};
+mod batch;
+
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use xsk_rs::umem::frame::DataMut;
+use xsk_rs::config::BindFlags;
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
+
+pub use batch::{Batch, MAX_FRAME, Received};
 
 use super::{Opened, RingError, allow_at_once, wake};
 
-/// Frames of a queue.
-const FRAMES: u32 = 2048;
-/// Size of every ring. The kernel says later than it takes a frame that it has taken it, so that a ring that held but all frames
+/// Buffers of a queue.
+const BUFFERS: u32 = 2048;
+/// Size of every ring. The kernel says later than it takes a buffer that it has taken it, so that a ring that held but all buffers
 /// could seem to be full.
-const RING_SIZE: u32 = 2 * FRAMES;
-/// Frames that are handled at once.
+const RING_SIZE: u32 = 2 * BUFFERS;
+/// Buffers that are handled at once: more than any frame has.
 const BATCH: usize = 64;
-/// Frames that the kernel sends in one call, in copy mode, if it is not told otherwise.
+/// Buffers that the receiving side is not given: each frame of a batch may have to spill into one.
+const SPARE: usize = BATCH;
+/// Buffers that the kernel sends in one call, in copy mode, if it is not told otherwise.
 const SENT_AT_ONCE: usize = 32;
 
 /// How long it waits at most while frames are on their way out, in ms.
 const SENDING_MS: u16 = 1;
-
-/// The longest frame that a UMEM frame holds: a page, without the headroom that XDP wants.
-pub const MAX_FRAME: usize = 4096 - 256;
-
-/// What a frame has where it has become longer.
-static ZEROES: [u8; MAX_FRAME] = [0; MAX_FRAME];
-
-/// A frame that was received, in its place in the UMEM.
-pub struct Received<'a>(DataMut<'a>);
-
-impl Received<'_> {
-    /// Makes the frame `length` octets long, those that it has not had being zero. `false`, and no change, if it would be longer
-    /// than [`MAX_FRAME`].
-    pub fn resize(&mut self, length: usize) -> bool {
-        let before = self.len();
-        let mut cursor = self.0.cursor();
-        if length > cursor.buf_len() {
-            return false;
-        }
-        // There is room for what comes behind, or nothing does.
-        cursor.set_pos(before.min(length));
-        let _ = cursor.write_all(&ZEROES[..length.saturating_sub(before)]);
-        true
-    }
-}
-
-impl Deref for Received<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl DerefMut for Received<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
-/// Frames that have arrived together.
-pub struct Batch<'a> {
-    umem: &'a Umem,
-    /// Those that came from the receive ring of this UMEM and are nowhere else.
-    frames: &'a mut [FrameDesc],
-    to_fill: &'a mut Vec<FrameDesc>,
-    to_send: &'a mut Vec<FrameDesc>,
-}
-
-impl Batch<'_> {
-    /// The frames.
-    pub fn frames(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        // SAFETY: the frames are this batch's alone, which is borrowed.
-        self.frames.iter().map(|frame| unsafe { self.umem.data(frame) }.contents())
-    }
-
-    /// Hands each frame in its turn to `handle`, which may rewrite it in place and says whether it is to be sent. None is left.
-    pub fn sort(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> bool) {
-        for frame in std::mem::take(&mut self.frames) {
-            // SAFETY: the frame is this batch's alone, and goes on only below.
-            let is_to_send = handle(&mut Received(unsafe { self.umem.data_mut(frame) }));
-            if is_to_send { self.to_send.push(*frame) } else { self.to_fill.push(*frame) }
-        }
-    }
-}
 
 /// The AF_XDP socket of one receive queue.
 pub struct ForwardingRing {
@@ -97,10 +37,13 @@ pub struct ForwardingRing {
     fill: FillQueue,
     tx: TxQueue,
     completion: CompQueue,
-    /// Frames that wait for room in the fill ring, and in the transmit ring. They never grow beyond their first allocation.
+    /// Those of a frame whose rest is still in the receive ring.
+    begun: Vec<FrameDesc>,
+    /// Buffers that wait for room in the fill ring or are spare, and those that wait for room in the transmit ring. They never grow
+    /// beyond their first allocation.
     to_fill: Vec<FrameDesc>,
     to_send: Vec<FrameDesc>,
-    /// Frames that the transmit ring has and that are not complete.
+    /// Buffers that the transmit ring has and that are not complete.
     sending: usize,
     /// Whether there are some among them that the kernel has not taken yet.
     has_unsent: bool,
@@ -114,12 +57,12 @@ impl ForwardingRing {
     /// As those of [`super::Ring::open`].
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
         let Opened { umem, rx, fill, tx, completion, frames } =
-            Opened::open(interface, queue, FRAMES, RING_SIZE)?;
+            Opened::open(interface, queue, BUFFERS, RING_SIZE, BindFlags::XDP_USE_SG)?;
         // Older kernels have no such option, and send in several calls.
         let _ = allow_at_once(tx.fd().as_raw_fd(), BATCH);
-        let to_send = Vec::with_capacity(FRAMES as usize);
+        let (begun, to_send) = (Vec::with_capacity(BATCH), Vec::with_capacity(BUFFERS as usize));
         let (to_fill, sending, has_unsent) = (frames, 0, false);
-        let mut ring = Self { umem, rx, fill, tx, completion, to_fill, to_send, sending, has_unsent };
+        let mut ring = Self { umem, rx, fill, tx, completion, begun, to_fill, to_send, sending, has_unsent };
         ring.refill();
         Ok(ring)
     }
@@ -129,15 +72,22 @@ impl ForwardingRing {
         self.rx.fd().as_raw_fd()
     }
 
-    /// Hands a batch of the frames that have arrived to `handle`. Answers with how many there were.
+    /// Hands a batch of the frames that have arrived to `handle`. Answers with how many buffers there were.
     pub fn forward(&mut self, handle: impl FnOnce(&mut Batch<'_>)) -> usize {
         self.reclaim();
-        let mut frames = [FrameDesc::default(); BATCH];
-        // SAFETY: this ring belongs to the UMEM whose frames fill `frames`.
-        let count = unsafe { self.rx.consume(&mut frames) };
+        let mut buffers = [FrameDesc::default(); BATCH];
+        let begun = self.begun.len();
+        buffers[..begun].copy_from_slice(&self.begun);
+        // SAFETY: this ring belongs to the UMEM whose buffers fill `buffers`.
+        let count = unsafe { self.rx.consume(&mut buffers[begun..]) };
         if count > 0 {
-            let Self { umem, to_fill, to_send, .. } = self;
-            let mut batch = Batch { umem, frames: &mut frames[..count], to_fill, to_send };
+            let arrived = &mut buffers[..begun + count];
+            let is_last = |buffer: &FrameDesc| !buffer.has_more_frames();
+            let whole = arrived.iter().rposition(is_last).map_or(0, |last| last + 1);
+            let (arrived, rest) = arrived.split_at_mut(whole);
+            self.begun.clear();
+            self.begun.extend_from_slice(rest);
+            let mut batch = Batch::new(&self.umem, arrived, &mut self.to_fill, &mut self.to_send);
             handle(&mut batch);
             // What was not asked for is not sent.
             batch.sort(|_| false);
@@ -158,16 +108,16 @@ impl ForwardingRing {
         let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], patience_ms);
     }
 
-    /// Gives frames to the receiving side, as many as there is room for.
+    /// Gives all buffers but the spare ones to the receiving side, as far as there is room.
     fn refill(&mut self) {
-        if !self.to_fill.is_empty() {
-            // SAFETY: these frames belong to this UMEM, nothing borrows them, and they are nowhere else.
-            let taken = unsafe { self.fill.produce(&self.to_fill) };
-            self.to_fill.drain(..taken);
+        if let Some(more @ [_, ..]) = self.to_fill.get(SPARE..) {
+            // SAFETY: these buffers belong to this UMEM, nothing borrows them, and they are nowhere else.
+            let taken = unsafe { self.fill.produce(more) };
+            self.to_fill.drain(SPARE..SPARE + taken);
         }
     }
 
-    /// Gives frames to the sending side, as many as there is room for, and makes the kernel send.
+    /// Gives buffers to the sending side, as many as there is room for, and makes the kernel send.
     fn send(&mut self) {
         if !self.to_send.is_empty() {
             // SAFETY: as in `refill`.
@@ -188,16 +138,16 @@ impl ForwardingRing {
         }
     }
 
-    /// Takes the frames back that have left.
+    /// Takes the buffers back that have left.
     fn reclaim(&mut self) {
-        let mut frames = [FrameDesc::default(); BATCH];
+        let mut buffers = [FrameDesc::default(); BATCH];
         loop {
-            // SAFETY: this ring belongs to the UMEM that `frames` come from.
-            let count = unsafe { self.completion.consume(&mut frames) };
+            // SAFETY: this ring belongs to the UMEM that `buffers` come from.
+            let count = unsafe { self.completion.consume(&mut buffers) };
             if count == 0 {
                 return;
             }
-            self.to_fill.extend_from_slice(&frames[..count]);
+            self.to_fill.extend_from_slice(&buffers[..count]);
             self.sending = self.sending.saturating_sub(count);
         }
     }

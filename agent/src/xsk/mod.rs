@@ -68,9 +68,15 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the socket of `queue` on `interface`, with so many frames and rings of `ring_size`, a power of two. libxdp is told to
-    /// load no program: ours is attached.
-    fn open(interface: &str, queue: u32, frames: u32, ring_size: u32) -> Result<Self, RingError> {
+    /// Opens the socket of `queue` on `interface`, with so many frames and rings of `ring_size`, a power of two, bound with `flags` too.
+    /// libxdp is told to load no program: ours is attached.
+    fn open(
+        interface: &str,
+        queue: u32,
+        frames: u32,
+        ring_size: u32,
+        flags: BindFlags,
+    ) -> Result<Self, RingError> {
         let failed = |source: io::Error| RingError::Open { queue, source };
         let size = QueueSize::new(ring_size).map_err(|error| failed(io::Error::other(error.to_string())))?;
         let config = UmemConfig::builder()
@@ -86,7 +92,7 @@ impl Opened {
             .rx_queue_size(size)
             .tx_queue_size(size)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY)
+            .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY | flags)
             .build();
         let name = interface.parse::<Interface>().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
         // SAFETY: the UMEM was made above and is shared with no other socket.

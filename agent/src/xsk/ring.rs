@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
+use xsk_rs::config::BindFlags;
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
 use super::{Opened, RingError, wake};
@@ -41,7 +42,9 @@ impl<T: Copy> Ring<T> {
     /// The kernel or the driver has no AF_XDP, or the queue has a socket already (`EBUSY`: also for some 50 ms
     /// after its last owner died).
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
-        let opened = Opened::open(interface, queue, RX_FRAMES + TX_FRAMES, RING_SIZE)?;
+        // No advert is longer than a frame of the UMEM, and nothing that is has to be heard.
+        let flags = BindFlags::empty();
+        let opened = Opened::open(interface, queue, RX_FRAMES + TX_FRAMES, RING_SIZE, flags)?;
         let Opened { umem, rx, mut fill, tx, completion, mut frames } = opened;
         let free = frames.split_off(RX_FRAMES as usize);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.

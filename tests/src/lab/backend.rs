@@ -74,7 +74,7 @@ impl Backend {
         &self.namespace
     }
 
-    /// Gives it IPv6 addresses, the second of [`VIPS6`] among them, where its nginx listens as well.
+    /// Gives it IPv6 addresses, the second of [`VIPS6`] among them; its nginx listens there as well.
     pub fn enable_ipv6(&mut self, lab: &Lab) -> Result<()> {
         for which in ["all", "lo", "eth0"] {
             self.namespace.set(&format!("net/ipv6/conf/{which}/disable_ipv6"), "0")?;
@@ -89,10 +89,17 @@ impl Backend {
         self.start_nginx(lab)
     }
 
-    /// Has it take packets for the VIP out of those of the nodes' tunnels.
+    /// Gives its link this MTU.
+    pub fn set_mtu(&self, lab: &Lab, mtu: u32) -> Result<()> {
+        let mtu = mtu.to_string();
+        lab.run_on_switch("ip", &["link", "set", &format!("to-be{}", self.number), "mtu", &mtu])?;
+        output(self.namespace.command("ip").args(["link", "set", "eth0", "mtu", &mtu])).map(drop)
+    }
+
+    /// Has it take packets for the VIPs of both families out of those of the nodes' tunnels.
     pub fn unwrap_packets(&mut self) -> Result<()> {
         let mut command = self.namespace.command(binary("baton")?);
-        command.args(["decap", "eth0", "--vip", &VIP.to_string()]);
+        command.args(["decap", "eth0", "--vip", &VIP.to_string(), "--vip", &VIPS6[1].to_string()]);
         for node in Host::NODES {
             command.args(["--node", &node.address().to_string()]);
         }
@@ -117,7 +124,7 @@ impl Backend {
         let own = IpAddr::from(Self::address_of(self.number));
         let mut listens = vec![VIP.into(), own];
         if self.namespace.get("net/ipv6/conf/eth0/disable_ipv6")? == "0" {
-            listens.push(VIPS6[1].into());
+            listens.extend([VIPS6[1], Self::address6_of(self.number)].map(IpAddr::from));
         }
         let (namespace, directory, says) = (&self.namespace, &*self.directory, self.says());
         let site = Site { namespace, directory, listens: &listens, says: &says };

@@ -72,6 +72,12 @@ impl Balanced {
         Ok(Self { lab, backends, agents: Vec::new() })
     }
 
+    /// Gives all hosts this MTU.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        self.lab.set_mtu(mtu)?;
+        self.backends.iter().try_for_each(|backend| backend.set_mtu(&self.lab, mtu))
+    }
+
     /// Writes the usual configuration of `host` with the pool "web" and with `tables`.
     pub fn configure(&self, host: Host, tables: &str) -> Result<()> {
         let file = self.lab.configure_baton(host, MacMode::Virtual, 10, &[VIP])?;

@@ -95,6 +95,16 @@ impl Lab {
         Ok(())
     }
 
+    /// Gives all hosts on the switch this MTU.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        let mtu = mtu.to_string();
+        for host in Host::ALL {
+            self.run_on_switch("ip", &["link", "set", host.port(), "mtu", &mtu])?;
+            self.run(host, "ip", &["link", "set", "eth0", "mtu", &mtu])?;
+        }
+        Ok(())
+    }
+
     /// Gives `host` a second network card, `eth1`, on the same switch, with an address of its own beside the first.
     pub fn add_second_card(&self, host: Host, address: Ipv4Addr) -> Result<()> {
         let (port, inside) = (second_port(host), self.namespace(host).name());

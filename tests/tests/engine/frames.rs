@@ -38,7 +38,7 @@ fn a_batch_goes_where_its_frames_would_go_one_by_one() {
     let mut heads = Heads::default();
     // The second batch meets the flows of the first.
     for _ in 0..2 {
-        batch.forwarder.look_ahead(frames.iter().map(Vec::as_slice), &mut heads);
+        batch.forwarder.look_ahead(frames.iter().map(|frame| (frame.as_slice(), 0)), &mut heads);
         for (frame, head) in frames.iter().zip(heads.iter()) {
             let mut sent = frame.clone();
             let is_sent = batch.forwarder.forward_head(&mut sent, head, &batch.pools, at(1));

@@ -4,11 +4,13 @@
 
 mod bench;
 mod benchmark;
+mod buffers;
 mod clients;
 mod direct;
 mod elsewhere;
 mod frames;
 mod inquiries;
+mod jumbo;
 mod nat;
 mod nftables;
 mod orders;

@@ -103,12 +103,12 @@ impl Layout {
         is_of_family.then(|| Self::of(frame, frame.len() - packet.len(), ether_type))?
     }
 
-    /// The octets of `frame` up to the end of the packet: Ethernet pads to 60.
+    /// The octets of `frame` up to the end of the packet, or of the buffer: Ethernet pads to 60.
     fn end(frame: &[u8]) -> Option<usize> {
         let (_, ether_type, packet) = split(frame)?;
         let (at, header) = if ether_type == IPV4 { (2, 0) } else { (4, 40) };
         let length = u16::from_be_bytes(*packet.get(at..)?.first_chunk()?);
-        Some(frame.len() - packet.len() + header + usize::from(length)).filter(|end| *end <= frame.len())
+        Some((frame.len() - packet.len() + header + usize::from(length)).min(frame.len()))
     }
 
     /// That of a packet at `at` of `frame`, if it reaches up to the ports.
