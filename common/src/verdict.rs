@@ -9,6 +9,9 @@ pub enum Verdict {
     Other = 0,
     /// What a switch port itself sends, also while it lets no frames through (spanning tree, LACP, LLDP, CDP): passed.
     LinkControl,
+    /// Begins with so little of itself that not even its headers are there, as some drivers hand over large frames (or all, on an
+    /// interface that has such): passed to the kernel unchanged, for nothing of it can be judged.
+    HeadersApart,
     /// ARP request for a VIP that this host owns: answered in place.
     ArpAnswered,
     /// ARP request for a VIP that this host does not own: dropped, so that the kernel cannot answer either.
@@ -89,9 +92,10 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Other,
         Self::LinkControl,
+        Self::HeadersApart,
         Self::ArpAnswered,
         Self::ArpNotOwner,
         Self::NdAnswered,
@@ -144,6 +148,7 @@ impl Verdict {
         match self {
             Self::Other => "other",
             Self::LinkControl => "link-control",
+            Self::HeadersApart => "headers-apart",
             Self::ArpAnswered => "arp-answered",
             Self::ArpNotOwner => "arp-not-owner",
             Self::NdAnswered => "nd-answered",

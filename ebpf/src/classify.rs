@@ -6,7 +6,7 @@ use baton_common::verdict::Verdict;
 use baton_common::vrid::{Family, Vrid};
 
 use crate::ip::{DESTINATION, IPV4, IPV6, Ip};
-use crate::packet::Frame;
+use crate::packet::{Frame, whole_length};
 use crate::{arp, maps, nat, nd, sbfd, vip, vrrp};
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -17,6 +17,9 @@ pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub(crate) const ETH_DESTINATION: usize = 0;
 pub(crate) const ETH_SOURCE: usize = 6;
 pub(crate) const ETH_TYPE: usize = 12;
+
+/// What the first buffer of a frame in several has to hold for it to be judged: Ethernet and IPv6.
+const HEADERS: usize = ETH_TYPE + 2 + IPV6;
 
 /// Tags that name a VLAN: QinQ has two. What is behind a third is nothing of ours.
 const MAX_VIDS: usize = 2;
@@ -85,7 +88,7 @@ pub(crate) fn is_group(mac: &[u8; 6]) -> bool {
 #[inline(always)]
 pub(crate) fn received(ctx: &XdpContext) -> Verdict {
     let Some(link) = Link::parse(&Frame::received(ctx), None) else {
-        return Verdict::Other;
+        return other(ctx);
     };
     let verdict = match link.ethertype {
         ETHERTYPE_IPV4 => ipv4(ctx, &link),
@@ -96,14 +99,18 @@ pub(crate) fn received(ctx: &XdpContext) -> Verdict {
     let frame = &mut Frame::received(ctx);
     match verdict.or_else(|| to_virtual_mac(frame, &link)) {
         Some(verdict) => verdict,
-        None => other(frame),
+        None => other(ctx),
     }
 }
 
 /// What is nothing of ours: frames for the bridge itself, which no bridge forwards (802.1Q 8.6.3), and Cisco's like them, are
-/// told apart.
+/// told apart, and what cannot be judged.
 #[inline(always)]
-fn other(frame: &Frame<'_>) -> Verdict {
+fn other(ctx: &XdpContext) -> Verdict {
+    let frame = &Frame::received(ctx);
+    if frame.length() < HEADERS && whole_length(ctx) > frame.length() {
+        return Verdict::HeadersApart;
+    }
     match frame.get(ETH_DESTINATION) {
         Some([0x01, 0x80, 0xc2, 0, 0, 0..=0x0f] | [0x01, 0, 0x0c, 0xcc, 0xcc, 0xcc | 0xcd]) => {
             Verdict::LinkControl

@@ -59,6 +59,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
     match verdict {
         Verdict::Other
         | Verdict::LinkControl
+        | Verdict::HeadersApart
         | Verdict::VrrpUnknownRouter
         | Verdict::VipDelivered
         | Verdict::GatewayDelivered => xdp_action::XDP_PASS,

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_bu
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
-/// buffer, which holds every header that this program reads.
+/// buffer, where a driver must leave every header that this program reads.
 pub(crate) struct Frame<'a> {
     start: usize,
     end: usize,

@@ -357,6 +357,13 @@ impl Datapath {
         self.observe(frame, self.xdp(maps::XDP_PROGRAM))
     }
 
+    /// Lets the XDP program see `frame`, whose first buffer has so many octets of it (Linux 6.18).
+    pub fn receive_split(&self, frame: &[u8], first: u32) -> Outcome {
+        // The kernel's `struct xdp_md`: where the data are in it and where they end, and what is not said.
+        let context = [0, first, 0, 0, 0, 0].map(u32::to_ne_bytes);
+        self.observe_in(Some(context.as_flattened()), frame, self.xdp(maps::XDP_PROGRAM))
+    }
+
     /// Lets the XDP program of a backend see `frame`.
     pub fn unwrap(&self, frame: &[u8]) -> Outcome {
         self.observe(frame, self.xdp(maps::DECAP_PROGRAM))
@@ -387,10 +394,22 @@ impl Datapath {
     where
         P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
     {
+        self.observe_in(None, frame, program)
+    }
+
+    fn observe_in<P>(&self, context: Option<&[u8]>, frame: &[u8], program: &P) -> Outcome
+    where
+        P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
+    {
         let before = self.counters();
         // An answer may be longer than its question.
         let mut out = vec![0; frame.len() + LONGER];
-        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: context,
+            ..Default::default()
+        };
         let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
         out.truncate(result.data_size_out as usize);
         let mut counted = self.counters();

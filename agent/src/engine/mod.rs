@@ -84,7 +84,7 @@ const STACK: usize = 256 * 1024;
 
 /// Ethernet header and two VLAN tags, which are not counted in the MTU.
 const LINK_HEADER: usize = 14 + 8;
-/// The largest MTU with which every frame fits into one buffer.
+/// The largest MTU whose frames all can be forwarded.
 pub const MAX_MTU: usize = MAX_FRAME - LINK_HEADER;
 
 /// The engine of one interface.

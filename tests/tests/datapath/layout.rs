@@ -71,7 +71,7 @@ fn the_maps_are_what_the_contract_says() {
         (maps::DECAP_NODES, [HASH, 16, 1, 64, 0]),
         (maps::DECAP_VIPS, [HASH, 16, 1, 8192, 0]),
         (maps::UNWRAPPED, [PERCPU_ARRAY, 4, 8, 1, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 38, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 39, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");

@@ -72,7 +72,9 @@ fn whatever_options_a_question_has_the_answer_has_one() {
     bare[19] -= 8;
     let (nonce, bare) = (checksummed(&nonce), checksummed(&bare));
     padded.extend([0xff; 11]);
-    for question in [nonce, padded, bare] {
+    // Padding that goes on in other buffers.
+    let jumbo = [&padded[..], &[0xff; 9000]].concat();
+    for question in [nonce, padded, bare, jumbo] {
         assert_eq!(host.receive(&question), outcome(XDP_TX, NdAnswered, &recorded));
     }
 }

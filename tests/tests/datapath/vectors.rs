@@ -317,7 +317,8 @@ fn expected(name: &str, length: usize) -> &'static Row {
 /// What each verdict means for the frame. Redirection has no socket to go to: the kernel gets the advert.
 fn action(verdict: Verdict) -> u32 {
     match verdict {
-        Other | LinkControl | VipDelivered | GatewayDelivered | VrrpReceived | VrrpUnknownRouter => XDP_PASS,
+        Other | LinkControl | HeadersApart | VipDelivered | GatewayDelivered | VrrpReceived
+        | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown | VipForwarded => XDP_TX,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
@@ -384,10 +385,11 @@ fn an_unconfigured_host_lets_everything_pass() {
                 VrrpUnknownRouter
             }
             LinkControl => LinkControl,
-            Other | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced | VrrpOwn | SbfdUp
-            | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered | VipNotOwner
-            | VipForwarded | VipBalanced | VipFragment | VipNotAccepted | VirtualMacNotOwner
-            | VirtualMacNotVip | GatewayDelivered | EgressArp | EgressNd | EgressVirtualMac => Other,
+            Other | HeadersApart | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced
+            | VrrpOwn | SbfdUp | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered
+            | VipNotOwner | VipForwarded | VipBalanced | VipFragment | VipNotAccepted
+            | VirtualMacNotOwner | VirtualMacNotVip | GatewayDelivered | EgressArp | EgressNd
+            | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }

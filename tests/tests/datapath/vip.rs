@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use baton::clock;
 use baton_common::ownership::Service;
 use baton_common::verdict::Verdict::{
-    LinkControl, Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
+    HeadersApart, LinkControl, Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
 };
 use baton_tests::datapath::{FOREVER, Outcome, XDP_DROP, XDP_PASS};
 use baton_tests::frames::{self, with};
@@ -112,6 +112,22 @@ fn jumbo_frames_are_gated_like_others() {
     let frame = [traffic(), vec![0xa5; 9000]].concat();
     assert_eq!(host(Role::Active).receive(&frame), delivered(&frame));
     assert_eq!(host(Role::Backup).receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame));
+}
+
+/// What some drivers do. The kernel has the fence at egress all the same.
+#[test]
+fn a_frame_whose_headers_are_not_in_its_first_buffer_is_passed_and_counted() {
+    let frame = with(&[traffic(), vec![0xa5; 9000]].concat(), DESTINATION_MAC, &DEVICE_MAC);
+    for host in [host(Role::Active), host(Role::Backup)] {
+        for first in [14, 33] {
+            assert_eq!(host.receive_split(&frame, first), outcome(XDP_PASS, HeadersApart, &frame));
+        }
+        let small = traffic()[..33].to_vec();
+        let small = with(&small, DESTINATION_MAC, &DEVICE_MAC);
+        assert_eq!(host.receive(&small), outcome(XDP_PASS, Other, &small), "all of it is there");
+    }
+    assert_eq!(host(Role::Active).receive_split(&frame, 54), delivered(&frame));
+    assert_eq!(host(Role::Backup).receive_split(&frame, 54), outcome(XDP_DROP, VipNotOwner, &frame));
 }
 
 /// T-056, and what an Active Router makes of it: it is no gateway.

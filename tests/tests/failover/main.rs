@@ -21,6 +21,7 @@ mod hooks;
 mod interface;
 mod interrupted;
 mod ipv6;
+mod jumbo;
 mod log;
 mod many_routers;
 mod many_vips;

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! near ======= far
-//! AF_PACKET    baton_xdp, Ring on every queue
+//! AF_PACKET    baton_xdp, Ring or ForwardingRing on every queue
 //! ```
+
+mod forwarding;
 
 use std::process::Command;
 use std::thread::sleep;
@@ -16,8 +18,9 @@ use baton::host::ethtool::Ethtool;
 use baton::socket::PacketSocket;
 use baton::xsk::{Ring, RingError};
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568, XDP_PROGRAM, XSKS};
+use baton_common::ownership::BALANCED;
 use baton_common::verdict::Verdict;
-use baton_tests::datapath::Datapath;
+use baton_tests::datapath::{Datapath, FOREVER};
 use baton_tests::frames;
 use baton_tests::network::{Hears, Listener, enter_empty_network, ip};
 use nix::net::if_::if_nametoindex;
@@ -25,6 +28,9 @@ use nix::net::if_::if_nametoindex;
 const QUEUES: u32 = 2;
 /// More frames than any ring or UMEM holds, so that every frame is used several times.
 const FRAMES: usize = 500;
+
+/// What forwarded frames come from.
+const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// A network of its own for this thread, with the veth pair.
 fn network() {
@@ -40,6 +46,11 @@ fn network() {
 fn data_plane() -> Datapath {
     let mut host = Datapath::load();
     host.add_router(0, 51, 0, ACCEPT_RFC9568 | ACCEPT_PSEUDO, [192, 0, 2, 77]);
+    // The owner of a VIP with a service.
+    host.set_device(SENDER, [192, 0, 2, 77], [0; 16]);
+    host.add_vip(0, [192, 0, 2, 100], 0);
+    host.set_delivery(0, FOREVER, [0, 0, 0x5e, 0, 1, 51], BALANCED);
+    host.add_frontend(0, [192, 0, 2, 100], 6, 443);
     let program: &mut Xdp =
         host.bpf_mut().program_mut(XDP_PROGRAM).expect("the program").try_into().expect("XDP");
     program.attach("far", XdpMode::Driver).expect("veth has native XDP");
@@ -59,7 +70,7 @@ fn rings(host: &mut Datapath) -> Vec<Ring<usize>> {
 
 /// The next frame with `mac` as its source.
 fn next_from(listener: &Listener, mac: [u8; 6]) -> Option<Vec<u8>> {
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 16_384];
     while let Some(frame) = listener.next(&mut buffer) {
         if frame[6..12] == mac {
             return Some(frame.to_vec());
