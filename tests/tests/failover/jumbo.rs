@@ -1,11 +1,11 @@
 //! Links of MTU 9000, whose frames are larger than a page and go on in several buffers.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use baton::config::{MacMode, XdpChoice};
-use baton_tests::lab::{Echo, Fault, Host, Lab, Pair, Process, Settings, VIP, pause};
+use baton_tests::lab::{Echo, Fault, Host, Lab, Pair, Process, Settings, VIP, wait_until};
 use serde_json::Value;
+
+use super::support::SOON;
 
 /// What is left of 9000 octets without the headers of IPv4 and TCP, and its time stamps.
 const MSS: u64 = 9000 - 20 - 20 - 12;
@@ -40,8 +40,11 @@ fn a_vip_serves_large_frames_and_moves_in_either_mode() -> Result<()> {
         };
         let servers = Host::NODES.map(start).into_iter().collect::<Result<Vec<_>>>()?;
         assert_eq!(pair.settle()?, Host::A);
-        // They need a moment to listen.
-        pause(Duration::from_millis(500))?;
+        for host in Host::NODES {
+            wait_until("iperf3 to listen", SOON, || {
+                Ok(!lab.run(host, "ss", &["-Hltn", "sport", "=", "5201"])?.is_empty())
+            })?;
+        }
         measure(&lab)?;
         pair.inject(Fault::Planned)?;
         assert_eq!(pair.settle()?, Host::B);
