@@ -1,7 +1,10 @@
 //! The sockets beside AF_XDP. The packet socket is the second mouth and makes the NIC accept what it would filter:
 //! the virtual MACs and the multicast groups. The VRRP socket is the second ear and the group's member towards
 //! snooping switches. Both work where AF_XDP is refused, and while a restart leaves its queues deaf. The peer socket speaks to
-//! unicast peers. A socket for ICMP asks hosts for an echo.
+//! unicast peers. A socket for ICMP asks hosts for an echo, and `datagram` is for what the nodes of a link tell each other beside the
+//! election.
+
+mod datagram;
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
@@ -16,6 +19,8 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, recv, recvmsg, send, sendto,
     setsockopt,
 };
+
+pub use datagram::{DatagramSocket, Heard};
 
 use crate::address::{self, solicited_node};
 

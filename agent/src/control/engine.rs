@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
-use super::protocol::{BackendStatus, EngineLoad, EngineStatus, PoolStatus, Response, ServiceStatus};
+use super::protocol::{
+    BackendStatus, EngineLoad, EngineStatus, PeerTableStatus, PoolStatus, Response, ServiceStatus,
+};
 use super::server::Server;
 use crate::clock;
 use crate::config::{PoolConfig, ServiceConfig};
-use crate::engine::{Adjustments, Backend, Carriage, Condition, Engine, Filter, Plan, Table};
+use crate::engine::{Adjustments, Backend, Carriage, Condition, Engine, Filter, PeerTable, Plan, Table};
 
 impl Server {
     /// Ends the engines, whose queues the next agent waits for.
@@ -107,11 +109,21 @@ fn pools(engine: &Engine, adjustments: &Adjustments) -> Vec<PoolStatus> {
         };
         PoolStatus {
             name: pool.name.clone(),
-            digest: format!("{:016x}", now.table(number).map_or(0, Table::digest)),
+            digest: hexadecimal(now.table(number).map_or(0, Table::digest)),
+            peers: engine.peers_of(number).into_iter().map(peer).collect(),
             backends: of_pool.map(backend).collect(),
         }
     };
     plan.pools.iter().enumerate().map(pool).collect()
+}
+
+fn peer(PeerTable { peer, digest, accord }: PeerTable) -> PeerTableStatus {
+    let accord = accord.name().to_owned();
+    PeerTableStatus { address: peer, digest: digest.map(hexadecimal), accord }
+}
+
+fn hexadecimal(digest: u64) -> String {
+    format!("{digest:016x}")
 }
 
 /// The text of `baton engine backends`.
@@ -136,11 +148,18 @@ fn write_engine(text: &mut String, engine: &EngineStatus) -> fmt::Result {
     if !lost.is_empty() {
         writeln!(text, "  frames lost: {}", lost.join(", "))?;
     }
-    for PoolStatus { name, digest, backends } in pools {
+    for PoolStatus { name, digest, peers, backends } in pools {
         writeln!(text, "\n  pool {name}, table {digest}")?;
         let to_it = services.iter().filter(|service| service.pool == *name);
         for ServiceStatus { vip, protocol, port, .. } in to_it {
             writeln!(text, "    {protocol} {vip} port {port}")?;
+        }
+        for PeerTableStatus { address, digest, accord } in peers {
+            let table = digest.as_ref().map_or("no such pool".to_owned(), |digest| format!("table {digest}"));
+            writeln!(text, "    peer {address}: {table}, {accord}")?;
+        }
+        if peers.is_empty() {
+            writeln!(text, "    not compared: no peer is heard")?;
         }
         let all: f64 = backends.iter().map(|backend| f64::from(backend.slots)).sum();
         for backend in backends {
@@ -173,6 +192,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::engine::Accord;
 
     /// One with two backends, of which one fails.
     pub(in crate::control) fn example() -> EngineStatus {
@@ -205,6 +225,10 @@ pub(super) mod tests {
         let pool = PoolStatus {
             name: "web".to_owned(),
             digest: "00c0ffee00c0ffee".to_owned(),
+            peers: vec![
+                peer(PeerTable { peer: [192, 0, 2, 2].into(), digest: Some(0xab), accord: Accord::Differs }),
+                peer(PeerTable { peer: [192, 0, 2, 3].into(), digest: None, accord: Accord::Changing }),
+            ],
             backends: vec![backend(11, "up", 65_537), backend(12, "failing", 0)],
         };
         EngineStatus {
@@ -223,6 +247,7 @@ pub(super) mod tests {
             backends(&[example()]),
             "eth0: 1 service(s), 3 flow(s), 0 given up for others\n  frames lost: no-backend 2\n\n  \
              pool web, table 00c0ffee00c0ffee\n    tcp 192.0.2.100 port 443\n    \
+             peer 192.0.2.2: table 00000000000000ab, differs\n    peer 192.0.2.3: no such pool, changing\n    \
              192.0.2.11       up           weight 1    100.0 % of new flows, 7 frames, 500 octets\n    \
              192.0.2.12       failing      weight 1      0.0 % of new flows, 7 frames, 500 octets, backup (503 Service Unavailable)\n"
         );

@@ -12,7 +12,7 @@ use crate::address;
 pub const SLOTS: usize = 65_537;
 
 /// Keys of the two hash functions over a backend's address, and of that over a whole table. The same on all nodes, for ever:
-/// other numbers mean other tables.
+/// other numbers mean other tables. The next key is that of `agreement::datagram`.
 const OFFSET: u64 = 1;
 const SKIP: u64 = 2;
 const DIGEST: u64 = 3;
@@ -128,7 +128,7 @@ impl Table {
 }
 
 /// SipHash-1-3, whose values are the same everywhere.
-fn hash(key: u64, octets: &[u8]) -> u64 {
+pub(super) fn hash(key: u64, octets: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(key, 0);
     hasher.write(octets);
     hasher.finish()

@@ -8,12 +8,14 @@
 //!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, tunnel or nat -> same ring
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
+//!                                     other nodes' digests <-> agreement (tokio), for the operator
 //! ```
 //!
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
 
 mod adjustments;
+mod agreement;
 mod buffer;
 mod choice;
 mod flow;
@@ -37,15 +39,17 @@ mod watch;
 mod worker;
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_common::flow::{Carried, Flow};
+use baton_common::vrid::Family;
 use tokio::sync::Notify;
 
 pub use adjustments::{Adjustment, Adjustments};
+pub use agreement::{Accord, Circle, Datagram, MAX_LENGTH, PORT, PeerTable, PoolDigest, hash_of_name};
 pub use buffer::Buffer;
 pub use choice::{Choice, slot};
 pub use flows::{Remembered, State, Target};
@@ -69,6 +73,7 @@ use crate::host::neighbours::Neighbours;
 use crate::program::ProgramError;
 use crate::wire::Mac;
 use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
+use agreement::{Comparison, Peers};
 use health::Shift;
 use inquiry::{Desk, Desks};
 use watch::Watch;
@@ -101,6 +106,8 @@ pub struct Engine {
     desks: OnceLock<Desks>,
     /// Rings when backends were given other weights.
     adjusted: Notify,
+    /// What other nodes say of their tables.
+    peers: Mutex<Peers>,
     health: Arc<Health>,
     device_mac: Mac,
     interface: String,
@@ -122,6 +129,7 @@ impl Engine {
         let weights = adjustments.weights(&plan);
         let pools = Pools::unknown(&plan).reweighted(&plan, weights);
         let pools = Arc::new(ArcSwap::from_pointee(pools));
+        let peers = Mutex::new(Peers::new(&plan));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
         let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues as usize));
         Self {
@@ -132,6 +140,7 @@ impl Engine {
             cached,
             desks: OnceLock::new(),
             adjusted: Notify::new(),
+            peers,
             health,
             device_mac,
             interface,
@@ -270,6 +279,18 @@ impl Engine {
     /// A check is to run a program as a user that there is not.
     pub fn checks(&self) -> Result<Checks, ProgramError> {
         watch::checks(&self.plan)
+    }
+
+    /// Compares its tables for ever with those of the other nodes of `circles`, which are of `family`, on the interface with the index
+    /// `index`. What comes of it is for the operator alone.
+    pub async fn compare(self: Arc<Self>, family: Family, index: u32, circles: Vec<Circle>) {
+        let Self { plan, pools, peers, interface, .. } = &*self;
+        Comparison { plan, pools, peers, interface, circles }.run(family, index).await;
+    }
+
+    /// What other nodes say of their tables of `pool`.
+    pub fn peers_of(&self, pool: usize) -> Vec<PeerTable> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).of_pool(pool).collect()
     }
 
     /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the `checks` have them.

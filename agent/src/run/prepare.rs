@@ -22,7 +22,7 @@ use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
 use crate::datapath::{BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Room};
 use crate::driver::{Event, PortParts, Router, Transmitter};
-use crate::engine::{self, Adjustments, Engine, Entries, Ports, Translator};
+use crate::engine::{self, Adjustments, Circle, Engine, Entries, Ports, Translator};
 use crate::host::HostError;
 use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
@@ -39,10 +39,19 @@ const EVENTS_OF_ROUTER: usize = 8;
 pub(super) struct PendingEngine {
     pub(super) engine: Arc<Engine>,
     pub(super) entries: Entries,
+    /// Index of its interface.
+    pub(super) index: u32,
+    /// The virtual routers whose other nodes are to have the same tables.
+    pub(super) circles: Vec<Circle>,
 }
 
 impl PendingEngine {
-    fn new(config: &Config, engine: &Arc<Engine>, datapath: &mut Datapath) -> anyhow::Result<Self> {
+    fn new(
+        config: &Config,
+        interface: &Interface,
+        engine: &Arc<Engine>,
+        datapath: &mut Datapath,
+    ) -> anyhow::Result<Self> {
         let flow_handover = config.runtime.flow_cache.then(|| datapath.flow_handover()).transpose()?;
         let translator = engine.plan.translates().then(|| {
             let (translations, ports) = (Arc::new(datapath.translations()?), Ports::of_host()?);
@@ -67,7 +76,14 @@ impl PendingEngine {
             translated,
             flows: config.runtime.flows as usize,
         };
-        Ok(Self { engine: Arc::clone(engine), entries })
+        let circle = |router| {
+            let primary = super::primary(config, interface, router)?;
+            Ok(Circle::of(router, primary, &engine.plan))
+        };
+        let circles: Vec<_> =
+            config.routers_on(&interface.name).map(circle).collect::<Result<_, HostError>>()?;
+        let circles = circles.into_iter().flatten().collect();
+        Ok(Self { engine: Arc::clone(engine), entries, index: interface.index, circles })
     }
 }
 
@@ -140,7 +156,7 @@ pub(super) fn prepare<'a>(
         // A queue has one socket, which the engine needs more: adverts are heard and said by the raw sockets then.
         match &port_served.engine {
             Some(engine) => {
-                pending_engines.push(PendingEngine::new(config, engine, datapath)?);
+                pending_engines.push(PendingEngine::new(config, interface, engine, datapath)?);
                 backends.push((Arc::clone(engine), interface.index, datapath.backends()?));
             }
             None => {

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
+use baton_common::vrid::Family;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Mutex, Notify, RwLock, oneshot, watch as channel};
@@ -39,7 +40,7 @@ pub(super) struct Serving {
     runtime: Runtime,
     hooks: hooks::Running,
     server: Arc<Server>,
-    /// What one agent does at a time: looking after interfaces and VIPs, and serving `/metrics`.
+    /// What one agent does at a time: looking after interfaces and VIPs, serving `/metrics`, and telling other nodes its tables.
     alone: JoinSet<()>,
     pending_rings: Vec<PendingRings>,
     pending_engines: Vec<PendingEngine>,
@@ -208,7 +209,15 @@ impl Serving {
         // A thread that is not there to hear it is noticed as one that has died.
         let _ = self.server.remote.send(Command::Begin);
         af_xdp::open(std::mem::take(&mut self.pending_rings), self.server.remote.clone());
-        for PendingEngine { engine, entries } in self.pending_engines.drain(..) {
+        for PendingEngine { engine, entries, index, circles } in self.pending_engines.drain(..) {
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let of_family = circles.iter().filter(|circle| circle.family() == family).cloned();
+                let circles: Vec<_> = of_family.collect();
+                if !circles.is_empty() {
+                    let comparing = Arc::clone(&engine).compare(family, index, circles);
+                    self.alone.spawn_on(comparing, self.runtime.handle());
+                }
+            }
             if let Err(error) = engine.start(entries) {
                 tracing::error!(%error, "no thread for the engine; services are down");
             }

@@ -5,6 +5,7 @@
 mod advert;
 mod configuration;
 mod control;
+mod digest;
 mod forward;
 mod http;
 mod mutation;
@@ -12,6 +13,7 @@ mod mutation;
 pub use advert::advert;
 pub use configuration::configuration;
 pub use control::{answer, request};
+pub use digest::digest;
 pub use forward::forward;
 pub use http::http;
 pub use mutation::mutate;
@@ -20,10 +22,11 @@ pub use mutation::mutate;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("advert", advert),
     ("answer", answer),
     ("configuration", configuration),
+    ("digest", digest),
     ("forward", forward),
     ("http", http),
     ("request", request),

@@ -2,6 +2,7 @@
 //!
 //! The second kind needs root, and `baton` built in the same profile. Run with `--test-threads=1`.
 
+mod agreement;
 mod bench;
 mod benchmark;
 mod buffers;

@@ -8,10 +8,15 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::tc::{SchedClassifier, TcAttachType};
+use baton::address::vrrp_group;
+use baton::engine::{Datagram, MAX_LENGTH, PORT, hash_of_name};
+use baton::socket::DatagramSocket;
 use baton_common::maps::TCX_INGRESS_PROGRAM;
+use baton_common::vrid::Family;
 use baton_tests::datapath::Datapath;
-use baton_tests::lab::{Host, Lab, Process, binary, output, wait_until};
+use baton_tests::lab::{Host, Lab, Process, VIP, binary, output, wait_until};
 use baton_tests::mounts::{empty_run, with_own_mounts};
+use nix::net::if_::if_nametoindex;
 
 use super::mounts::configure_pins;
 use super::support::{SOON, refused, wait_for_guardian, wait_for_rings};
@@ -37,6 +42,39 @@ fn an_agent_with_the_documented_rights_starts_restarts_stops_and_adopts_its_fenc
             ensure!(started.stop(SOON)?.success(), "it failed: {log}");
         }
         Ok(())
+    })
+}
+
+#[test]
+fn an_agent_with_the_documented_rights_tells_other_nodes_its_tables() -> Result<()> {
+    with_drop_in(|lab| {
+        let file = lab.host_directory(Host::A).join("baton.toml");
+        let tables = format!(
+            "[[service]]\nvip = \"{VIP}\"\nport = 80\npool = \"web\"\n\
+             [[pool]]\nname = \"web\"\nbackend = [{{ address = \"{}\" }}]\n",
+            Host::Client.address()
+        );
+        fs::write(&file, fs::read_to_string(&file)? + &tables)?;
+        let groups = [vrrp_group(Family::Ipv4)].into();
+        let mut socket = lab.namespace(Host::B).within(|| {
+            Ok(DatagramSocket::open(Family::Ipv4, "eth0", if_nametoindex("eth0")?, &groups, PORT)?)
+        })?;
+        let mut serving = start(lab)?;
+        for round in 0..2 {
+            wait_until("a datagram", SOON, || {
+                let mut buffer = [0; MAX_LENGTH];
+                let Some(heard) = socket.receive(&mut buffer) else { return Ok(false) };
+                assert_eq!((heard.source, heard.hops), (Host::A.address().into(), 255));
+                let pools = Datagram::parse(heard.octets).context("one of ours")?.pools;
+                Ok(pools.len() == 1 && pools[0].name == hash_of_name("web"))
+            })?;
+            if round == 0 {
+                output(&mut agent(lab, "restart")?)?;
+                while socket.receive(&mut [0]).is_some() {}
+            }
+        }
+        ensure!(!fs::read_to_string(lab.baton_log(Host::A))?.contains("not compared"));
+        serving.stop(SOON).map(drop)
     })
 }
 

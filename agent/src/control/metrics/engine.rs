@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::Scrape;
 use super::text::{Families, Labels, label};
-use crate::control::protocol::{BackendStatus, EngineStatus, ServiceStatus};
-use crate::engine::Condition;
+use crate::control::protocol::{BackendStatus, EngineStatus, PeerTableStatus, PoolStatus, ServiceStatus};
+use crate::engine::{Accord, Condition};
 
 impl Scrape {
     /// Nothing where there are no services.
@@ -24,6 +24,10 @@ impl Scrape {
         let slots = self.backends().map(|(labels, backend)| (labels, backend.slots));
         let help = "Its slots of all in the table of its pool: its share of new flows";
         families.gauges("backend_slots", help, None, slots)?;
+        let help = "0 if the peer has had another table of the pool for a while, or no such pool";
+        let differs = |accord: &str| accord == Accord::Differs.name();
+        let agrees = self.peer_tables().map(|(labels, peer)| (labels, u32::from(!differs(&peer.accord))));
+        families.gauges("engine_pool_peer_agrees", help, None, agrees)?;
         let each = |of: fn(&BackendStatus) -> u64| self.backends().map(move |(labels, it)| (labels, of(it)));
         let help = "Frames that were sent to it, since the agent started";
         families.counters("backend_frames", help, None, each(|backend| backend.frames))?;
@@ -83,17 +87,25 @@ impl Scrape {
     }
 
     fn backends(&self) -> impl Iterator<Item = (Labels, &BackendStatus)> {
+        self.pools().flat_map(|(labels, pool)| {
+            let with = move |address| [&labels[..], &[label("backend", address)]].concat();
+            pool.backends.iter().map(move |backend| (with(backend.address), backend))
+        })
+    }
+
+    fn peer_tables(&self) -> impl Iterator<Item = (Labels, &PeerTableStatus)> {
+        self.pools().flat_map(|(labels, pool)| {
+            let with = move |address| [&labels[..], &[label("peer", address)]].concat();
+            pool.peers.iter().map(move |peer| (with(peer.address), peer))
+        })
+    }
+
+    fn pools(&self) -> impl Iterator<Item = (Labels, &PoolStatus)> {
         self.engines.iter().flat_map(|engine| {
-            engine.pools.iter().flat_map(|pool| {
-                pool.backends.iter().map(|backend| {
-                    let labels = vec![
-                        label("interface", &engine.interface),
-                        label("pool", &pool.name),
-                        label("backend", backend.address),
-                    ];
-                    (labels, backend)
-                })
-            })
+            engine
+                .pools
+                .iter()
+                .map(|pool| (vec![label("interface", &engine.interface), label("pool", &pool.name)], pool))
         })
     }
 }

@@ -52,8 +52,21 @@ pub struct PoolStatus {
     pub name: String,
     /// In hexadecimal, the same on nodes that send every flow to the same backend; zero without any backend.
     pub digest: String,
+    /// The same of other nodes, by what they say.
+    pub peers: Vec<PeerTableStatus>,
     /// The backends, in the order of the configuration.
     pub backends: Vec<BackendStatus>,
+}
+
+/// The table of a pool on another node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerTableStatus {
+    /// The address that this node advertises from.
+    pub address: IpAddr,
+    /// As that of this node; `None` if the other one has no such pool.
+    pub digest: Option<String>,
+    /// `agrees`, `changing` (differs, and not for long yet) or `differs`.
+    pub accord: String,
 }
 
 /// What the operator sets for a backend, above its configuration.

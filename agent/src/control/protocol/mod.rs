@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{
-    Adjusted, BackendChange, BackendStatus, EngineLoad, EngineStatus, PoolStatus, ServiceStatus,
+    Adjusted, BackendChange, BackendStatus, EngineLoad, EngineStatus, PeerTableStatus, PoolStatus,
+    ServiceStatus,
 };
 pub use flow::{FlowList, FlowName, FlowStatus, Trace};
 
