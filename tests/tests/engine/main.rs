@@ -8,6 +8,7 @@ mod benchmark;
 mod buffers;
 mod clients;
 mod direct;
+mod dissected;
 mod elsewhere;
 mod frames;
 mod inquiries;
