@@ -20,6 +20,7 @@ use super::traffic::{Loss, Traffic};
 use crate::datapath::{BackendName, Cached, FlowCache};
 use crate::vrrp::Instant;
 use crate::wire::Mac;
+use crate::xsk::RingLosses;
 
 /// Octets of the two addresses that an Ethernet frame begins with.
 const ETHERNET_ADDRESSES: usize = 12;
@@ -194,6 +195,11 @@ impl<B: Bypass> Forwarder<B> {
             }
         }
         self.traffic.set_flows(self.flows.live(), self.flows.evicted());
+    }
+
+    /// Counts what was lost beside this.
+    pub(super) fn note_losses(&self, losses: RingLosses) {
+        self.traffic.set_lost(losses);
     }
 
     /// Answers a part of what is asked at `desk`. Whether there is more to do.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::flows::Target;
+use crate::xsk::RingLosses;
 
 /// Why a frame was not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,24 @@ pub enum Loss {
     NoPort,
     /// It has passed too many routers: NAT is one more.
     Expired,
+    /// The kernel found no room for it, as the worker is behind with those before, or it is too long. The worker has not seen it.
+    NoRoom,
+    /// The kernel did not send it as the worker wanted it sent.
+    Refused,
 }
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::NoFlow, Self::NoService, Self::NoBackend, Self::TooLong, Self::NoPort, Self::Expired];
+    pub const ALL: [Self; 8] = [
+        Self::NoFlow,
+        Self::NoService,
+        Self::NoBackend,
+        Self::TooLong,
+        Self::NoPort,
+        Self::Expired,
+        Self::NoRoom,
+        Self::Refused,
+    ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -35,6 +48,8 @@ impl Loss {
             Self::TooLong => "too-long",
             Self::NoPort => "no-port",
             Self::Expired => "expired",
+            Self::NoRoom => "no-room",
+            Self::Refused => "refused",
         }
     }
 }
@@ -123,6 +138,13 @@ impl Traffic {
 
     pub(super) fn lost(&self, loss: Loss) {
         add(&self.losses[loss as usize], 1);
+    }
+
+    /// Takes over what the kernel has counted of the worker's socket.
+    pub(super) fn set_lost(&self, RingLosses { no_room, refused }: RingLosses) {
+        for (loss, count) in [(Loss::NoRoom, no_room), (Loss::Refused, refused)] {
+            self.losses[loss as usize].store(count, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn set_flows(&self, live: usize, evicted: u64) {

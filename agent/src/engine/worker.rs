@@ -2,6 +2,7 @@
 //! it only reads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 
@@ -13,10 +14,14 @@ use super::pools::Pools;
 use crate::clock;
 use crate::datapath::FlowCache;
 use crate::host::cpus;
+use crate::vrrp::Instant;
 use crate::xsk::ForwardingRing;
 
 /// How long it waits for a frame, in ms: flows are looked after meanwhile.
 const PATIENCE_MS: u16 = 100;
+
+/// How often the kernel is asked what it has lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
 pub(super) struct Worker {
@@ -32,7 +37,7 @@ impl Worker {
     /// Forwards until it is told to end.
     pub(super) fn run(self) {
         let Self { mut ring, mut forwarder, pools, mut desk, shift } = self;
-        let (mut pools, mut heads) = (Cache::new(pools), Heads::default());
+        let (mut pools, mut heads, mut looked) = (Cache::new(pools), Heads::default(), Instant::default());
         while !shift.is_over() {
             shift.goes_on();
             let now = clock::now();
@@ -43,6 +48,12 @@ impl Worker {
                 batch.sort(|frame| forwarder.forward_head(frame, heads.next().flatten(), current, now));
             });
             forwarder.tend(now);
+            if now.saturating_since(looked) >= LOOK {
+                looked = now;
+                if let Some(losses) = ring.losses() {
+                    forwarder.note_losses(losses);
+                }
+            }
             let is_asked = forwarder.answer(&mut desk, now);
             if count == 0 && !is_asked {
                 ring.wait(PATIENCE_MS);

@@ -30,6 +30,15 @@ const SENT_AT_ONCE: usize = 32;
 /// How long it waits at most while frames are on their way out, in ms.
 const SENDING_MS: u16 = 1;
 
+/// Frames that the kernel has lost since a socket was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingLosses {
+    /// It found no frame of the UMEM free for them, or no room in the receive ring; or they were too long.
+    pub no_room: u64,
+    /// They were not to be sent as the transmit ring had them.
+    pub refused: u64,
+}
+
 /// The AF_XDP socket of one receive queue.
 pub struct ForwardingRing {
     umem: Umem,
@@ -70,6 +79,14 @@ impl ForwardingRing {
     /// The socket, for polling and for the XSKMAP.
     pub fn raw_fd(&self) -> RawFd {
         self.rx.fd().as_raw_fd()
+    }
+
+    /// What the kernel has lost; `None` if it does not say.
+    pub fn losses(&self) -> Option<RingLosses> {
+        let counted = self.rx.fd().xdp_statistics().ok()?;
+        // A fill ring that was empty is among the first: there was a frame for it.
+        let no_room = counted.rx_dropped() + counted.rx_ring_full();
+        Some(RingLosses { no_room, refused: counted.tx_invalid_descs() })
     }
 
     /// Hands a batch of the frames that have arrived to `handle`. Answers with how many buffers there were.

@@ -15,7 +15,7 @@ use nix::sys::socket::{MsgFlags, send};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-pub use forwarding::{Batch, ForwardingRing, MAX_FRAME, Received};
+pub use forwarding::{Batch, ForwardingRing, MAX_FRAME, Received, RingLosses};
 pub use ring::Ring;
 
 /// Held while a socket is open that a process which is started now would inherit: libxdp does not see to it, and such a

@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use baton::control::protocol::FlowList;
 use baton::socket::PacketSocket;
 use baton_tests::frames::ip_checksummed;
-use baton_tests::lab::{Balanced, Connection, Host, VIP};
+use baton_tests::lab::{Balanced, Connection, Host, VIP, wait_until};
 use baton_tests::random::Random;
 use etherparse::PacketBuilder;
 use nix::net::if_::if_nametoindex;
+use nix::sys::ptrace;
 
 use super::bench::{ACK, SYN};
-use super::support::end;
+use super::support::{SOON, end};
 
 const RST: u8 = 0x04;
 /// The virtual MAC of the VIP's router.
@@ -112,5 +113,24 @@ fn a_million_flows_at_once_are_remembered() -> Result<()> {
     assert_served(&setup, &mut connections, &before)?;
     let engine = setup.engine(Host::A)?;
     ensure!(engine.evicted < u64::from(FLOWS / 100), "{engine:?}");
+    end(setup)
+}
+
+/// Its queue has 2048 frames, and the storm is spread over two queues.
+#[test]
+fn what_comes_while_a_worker_stands_still_and_finds_no_room_is_counted() -> Result<()> {
+    let mut setup = Balanced::prepare()?;
+    setup.configure(Host::A, Balanced::WEB)?;
+    setup.start(Host::A)?;
+    wait_until("node a to be Active", SOON, || {
+        Ok(setup.lab.baton_status(Host::A)?.routers[0].role == "Active")
+    })?;
+    let lost = |why: &str| setup.engine(Host::A)?.lost.get(why).copied().context("it is counted");
+    assert_eq!((lost("no-room")?, lost("refused")?), (0, 0));
+    let worker = setup.hang_worker(Host::A)?;
+    storm(&setup, 20_000, |number| (number, 1, SYN))?;
+    ptrace::detach(worker, None)?;
+    wait_until("it to be told", SOON, || Ok(lost("no-room")? > 0))?;
+    ensure!(lost("no-room")? < 20_000 && lost("refused")? == 0, "{:?}", setup.engine(Host::A)?.lost);
     end(setup)
 }

@@ -189,3 +189,48 @@ impl Comparison<'_> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+    const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+
+    fn vrid(octet: u8) -> Vrid {
+        Vrid::new(octet).expect("not 0")
+    }
+
+    #[test]
+    fn only_what_may_be_from_another_node_of_the_same_virtual_router_is_heard() {
+        let group = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
+        // The group or the peers, the least TTL, who says it with what TTL for which virtual router, and whether it is heard.
+        for (multicast, peers, least_hops, source, hops, about, is_heard) in [
+            (Some(group), vec![], 255, PEER, 255, (51, Family::Ipv4), true),
+            (Some(group), vec![], 255, PEER, 254, (51, Family::Ipv4), false),
+            (Some(group), vec![], 255, SOURCE, 255, (51, Family::Ipv4), false),
+            (Some(group), vec![], 255, PEER, 255, (52, Family::Ipv4), false),
+            (Some(group), vec![], 255, PEER, 255, (51, Family::Ipv6), false),
+            (None, vec![PEER], 255, PEER, 255, (51, Family::Ipv4), true),
+            (None, vec![PEER], 255, STRANGER, 255, (51, Family::Ipv4), false),
+            (None, vec![PEER], 64, PEER, 64, (51, Family::Ipv4), true),
+            (None, vec![PEER], 64, PEER, 63, (51, Family::Ipv4), false),
+        ] {
+            let circle = Circle {
+                vrid: vrid(51),
+                family: Family::Ipv4,
+                source: SOURCE,
+                multicast,
+                peers,
+                least_hops,
+                pools: vec![0],
+            };
+            let datagram = Datagram { vrid: vrid(about.0), family: about.1, pools: Vec::new() };
+            let heard = Heard { source, hops, octets: &[] };
+            assert_eq!(circle.hears(&heard, &datagram), is_heard, "{heard:?} {datagram:?} {circle:?}");
+        }
+    }
+}
