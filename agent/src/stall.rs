@@ -35,7 +35,7 @@ impl StallWatch {
     ///
     /// The process may not have as many threads.
     pub fn start() -> io::Result<Self> {
-        let cpus = cpus::allowed();
+        let cpus = cpus::allowed()?;
         let shared = Arc::new(Shared {
             asked: AtomicU32::new(0),
             answered: cpus.iter().map(|_| AtomicU32::new(0)).collect(),

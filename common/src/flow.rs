@@ -84,10 +84,25 @@ pub struct NamedBackend {
 pub struct Backend {
     /// Where it is.
     pub mac: [u8; 6],
-    /// 1 if it can be given frames. Those of its flows are the engine's otherwise.
-    pub is_up: u8,
+    /// One more than the number of the [`Arm`] that it is behind, if the program can give it frames; else 0, and those of its flows are
+    /// the engine's.
+    pub exit: u8,
     /// [`DIRECT`], [`TUNNELLED`] or [`TRANSLATED`].
     pub way: u8,
+}
+
+/// An interface of the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Arm {
+    /// The interface's index; 0 if there is no such arm.
+    pub interface: u32,
+    /// Its own MAC address.
+    pub mac: [u8; 6],
+    /// 1 if the program can send by it what came in by another one. That is the engine's otherwise.
+    pub takes_redirected: u8,
+    /// Always zero.
+    pub _pad: u8,
 }
 
 /// In [`Backend::way`]: packets for it stay as they are.
@@ -165,6 +180,7 @@ const _: () = assert!(size_of::<CachedFlow>() == 12);
 const _: () = assert!(size_of::<Line<CachedFlow>>() == 32 && Line::<CachedFlow>::WORDS == 4);
 const _: () = assert!(size_of::<NamedBackend>() == 64);
 const _: () = assert!(size_of::<Backend>() == 8);
+const _: () = assert!(size_of::<Arm>() == 12);
 const _: () = assert!(size_of::<Tunnel>() == 40);
 const _: () = assert!(size_of::<Nat>() == 40);
 const _: () = assert!(size_of::<Carried>() == 32);

@@ -7,7 +7,7 @@ use core::mem::size_of;
 
 /// Version of everything in this crate. Pinned maps live in a directory of this name, so that an agent never
 /// adopts maps whose layout it does not know. Raise it with every change of a type, name, clock or capacity here.
-pub const LAYOUT_VERSION: u32 = 11;
+pub const LAYOUT_VERSION: u32 = 12;
 
 /// One [`Device`]: the interface that the programs run on.
 pub const DEVICE: &str = "DEVICE";
@@ -34,8 +34,12 @@ pub const PEERS: &str = "PEERS";
 pub const XSKS: &str = "XSKS";
 /// [`FrontendKey`] to the number of the service: what the engine balances. Not pinned: each agent brings its own.
 pub const FRONTENDS: &str = "FRONTENDS";
-/// AF_XDP socket per receive queue, for what the engine balances. Not pinned, as [`XSKS`].
+/// AF_XDP socket per receive queue of each arm, see [`engine_socket`], for what the engine balances. Not pinned, as [`XSKS`].
 pub const ENGINE_XSKS: &str = "ENGINE_XSKS";
+/// One [`crate::flow::Arm`] for each number of an arm. Not pinned, as [`FRONTENDS`].
+pub const ARMS: &str = "ARMS";
+/// [`ANSWER_PROGRAM`] of the engine on another interface that this one is an arm of, if it is. Pinned: it goes on when the agent does not.
+pub const ENGINE_PROGRAM: &str = "ENGINE_PROGRAM";
 /// Frames counted per CPU, one cell per [`crate::verdict::Verdict`].
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -75,6 +79,9 @@ pub const LINES_SEED: &str = "LINES_SEED";
 
 /// The XDP program's name.
 pub const XDP_PROGRAM: &str = "baton_xdp";
+/// The name of the XDP program that [`XDP_PROGRAM`] of an arm without services gives frames to that are nothing of its own. It has the
+/// maps of the interface with the services.
+pub const ANSWER_PROGRAM: &str = "baton_answer";
 /// The name of the XDP program of a backend that gets its packets wrapped.
 pub const DECAP_PROGRAM: &str = "baton_decap";
 /// The tcx ingress program's name: marks frames to a virtual MAC as frames for this host.
@@ -106,6 +113,14 @@ pub const MAX_DECAP_NODES: u32 = 64;
 pub const MAX_DECAP_VIPS: u32 = MAX_VIPS;
 /// Receive queues per interface.
 pub const MAX_QUEUES: u32 = 64;
+/// Interfaces of an engine: the one with its services, which is arm 0, and others that have backends.
+pub const MAX_ARMS: u32 = 8;
+
+/// The place in [`ENGINE_XSKS`] of the socket for a receive queue of an arm.
+#[inline]
+pub const fn engine_socket(arm: u32, queue: u32) -> u32 {
+    arm * MAX_QUEUES + queue
+}
 
 /// An IPv6 address, or an IPv4 address as IPv6 maps it, ::ffff:a.b.c.d (RFC 4291 2.5.5.2), which no frame has. Its 0xffff is
 /// nothing to the Internet checksum, so a pseudo-header's sum is the same for both.

@@ -9,8 +9,8 @@ pub enum Verdict {
     Other = 0,
     /// What a switch port itself sends, also while it lets no frames through (spanning tree, LACP, LLDP, CDP): passed.
     LinkControl,
-    /// Begins with so little of itself that not even its headers are there, as some drivers hand over large frames (or all, on an
-    /// interface that has such): passed to the kernel unchanged, for nothing of it can be judged.
+    /// Its headers are not in its first buffer, as some drivers hand over large frames (or all, on an interface that has such), and it
+    /// is for no VIP: passed to the kernel unchanged, for nothing else of it can be judged.
     HeadersApart,
     /// ARP request for a VIP that this host owns: answered in place.
     ArpAnswered,
@@ -66,11 +66,15 @@ pub enum Verdict {
     VipDelivered,
     /// Traffic of a known flow to a service at an owned VIP: both MAC addresses rewritten, sent to its backend.
     VipForwarded,
+    /// The same, and an answer that is translated, by another interface than it came in by.
+    VipCrossed,
     /// Other traffic to a service at an owned VIP: redirected to the engine, or dropped while it does not run.
     VipBalanced,
     /// Fragment of TCP or UDP to an owned VIP that has services of that protocol: dropped, for only the first has ports, and the
     /// kernel would refuse what it makes of them.
     VipFragment,
+    /// As [`Self::HeadersApart`], but for a VIP: dropped, whoever owns that.
+    VipHeadersApart,
     /// Traffic to a VIP that this host does not own: dropped, so that the kernel cannot answer with a reset.
     VipNotOwner,
     /// Traffic to an owned VIP that is no address to be reached at (Accept_Mode False): dropped.
@@ -92,7 +96,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Other,
         Self::LinkControl,
         Self::HeadersApart,
@@ -122,8 +126,10 @@ impl Verdict {
         Self::SbfdDiscarded,
         Self::VipDelivered,
         Self::VipForwarded,
+        Self::VipCrossed,
         Self::VipBalanced,
         Self::VipFragment,
+        Self::VipHeadersApart,
         Self::VipNotOwner,
         Self::VipNotAccepted,
         Self::VirtualMacNotOwner,
@@ -140,7 +146,14 @@ impl Verdict {
 
     /// Whether such a frame shows that the network lets frames through to this host.
     pub const fn shows_forwarding(self) -> bool {
-        !matches!(self, Self::LinkControl | Self::EgressArp | Self::EgressNd | Self::EgressVirtualMac)
+        !matches!(
+            self,
+            Self::LinkControl
+                | Self::HeadersApart
+                | Self::EgressArp
+                | Self::EgressNd
+                | Self::EgressVirtualMac
+        )
     }
 
     /// The counter's name in `baton status`.
@@ -175,8 +188,10 @@ impl Verdict {
             Self::SbfdDiscarded => "sbfd-discarded",
             Self::VipDelivered => "vip-delivered",
             Self::VipForwarded => "vip-forwarded",
+            Self::VipCrossed => "vip-crossed",
             Self::VipBalanced => "vip-balanced",
             Self::VipFragment => "vip-fragment",
+            Self::VipHeadersApart => "vip-headers-apart",
             Self::VipNotOwner => "vip-not-owner",
             Self::VipNotAccepted => "vip-not-accepted",
             Self::VirtualMacNotOwner => "virtual-mac-not-owner",

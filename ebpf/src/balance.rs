@@ -37,14 +37,11 @@ const TURNING: u8 = 0x07;
 pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, now: u64) -> Option<Verdict> {
     let mut known = None;
     let verdict = judge::<FAMILY>(ctx, link, &mut known)?;
-    let is_forwarded = known.is_some_and(|known| {
-        let forwarded = match known.way {
-            TRANSLATED => nat::to_backend::<FAMILY>(ctx, link, &known, now),
-            _ => forward::<FAMILY>(ctx, link, &known, now),
-        };
-        forwarded.is_some()
+    let forwarded = known.and_then(|known| match known.way {
+        TRANSLATED => nat::to_backend::<FAMILY>(ctx, link, &known, now),
+        _ => forward::<FAMILY>(ctx, link, &known, now),
     });
-    Some(if is_forwarded { Verdict::VipForwarded } else { verdict })
+    Some(forwarded.unwrap_or(verdict))
 }
 
 /// What is to become of the packet, unless its flow turns out to be `known`. The stack has no room for this and what wraps packets.
@@ -72,21 +69,21 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &mut Option<Kno
 /// Sends the frame to the backend of its flow. `None` if the engine has to: what is to be wrapped and is too long for that, or has
 /// VLAN tags.
 #[inline(never)]
-fn forward<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownFlow, now: u64) -> Option<()> {
-    let device_mac = maps::device_mac()?;
+fn forward<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownFlow, now: u64) -> Option<Verdict> {
+    let exit = known.exit()?;
     let octets = ip::octets::<FAMILY>(ctx, link)?;
     let frame = &mut Frame::received(ctx);
     if known.way == TUNNELLED {
         if link.payload != ETHERNET {
             return None;
         }
-        tunnel::wrap::<FAMILY>(ctx, known.backend(), &known.hop, &device_mac)?;
+        tunnel::wrap::<FAMILY>(ctx, known.backend(), &known.hop, &exit.mac)?;
     } else {
         frame.set(ETH_DESTINATION, &known.hop)?;
-        frame.set(ETH_SOURCE, &device_mac)?;
+        frame.set(ETH_SOURCE, &exit.mac)?;
     }
     known.note(octets, now);
-    Some(())
+    Some(exit.take())
 }
 
 /// An ICMP error about what a service has sent is for the backend that has sent it, which the engine finds.

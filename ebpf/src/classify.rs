@@ -5,8 +5,8 @@ use baton_common::maps::{SOURCE, VlanId};
 use baton_common::verdict::Verdict;
 use baton_common::vrid::{Family, Vrid};
 
-use crate::ip::{DESTINATION, IPV4, IPV6, Ip};
-use crate::packet::{Frame, whole_length};
+use crate::ip::{DESTINATION, IPV4, IPV4_DESTINATION, IPV6, Ip};
+use crate::packet::{Frame, Octets, Scattered};
 use crate::{arp, maps, nat, nd, sbfd, vip, vrrp};
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -18,13 +18,13 @@ pub(crate) const ETH_DESTINATION: usize = 0;
 pub(crate) const ETH_SOURCE: usize = 6;
 pub(crate) const ETH_TYPE: usize = 12;
 
-/// What the first buffer of a frame in several has to hold for it to be judged: Ethernet and IPv6.
-const HEADERS: usize = ETH_TYPE + 2 + IPV6;
-
 /// Tags that name a VLAN: QinQ has two. What is behind a third is nothing of ours.
 const MAX_VIDS: usize = 2;
 /// Tags that are looked behind at all. The kernel looks behind any number of tags without a VID; nobody sends that many.
 pub(crate) const MAX_TAGS: usize = 8;
+
+/// What the first buffer of a frame in several has to hold for it to be judged: Ethernet, tags, IPv6 and TCP.
+pub(crate) const HEADERS: usize = ETH_TYPE + 2 + MAX_VIDS * 4 + IPV6 + 20;
 
 /// What the Ethernet header and the VLAN tags say.
 pub(crate) struct Link {
@@ -42,16 +42,16 @@ impl Link {
     /// A tag with VID 0 carries a priority and names no VLAN (802.1Q 9.6). The kernel looks through it wherever it
     /// stands, and so does this: what it would take for traffic of a link must be judged as traffic of that link.
     #[inline(always)]
-    pub(crate) fn parse(frame: &Frame<'_>, beside: Option<u16>) -> Option<Self> {
+    pub(crate) fn parse(frame: &impl Octets, beside: Option<u16>) -> Option<Self> {
         let mut vlan = beside.map_or(0, vid);
         let mut vids = usize::from(vlan != 0);
-        let mut ethertype = u16::from_be_bytes(*frame.get(ETH_TYPE)?);
+        let mut ethertype = u16::from_be_bytes(frame.read(ETH_TYPE)?);
         let mut payload = ETH_TYPE + 2;
         for _ in 0..MAX_TAGS {
             if !is_tag(ethertype) {
                 break;
             }
-            let [tci_high, tci_low, type_high, type_low] = *frame.get(payload)?;
+            let [tci_high, tci_low, type_high, type_low] = frame.read(payload)?;
             let vid = vid(u16::from_be_bytes([tci_high, tci_low]));
             if vid != 0 {
                 if vids == MAX_VIDS {
@@ -88,7 +88,7 @@ pub(crate) fn is_group(mac: &[u8; 6]) -> bool {
 #[inline(always)]
 pub(crate) fn received(ctx: &XdpContext) -> Verdict {
     let Some(link) = Link::parse(&Frame::received(ctx), None) else {
-        return other(ctx);
+        return of_no_protocol(ctx);
     };
     let verdict = match link.ethertype {
         ETHERTYPE_IPV4 => ipv4(ctx, &link),
@@ -96,27 +96,43 @@ pub(crate) fn received(ctx: &XdpContext) -> Verdict {
         ETHERTYPE_ARP => arp::received(ctx, &link),
         _ => None,
     };
-    let frame = &mut Frame::received(ctx);
-    match verdict.or_else(|| to_virtual_mac(frame, &link)) {
-        Some(verdict) => verdict,
-        None => other(ctx),
+    if let Some(verdict) = verdict {
+        return verdict;
+    }
+    match of_no_protocol(ctx) {
+        Verdict::Other => to_virtual_mac(&mut Frame::received(ctx), &link).unwrap_or(Verdict::Other),
+        verdict => verdict,
     }
 }
 
-/// What is nothing of ours: frames for the bridge itself, which no bridge forwards (802.1Q 8.6.3), and Cisco's like them, are
-/// told apart, and what cannot be judged.
-#[inline(always)]
-fn other(ctx: &XdpContext) -> Verdict {
+/// What is nothing of ours by its protocol. Frames for the bridge itself, which no bridge forwards (802.1Q 8.6.3), and Cisco's like
+/// them, are told apart; and what has its headers in other buffers than the first, of which all that is decided is whether it is for a
+/// VIP. A function of its own, for the stack.
+#[inline(never)]
+fn of_no_protocol(ctx: &XdpContext) -> Verdict {
     let frame = &Frame::received(ctx);
-    if frame.length() < HEADERS && whole_length(ctx) > frame.length() {
-        return Verdict::HeadersApart;
+    let is_link_control = matches!(
+        frame.get(ETH_DESTINATION),
+        Some([0x01, 0x80, 0xc2, 0, 0, 0..=0x0f] | [0x01, 0, 0x0c, 0xcc, 0xcc, 0xcc | 0xcd])
+    );
+    if is_link_control {
+        return Verdict::LinkControl;
     }
-    match frame.get(ETH_DESTINATION) {
-        Some([0x01, 0x80, 0xc2, 0, 0, 0..=0x0f] | [0x01, 0, 0x0c, 0xcc, 0xcc, 0xcc | 0xcd]) => {
-            Verdict::LinkControl
-        }
-        Some(_) | None => Verdict::Other,
+    if !frame.is_cut(ctx, HEADERS) {
+        return Verdict::Other;
     }
+    if slot_of_vip(&Scattered(ctx)).is_some() { Verdict::VipHeadersApart } else { Verdict::HeadersApart }
+}
+
+#[inline(always)]
+fn slot_of_vip(frame: &Scattered<'_>) -> Option<u32> {
+    let link = Link::parse(frame, None)?;
+    let destination = match link.ethertype {
+        ETHERTYPE_IPV4 => Ip::mapped(frame.read(link.payload + IPV4_DESTINATION)?),
+        ETHERTYPE_IPV6 => Ip::of(frame.read(link.payload + DESTINATION)?),
+        _ => return None,
+    };
+    maps::slot_of_vip(link.vlan, destination)
 }
 
 /// The fixed part of an IPv4 header. Fragments and options make no difference to what is decided by it.
@@ -176,7 +192,21 @@ fn from_peer<const FAMILY: u8>(ctx: &XdpContext, link: &Link, protocol: u8) -> O
 /// What may be the answer to a packet that was translated.
 #[inline(always)]
 fn answer<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
-    maps::translates().then(|| nat::received::<FAMILY>(ctx, link))?
+    maps::translates().then(|| nat::received::<FAMILY>(ctx, link, maps::HOME))?
+}
+
+/// The verdict about a frame that came in by an arm without services, and the arm; `None` if it answers nothing that was translated.
+#[inline(always)]
+pub(crate) fn answered(ctx: &XdpContext) -> Option<(Verdict, u32)> {
+    let link = &Link::parse(&Frame::received(ctx), None)?;
+    #[expect(clippy::cast_possible_truncation, reason = "indices of interfaces have 32 bits")]
+    let arm = maps::arm_at(ctx.ingress_ifindex() as u32)?;
+    let verdict = match link.ethertype {
+        ETHERTYPE_IPV4 => nat::received::<{ Family::Ipv4 as u8 }>(ctx, link, arm),
+        ETHERTYPE_IPV6 => nat::received::<{ Family::Ipv6 as u8 }>(ctx, link, arm),
+        _ => None,
+    };
+    Some((verdict?, arm))
 }
 
 /// Frames that a virtual router's MAC address drew here and that are not for its VIPs. A gateway has packets of either family

@@ -208,6 +208,7 @@ impl Ip {
 
 /// Where the source is in an IPv4 header.
 pub(crate) const IPV4_SOURCE: usize = 12;
+pub(crate) const IPV4_DESTINATION: usize = 16;
 
 /// The source of the packet behind `link`.
 #[inline(always)]

@@ -58,7 +58,7 @@ impl<V> Place<V> {
     /// that was there together with the tag.
     #[inline(always)]
     pub(crate) fn read<const N: usize>(&self, octet: usize, head: u64) -> Option<[u64; N]> {
-        let line = self.0.as_ptr().cast::<u64>().cast_const();
+        let line = later(self.0.as_ptr().cast::<u64>().cast_const(), opaque(head));
         let mut words = [0; N];
         // SAFETY: as in `find`; the verifier proves that the words are in the line.
         let after = unsafe {

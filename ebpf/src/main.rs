@@ -1,9 +1,10 @@
 //! Baton's data plane. `baton_xdp` decides for every received frame whether this host may answer it, serve it or hear
-//! it; `baton_ingress` and `baton_egress` do at the tcx hooks what XDP cannot, and `baton_decap` runs on backends. The README of the repository shows where
-//! they stand, `baton_common` holds what they share with the agent.
+//! it; `baton_answer` looks at answers on an engine's other interfaces, `baton_ingress` and `baton_egress` do at the tcx hooks what XDP
+//! cannot, and `baton_decap` runs on backends. The README of the repository shows where they stand, `baton_common` holds what they share
+//! with the agent.
 //!
 //! ```text
-//! frame -> classify -> arp | nd | vrrp | vip (balance, tunnel) | sbfd | virtual MAC -> Verdict -> counter, event, action
+//! frame -> classify -> arp | nd | vrrp | vip (balance, tunnel, nat) | sbfd | virtual MAC -> Verdict -> counter, event, action
 //! ```
 //!
 //! Loops are bounded. The protocols are functions of their own, for together they have more on the stack than the 512 octets
@@ -34,6 +35,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, xdp_action};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use aya_log_ebpf::debug;
+use baton_common::maps::engine_socket;
 use baton_common::verdict::Verdict;
 
 use decap::Outcome;
@@ -47,8 +49,10 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
     if !matches!(
         verdict,
         Verdict::Other
+            | Verdict::HeadersApart
             | Verdict::VipDelivered
             | Verdict::VipForwarded
+            | Verdict::VipCrossed
             | Verdict::VipBalanced
             | Verdict::GatewayDelivered
             | Verdict::SbfdUp
@@ -56,6 +60,23 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
     ) {
         report(&ctx, verdict);
     }
+    if matches!(verdict, Verdict::Other | Verdict::GatewayDelivered) {
+        maps::leave_to_engine(&ctx);
+    }
+    action(&ctx, verdict, maps::HOME)
+}
+
+/// On an arm of an engine: takes answers out of what `baton_xdp` of that interface leaves to the kernel.
+#[xdp(frags)]
+fn baton_answer(ctx: XdpContext) -> u32 {
+    let Some((verdict, arm)) = classify::answered(&ctx) else { return xdp_action::XDP_PASS };
+    maps::count(verdict);
+    action(&ctx, verdict, arm)
+}
+
+/// What becomes of a frame with this verdict that came in by this arm, if the interface is one.
+#[inline(always)]
+fn action(ctx: &XdpContext, verdict: Verdict, arm: u32) -> u32 {
     match verdict {
         Verdict::Other
         | Verdict::LinkControl
@@ -68,13 +89,14 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::SbfdUp
         | Verdict::SbfdAdminDown
         | Verdict::VipForwarded => xdp_action::XDP_TX,
+        Verdict::VipCrossed => xdp_action::XDP_REDIRECT,
         // Without a socket on this queue the kernel gets the advert, for the agent's raw socket.
         Verdict::VrrpReceived => maps::XSKS
             .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_PASS))
             .unwrap_or_else(|fallback| fallback),
         // Not to the kernel, which would reset connections that it does not know.
         Verdict::VipBalanced => maps::ENGINE_XSKS
-            .redirect(ctx.rx_queue_index(), u64::from(xdp_action::XDP_DROP))
+            .redirect(engine_socket(arm, ctx.rx_queue_index()), u64::from(xdp_action::XDP_DROP))
             .unwrap_or_else(|fallback| fallback),
         Verdict::ArpNotOwner
         | Verdict::NdNotOwner
@@ -95,6 +117,7 @@ fn baton_xdp(ctx: XdpContext) -> u32 {
         | Verdict::SbfdUnknown
         | Verdict::SbfdDiscarded
         | Verdict::VipFragment
+        | Verdict::VipHeadersApart
         | Verdict::VipNotOwner
         | Verdict::VipNotAccepted
         | Verdict::VirtualMacNotOwner

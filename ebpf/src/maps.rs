@@ -5,15 +5,17 @@ use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_redirect};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
-use baton_common::flow::{Backend, CachedFlow, Carried, Flow, NamedBackend, Nat, Translation, Tunnel};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, XskMap};
+use aya_ebpf::programs::XdpContext;
+use baton_common::flow::{Arm, Backend, CachedFlow, Carried, Flow, NamedBackend, Nat, Translation, Tunnel};
 use baton_common::line::{FLOW_WORDS, Line};
 use baton_common::maps::{
-    ANY_PORT, Address, Device, DiscriminatorKey, FLOW_CACHE_LINES, FrontendKey, MAX_ADDRESSES, MAX_BACKENDS,
-    MAX_DECAP_NODES, MAX_DECAP_VIPS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS, MAX_SERVICES,
-    PeerKey, Router, RouterKey, SOME_PORT, SOURCE, TRANSLATION_TABLE_LINES, VipKey, VlanId,
+    ANY_PORT, Address, Device, DiscriminatorKey, FLOW_CACHE_LINES, FrontendKey, MAX_ADDRESSES, MAX_ARMS,
+    MAX_BACKENDS, MAX_DECAP_NODES, MAX_DECAP_VIPS, MAX_FRONTENDS, MAX_PEERS, MAX_QUEUES, MAX_ROUTERS,
+    MAX_SERVICES, PeerKey, Router, RouterKey, SOME_PORT, SOURCE, TRANSLATION_TABLE_LINES, VipKey, VlanId,
+    engine_socket,
 };
 use baton_common::ownership::{BALANCED, GATEWAY, LEAVING, Mailbox, NOT_ACCEPTED, Ownership, Service};
 use baton_common::sbfd::{Answer, Standby};
@@ -116,7 +118,13 @@ static CARRIED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_BACKEND
 static SERVED: PerCpuArray<Carried> = PerCpuArray::with_max_entries(MAX_SERVICES, 0);
 
 #[map]
-pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+pub(crate) static ENGINE_XSKS: XskMap = XskMap::with_max_entries(engine_socket(MAX_ARMS, 0), 0);
+
+#[map]
+static ARMS: Array<Arm> = Array::with_max_entries(MAX_ARMS, 0);
+
+#[map]
+static ENGINE_PROGRAM: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 #[map]
 static DECAP_NODES: HashMap<Address, u8> = HashMap::with_max_entries(MAX_DECAP_NODES, 0);
@@ -138,6 +146,59 @@ const STANDBY_NS: u64 = 200_000_000;
 #[inline(always)]
 pub(crate) fn device_mac() -> Option<[u8; 6]> {
     DEVICE.get(0).map(|device| device.mac)
+}
+
+/// The arm of the engine with its services, which the programs of the engine run on but for the one that is for other arms.
+pub(crate) const HOME: u32 = 0;
+
+/// Leaves the frame to the engine that this interface is an arm of. Comes back if it is none.
+#[inline(always)]
+pub(crate) fn leave_to_engine(ctx: &XdpContext) {
+    // SAFETY: the program there is for the same context.
+    unsafe { ENGINE_PROGRAM.tail_call(ctx, 0) };
+}
+
+/// The arm without services whose interface has this index.
+#[inline(always)]
+pub(crate) fn arm_at(interface: u32) -> Option<u32> {
+    (HOME + 1..MAX_ARMS).find(|arm| ARMS.get(*arm).is_some_and(|arm| arm.interface == interface))
+}
+
+/// The MAC address of an arm.
+#[inline(always)]
+pub(crate) fn arm_mac(arm: u32) -> Option<[u8; 6]> {
+    if arm == HOME { device_mac() } else { ARMS.get(arm).map(|arm| arm.mac) }
+}
+
+/// Where a frame leaves this host.
+pub(crate) struct Exit {
+    /// What it comes from there.
+    pub(crate) mac: [u8; 6],
+    /// The index of an interface that it has not come in by; else 0.
+    other: u32,
+}
+
+impl Exit {
+    /// To an arm, for a frame that came in by `entry`. `None` if only the engine can send it there.
+    #[inline(always)]
+    pub(crate) fn new(entry: u32, arm: u32) -> Option<Self> {
+        if entry == arm {
+            return Some(Self { mac: arm_mac(arm)?, other: 0 });
+        }
+        let &Arm { interface, mac, takes_redirected, .. } = ARMS.get(arm)?;
+        (takes_redirected != 0).then_some(Self { mac, other: interface })
+    }
+
+    /// Has the frame leave.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Verdict {
+        if self.other == 0 {
+            return Verdict::VipForwarded;
+        }
+        // SAFETY: the helper notes the interface for the kernel, which the program tells to redirect the frame.
+        unsafe { bpf_redirect(self.other, 0) };
+        Verdict::VipCrossed
+    }
 }
 
 /// The virtual router that is configured under this VRID on this link.
@@ -198,6 +259,8 @@ pub(crate) struct KnownFlow {
     pub(crate) hop: [u8; 6],
     /// `DIRECT`, `TUNNELLED` or `TRANSLATED`.
     pub(crate) way: u8,
+    /// One more than the number of the arm that it is behind.
+    exit: u8,
 }
 
 /// What is known of `flow`.
@@ -211,8 +274,8 @@ pub(crate) fn known_flow(flow: &FlowKey) -> Option<KnownFlow> {
     let [number, _] = numbers(head);
     let backend = BACKENDS.get_ptr(number)?;
     // SAFETY: as in `owned`; the agent replaces the cell as one aligned word.
-    let [hop @ .., is_up, way] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
-    (is_up != 0).then_some(KnownFlow { place, head, hop, way })
+    let [hop @ .., exit, way] = unsafe { read_volatile(backend.cast::<u64>()) }.to_ne_bytes();
+    (exit != 0).then_some(KnownFlow { place, head, hop, way, exit })
 }
 
 /// The numbers of the backend and of the service, with which a value begins, of a line with this head.
@@ -234,6 +297,12 @@ impl KnownFlow {
     pub(crate) fn backend(&self) -> u32 {
         let [backend, _] = numbers(self.head);
         backend
+    }
+
+    /// Where its frames leave this host.
+    #[inline(always)]
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        Exit::new(HOME, u32::from(self.exit) - 1)
     }
 
     /// The port that its packets come from at the backend, and the Ethernet address that they come from on this link.

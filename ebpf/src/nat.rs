@@ -30,9 +30,9 @@ pub(crate) fn to_backend<const FAMILY: u8>(
     link: &Link,
     known: &KnownFlow,
     now: u64,
-) -> Option<()> {
+) -> Option<Verdict> {
     let frame = &mut Frame::received(ctx);
-    let (nat, device_mac) = (maps::nat(known.backend())?, maps::device_mac()?);
+    let (nat, exit) = (maps::nat(known.backend())?, known.exit()?);
     let (port, client_mac) = known.translated_from()?;
     if *frame.get::<6>(ETH_SOURCE)? != client_mac {
         return None;
@@ -47,21 +47,23 @@ pub(crate) fn to_backend<const FAMILY: u8>(
         keeps_source: source == [0, 0],
         ports: [port, if nat.port == 0 { service_port } else { nat.port }],
     };
+    let octets = ip::octets::<FAMILY>(ctx, link)?;
     translate::<FAMILY>(ctx, link, &ends)?;
     let frame = &mut Frame::received(ctx);
     frame.set(ETH_DESTINATION, &known.hop)?;
-    frame.set(ETH_SOURCE, &device_mac)?;
-    known.note(ip::octets::<FAMILY>(ctx, link)?, now);
-    Some(())
+    frame.set(ETH_SOURCE, &exit.mac)?;
+    known.note(octets, now);
+    Some(exit.take())
 }
 
-/// The verdict about a packet that is for none of the virtual addresses; `None` if it answers nothing that was translated.
+/// The verdict about a packet that came in by this arm and is for none of the virtual addresses; `None` if it answers nothing that was
+/// translated.
 #[inline(never)]
-pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Option<Verdict> {
+pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link, arm: u32) -> Option<Verdict> {
     let mut known = None;
-    let verdict = judge::<FAMILY>(ctx, link, &mut known)?;
-    let is_forwarded = known.is_some_and(|known| to_client::<FAMILY>(ctx, link, &known).is_some());
-    Some(if is_forwarded { Verdict::VipForwarded } else { verdict })
+    let verdict = judge::<FAMILY>(ctx, link, arm, &mut known)?;
+    let forwarded = known.and_then(|known| to_client::<FAMILY>(ctx, link, arm, &known));
+    Some(forwarded.unwrap_or(verdict))
 }
 
 /// What is to become of the packet, unless what it answers turns out to be `known`.
@@ -69,6 +71,7 @@ pub(crate) fn received<const FAMILY: u8>(ctx: &XdpContext, link: &Link) -> Optio
 fn judge<const FAMILY: u8>(
     ctx: &XdpContext,
     link: &Link,
+    arm: u32,
     known: &mut Option<KnownAnswer>,
 ) -> Option<Verdict> {
     let frame = &Frame::received(ctx);
@@ -77,7 +80,9 @@ fn judge<const FAMILY: u8>(
     let slot = maps::slot_of_vip(link.vlan, answer.vip()?)?;
     let Some(owner) = maps::owner(slot) else { return Some(Verdict::VipNotOwner) };
     let destination = *frame.get::<6>(ETH_DESTINATION)?;
-    if destination != maps::device_mac()? && destination != owner.mac {
+    // On another arm a gateway has one of its own, and has the frame readdressed.
+    let is_to_vip = arm == maps::HOME && destination == owner.mac;
+    if destination != maps::arm_mac(arm)? && !is_to_vip {
         // Somebody else's frame, as in `vip`.
         return None;
     }
@@ -107,8 +112,13 @@ fn answer<const FAMILY: u8>(frame: &Frame<'_>, link: &Link) -> Option<(FlowKey, 
 
 /// Makes an answer one of the service, and sends it to the client. `None` as in [`to_backend`].
 #[inline(never)]
-fn to_client<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownAnswer) -> Option<()> {
-    let device_mac = maps::device_mac()?;
+fn to_client<const FAMILY: u8>(
+    ctx: &XdpContext,
+    link: &Link,
+    arm: u32,
+    known: &KnownAnswer,
+) -> Option<Verdict> {
+    let exit = maps::Exit::new(arm, maps::HOME)?;
     let (flow, client_mac) = known.flow()?;
     let [client_high, client_low, vip_high, vip_low, rest] = flow;
     let [a, b, c, d, ..] = rest.to_ne_bytes();
@@ -117,12 +127,13 @@ fn to_client<const FAMILY: u8>(ctx: &XdpContext, link: &Link, known: &KnownAnswe
         keeps_source: false,
         ports: [[c, d], [a, b]].map(u16::from_ne_bytes),
     };
+    let octets = ip::octets::<FAMILY>(ctx, link)?;
     translate::<FAMILY>(ctx, link, &ends)?;
     let frame = &mut Frame::received(ctx);
     frame.set(ETH_DESTINATION, &client_mac)?;
-    frame.set(ETH_SOURCE, &device_mac)?;
-    known.note(ip::octets::<FAMILY>(ctx, link)?);
-    Some(())
+    frame.set(ETH_SOURCE, &exit.mac)?;
+    known.note(octets);
+    Some(exit.take())
 }
 
 /// Where a packet is to come from and to go to.

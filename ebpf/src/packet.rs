@@ -4,8 +4,49 @@
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
+
+/// Where headers are read from.
+pub(crate) trait Octets {
+    /// The `N` octets at `at`, unless the frame ends before.
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// As [`Frame::blur`], where the verifier needs it.
+    fn blur<const BOUND: usize>(&self, number: usize) -> usize;
+}
+
+/// A frame of which the first buffer has less than the headers. Each reading costs a call.
+pub(crate) struct Scattered<'a>(pub(crate) &'a XdpContext);
+
+impl Octets for Scattered<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let mut octets = [0; N];
+        // SAFETY: the context is valid, and there is room for as many octets as are asked for.
+        #[expect(clippy::cast_possible_truncation, reason = "headers are short")]
+        let status =
+            unsafe { bpf_xdp_load_bytes(self.0.ctx, at as u32, octets.as_mut_ptr().cast(), N as u32) };
+        (status == 0).then_some(octets)
+    }
+
+    #[inline(always)]
+    fn blur<const BOUND: usize>(&self, number: usize) -> usize {
+        number
+    }
+}
+
+impl Octets for Frame<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at).copied()
+    }
+
+    #[inline(always)]
+    fn blur<const BOUND: usize>(&self, number: usize) -> usize {
+        Frame::blur::<BOUND>(self, number)
+    }
+}
 
 /// The linear part of a frame, from its Ethernet header on. Of a frame in several buffers (jumbo) that is the first
 /// buffer, where a driver must leave every header that this program reads.
@@ -94,6 +135,12 @@ impl<'a> Frame<'a> {
         // accesses while the program runs; `octets + N` is inside it, as the verifier proves once more. Octets have
         // no alignment and no invalid values.
         Some(unsafe { &*(octets as *const [u8; N]) })
+    }
+
+    /// Whether there is less than `wanted` octets in the first buffer and more in others.
+    #[inline(always)]
+    pub(crate) fn is_cut(&self, ctx: &XdpContext, wanted: usize) -> bool {
+        self.length() < wanted && whole_length(ctx) > self.length()
     }
 
     /// The same number, of which the verifier does not know more than that it is below `BOUND`, a power of two. Paths that

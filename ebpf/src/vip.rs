@@ -3,7 +3,7 @@
 use aya_ebpf::programs::XdpContext;
 use baton_common::verdict::Verdict;
 
-use crate::classify::{ETH_DESTINATION, Link, is_group};
+use crate::classify::{ETH_DESTINATION, HEADERS, Link, is_group};
 use crate::packet::Frame;
 use crate::{balance, maps};
 
@@ -18,9 +18,11 @@ pub(crate) fn received<const FAMILY: u8>(
 ) -> Verdict {
     let verdict = judge::<FAMILY>(ctx, link, slot, is_discovery);
     // The answer of a gateway that was asked when this host took over is nobody's traffic.
-    if matches!(verdict, Verdict::VipDelivered | Verdict::VipForwarded | Verdict::VipBalanced)
-        && !is_discovery
-    {
+    let is_served = matches!(
+        verdict,
+        Verdict::VipDelivered | Verdict::VipForwarded | Verdict::VipCrossed | Verdict::VipBalanced
+    );
+    if is_served && !is_discovery {
         maps::note_service(slot);
     }
     verdict
@@ -43,10 +45,13 @@ fn judge<const FAMILY: u8>(ctx: &XdpContext, link: &Link, slot: u32, is_discover
     if !owner.accepts() && !is_discovery {
         return Verdict::VipNotAccepted;
     }
-    if owner.balances()
-        && let Some(verdict) = balance::received::<FAMILY>(ctx, link, owner.now)
-    {
-        return verdict;
+    if owner.balances() {
+        if let Some(verdict) = balance::received::<FAMILY>(ctx, link, owner.now) {
+            return verdict;
+        }
+        if Frame::received(ctx).is_cut(ctx, HEADERS) {
+            return Verdict::VipHeadersApart;
+        }
     }
     if !is_readdressed {
         return Verdict::VipDelivered;

@@ -13,7 +13,7 @@ use baton::address;
 use baton::datapath::object::OBJECT;
 use baton::datapath::plain::Plain;
 use baton_common::flow::{
-    Backend, CachedFlow, Carried, DIRECT, Flow, Nat, TRANSLATED, TUNNELLED, Translation, Tunnel,
+    Arm, Backend, CachedFlow, Carried, DIRECT, Flow, Nat, TRANSLATED, TUNNELLED, Translation, Tunnel,
 };
 use baton_common::line::{self, Line, SEED_WORDS, Seed, WAYS};
 use baton_common::maps::{
@@ -32,6 +32,8 @@ pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 /// XDP: the frame goes out where it came in.
 pub const XDP_TX: u32 = 3;
+/// XDP: the frame goes out by another interface.
+pub const XDP_REDIRECT: u32 = 4;
 /// tcx: the next program decides. As the kernel returns it, -1.
 pub const TCX_NEXT: u32 = u32::MAX;
 /// tc: drop the frame.
@@ -86,7 +88,7 @@ impl Datapath {
             .override_global(maps::LINES_SEED, &SEED[..], true)
             .load(OBJECT)
             .expect("the kernel accepts the maps");
-        for name in [maps::XDP_PROGRAM, maps::DECAP_PROGRAM] {
+        for name in [maps::XDP_PROGRAM, maps::ANSWER_PROGRAM, maps::DECAP_PROGRAM] {
             let xdp: &mut Xdp = program_mut(&mut bpf, name);
             xdp.load().unwrap_or_else(|error| refused(name, &error));
         }
@@ -246,20 +248,32 @@ impl Datapath {
     /// Sets behind which address a backend is that gets packets through `tunnel`.
     pub fn set_tunnel(&mut self, backend: u32, mac: [u8; 6], tunnel: Tunnel) {
         self.array(maps::TUNNELS).set(backend, Plain(tunnel), 0).expect("TUNNELS has the cell");
-        self.set_backend_cell(backend, Backend { mac, is_up: 1, way: TUNNELLED });
+        self.set_backend_cell(backend, Backend { mac, exit: 1, way: TUNNELLED });
     }
 
     /// Sets behind which address a backend is that gets its packets translated.
     pub fn set_nat(&mut self, backend: u32, mac: [u8; 6], nat: Nat) {
         self.array(maps::NATS).set(backend, Plain(nat), 0).expect("NATS has the cell");
-        self.set_backend_cell(backend, Backend { mac, is_up: 1, way: TRANSLATED });
+        self.set_backend_cell(backend, Backend { mac, exit: 1, way: TRANSLATED });
+    }
+
+    /// Has a backend be behind this arm.
+    pub fn move_backend(&mut self, backend: u32, arm: u8) {
+        let mut cells = self.array::<Plain<Backend>>(maps::BACKENDS);
+        let cell = cells.get(&backend, 0).expect("BACKENDS has the cell").0;
+        cells.set(backend, Plain(Backend { exit: arm + 1, ..cell }), 0).expect("BACKENDS has the cell");
+    }
+
+    /// Sets an interface of the engine.
+    pub fn set_arm(&mut self, number: u32, arm: Arm) {
+        self.array(maps::ARMS).set(number, Plain(arm), 0).expect("ARMS has the cell");
     }
 
     /// Sets where a backend is, or that it is to be given nothing.
     pub fn set_backend(&mut self, backend: u32, mac: Option<[u8; 6]>) {
         self.set_backend_cell(
             backend,
-            mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, way: DIRECT }),
+            mac.map_or(Backend::default(), |mac| Backend { mac, exit: 1, way: DIRECT }),
         );
     }
 
@@ -363,6 +377,14 @@ impl Datapath {
         let context = [0, first, 0, 0, 0, 0].map(u32::to_ne_bytes);
         self.observe_in(Some(context.as_flattened()), frame, self.xdp(maps::XDP_PROGRAM))
     }
+
+    /// Lets the XDP program for other arms see `frame`, which comes in by [`Self::TEST_INTERFACE`].
+    pub fn answer_to(&self, frame: &[u8]) -> Outcome {
+        self.observe(frame, self.xdp(maps::ANSWER_PROGRAM))
+    }
+
+    /// The interface that frames of tests come in by: `lo`.
+    pub const TEST_INTERFACE: u32 = 1;
 
     /// Lets the XDP program of a backend see `frame`.
     pub fn unwrap(&self, frame: &[u8]) -> Outcome {

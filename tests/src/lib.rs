@@ -13,3 +13,4 @@ pub mod pool;
 pub mod program;
 pub mod random;
 pub mod repetitions;
+pub mod translations;

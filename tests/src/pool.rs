@@ -11,6 +11,7 @@ pub fn pool(backends: Vec<BackendConfig>) -> PoolConfig {
         name: "web".to_owned(),
         backends,
         forwarding: Forwarding::Direct,
+        interface: None,
         checks: Vec::new(),
         schedule: Schedule::Maglev,
         quorum: 1,

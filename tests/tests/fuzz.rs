@@ -7,8 +7,8 @@ use std::path::Path;
 use baton_tests::fuzz::{TARGETS, Target, mutate};
 use baton_tests::random::Random;
 
-/// Mutations of each file of a corpus.
-const MUTATIONS: u64 = 3000;
+/// Mutations of each corpus, as many of each file.
+const MUTATIONS: usize = 30_000;
 
 #[test]
 fn no_octets_of_the_corpus_and_none_that_are_like_them_make_a_target_panic() {
@@ -17,7 +17,7 @@ fn no_octets_of_the_corpus_and_none_that_are_like_them_make_a_target_panic() {
         for (index, (file, original)) in corpus.iter().enumerate() {
             attempt(target, file, original);
             let mut random = Random::new(index as u64);
-            for number in 0..MUTATIONS {
+            for number in 0..MUTATIONS / corpus.len() {
                 let (_, other) = &corpus[random.below(corpus.len())];
                 let octets = mutate(original, other, &mut random);
                 attempt(target, &format!("{file}, mutation {number}"), &octets);

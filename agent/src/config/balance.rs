@@ -18,6 +18,8 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// How packets reach a backend.
     pub forwarding: Forwarding,
+    /// The interface that the backends are behind, if that was said; else it is that of the service.
+    pub interface: Option<String>,
     /// What must all be in order for a backend to be given flows, beside that the kernel finds it.
     pub checks: Vec<BackendCheck>,
     /// How flows are spread over the backends.
@@ -39,7 +41,7 @@ pub struct PoolConfig {
 /// How packets reach a backend, and how its answers reach the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarding {
-    /// By its Ethernet address: it is on the segment, has the virtual address, and answers the client itself.
+    /// By its Ethernet address: it is on a segment of this host, has the virtual address, and answers the client itself.
     Direct,
     /// Wrapped (RFC 2003, RFC 2473): it may be anywhere, has the virtual address, and answers the client itself.
     Tunnel,

@@ -17,7 +17,7 @@ use super::runtime::{RUNTIME, runtime};
 use super::section::Section;
 use super::service::{self, SERVICE, ServiceDraft, service};
 use super::track::{TRACK, tracker};
-use super::{Config, HookConfig, RouterConfig, Runtime, TrackerConfig, group};
+use super::{Config, HookConfig, RouterConfig, Runtime, TrackerConfig, arms, group};
 
 pub(super) static TABLE: Table = Table {
     name: "the file",
@@ -101,6 +101,7 @@ fn whole(path: &Path, parts: Parts, findings: &mut Findings) -> Option<Config> {
     let vips = draft::check(&routers, findings);
     pool::check(&pools, &vips, findings);
     service::check(&services, &pools, &routers, findings);
+    arms::check(&services, &pools, &routers, findings);
     let trackers = trackers?;
     draft::check_trackers(&routers, &trackers, findings);
     let mut trackers: Vec<TrackerConfig> = trackers.into_iter().map(|(_, tracker)| tracker).collect();

@@ -12,6 +12,7 @@
 //! ```
 
 mod addresses;
+mod arms;
 mod balance;
 mod check;
 mod document;
@@ -355,12 +356,13 @@ impl Config {
         object::differences(&self.objects, &new.objects)
     }
 
-    /// The interfaces in use, each once, in the order of the file.
+    /// The interfaces in use, each once: those of the virtual routers in the order of the file, then others that backends are behind.
     pub fn interfaces(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for router in &self.routers {
-            if !names.contains(&router.interface.as_str()) {
-                names.push(&router.interface);
+        let of_routers = self.routers.iter().map(|router| router.interface.as_str());
+        for name in of_routers.clone().chain(of_routers.flat_map(|name| self.arms_of(name))) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names

@@ -44,6 +44,7 @@ static TABLE: Table = Table {
         &NAME,
         &BACKEND,
         &FORWARD,
+        &INTERFACE,
         &CHECK,
         &STATUS,
         &BODY,
@@ -91,6 +92,13 @@ static FORWARD: Key<Word<Forwarding>> = Key {
         ("nat", Forwarding::Nat),
         ("full-nat", Forwarding::FullNat),
     ]),
+};
+static INTERFACE: Key<Maybe<Text<String>>> = Key {
+    name: "interface",
+    meaning: "The Ethernet interface that the backends are behind, if that is another than the clients'.",
+    remedy: "write the name that `ip link` shows, such as interface = \"eth1\", or remove it where clients and backends are behind the same",
+    default: None,
+    shape: Maybe(text::INTERFACE),
 };
 static SCHEDULE: Key<Word<Schedule>> = Key {
     name: "schedule",
@@ -197,6 +205,8 @@ pub(super) struct PoolDraft {
     /// Each with its place.
     pub(super) backends: Vec<(Spot, BackendConfig)>,
     forwarding: Option<Forwarding>,
+    /// With its place, if it is said.
+    pub(super) interface: Option<(Spot, String)>,
     checks: Option<Vec<BackendCheck>>,
     schedule: Option<Schedule>,
     quorum: Option<usize>,
@@ -215,6 +225,7 @@ impl PoolDraft {
             name: self.name?,
             backends,
             forwarding: self.forwarding?,
+            interface: self.interface.map(|(_, interface)| interface),
             checks: self.checks?,
             schedule: self.schedule?,
             quorum: self.quorum?,
@@ -243,6 +254,7 @@ pub(super) fn pool(table: (Spot, Map), findings: &mut Findings) -> PoolDraft {
         name: section.read(&NAME),
         backends: Vec::new(),
         forwarding: section.read(&FORWARD),
+        interface: section.read(&INTERFACE).flatten().map(|name| (section.spot_of(&INTERFACE), name)),
         checks: checks(&mut section),
         schedule: section.read(&SCHEDULE),
         quorum: section.read(&QUORUM),

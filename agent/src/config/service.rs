@@ -121,6 +121,11 @@ impl ServiceDraft {
         self.vip.map(|(_, vip)| vip)
     }
 
+    /// What it calls its pool, as far as that is known.
+    pub(super) fn pool_name(&self) -> Option<&str> {
+        self.pool.as_ref().map(|(_, name)| name.as_str())
+    }
+
     /// What is wrong with it was noted if there is none.
     pub(super) fn finished(self, pools: &[PoolDraft]) -> Option<ServiceConfig> {
         let (_, name) = self.pool?;

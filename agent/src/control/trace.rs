@@ -79,7 +79,11 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
         None => Choice::make(plan, &pools, &flow, remembered.map(|it| it.target).or(cached), |_| by_slot)
             .map(|choice| (choice.target.backend, if choice.is_kept { "flow-table" } else { "slot" })),
     };
-    let verdict = if by_xdp.is_some() { Verdict::VipForwarded } else { Verdict::VipBalanced };
+    let verdict = match by_xdp.map(|backend| plan.backends[usize::from(backend)].arm) {
+        Some(0) => Verdict::VipForwarded,
+        Some(_) => Verdict::VipCrossed,
+        None => Verdict::VipBalanced,
+    };
     let mut reasons = Vec::new();
     if let Some(Err(why)) = engine.health().check() {
         reasons.push(format!("the engine is not in order: {why}"));
@@ -122,10 +126,11 @@ fn balanced(name: FlowName, port: &ServedPort, engine: &Engine, remembered: Opti
     }
 }
 
-/// The backend that XDP sends frames of `flow` to by itself: that of the flow cache, while it is up.
+/// The backend that XDP sends frames of `flow` to by itself: that of the flow cache, while it is up and XDP can send to where it is.
 fn by_xdp(engine: &Engine, pools: &Pools, flow: &Flow) -> Option<u16> {
     let backend = engine.cached(flow)?.value.backend;
-    pools.mac(backend).map(|_| backend)
+    let arm = engine.plan.backends[usize::from(backend)].arm;
+    (arm == 0 || engine.arms[arm].takes_redirected).then(|| pools.mac(backend))?.map(|_| backend)
 }
 
 /// Whether a backend gets flows.

@@ -17,7 +17,7 @@ use super::pins::remove_link;
 use super::{DatapathError, Pins, bpf};
 use crate::config::XdpChoice;
 use crate::host::netlink::{Interface, Netlink, XdpMode};
-use crate::host::veth;
+use crate::host::redirects;
 
 /// How often, and how far apart, a busy interface is looked at again: the links of a process that was just killed
 /// stay for some tens of milliseconds.
@@ -253,7 +253,7 @@ fn ladder(choice: XdpChoice) -> &'static [XdpMode] {
 /// Whether ARP answers of native XDP would go nowhere. Where the kernel does not say they are taken for lost: generic mode
 /// is slower, and works.
 fn loses_answers(interface: &Interface) -> bool {
-    interface.veth && !veth::reaches_its_peer(interface.index).is_ok_and(|reaches| reaches)
+    interface.veth && !redirects::are_taken(interface.index).is_ok_and(|taken| taken)
 }
 
 fn warn_of_lost_answers(interface: &Interface, mode: XdpMode) {

@@ -81,7 +81,7 @@ impl FlowHandover {
         })
     }
 
-    /// The flows that the agent before has pinned.
+    /// The flows that the agent before has pinned; none if it was killed while it did.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl FlowHandover {
         }
         let [cache, flows, backends] = &self.pins;
         let [cache, flows, backends] = [cache, flows, backends].map(MapData::from_pin);
-        Heritage::open(&cache?, &flows?, backends?).map(Some)
+        Heritage::open(&cache?, &flows?, backends?)
     }
 
     /// Pins this agent's in their place, whose backends have these `names` by their numbers. To be called before anything is put into
@@ -140,14 +140,17 @@ pub struct Heritage {
 }
 
 impl Heritage {
-    fn open(cache: &MapData, flows: &MapData, backends: MapData) -> Result<Self, DatapathError> {
+    fn open(cache: &MapData, flows: &MapData, backends: MapData) -> Result<Option<Self>, DatapathError> {
         let ids = [cache.info()?.id(), flows.info()?.id()];
         let names: Array<_, Plain<NamedBackend>> = Array::try_from(Map::Array(backends))?;
         // Numbers of another cache would lead to other backends, and its flows would be others.
         let of_cache = |name: Result<Plain<NamedBackend>, _>| name.ok().filter(|name| name.0.cache == ids);
         let name = |Plain(NamedBackend { address, nat, .. })| BackendName { address, nat };
-        let names = names.iter().map_while(of_cache).map(name).collect();
-        Ok(Self { lines: Lines::map(cache, Some(flows))?, names })
+        let names: Vec<_> = names.iter().map_while(of_cache).map(name).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { lines: Lines::map(cache, Some(flows))?, names }))
     }
 
     /// The flows, and their backends. What comes or goes meanwhile may be left out.
@@ -193,12 +196,13 @@ impl Backends {
         Ok(Self { backends: array(bpf, maps::BACKENDS)?, tunnels, nats })
     }
 
-    /// Tells behind which address `backend` is, and what becomes of packets for it; or that it is to be given nothing.
+    /// Tells behind which address `backend` is, on the arm with this number, and what becomes of packets for it; or that it is to be
+    /// given nothing.
     ///
     /// # Errors
     ///
     /// There is no such backend in the maps.
-    pub fn set(&mut self, backend: u16, mac: Option<Mac>, way: Way) -> Result<(), DatapathError> {
+    pub fn set(&mut self, backend: u16, mac: Option<Mac>, arm: u8, way: Way) -> Result<(), DatapathError> {
         let way = match way {
             Way::Direct => flow::DIRECT,
             Way::Tunnel(tunnel) => {
@@ -210,7 +214,7 @@ impl Backends {
                 flow::TRANSLATED
             }
         };
-        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, is_up: 1, way });
+        let cell = mac.map_or(Backend::default(), |mac| Backend { mac, exit: arm + 1, way });
         Ok(self.backends.set(backend.into(), Plain(cell), 0)?)
     }
 }

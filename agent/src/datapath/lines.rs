@@ -96,12 +96,13 @@ where
         free.is_some_and(|(place, head)| self.lines.write(place, head, tag, entry))
     }
 
-    /// Notes when `flow` was seen, as the program does.
+    /// Notes when `flow` was seen, as the program does: if its line is another flow's by then, that one was.
     pub(super) fn touch(&self, flow: &Flow, seen: Instant) {
         self.set_word(flow, Line::<V>::SEEN, seen.as_nanos());
     }
 
-    /// Writes one word of the line of `flow`, which needs no other version. Nobody else may write the table meanwhile.
+    /// Writes one word of the line of `flow`, which needs no other version. Whoever calls it sees to it that the line stays the
+    /// flow's, or that it does not matter.
     pub(super) fn set_word(&self, flow: &Flow, number: usize, word: u64) {
         let tag = self.tag(flow);
         if let Some(place) = self.places(flow).find(|place| self.lines.of(*place, tag).is_some()) {

@@ -1,6 +1,7 @@
 //! The data plane as the agent sees it: one loaded BPF object per interface, its programs attached by pinned links,
 //! its maps pinned, its arrays of cells mapped into memory.
 
+mod arms;
 mod attach;
 mod bpf;
 pub mod cells;
@@ -28,6 +29,7 @@ use baton_common::line::{SEED_WORDS, Seed, WAYS};
 use baton_common::maps::{self, Device, FrontendKey};
 use baton_common::verdict::Verdict;
 
+pub use arms::{Arm, takes_redirected};
 use attach::Links;
 pub use attach::refuse_foreign_pins;
 pub use cells::{Answers, Mailboxes, Ownerships, Services, Tenures};
@@ -47,7 +49,7 @@ use crate::vrrp::Ownership;
 
 /// The maps that outlive the agent. The XSKMAPs are not among them: nothing whose loss matters may depend on one. Nor are the
 /// services of the engine, which is the agent.
-pub const PINNED_MAPS: [&str; 11] = [
+pub const PINNED_MAPS: [&str; 12] = [
     maps::DEVICE,
     maps::ROUTERS,
     maps::VIPS,
@@ -59,12 +61,13 @@ pub const PINNED_MAPS: [&str; 11] = [
     maps::STANDBYS,
     maps::SERVICES,
     maps::COUNTERS,
+    maps::ENGINE_PROGRAM,
 ];
 
 /// The data plane of one interface.
 pub struct Datapath {
     bpf: Ebpf,
-    /// What the places of flows in tables depend on.
+    /// What the hashes of flows depend on.
     seed: Seed,
     pins: Pins,
     mode: XdpMode,
@@ -333,7 +336,8 @@ impl Datapath {
 pub struct Sockets(XskMap<MapData>);
 
 impl Sockets {
-    /// Sends what arrives on `queue` to the AF_XDP socket `fd`, for as long as it is open.
+    /// Sends what arrives on `queue` to the AF_XDP socket `fd`, for as long as it is open. The engine's queues are counted over its arms,
+    /// see [`maps::engine_socket`].
     ///
     /// # Errors
     ///

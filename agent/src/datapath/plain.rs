@@ -1,7 +1,7 @@
 //! The contract's types as aya wants them.
 
 use aya::Pod;
-use baton_common::flow::{Backend, CachedFlow, Carried, NamedBackend, Nat, Translation, Tunnel};
+use baton_common::flow::{Arm, Backend, CachedFlow, Carried, NamedBackend, Nat, Translation, Tunnel};
 use baton_common::line::Line;
 use baton_common::maps::{Device, DiscriminatorKey, FrontendKey, PeerKey, Router, RouterKey, VipKey};
 use baton_common::ownership::{Mailbox, Ownership, Service};
@@ -46,6 +46,8 @@ unsafe impl Pod for Plain<Nat> {}
 unsafe impl Pod for Plain<NamedBackend> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Backend> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Arm> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Carried> {}
 // SAFETY: as above.

@@ -126,6 +126,7 @@ mod tests {
         is_backup: false,
         pool: 0,
         way: crate::engine::Way::Direct,
+        arm: 0,
     };
 
     struct Directory(PathBuf);

@@ -12,7 +12,7 @@ use super::head::{Head, Heads};
 use super::inquiry::Desk;
 use super::nat::{Leg, Nat, Translator};
 use super::packet::Signal;
-use super::plan::{Plan, Way};
+use super::plan::{Backend, Plan, Way};
 use super::pools::Pools;
 use super::schedule::Schedulers;
 use super::too_long::{self, Allowance};
@@ -21,6 +21,9 @@ use crate::datapath::{BackendName, Cached, FlowCache};
 use crate::vrrp::Instant;
 use crate::wire::Mac;
 use crate::xsk::RingLosses;
+
+/// The arm with the services and their clients.
+const HOME: usize = 0;
 
 /// Octets of the two addresses that an Ethernet frame begins with.
 const ETHERNET_ADDRESSES: usize = 12;
@@ -69,34 +72,35 @@ pub struct Forwarder<B> {
     translator: Option<Translator>,
     /// When flows were looked after.
     swept: Instant,
-    /// What frames are sent from. Never a virtual MAC: switches would send the owner's traffic here.
-    device_mac: Mac,
+    /// What frames are sent from by each arm. Never a virtual MAC: switches would send the owner's traffic here.
+    macs: Box<[Mac]>,
     traffic: Arc<Traffic>,
     /// Clients that may be told that their packets are too long.
     allowance: Allowance,
 }
 
 impl<B: Bypass> Forwarder<B> {
-    /// One with room for so many `flows`, which counts in `traffic`. Established flows go to the `bypass`.
+    /// One with room for so many `flows`, which counts in `traffic`. Established flows go to the `bypass`. Its interfaces have these
+    /// `macs`, that of the services, arm 0, first.
     pub fn new(
         plan: Arc<Plan>,
         flows: usize,
         bypass: Option<B>,
         translator: Option<Translator>,
-        device_mac: Mac,
+        macs: impl Into<Box<[Mac]>>,
         traffic: Arc<Traffic>,
     ) -> Self {
         let (schedulers, flows, allowance) = (Schedulers::new(&plan), Flows::new(flows), Allowance::new());
-        let swept = Instant::default();
-        Self { plan, schedulers, flows, bypass, translator, swept, device_mac, traffic, allowance }
+        let (swept, macs) = (Instant::default(), macs.into());
+        Self { plan, schedulers, flows, bypass, translator, swept, macs, traffic, allowance }
     }
 
-    /// Readdresses `frame` to the backend of its flow, or an answer to its client, or makes of it what the client is to be told.
-    /// Whether it is to be sent.
+    /// Readdresses `frame` to the backend of its flow, or an answer to its client, or makes of it what the client is to be told. The arm
+    /// that it is to be sent by, if it is.
     ///
     /// With direct server return the packet stays as it is, and the backend answers the client itself. On the segment nothing but
     /// the Ethernet addresses changes, elsewhere the packet is wrapped. With NAT packets are translated in both directions.
-    pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> bool {
+    pub fn forward(&mut self, frame: &mut impl Buffer, pools: &Pools, now: Instant) -> Option<usize> {
         let head = Head::of(frame, frame.behind());
         self.forward_head(frame, head, pools, now)
     }
@@ -114,10 +118,10 @@ impl<B: Bypass> Forwarder<B> {
         head: Option<Head>,
         pools: &Pools,
         now: Instant,
-    ) -> bool {
+    ) -> Option<usize> {
         self.try_to_forward(frame, head, pools, now).unwrap_or_else(|loss| {
             self.traffic.lost(loss);
-            false
+            None
         })
     }
 
@@ -127,7 +131,7 @@ impl<B: Bypass> Forwarder<B> {
         head: Option<Head>,
         pools: &Pools,
         now: Instant,
-    ) -> Result<bool, Loss> {
+    ) -> Result<Option<usize>, Loss> {
         let head = head.ok_or(Loss::NoFlow)?;
         if let Some(translator) = &self.translator
             && self.plan.service(&head.flow).is_none()
@@ -136,7 +140,7 @@ impl<B: Bypass> Forwarder<B> {
             let Translation { client_mac, backend, service, .. } =
                 translator.to_client(&head.flow, frame, head.signal, now)?;
             self.traffic.answered(Target { backend, service, port: 0 }, octets);
-            return Ok(self.address(frame, client_mac));
+            return Ok(self.address(frame, HOME, client_mac));
         }
         let (target, mac) = self.backend_of(&head, pools, now)?;
         self.send(frame, &head, target, mac, now)
@@ -150,18 +154,21 @@ impl<B: Bypass> Forwarder<B> {
         target: Target,
         mac: Mac,
         now: Instant,
-    ) -> Result<bool, Loss> {
+    ) -> Result<Option<usize>, Loss> {
         let octets = frame.len() + frame.behind();
-        match self.plan.backends[usize::from(target.backend)].way {
+        let Backend { way, arm, .. } = self.plan.backends[usize::from(target.backend)];
+        match way {
             Way::Direct => {}
-            Way::Tunnel(tunnel) => {
-                if tunnel.wrap(frame).is_none() {
+            Way::Tunnel(tunnel) => match tunnel.wrap(frame) {
+                Ok(()) => {}
+                Err(Loss::TooLong) => {
                     self.traffic.lost(Loss::TooLong);
                     let is_told = self.allowance.take(now)
-                        && too_long::answer(frame, tunnel.longest(), self.device_mac).is_some();
-                    return Ok(is_told);
+                        && too_long::answer(frame, tunnel.longest(), self.macs[HOME]).is_some();
+                    return Ok(is_told.then_some(HOME));
                 }
-            }
+                Err(loss) => return Err(loss),
+            },
             Way::Nat(nat) => {
                 let translator = self.translator.as_ref().ok_or(Loss::NoPort)?;
                 let leg = Leg { plan: &self.plan, nat, flow: &head.flow, target };
@@ -169,15 +176,15 @@ impl<B: Bypass> Forwarder<B> {
             }
         }
         self.traffic.forwarded(target, octets);
-        Ok(self.address(frame, mac))
+        Ok(self.address(frame, arm, mac))
     }
 
-    /// Gives `frame` the Ethernet addresses of whoever gets it and of this host.
-    fn address(&self, frame: &mut [u8], mac: Mac) -> bool {
-        let Some(addresses) = frame.first_chunk_mut::<ETHERNET_ADDRESSES>() else { return false };
+    /// Gives `frame` the Ethernet addresses of whoever gets it by `arm` and of this host.
+    fn address(&self, frame: &mut [u8], arm: usize, mac: Mac) -> Option<usize> {
+        let addresses = frame.first_chunk_mut::<ETHERNET_ADDRESSES>()?;
         addresses[..6].copy_from_slice(&mac);
-        addresses[6..].copy_from_slice(&self.device_mac);
-        true
+        addresses[6..].copy_from_slice(&self.macs[arm]);
+        Some(arm)
     }
 
     /// Looks after those flows whose turn it is, and tells what the table looks like to whoever asks.

@@ -71,7 +71,7 @@ impl Health {
         }
         let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = watchdog.look(&self.pulses, now) {
-            return Err(format!("the worker of queue {queue} hangs"));
+            return Err(format!("worker {queue} hangs"));
         }
         let pools = self.pools.load();
         for (number, PoolConfig { name, quorum, .. }) in self.plan.pools.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Health {
     }
 
     /// Notes why the engine cannot work.
-    pub(super) fn refuse(&self, why: String) {
+    pub(crate) fn refuse(&self, why: String) {
         self.refusal.store(Some(Arc::new(why)));
     }
 
@@ -211,7 +211,7 @@ mod tests {
         }
         for seconds in 20..30 {
             first.goes_on();
-            let hangs = Err("the worker of queue 1 hangs".to_owned());
+            let hangs = Err("worker 1 hangs".to_owned());
             assert_eq!(judge(seconds), if seconds < 25 { Ok(()) } else { hangs }, "{seconds} s");
         }
         second.goes_on();

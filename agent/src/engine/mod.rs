@@ -3,13 +3,15 @@
 //!
 //! ```text
 //!  XDP: owned VIP, a service's port, flow not in the flow cache -> AF_XDP ring of the receive queue
-//!       (one that is goes to its backend from there)             | worker, one for each queue; they share only the tables that XDP reads
+//!       (one that is goes to its backend from there)             | worker, for a queue of each arm; they share only the tables that XDP reads
 //!                                                               v
-//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, tunnel or nat -> same ring
+//!     packet::parse -> flows: has it a backend? -> plan: which pool? -> schedule, maglev: which backend? -> its Ethernet address, tunnel or nat -> ring of its arm
 //!                        | established: into the flow cache               ^
 //!     kernel's neighbour table, checks -> watch (tokio) -> pools, swapped as a whole
 //!                                     other nodes' digests <-> agreement (tokio), for the operator
 //! ```
+//!
+//! Its interfaces are its arms: arm 0 has the services, others have backends only. A worker serves queues of all of them.
 //!
 //! Two nodes with the same pools and the same view of their backends choose the same backend for a flow: connections survive that
 //! the VIP moves, but for those that have kept a backend through a change of its pool.
@@ -45,6 +47,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_common::flow::{Carried, Flow};
+use baton_common::maps::engine_socket;
 use baton_common::vrid::Family;
 use tokio::sync::Notify;
 
@@ -67,12 +70,11 @@ pub use watch::Checks;
 
 use crate::clock;
 use crate::datapath::{
-    BackendName, Backends, Cached, DatapathError, FlowCache, FlowHandover, Forwarded, Heritage, Sockets,
+    Arm, BackendName, Backends, Cached, DatapathError, FlowCache, FlowHandover, Forwarded, Heritage, Sockets,
 };
 use crate::host::neighbours::Neighbours;
 use crate::program::ProgramError;
-use crate::wire::Mac;
-use crate::xsk::{ForwardingRing, MAX_FRAME, RingError};
+use crate::xsk::{ForwardingRing, MAX_FRAME, Queues, RingError};
 use agreement::{Comparison, Peers};
 use health::Shift;
 use inquiry::{Desk, Desks};
@@ -109,29 +111,31 @@ pub struct Engine {
     /// What other nodes say of their tables.
     peers: Mutex<Peers>,
     health: Arc<Health>,
-    device_mac: Mac,
+    /// Its interfaces, that of the services first.
+    pub arms: Arc<[Arm]>,
     interface: String,
 }
 
 impl Engine {
-    /// One that forwards nothing yet, for `interface` with so many receive queues.
+    /// One that forwards nothing yet, between these `arms`, that of the services first. The one with the fewest receive queues says how
+    /// many workers there are: each needs a queue of every arm to send by.
     pub fn new(
         plan: Plan,
         adjustments: &Adjustments,
-        interface: &str,
-        device_mac: Mac,
-        queues: u32,
+        arms: Vec<Arm>,
         forwarded: Forwarded,
         cached: Option<FlowCache>,
     ) -> Self {
+        let workers = arms.iter().map(|arm| arm.queues).min().unwrap_or_default();
+        let interface = arms.first().map(|arm| arm.name.clone()).unwrap_or_default();
         let traffic = || Arc::new(Traffic::new(plan.backends.len(), plan.services.len()));
-        let traffic = (0..queues).map(|_| traffic()).collect();
+        let traffic = (0..workers).map(|_| traffic()).collect();
         let weights = adjustments.weights(&plan);
         let pools = Pools::unknown(&plan).reweighted(&plan, weights);
         let pools = Arc::new(ArcSwap::from_pointee(pools));
         let peers = Mutex::new(Peers::new(&plan));
         let (plan, interface) = (Arc::new(plan), interface.to_owned());
-        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), queues as usize));
+        let health = Arc::new(Health::new(Arc::clone(&plan), Arc::clone(&pools), workers as usize));
         Self {
             plan,
             pools,
@@ -142,7 +146,7 @@ impl Engine {
             adjusted: Notify::new(),
             peers,
             health,
-            device_mac,
+            arms: arms.into(),
             interface,
         }
     }
@@ -226,16 +230,18 @@ impl Engine {
     /// There is no thread for it.
     pub fn start(&self, entries: Entries) -> io::Result<()> {
         let Entries { sockets, flow_handover, translator, translated, flows } = entries;
+        let macs: Vec<_> = self.arms.iter().map(|arm| arm.mac).collect();
         let forwarder = |(worker, traffic): (u16, &Arc<Traffic>)| {
             let (plan, cache, traffic) = (Arc::clone(&self.plan), self.cached.clone(), Arc::clone(traffic));
             let translator = translator.clone().map(|translator| Translator { worker, ..translator });
-            Forwarder::new(plan, flows, cache, translator, self.device_mac, traffic)
+            Forwarder::new(plan, flows, cache, translator, macs.clone(), traffic)
         };
         let mut forwarders: Vec<_> = (0..).zip(&self.traffic).map(forwarder).collect();
         let (ways, desks): (Vec<_>, Vec<_>) = self.traffic.iter().map(|_| Desk::new()).unzip();
         let _ = self.desks.set(Desks(ways.into()));
         let (pools, health) = (Arc::clone(&self.pools), Arc::clone(&self.health));
-        let (plan, interface) = (Arc::clone(&self.plan), self.interface.clone());
+        let (plan, arms, interface) =
+            (Arc::clone(&self.plan), Arc::clone(&self.arms), self.interface.clone());
         self.health.begin();
         let opening = move || {
             // Before the queues are waited for: XDP forwards these flows already.
@@ -248,7 +254,7 @@ impl Engine {
                 }
                 Some(Ok((0, _))) | None => {}
             }
-            match open(&interface, forwarders, desks, sockets, &pools, &health) {
+            match open(&arms, forwarders, desks, sockets, &pools, &health) {
                 Ok(()) => tracing::info!(interface, "engine up"),
                 // For another agent.
                 Err(_) if health.is_over() => {}
@@ -293,8 +299,13 @@ impl Engine {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).of_pool(pool).collect()
     }
 
-    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours and the `checks` have them.
-    pub async fn keep_pools(self: Arc<Self>, neighbours: Neighbours, backends: Backends, checks: Checks) {
+    /// Keeps the pools, and what the data plane knows of the `backends`, as the host's neighbours on each arm and the `checks` have them.
+    pub async fn keep_pools(
+        self: Arc<Self>,
+        neighbours: Vec<Neighbours>,
+        backends: Backends,
+        checks: Checks,
+    ) {
         let Self { plan, pools, adjusted, interface, .. } = &*self;
         let told = vec![None; plan.backends.len()];
         let hops = plan.backends.iter().map(|backend| Some(backend.address)).collect();
@@ -331,8 +342,10 @@ fn inherit(
     forwarders: &mut [Forwarder<FlowCache>],
 ) -> Result<(u64, Duration), DatapathError> {
     let begun = clock::now();
-    let before = handover.before()?;
+    let before = handover.before();
+    // Whatever the one before has left: the next agent is to find this one's.
     handover.pin(plan.names())?;
+    let before = before?;
     // Any worker will do: another one that gets a frame finds the flow in the cache.
     let workers = forwarders.len() as u64;
     let mut count = 0;
@@ -346,38 +359,52 @@ fn inherit(
     Ok((count, clock::now().saturating_since(begun)))
 }
 
-/// Opens the ring of each queue and starts its worker. None gets a frame before all can.
+/// Opens the ring of each worker and starts that. None gets a frame before all can.
 fn open(
-    interface: &str,
+    arms: &[Arm],
     forwarders: Vec<Forwarder<FlowCache>>,
     desks: Vec<Desk>,
     mut sockets: Sockets,
     pools: &Arc<ArcSwap<Pools>>,
     health: &Arc<Health>,
 ) -> anyhow::Result<()> {
-    let rings = (0..).take(forwarders.len()).map(|queue| open_ring(interface, queue, health));
-    let rings: Vec<_> = rings.collect::<Result<_, _>>()?;
-    let descriptors: Vec<_> = rings.iter().map(ForwardingRing::raw_fd).collect();
-    for (queue, ((ring, forwarder), desk)) in (0..).zip(rings.into_iter().zip(forwarders).zip(desks)) {
-        let (pools, shift) = (Arc::clone(pools), Shift::begin(health, queue));
+    let workers = forwarders.len();
+    let rings: Vec<_> = (0..)
+        .take(workers)
+        .map(|worker| open_ring(arms, worker, workers, health))
+        .collect::<Result<_, _>>()?;
+    let descriptors: Vec<_> = rings.iter().flat_map(ForwardingRing::sockets).collect();
+    for (worker, ((ring, forwarder), desk)) in (0..).zip(rings.into_iter().zip(forwarders).zip(desks)) {
+        let (pools, shift) = (Arc::clone(pools), Shift::begin(health, worker));
         let run = move || {
-            worker::pin(queue);
+            worker::pin(worker);
             Worker { ring, forwarder, pools, desk, shift }.run();
         };
-        thread::Builder::new().name(format!("engine-{queue}")).stack_size(STACK).spawn(run)?;
+        thread::Builder::new().name(format!("engine-{worker}")).stack_size(STACK).spawn(run)?;
     }
-    Ok((0..).zip(descriptors).try_for_each(|(queue, socket)| sockets.set(queue, socket))?)
+    for (arm, queue, socket) in descriptors {
+        sockets.set(engine_socket(u32::try_from(arm)?, queue), socket)?;
+    }
+    Ok(())
 }
 
-/// Opens the ring of `queue`, as soon as it is free.
-fn open_ring(interface: &str, queue: u32, health: &Health) -> Result<ForwardingRing, RingError> {
+/// Opens the ring of a worker, as soon as its queues are free: each of so many `workers` has those of every arm whose turn it is.
+fn open_ring(
+    arms: &[Arm],
+    worker: u32,
+    workers: usize,
+    health: &Health,
+) -> Result<ForwardingRing, RingError> {
+    let numbers = |arm: &Arm| (worker..arm.queues).step_by(workers).collect();
+    let queues: Vec<_> =
+        arms.iter().map(|arm| Queues { interface: &arm.name, numbers: numbers(arm) }).collect();
     let mut tries = 0;
     loop {
-        match ForwardingRing::open(interface, queue) {
+        match ForwardingRing::open(&queues) {
             Err(error) if error.is_busy() && !health.is_over() => {
                 tries += 1;
                 if tries == BUSY_TRIES {
-                    tracing::warn!(interface, %error, "the engine waits for it; services are down");
+                    tracing::warn!(%error, "the engine waits for it; services are down");
                 }
                 thread::sleep(BUSY_PAUSE);
             }

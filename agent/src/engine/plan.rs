@@ -1,6 +1,7 @@
 //! What the engine does on an interface, as configured: services, their pools, the backends. It does not change while the agent runs.
 
 use std::collections::HashMap;
+use std::iter;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -32,6 +33,8 @@ pub struct Backend {
     pub pool: usize,
     /// What becomes of packets that it gets.
     pub way: Way,
+    /// The number of the interface that it is behind: 0 for that of the services, the others as in [`Plan::arms`].
+    pub arm: usize,
 }
 
 /// How packets reach a backend.
@@ -79,6 +82,8 @@ pub struct Plan {
     pub backends: Vec<Backend>,
     /// The services at the addresses of an interface.
     pub services: Vec<ServiceConfig>,
+    /// Other interfaces that backends are behind. The first is arm 1.
+    pub arms: Vec<String>,
     /// The numbers of the services, by what clients send to.
     service_at: HashMap<(Address, u8, u16), u16>,
     /// The numbers of the backends, by their pools and addresses.
@@ -86,7 +91,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// These services, each with the number of its pool. Pools that none of them has are left out.
+    /// These services, each with the number of its pool. Pools that none of them has are left out. Those that name an interface are
+    /// behind another one than the services.
     pub fn new(pools: &[PoolConfig], services: Vec<ServiceConfig>) -> Self {
         let used: Vec<usize> =
             (0..pools.len()).filter(|pool| services.iter().any(|service| service.pool == *pool)).collect();
@@ -96,16 +102,24 @@ impl Plan {
             .map(|service| ServiceConfig { pool: number(service.pool), ..service })
             .collect();
         let pools: Vec<PoolConfig> = used.iter().map(|pool| pools[*pool].clone()).collect();
-        let of_pool =
-            |(pool, PoolConfig { backends, forwarding, .. }): (usize, &PoolConfig)| -> Vec<Backend> {
-                let backend = |it: &BackendConfig| {
-                    let &BackendConfig { address, weight, is_backup, port } = it;
-                    let nat = Nat { source: None, port };
-                    let way = if forwarding.translates() { Way::Nat(nat) } else { Way::Direct };
-                    Backend { address, weight, is_backup, pool, way }
-                };
-                backends.iter().map(backend).collect()
+        let mut arms: Vec<String> = Vec::new();
+        for arm in pools.iter().filter_map(|pool| pool.interface.as_ref()) {
+            if !arms.contains(arm) {
+                arms.push(arm.clone());
+            }
+        }
+        let of_pool = |(pool, config): (usize, &PoolConfig)| -> Vec<Backend> {
+            let PoolConfig { backends, forwarding, interface, .. } = config;
+            let arm =
+                arms.iter().position(|arm| Some(arm) == interface.as_ref()).map_or(0, |place| place + 1);
+            let backend = |it: &BackendConfig| {
+                let &BackendConfig { address, weight, is_backup, port } = it;
+                let nat = Nat { source: None, port };
+                let way = if forwarding.translates() { Way::Nat(nat) } else { Way::Direct };
+                Backend { address, weight, is_backup, pool, way, arm }
             };
+            backends.iter().map(backend).collect()
+        };
         let service_at = (0..).zip(&services).flat_map(|(number, service)| {
             let key = |port| (address::to_map(service.vip), service.protocol.number(), port);
             service.ports.numbers().map(move |port| (key(port), number))
@@ -115,27 +129,41 @@ impl Plan {
         let place =
             |(number, backend): (u16, &Backend)| ((backend.pool, address::to_map(backend.address)), number);
         let number_at = (0..).zip(&backends).map(place).collect();
-        Self { pools, backends, services, service_at, number_at }
+        Self { pools, backends, services, arms, service_at, number_at }
     }
 
-    /// What `config` plans for the virtual routers on `interface`.
+    /// What `config` plans for the virtual routers on `home`, one of `interfaces`.
     ///
     /// # Errors
     ///
-    /// The interface has no address for an end of a tunnel or for packets with full NAT to come from, or its packets are too short.
-    pub fn of(config: &Config, interface: &Interface) -> Result<Self, HostError> {
+    /// An interface has no address for an end of a tunnel or for packets with full NAT to come from, or its packets are too short.
+    pub fn of(config: &Config, home: &Interface, interfaces: &[Interface]) -> Result<Self, HostError> {
         let of_router = |router| config.services_of(router).cloned();
-        let services = config.routers_on(&interface.name).flat_map(of_router).collect();
-        let is_vip = |address| config.routers.iter().any(|router| router.vips.contains(address));
-        let own: Vec<IpAddr> =
-            interface.addresses.iter().filter(|address| !is_vip(address)).copied().collect();
-        Self::new(&config.pools, services).from(interface, &own)
+        let services = config.routers_on(&home.name).flat_map(of_router).collect();
+        let is_vip = |address: &&IpAddr| config.routers.iter().any(|router| router.vips.contains(address));
+        let mut pools = config.pools.clone();
+        for pool in &mut pools {
+            pool.interface = pool.interface.take().filter(|interface| *interface != home.name);
+        }
+        let plan = Self::new(&pools, services);
+        let arm = |name: &String| interfaces.iter().find(|interface| interface.name == *name).unwrap_or(home);
+        let arms: Vec<&Interface> = iter::once(home).chain(plan.arms.iter().map(arm)).collect();
+        plan.from(&arms, |interface, address| {
+            let mut own = interface.addresses.iter().filter(|address| !is_vip(address));
+            own.find(|own| scope(**own) == scope(address)).copied()
+        })
     }
 
-    /// The same with tunnels and translations from `own` addresses of `interface` for the backends that have some.
-    fn from(mut self, interface: &Interface, own: &[IpAddr]) -> Result<Self, HostError> {
+    /// The same with tunnels and translations for the backends that have some, which come from what is this host's `own` address on
+    /// an interface for another one.
+    fn from(
+        mut self,
+        arms: &[&Interface],
+        own: impl Fn(&Interface, IpAddr) -> Option<IpAddr>,
+    ) -> Result<Self, HostError> {
         let ways = self.backends.iter().map(|backend| {
-            let source = own.iter().find(|own| scope(**own) == scope(backend.address)).copied();
+            let interface = arms[backend.arm];
+            let source = own(interface, backend.address);
             match (self.pools[backend.pool].forwarding, backend.way) {
                 (Forwarding::Tunnel, _) => self.tunnel(backend, source, interface).map(Way::Tunnel),
                 (Forwarding::FullNat, Way::Nat(nat)) => {

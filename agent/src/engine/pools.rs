@@ -301,6 +301,7 @@ pub(super) mod tests {
             name: "web".to_owned(),
             backends: (1..).zip(weights).map(backend).collect(),
             forwarding: Forwarding::Direct,
+            interface: None,
             checks: Vec::new(),
             schedule: Schedule::Maglev,
             quorum: 1,

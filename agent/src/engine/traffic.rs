@@ -16,6 +16,8 @@ pub enum Loss {
     NoBackend,
     /// It is too long for the tunnel to its backend. The client was told so, if it wants to know and not too many were.
     TooLong,
+    /// No buffer is free for what does not fit into its first one any more behind the header of a tunnel.
+    NoBuffer,
     /// None of the ports that were tried for it behind NAT is free, or has room in the table of translations.
     NoPort,
     /// It has passed too many routers: NAT is one more.
@@ -28,11 +30,12 @@ pub enum Loss {
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoFlow,
         Self::NoService,
         Self::NoBackend,
         Self::TooLong,
+        Self::NoBuffer,
         Self::NoPort,
         Self::Expired,
         Self::NoRoom,
@@ -46,6 +49,7 @@ impl Loss {
             Self::NoService => "no-service",
             Self::NoBackend => "no-backend",
             Self::TooLong => "too-long",
+            Self::NoBuffer => "no-buffer",
             Self::NoPort => "no-port",
             Self::Expired => "expired",
             Self::NoRoom => "no-room",

@@ -7,6 +7,7 @@ use baton_common::flow;
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice};
 
 use super::buffer::Buffer;
+use super::traffic::Loss;
 use crate::address;
 use crate::wire::{IPV4, IPV6, split};
 
@@ -97,19 +98,28 @@ impl Tunnel {
         flow::Tunnel { source, destination, longest: self.longest.into(), _pad: [0; 4] }
     }
 
-    /// Wraps the packet in `frame`. `None`, and the frame is as it was, if it is too long.
-    pub(super) fn wrap(&self, frame: &mut impl Buffer) -> Option<()> {
+    /// Wraps the packet in `frame`.
+    ///
+    /// # Errors
+    ///
+    /// It is no packet, it is too long, or there is no buffer for what does not fit into the first one any more. The frame is as it
+    /// was.
+    pub(super) fn wrap(&self, frame: &mut impl Buffer) -> Result<(), Loss> {
         let before = frame.len();
-        let (_, ether_type, packet) = split(frame)?;
+        let (_, ether_type, packet) = split(frame).ok_or(Loss::NoFlow)?;
         let at = before - packet.len();
-        let packet = Packet::read(ether_type, packet).filter(|packet| packet.length <= self.longest)?;
-        match self.ends {
+        let packet = Packet::read(ether_type, packet).ok_or(Loss::NoFlow)?;
+        if packet.length > self.longest {
+            return Err(Loss::TooLong);
+        }
+        let inserted = match self.ends {
             Ends::Ipv4(ends) => {
-                let header = in_ipv4(&packet, ends)?.to_bytes();
+                let header = in_ipv4(&packet, ends).ok_or(Loss::TooLong)?.to_bytes();
                 insert(frame, at, IPV4, &header)
             }
             Ends::Ipv6(ends) => insert(frame, at, IPV6, &in_ipv6(&packet, ends).to_bytes()),
-        }
+        };
+        inserted.ok_or(Loss::NoBuffer)
     }
 }
 

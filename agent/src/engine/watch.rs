@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::{select_all, try_join_all};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
@@ -34,7 +35,8 @@ pub(super) struct Watch<'a> {
     pub(super) pools: &'a ArcSwap<Pools>,
     /// What the data plane knows of the backends.
     pub(super) backends: Backends,
-    pub(super) neighbours: Neighbours,
+    /// Those of each arm.
+    pub(super) neighbours: Vec<Neighbours>,
     /// Rings when an operator has given backends other weights.
     pub(super) adjusted: &'a Notify,
     /// Where the data plane sends what is for each backend.
@@ -63,7 +65,7 @@ impl Watch<'_> {
                 loop {
                     sleep(PAUSE).await;
                     tokio::select! {
-                        () = self.neighbours.changed() => {}
+                        () = any_changed(&mut self.neighbours) => {}
                         () = self.adjusted.notified() => {}
                         // The channel is open: this function has its sender.
                         _ = states.changed() => {}
@@ -83,21 +85,26 @@ impl Watch<'_> {
                 continue;
             }
             // It is done again in any case, and what was found before is as good as nothing.
-            if let Ok(Ok(found)) = timeout(PATIENCE, self.neighbours.next_hop(backend.address)).await {
+            if let Ok(Ok(found)) =
+                timeout(PATIENCE, self.neighbours[backend.arm].next_hop(backend.address)).await
+            {
                 *hop = found;
             }
         }
     }
 
     /// Makes the kernel look for all who are next, but for those that an operator has entered.
-    async fn remind(&mut self, known: &HashMap<IpAddr, Neighbour>) {
+    async fn remind(&mut self, known: &[HashMap<IpAddr, Neighbour>]) {
         let mut refusal = None;
-        for address in self.hops.iter().flatten().collect::<BTreeSet<_>>() {
-            if known.get(address).is_some_and(|neighbour| neighbour.entered) {
+        let hops = self.plan.backends.iter().zip(&self.hops);
+        let hops: BTreeSet<(usize, IpAddr)> =
+            hops.filter_map(|(backend, hop)| Some((backend.arm, (*hop)?))).collect();
+        for (arm, address) in hops {
+            if known[arm].get(&address).is_some_and(|neighbour| neighbour.entered) {
                 continue;
             }
             // It is done again in any case.
-            if let Ok(Err(error)) = timeout(PATIENCE, self.neighbours.ask_for(*address)).await {
+            if let Ok(Err(error)) = timeout(PATIENCE, self.neighbours[arm].ask_for(address)).await {
                 refusal = Some(error);
             }
         }
@@ -109,16 +116,17 @@ impl Watch<'_> {
     }
 
     /// Makes pools of what the kernel knows of the neighbours, with which it answers if it can, and of what the checks say.
-    async fn look(&mut self, states: &[State]) -> Option<HashMap<IpAddr, Neighbour>> {
+    async fn look(&mut self, states: &[State]) -> Option<Vec<HashMap<IpAddr, Neighbour>>> {
         let interface = self.interface;
-        match timeout(PATIENCE, self.neighbours.list()).await {
+        match timeout(PATIENCE, try_join_all(self.neighbours.iter().map(Neighbours::list))).await {
             Ok(Ok(known)) => {
                 let before = self.pools.load_full();
-                let condition = |((hop, before), state): ((&Option<IpAddr>, &Condition), _)| {
-                    let neighbour = hop.map_or(Some(&NOBODY), |hop| known.get(&hop));
-                    before.then(neighbour, state)
-                };
-                let backends = self.hops.iter().zip(before.conditions()).zip(states);
+                let condition =
+                    |(((backend, hop), before), state): (((&Backend, &Option<IpAddr>), &Condition), _)| {
+                        let neighbour = hop.map_or(Some(&NOBODY), |hop| known[backend.arm].get(&hop));
+                        before.then(neighbour, state)
+                    };
+                let backends = self.plan.backends.iter().zip(&self.hops).zip(before.conditions()).zip(states);
                 self.replace(&before, backends.map(condition).collect());
                 return Some(known);
             }
@@ -148,7 +156,8 @@ impl Watch<'_> {
                 continue;
             }
             *told = mac;
-            if let Err(error) = self.backends.set(number, mac, backend.way_to_map()) {
+            let arm = u8::try_from(backend.arm).unwrap_or_default();
+            if let Err(error) = self.backends.set(number, mac, arm, backend.way_to_map()) {
                 let (interface, address) = (self.interface, backend.address);
                 tracing::error!(interface, %address, %error, "the data plane does not know the backend");
             }
@@ -182,6 +191,11 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// Waits for the next change of any of `neighbours`.
+async fn any_changed(neighbours: &mut [Neighbours]) {
+    select_all(neighbours.iter_mut().map(|neighbours| Box::pin(neighbours.changed()))).await;
 }
 
 /// What looks at the backends that have a check, each with the number of its backend.

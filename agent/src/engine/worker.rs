@@ -1,5 +1,5 @@
-//! A worker: the thread that forwards what arrives on one receive queue. It shares nothing with other workers but the pools, which
-//! it only reads.
+//! A worker: the thread that forwards what arrives on its receive queues, one at the least of each interface of the engine. It shares
+//! nothing with other workers but the pools, which it only reads, and the tables that XDP reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,9 +50,7 @@ impl Worker {
             forwarder.tend(now);
             if now.saturating_since(looked) >= LOOK {
                 looked = now;
-                if let Some(losses) = ring.losses() {
-                    forwarder.note_losses(losses);
-                }
+                forwarder.note_losses(ring.losses());
             }
             let is_asked = forwarder.answer(&mut desk, now);
             if count == 0 && !is_asked {
@@ -64,7 +62,7 @@ impl Worker {
 
 /// Keeps this thread on one of the CPUs that it may run on, where the caches stay warm.
 pub(super) fn pin(queue: u32) {
-    let cpus = cpus::allowed();
+    let cpus = cpus::allowed().unwrap_or_default();
     if let Some(cpu) = cpus.get(queue as usize % cpus.len().max(1)) {
         cpus::stay_on(*cpu);
     }

@@ -13,9 +13,14 @@ use nix::unistd::{Pid, getppid};
 /// The calling thread.
 const SELF: Pid = Pid::from_raw(0);
 
-/// The CPUs that the calling thread may run on, the lowest first; none if the kernel does not say.
-pub fn allowed() -> Vec<usize> {
-    sched_getaffinity(SELF).map_or_else(|_| Vec::new(), |set| members(&set))
+/// The CPUs that the calling thread may run on, the lowest first.
+///
+/// # Errors
+///
+/// The kernel does not say: there are more than it can.
+pub fn allowed() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(SELF)?;
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or_default()).collect())
 }
 
 /// Keeps the calling thread on `cpu`. One that cannot be kept there works elsewhere as well.
@@ -23,9 +28,13 @@ pub fn stay_on(cpu: usize) {
     let _ = only(cpu).and_then(|set| sched_setaffinity(SELF, &set));
 }
 
-/// Lets the calling thread run wherever its process's parent may. Where the kernel does not say it stays as it is.
-pub fn as_parent() {
-    let _ = sched_getaffinity(getppid()).and_then(|set| sched_setaffinity(SELF, &set));
+/// Lets the calling thread run wherever its process's parent may, and threads that it starts from then on.
+///
+/// # Errors
+///
+/// The kernel does not say where that is.
+pub fn as_parent() -> io::Result<()> {
+    Ok(sched_getaffinity(getppid()).and_then(|set| sched_setaffinity(SELF, &set))?)
 }
 
 /// A thread that stays on the CPU where it was found, until this is dropped.
@@ -68,10 +77,6 @@ impl Drop for Kept {
     }
 }
 
-fn members(set: &CpuSet) -> Vec<usize> {
-    (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or_default()).collect()
-}
-
 fn only(cpu: usize) -> nix::Result<CpuSet> {
     let mut set = CpuSet::new();
     set.set(cpu).map(|()| set)
@@ -107,27 +112,30 @@ mod tests {
 
     use super::*;
 
+    fn all() -> Vec<usize> {
+        allowed().expect("few CPUs")
+    }
+
     #[test]
     fn a_thread_is_kept_until_it_is_let_go_and_others_work_elsewhere_meanwhile() {
         let (ask, asked) = mpsc::channel::<mpsc::Sender<Vec<usize>>>();
-        let answer =
-            move || asked.iter().for_each(|question| question.send(allowed()).expect("somebody asks"));
+        let answer = move || asked.iter().for_each(|question| question.send(all()).expect("somebody asks"));
         let thread = thread::Builder::new().name("kept-for-test".to_owned()).spawn(answer).expect("a thread");
         let where_it_may = || {
             let (question, answer) = mpsc::channel();
             ask.send(question).expect("it listens");
             answer.recv().expect("it answers")
         };
-        let all = where_it_may();
+        let everywhere = where_it_may();
         let kept = Kept::named("kept-for-test").expect("it is there");
         assert_eq!(where_it_may(), [kept.cpu]);
-        let before = allowed();
+        let before = all();
         let others: Vec<usize> = before.iter().copied().filter(|cpu| *cpu != kept.cpu).collect();
         let expected = if others.is_empty() { before.clone() } else { others };
-        assert_eq!(kept.elsewhere(allowed), expected);
-        assert_eq!(allowed(), before);
+        assert_eq!(kept.elsewhere(all), expected);
+        assert_eq!(all(), before);
         drop(kept);
-        assert_eq!(where_it_may(), all);
+        assert_eq!(where_it_may(), everywhere);
         drop(ask);
         thread.join().expect("it ends in order");
         assert!(Kept::named("kept-for-test").is_err());

@@ -13,10 +13,10 @@ pub mod neighbours;
 pub mod netlink;
 mod notices;
 pub mod process;
+pub mod redirects;
 pub mod rights;
 mod routes;
 mod sysctls;
-pub mod veth;
 
 use std::io;
 use std::net::IpAddr;
@@ -56,6 +56,20 @@ pub enum HostError {
         mtu: u32,
         /// The largest that is possible.
         most: usize,
+    },
+    /// What fits into one interface of an engine does not fit into another.
+    #[error(
+        "{arm} has an MTU of {mtu}, and {interface} one of {wanted}, whose services have backends there: `ip link set {arm} mtu {wanted}`"
+    )]
+    OtherMtu {
+        /// The interface with backends.
+        arm: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The interface with the services.
+        interface: String,
+        /// Its MTU.
+        wanted: u32,
     },
     /// A tunnel of the engine has no end here.
     #[error(

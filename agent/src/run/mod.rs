@@ -89,7 +89,9 @@ fn start(
     let (ready, plans) = prepare::prepare(config, netlink, interfaces, undo)?;
     if predecessor.is_some() {
         // The tables are there: what was kept off a CPU for them need not be.
-        cpus::as_parent();
+        if let Err(error) = cpus::as_parent() {
+            tracing::warn!(%error, "this agent uses a CPU less than the one before");
+        }
     }
     let briefing = brief::briefing(config, interfaces, &ready.parts)?;
     let serving = serve::start(ready, briefing, notice, predecessor)?;
@@ -127,6 +129,19 @@ fn examine(config: &Config, netlink: &Netlink) -> anyhow::Result<Vec<Interface>>
             }
         }
         interfaces.push(interface);
+    }
+    for interface in &interfaces {
+        for arm in config.arms_of(&interface.name) {
+            let Some(arm) = interfaces.iter().find(|other| other.name == arm) else { continue };
+            if arm.mtu != interface.mtu {
+                bail!(HostError::OtherMtu {
+                    arm: arm.name.clone(),
+                    mtu: arm.mtu,
+                    interface: interface.name.clone(),
+                    wanted: interface.mtu,
+                });
+            }
+        }
     }
     Ok(interfaces)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use baton_common::maps::{Device, MAX_QUEUES};
 use baton_common::vrid::Family;
 use tokio::net::UnixListener;
@@ -20,7 +20,9 @@ use crate::address;
 use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
-use crate::datapath::{BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Room};
+use crate::datapath::{
+    self, Arm, BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Room,
+};
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::engine::{self, Adjustments, Circle, Engine, Entries, Ports, Translator};
 use crate::host::HostError;
@@ -28,7 +30,7 @@ use crate::host::drained::Drained;
 use crate::host::ethtool::Ethtool;
 use crate::host::gateways::Gateways;
 use crate::host::neighbours::Neighbours;
-use crate::host::netlink::{Interface, KernelWatch, Netlink};
+use crate::host::netlink::{Interface, KernelWatch, Netlink, XdpMode};
 use crate::socket::{PacketSocket, PeerSockets, Solicitations, VrrpSocket};
 
 /// Events that may wait for the log and the hooks, at the least, and of each virtual router: all may move at once.
@@ -138,13 +140,16 @@ pub(super) fn prepare<'a>(
     let (mut parts, mut served) = (Vec::new(), Vec::new());
     let (mut pending_rings, mut pending_engines, mut backends) = (Vec::new(), Vec::new(), Vec::new());
     let (mut watched, mut plans, mut temporary) = (Vec::new(), Vec::new(), Vec::new());
+    let modes: Vec<XdpMode> = undo.datapaths.iter().map(Datapath::mode).collect();
     for (index, (interface, datapath)) in interfaces.iter().zip(&mut undo.datapaths).enumerate() {
         let (name, mac, primaries) = (interface.name.clone(), interface.mac, primaries(config, interface)?);
-        watched.push(Watched { name, mac, primaries, programs: datapath.programs()? });
+        watched.push(Watched { name, mac, primaries, programs: datapath.programs()?, engine: None });
         let gateways = netlink.gateways(interface)?;
         let port = Opening {
             config,
             interface,
+            interfaces,
+            modes: &modes,
             gateways,
             datapath,
             index,
@@ -157,8 +162,10 @@ pub(super) fn prepare<'a>(
         match &port_served.engine {
             Some(engine) => {
                 pending_engines.push(PendingEngine::new(config, interface, engine, datapath)?);
-                backends.push((Arc::clone(engine), interface.index, datapath.backends()?));
+                backends.push((Arc::clone(engine), datapath.backends()?));
             }
+            // Nor has it one for adverts if it is an arm of an engine.
+            None if config.home_of(&interface.name).is_some() => {}
             None => {
                 let sockets = datapath.take_sockets()?;
                 pending_rings.push(PendingRings::new(index, &interface.name, port_served.queues, sockets));
@@ -171,12 +178,19 @@ pub(super) fn prepare<'a>(
         plans.push(plan);
     }
 
+    for PendingEngine { engine, .. } in &pending_engines {
+        let is_other = |it: &&mut Watched| engine.arms.iter().skip(1).any(|arm| arm.name == it.name);
+        for arm in watched.iter_mut().filter(is_other) {
+            arm.engine = Some(Arc::clone(engine.health()));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let path = socket_path(&config.runtime.directory);
     let (listener, watch) = {
         let _inside = runtime.enter();
-        for (engine, interface, backends) in backends {
-            let neighbours = Neighbours::open(interface).context("opening a netlink socket")?;
+        for (engine, backends) in backends {
+            let neighbours = engine.arms.iter().map(|arm| Neighbours::open(arm.index));
+            let neighbours = neighbours.collect::<Result<_, _>>().context("opening a netlink socket")?;
             let checks = engine.checks().context("making the checks of the backends ready")?;
             runtime.spawn(engine.keep_pools(neighbours, backends, checks));
         }
@@ -223,11 +237,18 @@ pub(super) fn switch(config: &Config, plans: &[Plan], undo: &mut Undo<'_>) -> an
     for (datapath, plan) in undo.datapaths.iter_mut().zip(plans) {
         datapath.prune(plan)?;
     }
-    for (datapath, interface) in undo.datapaths.iter_mut().zip(config.interfaces()) {
+    let names = config.interfaces();
+    for (datapath, interface) in undo.datapaths.iter_mut().zip(&names) {
         datapath.take_over()?;
         if config.cached_flows(interface) == 0 {
             datapath.forget_flows()?;
         }
+    }
+    // Only now: until the program that takes the requests is this run's, answers are what an earlier run's knows of.
+    for place in 0..undo.datapaths.len() {
+        let home = config.home_of(names[place]).and_then(|home| names.iter().position(|name| *name == home));
+        let program = home.map(|home| undo.datapaths[home].answer_program()).transpose()?;
+        undo.datapaths[place].set_engine_program(program.as_ref())?;
     }
     let path = socket_path(&config.runtime.directory);
     if let Some(draft) = &undo.socket {
@@ -246,10 +267,22 @@ fn primaries(config: &Config, interface: &Interface) -> Result<Vec<IpAddr>, Host
     Ok(primaries.into_iter().collect())
 }
 
+/// An interface of an engine.
+fn arm(interface: &Interface, queues: u32, takes_redirected: bool) -> Result<Arm, HostError> {
+    let Interface { name, index, mac, .. } = interface;
+    if queues > MAX_QUEUES {
+        return Err(HostError::TooManyQueues { interface: name.clone(), queues, most: MAX_QUEUES });
+    }
+    Ok(Arm { name: name.clone(), index: *index, mac: *mac, queues, takes_redirected })
+}
+
 /// One interface on its way to become a port.
 struct Opening<'a> {
     config: &'a Config,
     interface: &'a Interface,
+    /// All of them, and how XDP runs on each.
+    interfaces: &'a [Interface],
+    modes: &'a [XdpMode],
     gateways: Gateways,
     datapath: &'a mut Datapath,
     index: usize,
@@ -343,18 +376,43 @@ impl Opening<'_> {
 
     /// The engine of the interface, if it has services, of which the data plane hears.
     fn engine(&mut self, all_queues: u32) -> anyhow::Result<Option<Arc<Engine>>> {
-        let Interface { name, mac, .. } = self.interface;
-        let plan = engine::Plan::of(self.config, self.interface)?;
+        let plan = engine::Plan::of(self.config, self.interface, self.interfaces)?;
         if plan.services.is_empty() {
             return Ok(None);
         }
-        if all_queues > MAX_QUEUES {
-            bail!(HostError::TooManyQueues { interface: name.clone(), queues: all_queues, most: MAX_QUEUES });
+        let arms = self.arms(&plan, all_queues)?;
+        if arms.len() > 1 {
+            self.datapath.set_arms(&arms).context("telling the data plane of the engine's interfaces")?;
+            self.datapath.answer_program().context("loading the program for answers")?;
         }
         self.datapath.set_frontends(plan.frontends()).context("telling the data plane of the services")?;
         let forwarded = self.datapath.forwarded()?;
         let cached = self.config.runtime.flow_cache.then(|| self.datapath.flow_cache()).transpose()?;
-        let engine = Engine::new(plan, self.adjustments, name, *mac, all_queues, forwarded, cached);
-        Ok(Some(Arc::new(engine)))
+        Ok(Some(Arc::new(Engine::new(plan, self.adjustments, arms, forwarded, cached))))
+    }
+
+    /// The interfaces of the engine, this one, which has so many receive queues, first.
+    fn arms(&self, plan: &engine::Plan, all_queues: u32) -> anyhow::Result<Vec<Arm>> {
+        let all = || self.interfaces.iter().zip(self.modes.iter().copied());
+        let others = plan.arms.iter().filter_map(|name| all().find(|(interface, _)| interface.name == *name));
+        let others: Vec<(&Interface, XdpMode)> = others.collect();
+        // What leaves here came in by one of the others, and what leaves there by this one.
+        let takes_redirected = |interface: &Interface, entries: &[XdpMode]| {
+            datapath::takes_redirected(interface.index, entries.iter().copied())
+        };
+        let entries: Vec<XdpMode> = others.iter().map(|(_, mode)| *mode).collect();
+        let mut arms = vec![arm(self.interface, all_queues, takes_redirected(self.interface, &entries))?];
+        for (other, _) in others {
+            let queues = Ethtool::open(&other.name)?.receive_queues();
+            arms.push(arm(other, queues, takes_redirected(other, &[self.datapath.mode()]))?);
+        }
+        for arm in arms.iter().filter(|arm| !arm.takes_redirected && !plan.arms.is_empty()) {
+            tracing::warn!(
+                interface = arm.name,
+                "XDP cannot send by it what came in by another interface: the engine's workers do, at the cost of `flow_cache = false` \
+                 (a veth takes it when its other end has GRO or an XDP program)"
+            );
+        }
+        Ok(arms)
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::vips::Vips;
 use crate::datapath::{DatapathError, Hook};
 use crate::driver::{Command, Remote};
+use crate::engine::Health;
 use crate::host::gateways::Gateways;
 use crate::host::netlink::{Interface, KernelWatch};
 
@@ -28,6 +29,8 @@ pub(super) struct Watched {
     pub(super) primaries: Vec<IpAddr>,
     /// Our programs, each with the place where it must run.
     pub(super) programs: [(Hook, u32); 3],
+    /// Of the engine that has backends behind this interface and its services on another one.
+    pub(super) engine: Option<Arc<Health>>,
 }
 
 /// Tells the election thread when an interface loses or regains what it needs, and keeps the VIPs where they belong, which may
@@ -55,8 +58,11 @@ pub(super) async fn watch(
                         lost[port] = true;
                         tracing::error!(
                             interface = expected.name,
-                            "{what}; its virtual routers are given up; stop baton and start it again"
+                            "{what}; its virtual routers and services with backends behind it are given up; stop baton and start it again"
                         );
+                        if let Some(engine) = &expected.engine {
+                            engine.refuse(format!("{}: {what}", expected.name));
+                        }
                         let _ = remote.send(Command::DatapathLost { port });
                     }
                     Err(error) => tracing::warn!(%error, "not known whether the data plane works"),

@@ -1,5 +1,6 @@
-//! AF_XDP: one socket per receive queue with a UMEM of its own. Frames stay in here; outside there are only byte slices. There
-//! are two kinds, by what becomes of a frame: a [`Ring`] hears and speaks, a [`ForwardingRing`] sends on what it gets.
+//! AF_XDP: one socket per receive queue. Frames stay in here; outside there are only byte slices. There are two kinds, by what becomes
+//! of a frame: a [`Ring`] hears and speaks on one queue, a [`ForwardingRing`] sends on what it gets, by the queue of another interface
+//! if it is to.
 
 mod forwarding;
 mod ring;
@@ -15,7 +16,7 @@ use nix::sys::socket::{MsgFlags, send};
 use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-pub use forwarding::{Batch, ForwardingRing, MAX_FRAME, Received, RingLosses};
+pub use forwarding::{Batch, ForwardingRing, MAX_FRAME, Queues, Received, RingLosses};
 pub use ring::Ring;
 
 /// Held while a socket is open that a process which is started now would inherit: libxdp does not see to it, and such a
@@ -32,8 +33,10 @@ pub fn lock_out_spawns() -> MutexGuard<'static, ()> {
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
     /// The kernel or the driver refused the socket.
-    #[error("AF_XDP socket on queue {queue}: {source}")]
+    #[error("AF_XDP socket on queue {queue} of {interface}: {source}")]
     Open {
+        /// The interface.
+        interface: String,
         /// The receive queue.
         queue: u32,
         /// What the system said.
@@ -57,54 +60,66 @@ impl RingError {
     }
 }
 
-/// The socket of one receive queue, with its rings and frames.
-struct Opened {
+/// Octets of a buffer, as xsk-rs lays them out by default.
+const BUFFER_SIZE: usize = 4096;
+
+/// The UMEM that sockets are being opened with. No process is started meanwhile.
+struct Memory {
     umem: Umem,
+    /// Of the rings of each socket: of those that only ever have buffers of its own, and of those that may have any.
+    own: QueueSize,
+    any: QueueSize,
+    _heritable: MutexGuard<'static, ()>,
+}
+
+/// The socket of one receive queue, with its rings.
+struct Opened {
     rx: RxQueue,
     fill: FillQueue,
     tx: TxQueue,
     completion: CompQueue,
-    frames: Vec<FrameDesc>,
 }
 
-impl Opened {
-    /// Opens the socket of `queue` on `interface`, with so many frames and rings of `ring_size`, a power of two, bound with `flags` too.
-    /// libxdp is told to load no program: ours is attached.
-    fn open(
-        interface: &str,
-        queue: u32,
-        frames: u32,
-        ring_size: u32,
-        flags: BindFlags,
-    ) -> Result<Self, RingError> {
-        let failed = |source: io::Error| RingError::Open { queue, source };
-        let size = QueueSize::new(ring_size).map_err(|error| failed(io::Error::other(error.to_string())))?;
+impl Memory {
+    /// So many `frames` for each of so many `sockets`, whose rings have room for twice as many as they may have to hold, a power of two:
+    /// the kernel says later than it takes a frame that it has taken it, so that a ring that held but all could seem to be full.
+    fn new(frames: u32, sockets: u32) -> io::Result<(Self, Vec<FrameDesc>)> {
+        let size = |frames: u32| {
+            QueueSize::new(2 * frames.next_power_of_two())
+                .map_err(|error| io::Error::other(error.to_string()))
+        };
+        let frames_of_all = frames * sockets;
+        let (own, any) = (size(frames)?, size(frames_of_all)?);
         let config = UmemConfig::builder()
-            .fill_queue_size(size)
-            .comp_queue_size(size)
+            .fill_queue_size(own)
+            .comp_queue_size(any)
             .build()
-            .map_err(|error| failed(io::Error::other(error.to_string())))?;
-        let count = NonZeroU32::new(frames).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let count = NonZeroU32::new(frames_of_all).ok_or(io::ErrorKind::InvalidInput)?;
         let heritable = lock_out_spawns();
-        let (umem, frames) = Umem::new(config, count, false).map_err(|error| failed(root_cause(&error)))?;
+        let (umem, frames) = Umem::new(config, count, false).map_err(|error| root_cause(&error))?;
+        Ok((Self { umem, own, any, _heritable: heritable }, frames))
+    }
+
+    /// Opens the socket of `queue` on `interface`, which has none of this UMEM yet, bound with `flags` too. libxdp is told to load no program: ours is attached.
+    fn open(&self, interface: &str, queue: u32, flags: BindFlags) -> io::Result<Opened> {
         // Zero-copy would gain adverts nothing, and many drivers reset the queue for it: traffic would stop.
         let socket = SocketConfig::builder()
-            .rx_queue_size(size)
-            .tx_queue_size(size)
+            .rx_queue_size(self.own)
+            .tx_queue_size(self.any)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
             .bind_flags(BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY | flags)
             .build();
-        let name = interface.parse::<Interface>().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
-        // SAFETY: the UMEM was made above and is shared with no other socket.
-        let (tx, rx, queues) = unsafe { Socket::new(socket, &umem, &name, queue) }
-            .map_err(|error| failed(root_cause(&error)))?;
+        let name = interface.parse::<Interface>().map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the UMEM has no other socket on this queue.
+        let (tx, rx, queues) =
+            unsafe { Socket::new(socket, &self.umem, &name, queue) }.map_err(|error| root_cause(&error))?;
         let (fill, completion) =
-            queues.ok_or_else(|| failed(io::Error::other("no fill ring for an unshared UMEM")))?;
+            queues.ok_or_else(|| io::Error::other("no fill ring for the first socket of a queue"))?;
         // SAFETY: the socket is open, and outlives the call.
         let socket = unsafe { BorrowedFd::borrow_raw(rx.fd().as_raw_fd()) };
-        fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|errno| failed(errno.into()))?;
-        drop(heritable);
-        Ok(Self { umem, rx, fill, tx, completion, frames })
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        Ok(Opened { rx, fill, tx, completion })
     }
 }
 

@@ -8,19 +8,14 @@ use nix::errno::Errno;
 use xsk_rs::config::BindFlags;
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
-use super::{Opened, RingError, wake};
+use super::{Memory, Opened, RingError, wake};
 
 /// Frames that wait to be filled: a burst of adverts from every router of a large segment.
 const RX_FRAMES: u32 = 64;
 /// Frames to send: adverts of all virtual routers and a batch of announcements.
 const TX_FRAMES: u32 = 64;
-/// Size of every ring, a power of two. The kernel says later than it takes a frame that it has taken it, so that a ring that held
-/// but all frames of its kind could seem to be full.
-const RING_SIZE: u32 = 128;
 /// Frames read at once; the rest waits for the next round, so that timers are never starved.
 const BATCH: usize = 16;
-
-const _: () = assert!(2 * RX_FRAMES <= RING_SIZE && 2 * TX_FRAMES <= RING_SIZE);
 
 /// The AF_XDP socket of one receive queue. `T` is what the caller wants back when a frame has been sent.
 pub struct Ring<T> {
@@ -42,10 +37,12 @@ impl<T: Copy> Ring<T> {
     /// The kernel or the driver has no AF_XDP, or the queue has a socket already (`EBUSY`: also for some 50 ms
     /// after its last owner died).
     pub fn open(interface: &str, queue: u32) -> Result<Self, RingError> {
-        // No advert is longer than a frame of the UMEM, and nothing that is has to be heard.
+        let failed = |source| RingError::Open { interface: interface.to_owned(), queue, source };
+        let (memory, mut frames) = Memory::new(RX_FRAMES + TX_FRAMES, 1).map_err(failed)?;
+        // No advert is longer than a buffer, and nothing that is has to be heard.
         let flags = BindFlags::empty();
-        let opened = Opened::open(interface, queue, RX_FRAMES + TX_FRAMES, RING_SIZE, flags)?;
-        let Opened { umem, rx, mut fill, tx, completion, mut frames } = opened;
+        let Opened { rx, mut fill, tx, completion } = memory.open(interface, queue, flags).map_err(failed)?;
+        let umem = memory.umem;
         let free = frames.split_off(RX_FRAMES as usize);
         // SAFETY: the frames come from this UMEM and were handed out by it this moment.
         unsafe { fill.produce(&frames) };

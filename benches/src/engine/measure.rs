@@ -79,11 +79,9 @@ impl Measured {
                 self.note(system, told)?;
             }
         }
-        for conditions in plan.setups() {
-            for system in plan.balancers() {
-                let told = self.turn(&site, round, system, &[conditions], plan.span);
-                self.note(system, told)?;
-            }
+        for (system, conditions) in plan.setups() {
+            let told = self.turn(&site, round, system, &[conditions], plan.span);
+            self.note(system, told)?;
         }
         drop(site);
         let left = leftovers(&id);

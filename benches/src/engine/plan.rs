@@ -9,12 +9,16 @@ use super::system::System;
 
 /// How packets go to their backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Forward {
     /// As they are.
     Direct,
     /// In others (RFC 2003), which makes frames 20 octets longer.
     Tunnel,
+    /// With the backend's address in the place of the VIP.
+    Nat,
+    /// With an address of the node in the place of the client's, too.
+    FullNat,
 }
 
 impl Forward {
@@ -23,6 +27,8 @@ impl Forward {
         match self {
             Self::Direct => "direct",
             Self::Tunnel => "tunnel",
+            Self::Nat => "nat",
+            Self::FullNat => "full-nat",
         }
     }
 }
@@ -49,7 +55,7 @@ pub(super) const USUAL: Conditions =
 pub(super) const LARGE: u16 = 1514;
 /// Flows where something else is varied.
 pub(super) const SOME_FLOWS: u32 = 10_000;
-/// What `flows` of a configuration is unless it says so, and how many flows come of that at the most here.
+/// What `flows` of a configuration is unless it says so, and up to how many flows a balancer is measured with that.
 const DEFAULT_ROOM: u32 = 131_072;
 const MOST_IN_DEFAULT: u32 = 100_000;
 /// The most flows that conntrack has room for on a machine that nobody has set up for more.
@@ -78,8 +84,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `system` meets with one service and one backend, turn by turn. A balancer that has less room for flows than come has a turn
-    /// of its own with more.
+    /// What `system` meets with one service and one backend, turn by turn. For each number of flows above what it is
+    /// configured for by default, a balancer has a turn of its own with more room.
     pub fn turns(&self, system: System) -> Vec<Vec<Conditions>> {
         let all = self.conditions(system);
         if !System::BALANCERS.contains(&system) {
@@ -96,25 +102,30 @@ impl Plan {
         [Conditions { frame: LARGE, ..USUAL }].into_iter().chain(of_flows).collect()
     }
 
-    /// What balancers meet beside, each in a turn of its own.
-    pub fn setups(&self) -> Vec<Conditions> {
+    /// What balancers meet beside, each in a turn of its own; and nftables, which translates, beside those that do.
+    pub fn setups(&self) -> Vec<(System, Conditions)> {
         let usual = Conditions { flows: SOME_FLOWS, ..USUAL };
         let services = self.services.iter().map(|services| Conditions { services: *services, ..usual });
         // Each pool has a service, or nobody would need it.
         let pools = |backends: u16| Conditions { services: backends.div_ceil(POOL), backends, ..usual };
         let mut all: Vec<Conditions> = Vec::new();
-        let tunnel = Conditions { forward: Forward::Tunnel, ..usual };
-        for conditions in services.chain(self.backends.iter().copied().map(pools)).chain([tunnel]) {
+        let ways = [Forward::Tunnel, Forward::Nat, Forward::FullNat];
+        let ways = ways.map(|forward| Conditions { forward, ..usual });
+        for conditions in services.chain(self.backends.iter().copied().map(pools)).chain(ways) {
             if !all.contains(&conditions) {
                 all.push(conditions);
             }
         }
-        all
-    }
-
-    /// Those of the systems that have services and backends.
-    pub fn balancers(&self) -> impl Iterator<Item = System> {
-        self.systems.iter().copied().filter(|system| System::BALANCERS.contains(system))
+        let meets = |system: System, forward| {
+            System::BALANCERS.contains(&system) || (system, forward) == (System::Nftables, Forward::Nat)
+        };
+        let of = |conditions: Conditions| {
+            let systems = self.systems.iter().copied();
+            systems
+                .filter(move |system| meets(*system, conditions.forward))
+                .map(move |system| (system, conditions))
+        };
+        all.into_iter().flat_map(of).collect()
     }
 
     /// About how long one round takes.
@@ -134,7 +145,7 @@ impl Plan {
             starts + self.span + turns.iter().flatten().map(warm).sum::<Duration>()
         };
         let turns: Duration = self.systems.iter().map(turn).sum();
-        let setups = u32::try_from(self.setups().len() * self.balancers().count()).unwrap_or(u32::MAX);
+        let setups = u32::try_from(self.setups().len()).unwrap_or(u32::MAX);
         turns + setups * (2 * start + self.span)
     }
 
@@ -180,15 +191,22 @@ mod tests {
     #[test]
     fn each_set_of_conditions_is_met_once_in_a_round() {
         let plan = plan();
-        let setup = |it: &Conditions| (it.services, it.backends, it.forward.name());
+        let setup =
+            |(system, it): &(System, Conditions)| (*system, it.services, it.backends, it.forward.name());
         let setups: Vec<_> = plan.setups().iter().map(setup).collect();
         let direct = [(1, 1), (100, 1), (4000, 1), (1, 100), (2, 1000)];
         let direct = direct.map(|(services, backends)| (services, backends, "direct"));
-        assert_eq!(setups, [&direct[..], &[(1, 1, "tunnel")]].concat());
+        let ways = ["tunnel", "nat", "full-nat"].map(|forward| (1, 1, forward));
+        let both =
+            |(services, backends, forward)| System::BALANCERS.map(|it| (it, services, backends, forward));
+        let mut expected: Vec<_> = direct.into_iter().chain(ways).flat_map(both).collect();
+        let nat = expected.iter().rposition(|(.., forward)| *forward == "nat").expect("it is there");
+        expected.insert(nat + 1, (System::Nftables, 1, 1, "nat"));
+        assert_eq!(setups, expected);
         let met = |turn: &Vec<Conditions>| turn.iter().map(|it| (it.frame, it.flows)).collect::<Vec<_>>();
         let met = |system| plan.turns(system).iter().map(met).collect::<Vec<_>>();
         let some = vec![(1514, 1), (64, 1), (64, 1000), (64, 100_000)];
-        assert_eq!(met(System::Nftables), [some.clone()]);
+        assert_eq!(met(System::Nftables), std::slice::from_ref(&some));
         assert_eq!(met(System::Ring), [some, vec![(64, 1_000_000)]]);
         assert_eq!([1, 100_000, 1_000_000].map(room), [131_072, 131_072, 1_310_720]);
     }

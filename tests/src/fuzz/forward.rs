@@ -35,10 +35,10 @@ pub fn forward(octets: &[u8]) -> bool {
     let plan = Arc::new(Plan::new(&[pool], services.to_vec()));
     let pools = Pools::unknown(&plan).then(&plan, vec![Condition::Up(BACKEND_MAC); addresses.len()]);
     let traffic = Arc::new(Traffic::new(addresses.len(), plan.services.len()));
-    let mut forwarder = Forwarder::<FlowCache>::new(plan, 8, None, None, DEVICE_MAC, Arc::clone(&traffic));
+    let mut forwarder = Forwarder::<FlowCache>::new(plan, 8, None, None, [DEVICE_MAC], Arc::clone(&traffic));
 
     let mut frame = octets.to_vec();
-    let is_sent = forwarder.forward(&mut frame, &pools, Instant::from_nanos(1));
+    let is_sent = forwarder.forward(&mut frame, &pools, Instant::from_nanos(1)).is_some();
     let forwarded: u64 = traffic.per_backend().map(|carried| carried.frames).sum();
     let lost: u64 = traffic.losses().map(|(_, count)| count).sum();
     assert_eq!((forwarded, lost), if is_sent { (1, 0) } else { (0, 1) });

@@ -9,6 +9,8 @@ mod digest;
 mod forward;
 mod http;
 mod mutation;
+mod packet;
+mod translate;
 
 pub use advert::advert;
 pub use configuration::configuration;
@@ -17,12 +19,13 @@ pub use digest::digest;
 pub use forward::forward;
 pub use http::http;
 pub use mutation::mutate;
+pub use translate::translate;
 
 /// A target: its name, which is that of its corpus too, and what it does with any octets. It says whether they were understood.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("advert", advert),
     ("answer", answer),
     ("configuration", configuration),
@@ -30,4 +33,5 @@ pub const TARGETS: [Target; 7] = [
     ("forward", forward),
     ("http", http),
     ("request", request),
+    ("translate", translate),
 ];

@@ -29,6 +29,36 @@ pub struct Backend {
 impl Backend {
     /// Makes the backend with this number, 1 to 9, and starts its nginx.
     pub fn start(lab: &Lab, number: u8) -> Result<Self> {
+        let mut backend = Self::connect(lab, Link::FIRST, number)?;
+        for (key, value) in [("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")] {
+            for which in ["all", "default"] {
+                backend.namespace.set(&format!("net/ipv4/conf/{which}/{key}"), value)?;
+            }
+        }
+        output(backend.namespace.command("ip").args(["address", "add", &format!("{VIP}/32"), "dev", "lo"]))?;
+        backend.start_nginx(lab)?;
+        Ok(backend)
+    }
+
+    /// The same on a link of the nodes alone, without the VIP, with an IPv6 address, and with checksums that are complete.
+    pub(super) fn start_behind(lab: &Lab, link: Link, number: u8) -> Result<Self> {
+        let backend = Self::connect(lab, link, number)?;
+        output(backend.namespace.command("ethtool").args(["-K", "eth0", "tx", "off"]))?;
+        for which in ["all", "lo", "eth0"] {
+            backend.namespace.set(&format!("net/ipv6/conf/{which}/disable_ipv6"), "0")?;
+        }
+        let own = IpAddr::from(Self::address_on(link, number));
+        let own6 = Self::address6_on(link, number);
+        let address6 = format!("{own6}/64");
+        output(backend.namespace.command("ip").args(["address", "add", &address6, "dev", "eth0", "nodad"]))?;
+        let (namespace, directory) = (&backend.namespace, &*backend.directory);
+        let (listens, says, from) = (&[own, own6.into()][..], &*backend.says(), Host::A);
+        let nginx = Nginx::serve(lab, &Site { namespace, directory, listens, says, from }, own)?;
+        Ok(Self { nginx: Some(nginx), ..backend })
+    }
+
+    /// A host on `link`.
+    fn connect(lab: &Lab, link: Link, number: u8) -> Result<Self> {
         let name = format!("be{number}");
         let namespace = Namespace::create(&namespace_name(lab.id(), &name))?;
         let directory = lab.directory().join(&name);
@@ -36,27 +66,29 @@ impl Backend {
         let port = format!("to-{name}");
         let peer = ["type", "veth", "peer", "name", "eth0", "netns", namespace.name()];
         lab.run_on_switch("ip", &[&["link", "add", &port], &peer[..]].concat())?;
-        lab.run_on_switch("ip", &["link", "set", &port, "master", &Link::FIRST.bridge(), "up"])?;
-        for (key, value) in [("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")] {
-            for which in ["all", "default"] {
-                namespace.set(&format!("net/ipv4/conf/{which}/{key}"), value)?;
-            }
-        }
-        for line in [
-            format!("address add {VIP}/32 dev lo"),
-            format!("address add {}/16 dev eth0", Self::address_of(number)),
-            "link set eth0 up".to_owned(),
-        ] {
-            output(namespace.command("ip").args(line.split(' ')))?;
-        }
-        let mut backend = Self { number, namespace, directory, nginx: None, decap: None };
-        backend.start_nginx(lab)?;
-        Ok(backend)
+        lab.run_on_switch("ip", &["link", "set", &port, "master", &link.bridge(), "up"])?;
+        let address = format!("{}/16", Self::address_on(link, number));
+        output(namespace.command("ip").args(["address", "add", &address, "dev", "eth0"]))?;
+        output(namespace.command("ip").args(["link", "set", "eth0", "up"]))?;
+        Ok(Self { number, namespace, directory, nginx: None, decap: None })
+    }
+
+    /// The address of the backend with this number on `link`.
+    pub const fn address_on(link: Link, number: u8) -> Ipv4Addr {
+        let [a, b, c, _] = link.address(Host::A).octets();
+        Ipv4Addr::new(a, b, c, 10 + number)
+    }
+
+    /// Its IPv6 address there.
+    pub const fn address6_on(link: Link, number: u8) -> Ipv6Addr {
+        let [first, rest @ ..] = link.address6(Host::A).segments();
+        let [b, c, d, e, f, g, _] = rest;
+        Ipv6Addr::new(first, b, c, d, e, f, g, 10 + number as u16)
     }
 
     /// The address of the backend with this number.
     pub const fn address_of(number: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 77, 0, 10 + number)
+        Self::address_on(Link::FIRST, number)
     }
 
     /// Its IPv6 address after [`Self::enable_ipv6`].
@@ -127,7 +159,7 @@ impl Backend {
             listens.extend([VIPS6[1], Self::address6_of(self.number)].map(IpAddr::from));
         }
         let (namespace, directory, says) = (&self.namespace, &*self.directory, self.says());
-        let site = Site { namespace, directory, listens: &listens, says: &says };
+        let site = Site { namespace, directory, listens: &listens, says: &says, from: Host::Client };
         self.nginx = Some(Nginx::serve(lab, &site, own)?);
         Ok(())
     }

@@ -69,7 +69,12 @@ impl Balanced {
                 lab.namespace(host).set(&format!("net/ipv4/neigh/eth0/{key}"), value)?;
             }
         }
-        Ok(Self { lab, backends, agents: Vec::new() })
+        Ok(Self::around(lab, backends))
+    }
+
+    /// Nodes without an agent yet in front of `backends`.
+    pub(super) fn around(lab: Lab, backends: Vec<Backend>) -> Self {
+        Self { lab, backends, agents: Vec::new() }
     }
 
     /// Gives all hosts this MTU.

@@ -26,9 +26,14 @@ impl Lab {
 
     /// Fetches `http://address/` from the client with curl.
     pub fn fetch(&self, address: impl Into<IpAddr>) -> Result<String> {
+        self.fetch_from(Host::Client, address)
+    }
+
+    /// The same from another host.
+    pub fn fetch_from(&self, host: Host, address: impl Into<IpAddr>) -> Result<String> {
         // With a port, which tells an IPv6 address from the rest of a URL.
         let url = format!("http://{}/", SocketAddr::new(address.into(), 80));
-        let body = self.run(Host::Client, "curl", &["-sSg", "--fail", "--max-time", "2", &url])?;
+        let body = self.run(host, "curl", &["-sSg", "--fail", "--max-time", "2", &url])?;
         Ok(body.trim().to_owned())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use baton::wire::Mac;
@@ -41,6 +41,12 @@ impl Link {
         Ipv4Addr::new(a, b + self.0, c, d)
     }
 
+    /// The IPv6 address of `host` on this link, if it has one.
+    pub const fn address6(self, host: Host) -> Ipv6Addr {
+        let [first, b, c, d, e, f, g, h] = host.address6().segments();
+        Ipv6Addr::new(first + self.0 as u16, b, c, d, e, f, g, h)
+    }
+
     /// The hardware address of its card.
     pub const fn mac(self, host: Host) -> Mac {
         let [a, b, c, d, _, f] = host.mac();
@@ -59,6 +65,12 @@ impl Lab {
     pub fn add_link(&self, link: Link) -> Result<()> {
         self.add_switch(link)?;
         Host::ALL.into_iter().try_for_each(|host| self.connect_host(link, host))
+    }
+
+    /// Connects the nodes alone by `link`.
+    pub fn add_link_of_nodes(&self, link: Link) -> Result<()> {
+        self.add_switch(link)?;
+        Host::NODES.into_iter().try_for_each(|host| self.connect_host(link, host))
     }
 
     /// Cuts the cables of `host` on all of `links`, within a millisecond, without anybody noticing, as [`Lab::cut`] does.

@@ -35,6 +35,7 @@ mod snapshot;
 mod sweep;
 mod system;
 mod topology;
+mod two_arms;
 mod upstream;
 mod witness;
 

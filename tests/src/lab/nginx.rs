@@ -22,6 +22,8 @@ pub(super) struct Site<'a> {
     pub(super) listens: &'a [IpAddr],
     /// Its answer to everything.
     pub(super) says: &'a str,
+    /// Who reaches it.
+    pub(super) from: Host,
 }
 
 /// A running nginx.
@@ -45,11 +47,12 @@ impl Nginx {
             directory: &lab.host_directory(host),
             listens: &[vips, &[own]].concat(),
             says: &format!("node {}", host.name()),
+            from: Host::Client,
         };
         Self::serve(lab, &site, own)
     }
 
-    /// Serves `site`, and waits until the client reaches it at `own`, one of its addresses.
+    /// Serves `site`, and waits until it is reached at `own`, one of its addresses.
     pub(super) fn serve(lab: &Lab, site: &Site<'_>, own: IpAddr) -> Result<Self> {
         let Site { namespace, listens, says, .. } = site;
         let listen = |address: &IpAddr| format!("    listen {};\n", SocketAddr::new(*address, 80));
@@ -76,7 +79,7 @@ impl Nginx {
         command.arg("-p").arg(&directory).arg("-c").arg(&file).arg("-e").arg(directory.join("error.log"));
         let process = Process::start(&mut command, &directory.join("output.log"))?;
         let what = format!("nginx of {says} (see {})", directory.join("error.log").display());
-        wait_until(&what, Duration::from_secs(3), || Ok(lab.fetch(own).is_ok()))?;
+        wait_until(&what, Duration::from_secs(3), || Ok(lab.fetch_from(site.from, own).is_ok()))?;
         Ok(Self { process })
     }
 

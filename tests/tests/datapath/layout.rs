@@ -17,12 +17,18 @@ use nix::sched::{CloneFlags, unshare};
 /// Numbers of `enum bpf_map_type`, and the flag BPF_F_MMAPABLE.
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
+const PROGRAM_ARRAY: u32 = 3;
 const PERCPU_ARRAY: u32 = 6;
 const XSKMAP: u32 = 17;
 const MMAPABLE: u32 = 0x400;
 
 fn data(map: &Map) -> &MapData {
-    if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::XskMap(data) = map {
+    if let Map::Array(data)
+    | Map::HashMap(data)
+    | Map::PerCpuArray(data)
+    | Map::ProgramArray(data)
+    | Map::XskMap(data) = map
+    {
         return data;
     }
     panic!("a map of an unexpected type: {map:?}")
@@ -58,7 +64,9 @@ fn the_maps_are_what_the_contract_says() {
         (maps::SERVICES, [ARRAY, 4, 16, 512, MMAPABLE]),
         (maps::XSKS, [XSKMAP, 4, 4, 64, 0]),
         (maps::FRONTENDS, [HASH, 24, 4, 16_384, 0]),
-        (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 64, 0]),
+        (maps::ENGINE_XSKS, [XSKMAP, 4, 4, 512, 0]),
+        (maps::ARMS, [ARRAY, 4, 12, 8, 0]),
+        (maps::ENGINE_PROGRAM, [PROGRAM_ARRAY, 4, 4, 1, 0]),
         (maps::FLOW_CACHE, [ARRAY, 4, 32, 1024, MMAPABLE]),
         (maps::CACHED_FLOWS, [ARRAY, 4, 40, 1024, MMAPABLE]),
         (maps::FLOW_BACKENDS, [ARRAY, 4, 64, 16_384, 0]),
@@ -71,7 +79,7 @@ fn the_maps_are_what_the_contract_says() {
         (maps::DECAP_NODES, [HASH, 16, 1, 64, 0]),
         (maps::DECAP_VIPS, [HASH, 16, 1, 8192, 0]),
         (maps::UNWRAPPED, [PERCPU_ARRAY, 4, 8, 1, 0]),
-        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 39, 0]),
+        (maps::COUNTERS, [PERCPU_ARRAY, 4, 8, 41, 0]),
     ] {
         let map = datapath.bpf().map(name).unwrap_or_else(|| panic!("no map {name}"));
         assert_eq!(shape(map), expected, "{name}");
@@ -85,7 +93,13 @@ fn the_programs_are_what_the_contract_says() {
     names.sort_unstable();
     assert_eq!(
         names,
-        [maps::DECAP_PROGRAM, maps::TCX_EGRESS_PROGRAM, maps::TCX_INGRESS_PROGRAM, maps::XDP_PROGRAM]
+        [
+            maps::ANSWER_PROGRAM,
+            maps::DECAP_PROGRAM,
+            maps::TCX_EGRESS_PROGRAM,
+            maps::TCX_INGRESS_PROGRAM,
+            maps::XDP_PROGRAM
+        ]
     );
     for name in names {
         let info = datapath.bpf().program(name).expect("listed").info().expect("loaded");

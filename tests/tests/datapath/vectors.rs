@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use baton_common::maps::{ACCEPT_PSEUDO, ACCEPT_RFC9568};
 use baton_common::verdict::Verdict::{self, *};
-use baton_tests::datapath::{Outcome, XDP_DROP, XDP_PASS, XDP_TX};
+use baton_tests::datapath::{Outcome, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
 use baton_tests::frames::{self, Vector};
 
 use super::setup::{self, Role};
@@ -320,10 +320,12 @@ fn action(verdict: Verdict) -> u32 {
         Other | LinkControl | HeadersApart | VipDelivered | GatewayDelivered | VrrpReceived
         | VrrpUnknownRouter => XDP_PASS,
         ArpAnswered | NdAnswered | SbfdUp | SbfdAdminDown | VipForwarded => XDP_TX,
+        VipCrossed => XDP_REDIRECT,
         ArpNotOwner | NdNotOwner | VrrpAuthentication | VrrpAddress | VipAnnounced | VrrpOwn
         | VrrpIpHeader | VrrpDestination | VrrpNotPeer | VrrpTtl | VrrpVersion | VrrpType | VrrpLength
-        | VrrpInterval | VrrpChecksum | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipNotOwner
-        | VipBalanced | VipFragment | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip => XDP_DROP,
+        | VrrpInterval | VrrpChecksum | VipHeadersApart | SbfdAnswer | SbfdUnknown | SbfdDiscarded
+        | VipNotOwner | VipBalanced | VipFragment | VipNotAccepted | VirtualMacNotOwner
+        | VirtualMacNotVip => XDP_DROP,
         EgressArp | EgressNd | EgressVirtualMac => panic!("{verdict:?} is not for received frames"),
     }
 }
@@ -387,9 +389,9 @@ fn an_unconfigured_host_lets_everything_pass() {
             LinkControl => LinkControl,
             Other | HeadersApart | ArpAnswered | ArpNotOwner | NdAnswered | NdNotOwner | VipAnnounced
             | VrrpOwn | SbfdUp | SbfdAdminDown | SbfdAnswer | SbfdUnknown | SbfdDiscarded | VipDelivered
-            | VipNotOwner | VipForwarded | VipBalanced | VipFragment | VipNotAccepted
-            | VirtualMacNotOwner | VirtualMacNotVip | GatewayDelivered | EgressArp | EgressNd
-            | EgressVirtualMac => Other,
+            | VipNotOwner | VipForwarded | VipCrossed | VipHeadersApart | VipBalanced | VipFragment
+            | VipNotAccepted | VirtualMacNotOwner | VirtualMacNotVip | GatewayDelivered | EgressArp
+            | EgressNd | EgressVirtualMac => Other,
         };
         assert_eq!(host.receive(&frame), setup::outcome(action(verdict), verdict, &frame), "{name}");
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use baton::clock;
 use baton_common::ownership::Service;
 use baton_common::verdict::Verdict::{
-    HeadersApart, LinkControl, Other, VipDelivered, VipNotOwner, VirtualMacNotOwner, VirtualMacNotVip,
+    HeadersApart, LinkControl, Other, VipDelivered, VipHeadersApart, VipNotOwner, VirtualMacNotOwner,
+    VirtualMacNotVip,
 };
 use baton_tests::datapath::{FOREVER, Outcome, XDP_DROP, XDP_PASS};
 use baton_tests::frames::{self, with};
@@ -114,13 +115,24 @@ fn jumbo_frames_are_gated_like_others() {
     assert_eq!(host(Role::Backup).receive(&frame), outcome(XDP_DROP, VipNotOwner, &frame));
 }
 
-/// What some drivers do. The kernel has the fence at egress all the same.
+/// What some drivers do.
 #[test]
-fn a_frame_whose_headers_are_not_in_its_first_buffer_is_passed_and_counted() {
+fn a_frame_whose_headers_are_not_in_its_first_buffer_is_dropped_if_it_is_for_a_vip_and_else_passed() {
+    let large = |name: &str| {
+        let frame = [frames::octets(name), vec![0xa5; 9000]].concat();
+        [DEVICE_MAC, VIRTUAL_MAC].map(|mac| with(&frame, DESTINATION_MAC, &mac))
+    };
+    let tagged = |frame: &[u8]| [&frame[..12], &[0x81, 0, 0, 0], &frame[12..]].concat();
+    let ipv6 = large("icmp6-echo-vip");
     let frame = with(&[traffic(), vec![0xa5; 9000]].concat(), DESTINATION_MAC, &DEVICE_MAC);
     for host in [host(Role::Active), host(Role::Backup)] {
         for first in [14, 33] {
-            assert_eq!(host.receive_split(&frame, first), outcome(XDP_PASS, HeadersApart, &frame));
+            let other = with(&frame, DESTINATION, &[192, 0, 2, 99]);
+            assert_eq!(host.receive_split(&other, first), outcome(XDP_PASS, HeadersApart, &other));
+            for frame in [frame.clone(), tagged(&frame), ipv6[0].clone(), ipv6[1].clone(), tagged(&ipv6[0])] {
+                let dropped = outcome(XDP_DROP, VipHeadersApart, &frame);
+                assert_eq!(host.receive_split(&frame, first), dropped, "{first}");
+            }
         }
         let small = traffic()[..33].to_vec();
         let small = with(&small, DESTINATION_MAC, &DEVICE_MAC);

@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use baton::config::{self, BackendConfig, Protocol, ServiceConfig};
-use baton::datapath::{Cached, Translated};
+use baton::datapath::Cached;
 use baton::engine::{
     Bypass, Condition, Forwarder, Loss, Plan, Pools, Ports, Traffic, Translations, Translator, Way,
 };
@@ -20,6 +19,7 @@ use baton_common::ownership::BALANCED;
 use baton_tests::datapath::{Datapath, FOREVER};
 use baton_tests::frames::{octets, with};
 use baton_tests::pool::pool;
+use baton_tests::translations::Table;
 
 /// Of the vectors: the VIP.
 pub(super) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
@@ -52,59 +52,6 @@ impl Bypass for Bypassed {
 
     fn sweep(&mut self, _: usize, is_over: impl Fn(&Cached) -> bool) {
         self.0.borrow_mut().retain(|_, cached| !is_over(cached));
-    }
-}
-
-/// What takes the place of the map of translations.
-#[derive(Default)]
-pub(super) struct Table(Mutex<HashMap<Flow, Translated>>);
-
-impl Table {
-    pub(super) fn all(&self) -> MutexGuard<'_, HashMap<Flow, Translated>> {
-        self.0.lock().expect("nobody panics with it")
-    }
-}
-
-impl Translations for Table {
-    fn put(&self, translated: Translated) -> bool {
-        match self.all().entry(translated.flow) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert(translated);
-                true
-            }
-        }
-    }
-
-    fn replace(&self, known: &Translated, translated: Translated) -> bool {
-        let mut all = self.all();
-        let is_there = all.get(&known.flow) == Some(known);
-        if is_there {
-            all.insert(known.flow, translated);
-        }
-        is_there
-    }
-
-    fn establish(&self, answer: &Flow, is_established: bool) {
-        if let Some(translated) = self.all().get_mut(answer) {
-            translated.value.is_established = is_established.into();
-        }
-    }
-
-    fn remove(&self, answer: &Flow) {
-        self.all().remove(answer);
-    }
-
-    fn find(&self, answer: &Flow) -> Option<Translated> {
-        self.all().get(answer).copied()
-    }
-
-    fn note(&self, answer: &Flow, seen: Instant, client: Option<(Mac, u16)>) {
-        if let Some(translated) = self.all().get_mut(answer) {
-            let value = &mut translated.value;
-            translated.seen = seen;
-            (value.client_mac, value.worker) = client.unwrap_or((value.client_mac, value.worker));
-        }
     }
 }
 
@@ -145,9 +92,22 @@ impl Bench {
         addresses: &[IpAddr],
         device_mac: Mac,
     ) -> Self {
+        Self::between(services, way, addresses, None, vec![device_mac])
+    }
+
+    /// The same with the backends behind `interface`, if that is another than the services', and these addresses of all interfaces.
+    pub(super) fn between(
+        services: Vec<ServiceConfig>,
+        way: Way,
+        addresses: &[IpAddr],
+        interface: Option<String>,
+        macs: Vec<Mac>,
+    ) -> Self {
         let backend =
             |address: &IpAddr| BackendConfig { address: *address, weight: 1, is_backup: false, port: None };
-        let mut plan = Plan::new(&[pool(addresses.iter().map(backend).collect())], services);
+        let mut pool = pool(addresses.iter().map(backend).collect());
+        pool.interface = interface;
+        let mut plan = Plan::new(&[pool], services);
         plan.backends.iter_mut().for_each(|backend| backend.way = way);
         let plan = Arc::new(plan);
         let traffic = Arc::new(Traffic::new(addresses.len(), plan.services.len()));
@@ -158,7 +118,7 @@ impl Bench {
         let translator = matches!(way, Way::Nat(_)).then_some(Translator { translations, ports, worker: 0 });
         let bypass = Some(bypassed.clone());
         let forwarder =
-            Forwarder::new(Arc::clone(&plan), 1024, bypass, translator, device_mac, Arc::clone(&traffic));
+            Forwarder::new(Arc::clone(&plan), 1024, bypass, translator, macs, Arc::clone(&traffic));
         let pools = Pools::unknown(&plan);
         let mut bench = Self { plan, traffic, bypassed, translated, forwarder, pools };
         bench.lose(&[]);
@@ -190,7 +150,13 @@ impl Bench {
     /// The same after so many seconds.
     pub(super) fn forward_at(&mut self, seconds: u64, frame: &[u8]) -> Option<Vec<u8>> {
         let mut frame = frame.to_vec();
-        self.forwarder.forward(&mut frame, &self.pools, at(seconds)).then_some(frame)
+        self.forwarder.forward(&mut frame, &self.pools, at(seconds)).map(|_| frame)
+    }
+
+    /// What is sent for `frame`, and the number of the interface by which.
+    pub(super) fn forward_across(&mut self, frame: &[u8]) -> Option<(usize, Vec<u8>)> {
+        let mut frame = frame.to_vec();
+        self.forwarder.forward(&mut frame, &self.pools, at(1)).map(|arm| (arm, frame))
     }
 
     /// The backends of the flows that are bypassed.

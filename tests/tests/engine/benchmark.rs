@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use baton_tests::lab::{binary, output};
 use serde_json::Value;
 
-/// Of all systems with one flow, and of Baton's with 10 000 directly and through a tunnel.
-const FRAMES: [(&str, u64, u64, &str); 16] = [
+/// Of all systems with one flow, and of Baton's with 10 000 directly, through a tunnel and translated, beside nftables.
+const FRAMES: [(&str, u64, u64, &str); 21] = [
     ("xdp-reflector", 1514, 1, "direct"),
     ("xdp-reflector", 64, 1, "direct"),
     ("af-xdp-forwarder", 1514, 1, "direct"),
@@ -25,6 +25,11 @@ const FRAMES: [(&str, u64, u64, &str); 16] = [
     ("baton-flow-cache", 64, 10_000, "direct"),
     ("baton-ring", 64, 10_000, "tunnel"),
     ("baton-flow-cache", 64, 10_000, "tunnel"),
+    ("baton-ring", 64, 10_000, "nat"),
+    ("baton-flow-cache", 64, 10_000, "nat"),
+    ("nftables-dnat", 64, 10_000, "nat"),
+    ("baton-ring", 64, 10_000, "full-nat"),
+    ("baton-flow-cache", 64, 10_000, "full-nat"),
 ];
 
 #[test]

@@ -36,7 +36,7 @@ fn spread(schedule: Schedule, backends: &[(u16, bool)], clients: u32) -> Vec<u64
         |(_, is_up): &(u16, bool)| if *is_up { Condition::Up([2; 6]) } else { Condition::Unreachable };
     let pools = Pools::unknown(&plan).then(&plan, backends.iter().map(condition).collect());
     let traffic = Arc::new(Traffic::new(backends.len(), 1));
-    let mut forwarder = Forwarder::<FlowCache>::new(plan, 65_536, None, None, [2; 6], Arc::clone(&traffic));
+    let mut forwarder = Forwarder::<FlowCache>::new(plan, 65_536, None, None, [[2; 6]], Arc::clone(&traffic));
     let syn = octets("lb-tcp-syn-vip");
     for number in 0..FLOWS {
         let [_, a, b, c] = (number % clients).to_be_bytes();

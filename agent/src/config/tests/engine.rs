@@ -60,6 +60,50 @@ fn translated_backends_may_serve_at_another_port_and_are_of_the_family_of_the_vi
     }
 }
 
+#[test]
+fn backends_may_be_behind_another_interface_that_no_other_services_need() {
+    let behind = |interface: &str| {
+        BALANCED.replacen("[[service]]", &format!("interface = \"{interface}\"\n[[service]]"), 1)
+    };
+    let config = parse(&format!("{MINIMAL}{}", behind("eth1"))).expect("valid");
+    assert_eq!(config.pools[0].interface.as_deref(), Some("eth1"));
+    assert_eq!((config.arms_of("eth0"), config.arms_of("eth1")), (vec!["eth1"], vec![]));
+    assert_eq!((config.home_of("eth1"), config.home_of("eth0")), (Some("eth0"), None));
+    assert_eq!(config.interfaces(), ["eth0", "eth1"]);
+    let same = parse(&format!("{MINIMAL}{}", behind("eth0"))).expect("valid");
+    assert_eq!((same.arms_of("eth0"), same.interfaces()), (vec![], vec!["eth0"]));
+
+    let other = "[[router]]\ninterface = \"eth2\"\nvrid = 52\nvips = [\"198.51.100.100\"]\n\
+                 [[service]]\nvip = \"198.51.100.100\"\nport = 443\npool = \"web\"\n";
+    for (interface, what) in [
+        ("eth1", "eth1 has backends of services on eth0, and cannot have those of eth2, too"),
+        ("eth2", "eth2 has services of its own, and cannot have backends of those on eth0"),
+    ] {
+        let problems =
+            parse(&format!("{MINIMAL}{}{other}", behind(interface))).expect_err("one queue, two engines");
+        assert_eq!(problems[0].what, what);
+    }
+    let problems =
+        parse(&format!("{MINIMAL}{}", behind("a name that is too long"))).expect_err("no interface");
+    assert!(problems[0].remedy.contains("ip link"), "{problems:?}");
+}
+
+#[test]
+fn an_engine_has_eight_interfaces_at_the_most() {
+    let pools = |count: u8| {
+        let pool = |number| {
+            format!(
+                "[[pool]]\nname = \"p{number}\"\ninterface = \"eth{number}\"\nbackend = [{{ address = \"10.0.0.{number}\" }}]\n\
+                 [[service]]\nvip = \"192.0.2.100\"\nport = {number}\npool = \"p{number}\"\n"
+            )
+        };
+        parse(&format!("{MINIMAL}{}", (1..=count).map(pool).collect::<String>()))
+    };
+    assert_eq!(pools(7).expect("valid").arms_of("eth0").len(), 7);
+    let problems = pools(8).expect_err("too many");
+    assert!(problems[0].what.contains("more than 7 other interfaces"), "{problems:?}");
+}
+
 /// (what is replaced in a file without mistakes, by what, line and column of the mistake, words in what, words in the remedy)
 #[test]
 fn every_mistake_about_the_engine_is_named_with_its_place_and_remedy() {

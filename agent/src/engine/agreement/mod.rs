@@ -84,6 +84,28 @@ impl Circle {
     }
 }
 
+/// Lines that the log gets in a minute: any host of the link can say anything.
+const LINES: u32 = 20;
+
+/// Lines of this minute.
+#[derive(Default)]
+struct Allowance {
+    since: Instant,
+    taken: u32,
+}
+
+impl Allowance {
+    /// The number of the next line, from 0 on.
+    fn take(&mut self, now: Instant) -> u32 {
+        if now.saturating_since(self.since) >= Duration::from_secs(60) {
+            *self = Self { since: now, taken: 0 };
+        }
+        let number = self.taken;
+        self.taken = self.taken.saturating_add(1);
+        number
+    }
+}
+
 /// What compares the tables of an interface with those of other nodes, in datagrams of one family.
 pub(super) struct Comparison<'a> {
     pub(super) plan: &'a Plan,
@@ -101,6 +123,7 @@ impl Comparison<'_> {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut told, mut told_at) = (Vec::new(), Instant::default());
+        let mut allowance = Allowance::default();
         loop {
             looks.tick().await;
             let now = clock::now();
@@ -113,7 +136,16 @@ impl Comparison<'_> {
             }
             self.listen(&mut socket, now);
             let news = self.peers().compare(&own, now);
-            news.iter().for_each(|news| self.say(news, own[news.pool]));
+            for news in news {
+                match allowance.take(now) {
+                    ..LINES => self.say(&news, own[news.pool]),
+                    LINES => tracing::warn!(
+                        interface = self.interface,
+                        "more about tables of peers is in `baton engine backends`"
+                    ),
+                    _ => {}
+                }
+            }
         }
     }
 
@@ -125,7 +157,7 @@ impl Comparison<'_> {
                 Ok(socket) => return socket,
                 Err(error) if !is_said => {
                     let (interface, family) = (self.interface, family.name());
-                    tracing::warn!(interface, family, %error, "tables are not compared with other nodes; is UDP port {PORT} another program's?");
+                    tracing::warn!(interface, family, %error, "tables are not compared with other nodes; if the address is in use, another program has UDP port {PORT}");
                     is_said = true;
                 }
                 Err(_) => {}

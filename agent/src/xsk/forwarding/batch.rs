@@ -7,11 +7,14 @@ use std::ops::{Deref, DerefMut};
 use xsk_rs::umem::frame::DataMut;
 use xsk_rs::{FrameDesc, Umem};
 
+use super::queue::Queue;
+use crate::xsk::BUFFER_SIZE;
+
 /// What a buffer holds: a page, without the headroom that XDP wants.
-const BUFFER: usize = 4096 - 256;
-/// Buffers of a frame that the kernel can send, in copy mode: as a socket buffer with CONFIG_MAX_SKB_FRAGS, 17, fragments. One is for
-/// what a frame spills.
-const MOST_BUFFERS: usize = 17;
+const BUFFER: usize = BUFFER_SIZE - 256;
+/// Buffers of a frame that is forwarded. The kernel sends one more, in copy mode, which is for what a frame spills: each may have to be
+/// a fragment of a socket buffer, of which that has 17 (CONFIG_MAX_SKB_FRAGS).
+const MOST_BUFFERS: usize = 16;
 /// The longest frame that can be forwarded, whatever is put before it.
 pub const MAX_FRAME: usize = MOST_BUFFERS * BUFFER;
 
@@ -90,7 +93,8 @@ fn length(buffers: &[FrameDesc]) -> usize {
     buffers.iter().map(|buffer| buffer.lengths().data()).sum()
 }
 
-fn is_last(buffer: &FrameDesc) -> bool {
+/// Whether no other buffer of the same frame follows.
+pub(super) fn is_last(buffer: &FrameDesc) -> bool {
     !buffer.has_more_frames()
 }
 
@@ -111,21 +115,25 @@ impl DerefMut for Received<'_> {
 /// Frames that have arrived together.
 pub struct Batch<'a> {
     umem: &'a Umem,
-    /// Those that came from the receive ring of this UMEM and are nowhere else; whole frames.
+    /// Those that came from a receive ring of this UMEM and are nowhere else; whole frames.
     buffers: &'a mut [FrameDesc],
-    to_fill: &'a mut Vec<FrameDesc>,
-    to_send: &'a mut Vec<FrameDesc>,
+    queues: &'a mut [Queue],
+    /// The place of the queue by which they came.
+    entry: usize,
+    /// The places of the queues by which frames leave each interface.
+    exits: &'a [usize],
 }
 
 impl<'a> Batch<'a> {
-    /// The frames in `buffers`, which came from the receive ring of `umem` and are nowhere else.
+    /// The frames in `buffers`, which came from the receive ring of the queue at `entry` and are nowhere else.
     pub(super) fn new(
         umem: &'a Umem,
         buffers: &'a mut [FrameDesc],
-        to_fill: &'a mut Vec<FrameDesc>,
-        to_send: &'a mut Vec<FrameDesc>,
+        queues: &'a mut [Queue],
+        entry: usize,
+        exits: &'a [usize],
     ) -> Self {
-        Self { umem, buffers, to_fill, to_send }
+        Self { umem, buffers, queues, entry, exits }
     }
 
     /// Of each frame what is in its first buffer, and how many octets come behind.
@@ -137,19 +145,29 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Hands each frame in its turn to `handle`, which may rewrite it in place and says whether it is to be sent. None is left.
-    pub fn sort(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> bool) {
+    /// Hands each frame in its turn to `handle`, which may rewrite it in place and says by which of the interfaces it is to be sent,
+    /// if it is. None is left.
+    pub fn sort(&mut self, mut handle: impl FnMut(&mut Received<'_>) -> Option<usize>) {
         for frame in std::mem::take(&mut self.buffers).split_inclusive_mut(is_last) {
             let Some((first, rest)) = frame.split_first_mut() else { continue };
             // SAFETY: the buffers are this batch's alone, and go on only below.
             let data = unsafe { self.umem.data_mut(first) };
-            let mut frame = Received { umem: self.umem, first: data, spilt: None, rest, spare: self.to_fill };
-            let is_to_send = handle(&mut frame);
+            let spare = &mut self.queues[self.entry].to_fill;
+            let mut frame = Received { umem: self.umem, first: data, spilt: None, rest, spare };
+            let arm = handle(&mut frame);
             // All of the rest, or nothing.
             let (spilt, rest) = (frame.spilt, &rest[..frame.rest.len()]);
             let options = |is_last| if is_last { LAST } else { CONTINUED };
             first.set_options(options(spilt.is_none() && rest.is_empty()));
-            let onward = if is_to_send { &mut *self.to_send } else { &mut *self.to_fill };
+            let exit = arm.and_then(|arm| self.exits.get(arm).copied());
+            let onward = match exit {
+                Some(exit) if exit != self.entry && self.queues[exit].is_jammed() => {
+                    self.queues[exit].jammed += 1;
+                    &mut self.queues[self.entry].to_fill
+                }
+                Some(exit) => &mut self.queues[exit].to_send,
+                None => &mut self.queues[self.entry].to_fill,
+            };
             onward.push(*first);
             onward.extend(spilt.map(|mut spilt| {
                 spilt.set_options(options(rest.is_empty()));
