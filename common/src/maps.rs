@@ -74,6 +74,8 @@ pub const UNWRAPPED: &str = "UNWRAPPED";
 pub const FLOW_LINES: &str = "FLOW_LINES";
 /// The XDP program's constant that says how many lines [`TRANSLATIONS`] has, a `u32`, or 0 if nothing is translated.
 pub const TRANSLATION_LINES: &str = "TRANSLATION_LINES";
+/// The XDP program's constant that says whether its interface is an arm of an engine whose services are on another one, a `u32`, 1 or 0.
+pub const IS_OTHER_ARM: &str = "IS_OTHER_ARM";
 /// The XDP program's constant that says what the hashes of flows depend on, a [`crate::line::Seed`].
 pub const LINES_SEED: &str = "LINES_SEED";
 

@@ -53,6 +53,10 @@ static FLOW_LINES: Global<u32> = Global::new(FLOW_CACHE_LINES);
 #[unsafe(no_mangle)]
 static TRANSLATION_LINES: Global<u32> = Global::new(TRANSLATION_TABLE_LINES);
 
+/// Whether the interface is an arm of an engine whose services are on another one; as [`FLOW_LINES`].
+#[unsafe(no_mangle)]
+static IS_OTHER_ARM: Global<u32> = Global::new(1);
+
 #[map]
 static DEVICE: Array<Device> = Array::with_max_entries(1, 0);
 
@@ -154,8 +158,10 @@ pub(crate) const HOME: u32 = 0;
 /// Leaves the frame to the engine that this interface is an arm of. Comes back if it is none.
 #[inline(always)]
 pub(crate) fn leave_to_engine(ctx: &XdpContext) {
-    // SAFETY: the program there is for the same context.
-    unsafe { ENGINE_PROGRAM.tail_call(ctx, 0) };
+    if IS_OTHER_ARM.load() != 0 {
+        // SAFETY: the program there is for the same context.
+        unsafe { ENGINE_PROGRAM.tail_call(ctx, 0) };
+    }
 }
 
 /// The arm without services whose interface has this index.

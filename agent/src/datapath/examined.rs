@@ -2,7 +2,7 @@
 //! this interface or another.
 
 use super::attach::{self, Links};
-use super::{Datapath, DatapathError, Pins, Room, load};
+use super::{Datapath, DatapathError, Pins, Purpose, load};
 use crate::config::{DatapathLog, XdpChoice};
 use crate::host::netlink::Netlink;
 
@@ -42,7 +42,12 @@ impl ExaminedInterface {
     /// # Errors
     ///
     /// The kernel refuses the object, or the interface refuses XDP.
-    pub fn open(self, netlink: &Netlink, log: DatapathLog, room: Room) -> Result<Datapath, DatapathError> {
+    pub fn open(
+        self,
+        netlink: &Netlink,
+        log: DatapathLog,
+        purpose: Purpose,
+    ) -> Result<Datapath, DatapathError> {
         let Self { interface, pins, choice, adopted } = self;
         if !adopted && pins.directory().exists() {
             // Links whose interface is gone, and the maps that only they used.
@@ -50,7 +55,7 @@ impl ExaminedInterface {
         }
         let mut links = Links::default();
         let opened = pins.create().and_then(|()| {
-            let (mut bpf, seed) = load(&pins, log, room)?;
+            let (mut bpf, seed) = load(&pins, log, purpose)?;
             let mode = attach::attach(netlink, &mut bpf, &interface, &pins, choice, &mut links)?;
             Ok((bpf, seed, mode))
         });

@@ -378,18 +378,20 @@ impl Counters {
     }
 }
 
-/// For how many flows there is room, for which memory is taken at once.
+/// What the programs of an interface are loaded for. Memory for flows is taken at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Room {
-    /// In the flow cache; 0 if it is not used.
+pub struct Purpose {
+    /// Flows that there is room for in the flow cache; 0 if it is not used.
     pub cached: u32,
-    /// In the table of translations; 0 if nothing is translated.
+    /// Flows that there is room for in the table of translations; 0 if nothing is translated.
     pub translated: u32,
+    /// Whether an engine with its services on another interface has backends behind this one.
+    pub is_other_arm: bool,
 }
 
-/// Loads the object; pinned maps that exist are used, the others are made and pinned. Its tables have this `room`, and a seed of their
-/// own to find flows by.
-fn load(pins: &Pins, log: DatapathLog, room: Room) -> Result<(Ebpf, Seed), DatapathError> {
+/// Loads the object; pinned maps that exist are used, the others are made and pinned. They are for this `purpose`, and their
+/// tables have a seed of their own to find flows by.
+fn load(pins: &Pins, log: DatapathLog, purpose: Purpose) -> Result<(Ebpf, Seed), DatapathError> {
     let level: u8 = match log {
         DatapathLog::Off => 0,
         DatapathLog::Debug => aya_log::Level::Debug as u8,
@@ -397,12 +399,14 @@ fn load(pins: &Pins, log: DatapathLog, room: Room) -> Result<(Ebpf, Seed), Datap
     let paths = PINNED_MAPS.map(|name| (name, pins.map(name)));
     let seed = draw_seed();
     // A translated flow whose lines are taken gets another port, and so other lines.
-    let (cached, translated) = (lines_for(room.cached.saturating_mul(2)), lines_for(room.translated));
+    let (cached, translated) = (lines_for(purpose.cached.saturating_mul(2)), lines_for(purpose.translated));
+    let is_other_arm = u32::from(purpose.is_other_arm);
     let mut loader = EbpfLoader::new();
     loader
         .override_global(aya_log::LEVEL, &level, true)
         .override_global(maps::FLOW_LINES, &cached, true)
         .override_global(maps::TRANSLATION_LINES, &translated, true)
+        .override_global(maps::IS_OTHER_ARM, &is_other_arm, true)
         .override_global(maps::LINES_SEED, &seed[..], true)
         .map_max_entries(maps::FLOW_CACHE, cached.max(WAYS))
         .map_max_entries(maps::CACHED_FLOWS, cached.max(WAYS))

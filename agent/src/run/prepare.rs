@@ -21,7 +21,7 @@ use crate::config::{Bind, Config, RouterConfig};
 use crate::control::server::{self, ServedPort, ServedRouter};
 use crate::control::socket_path;
 use crate::datapath::{
-    self, Arm, BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Room,
+    self, Arm, BackendName, Cached, Datapath, ExaminedInterface, Heritage, Pins, Plan, Purpose,
 };
 use crate::driver::{Event, PortParts, Router, Transmitter};
 use crate::engine::{self, Adjustments, Circle, Engine, Entries, Ports, Translator};
@@ -105,15 +105,15 @@ pub(super) struct Ready<'a> {
     pub(super) adjustments: Adjustments,
 }
 
-/// The flows that there is to be room for in the data plane of `interface`.
-fn room(config: &Config, interface: &str) -> anyhow::Result<Room> {
-    let cached = config.cached_flows(interface);
+/// What the data plane of `interface` is for.
+fn purpose(config: &Config, interface: &str) -> anyhow::Result<Purpose> {
+    let (cached, is_other_arm) = (config.cached_flows(interface), config.home_of(interface).is_some());
     if !config.translates(interface) {
-        return Ok(Room { cached, translated: 0 });
+        return Ok(Purpose { cached, translated: 0, is_other_arm });
     }
     // Answers may come on any queue, and so the table is one for all.
     let queues = Ethtool::open(interface)?.receive_queues().min(MAX_QUEUES);
-    Ok(Room { cached, translated: config.runtime.flows.saturating_mul(queues) })
+    Ok(Purpose { cached, translated: config.runtime.flows.saturating_mul(queues), is_other_arm })
 }
 
 /// Puts the programs on every interface, and opens all that the election and its service need. What programs of an
@@ -132,8 +132,8 @@ pub(super) fn prepare<'a>(
     }
     undo.changes.record_interfaces(&config.interfaces())?;
     for interface in examined {
-        let room = room(config, interface.name())?;
-        undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log, room)?);
+        let purpose = purpose(config, interface.name())?;
+        undo.datapaths.push(interface.open(netlink, config.runtime.datapath_log, purpose)?);
     }
     let adjustments = Adjustments::load(&config.runtime.directory);
     let (sender, events) = mpsc::channel(EVENTS.max(EVENTS_OF_ROUTER * config.routers.len()));
